@@ -1,0 +1,107 @@
+"""Paths, device, threads, seed and profile: every choice about the machine, made in one place.
+
+Each value is a function, not a constant, so that an environment variable set in a notebook or a
+test counts from then on. `VIDREC_DATA` moves the data folder, `VIDREC_DATASET` names the library
+that `datasets.load()` reads, `VIDREC_PROFILE` chooses the size of the embedded world, and
+`VIDREC_DEVICE` and `VIDREC_THREADS` overrule what is found on the machine.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+SEED = 0
+"""The course's seed. Notebooks hand it on explicitly; nothing reads it behind their back."""
+
+PROFILES = ("small", "large")
+
+
+def repository() -> Path | None:
+    """The root of the course's checkout, or None where the package was installed without it."""
+    root = Path(__file__).resolve().parent.parent
+    return root if (root / "notebooks").is_dir() and (root / "pyproject.toml").is_file() else None
+
+
+def data_dir() -> Path:
+    """The folder for worlds, vectors and other things that can be made again.
+
+    `VIDREC_DATA` if it is set, else `data/` of the checkout, else `vidrec-data/` in the current
+    folder. The folder is created when something is first written there.
+    """
+    chosen = os.environ.get("VIDREC_DATA")
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    root = repository()
+    return root / "data" if root else Path.cwd() / "vidrec-data"
+
+
+def cache_dir() -> Path:
+    """The folder of computed vectors and cleaning results: safe to delete at any time."""
+    return data_dir() / "cache"
+
+
+def dataset_name() -> str:
+    """What `datasets.load()` reads: `VIDREC_DATASET` (a name or a folder), else `"minitube"`."""
+    return os.environ.get("VIDREC_DATASET") or "minitube"
+
+
+def profile() -> str:
+    """Size of the embedded world, `"small"` unless `VIDREC_PROFILE` says `"large"`.
+
+    Raises
+    ------
+    ValueError
+        If `VIDREC_PROFILE` is neither of the two.
+    """
+    chosen = os.environ.get("VIDREC_PROFILE") or "small"
+    if chosen not in PROFILES:
+        raise ValueError(f"VIDREC_PROFILE is {chosen!r}; set it to one of {', '.join(PROFILES)}.")
+    return chosen
+
+
+def device() -> torch.device:
+    """The device that models run on: `VIDREC_DEVICE`, else CUDA, else Apple's MPS, else the CPU."""
+    import torch
+
+    chosen = os.environ.get("VIDREC_DEVICE")
+    if chosen:
+        return torch.device(chosen)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def dtype(on: torch.device | None = None) -> torch.dtype:
+    """The number format for inference on a device: float16 on CUDA, float32 elsewhere.
+
+    Without hardware support for it, bfloat16 on a CPU is many times slower than float32, so a CPU
+    always computes in float32.
+    """
+    import torch
+
+    return torch.float16 if (on or device()).type == "cuda" else torch.float32
+
+
+def threads() -> int:
+    """How many CPU threads to use: `VIDREC_THREADS`, else the cores this process may run on.
+
+    Raises
+    ------
+    ValueError
+        If `VIDREC_THREADS` is not a positive whole number.
+    """
+    chosen = os.environ.get("VIDREC_THREADS")
+    if chosen:
+        if not chosen.isdigit() or int(chosen) < 1:
+            raise ValueError(f"VIDREC_THREADS is {chosen!r}; set it to a whole number from 1 up.")
+        return int(chosen)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
