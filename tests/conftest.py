@@ -1,0 +1,11 @@
+"""What all tests share: no network, no screen, and no settings from the person who runs them."""
+
+import os
+
+# Notebooks that are there to be judged, not to be run: nbval must not collect them.
+collect_ignore_glob = ["known_bad/*.ipynb", "known_good/*.ipynb"]
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+for variable in ("VIDREC_DATASET", "VIDREC_PROFILE", "VIDREC_DEVICE"):
+    os.environ.pop(variable, None)

@@ -1,0 +1,302 @@
+"""The machinery of the exercises: stubs from solutions, grades in sentences, a self-test."""
+
+from __future__ import annotations
+
+import ast
+import dis
+import importlib
+import inspect
+import linecache
+import pkgutil
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+START, END = "# solution", "# end solution"
+PLACEHOLDER = "...  # your code here"
+NO_HINT = "the result is not the expected one; work the example in the docstring by hand"
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The answer to one attempt.
+
+    Attributes
+    ----------
+    correct : bool
+        Whether the attempt passed the check.
+    message : str
+        One sentence or more: what the right answer showed, or a hint.
+    """
+
+    correct: bool
+    message: str
+
+    def __str__(self) -> str:
+        start = "Correct" if self.correct else "Not yet"
+        return f"{start}: {self.message}" if self.message else f"{start}."
+
+
+def available() -> list[str]:
+    """Name the modules of exercises in this package, in alphabetical order."""
+    folder = str(Path(__file__).parent)
+    found = (module.name for module in pkgutil.iter_modules([folder]))
+    return sorted(name for name in found if not name.startswith("_"))
+
+
+def load(notebook: str | ModuleType) -> ModuleType:
+    """Return the module with the exercises of a notebook.
+
+    Parameters
+    ----------
+    notebook : str or module
+        `"tour"`, `"00_tour"`, or a module that is already imported.
+
+    Raises
+    ------
+    KeyError
+        If there is no such module; the message lists those that exist.
+    """
+    if isinstance(notebook, ModuleType):
+        return notebook
+    subject = re.sub(r"^\d+_", "", notebook)
+    if subject not in available():
+        there = ", ".join(available())
+        raise KeyError(f"There are no exercises for {notebook!r}; there are some for: {there}.")
+    return importlib.import_module(f"vidrec_utils.exercises.{subject}")
+
+
+def names(notebook: str | ModuleType) -> list[str]:
+    """Name the exercises of a notebook in the order in which they are written."""
+    lines = inspect.getsource(load(notebook)).splitlines()
+    tree = ast.parse("\n".join(lines))
+    return [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and any(line.strip() == START for line in lines[node.lineno - 1 : node.end_lineno])
+    ]
+
+
+def _holding(notebook: str | ModuleType, name: str) -> ModuleType:
+    module = load(notebook)
+    known = names(module)
+    if name not in known:
+        raise KeyError(
+            f"{module.__name__} has no exercise {name!r}; it has: {', '.join(known) or 'none'}."
+        )
+    return module
+
+
+def _source(notebook: str | ModuleType, name: str) -> list[str]:
+    """Lines of one exercise, comments after its last statement included."""
+    module = _holding(notebook, name)
+    lines = inspect.getsource(module).splitlines()
+    node = next(n for n in ast.parse("\n".join(lines)).body if getattr(n, "name", "") == name)
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    last = node.end_lineno or node.lineno
+    # The end marker is a comment, which the syntax tree does not count as part of the function.
+    while last < len(lines) and lines[last].strip() and lines[last].startswith((" ", "\t")):
+        last += 1
+    return lines[first - 1 : last]
+
+
+def _block(notebook: str | ModuleType, name: str) -> tuple[list[str], int, int]:
+    lines = _source(notebook, name)
+    marks = [line.strip() for line in lines]
+    if marks.count(START) != 1 or marks.count(END) != 1 or marks.index(END) < marks.index(START):
+        raise ValueError(
+            f"The exercise {name!r} needs one line {START!r} and, after it, one line {END!r}."
+        )
+    return lines, marks.index(START), marks.index(END)
+
+
+def stub(notebook: str | ModuleType, name: str) -> str:
+    """Derive the learner's cell from a solution.
+
+    Parameters
+    ----------
+    notebook : str or module
+        The notebook's name or its module of exercises.
+    name : str
+        The function's name.
+
+    Returns
+    -------
+    str
+        Signature, docstring and whatever surrounds the solution, which is replaced by a
+        placeholder.
+
+    Raises
+    ------
+    KeyError
+        If there is no such exercise.
+    ValueError
+        If the two marker lines are missing, doubled or in the wrong order.
+    """
+    lines, start, end = _block(notebook, name)
+    indent = lines[start][: len(lines[start]) - len(lines[start].lstrip())]
+    return "\n".join([*lines[:start], indent + PLACEHOLDER, *lines[end + 1 :]])
+
+
+def solution(notebook: str | ModuleType, name: str) -> str:
+    """Return one right answer as source, to be printed and compared with one's own.
+
+    Raises
+    ------
+    KeyError, ValueError
+        As `stub`.
+    """
+    lines, start, end = _block(notebook, name)
+    return "\n".join(line for i, line in enumerate(lines) if i not in (start, end))
+
+
+def _body(source: str, name: str) -> CodeType:
+    module = compile(source, "<exercise>", "exec", dont_inherit=True)
+    return next(
+        c for c in module.co_consts if isinstance(c, CodeType) and c.co_name == name
+    )  # annotations are evaluated outside the body, so that it compiles without its imports
+
+
+def _steps(code: CodeType) -> list[tuple[str, Any]]:
+    """What a function does, apart from its docstring, names and line numbers."""
+    return [
+        (step.opname, _steps(step.argval) if isinstance(step.argval, CodeType) else step.argval)
+        for step in dis.get_instructions(code)
+        if step.opname != "RESUME"
+    ]
+
+
+def unsolved(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -> bool:
+    """Tell whether a function is still the stub, however its comments and hints are written."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code is not None and _steps(code) == _steps(_body(stub(notebook, name), name))
+
+
+def _where(error: BaseException, function: Callable[..., Any]) -> str:
+    """Say which line of the learner's cell an error came from; empty if from none."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    frames = list(traceback.walk_tb(error.__traceback__))
+    entry = next((i for i, (frame, _) in enumerate(frames) if frame.f_code is code), None)
+    if code is None or entry is None:
+        return ""
+    at = [n for frame, n in frames[entry:] if frame.f_code.co_filename == code.co_filename][-1]
+    line = linecache.getline(code.co_filename, at).strip()
+    number = at - code.co_firstlineno + 1
+    return f"line {number} of your function" + (f" (`{line}`)" if line else "")
+
+
+def grade(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -> Grade:
+    """Judge one attempt, without printing.
+
+    Parameters
+    ----------
+    notebook : str or module
+        The notebook's name or its module of exercises.
+    name : str
+        The exercise's name.
+    function : callable
+        The learner's function. Whatever it raises becomes part of the answer.
+
+    Raises
+    ------
+    KeyError
+        If there is no such exercise.
+    """
+    module = _holding(notebook, name)
+    if not callable(function):
+        return Grade(False, f"pass the function itself, `{name}`, not what it returns.")
+    if unsolved(module, name, function):
+        return Grade(False, f"replace the line `{PLACEHOLDER}` by your own code, then run again.")
+    try:
+        shown = getattr(module, f"check_{name}")(function)
+    except (Exception, SystemExit) as error:
+        place = _where(error, function)
+        what = type(error).__name__ + (f": {error}" if str(error) else "")
+        if isinstance(error, AssertionError) and not place:
+            return Grade(False, str(error) or NO_HINT)
+        if place:
+            return Grade(False, f"your function stopped with {what}, in {place}.")
+        return Grade(False, f"the check could not use what your function returned ({what}).")
+    return Grade(True, shown or "")
+
+
+def check(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -> bool:
+    """Judge one attempt and print the answer.
+
+    Parameters
+    ----------
+    notebook : str or module
+        The notebook's name, for example `"tour"`.
+    name : str
+        The exercise's name.
+    function : callable
+        The learner's function.
+
+    Returns
+    -------
+    bool
+        Whether it is right. Nothing that the learner's function does makes this raise, so that a
+        notebook with open exercises still runs to its end.
+
+    Raises
+    ------
+    KeyError
+        If there is no such exercise.
+    """
+    answer = grade(notebook, name, function)
+    print(answer)
+    return answer.correct
+
+
+def _defined(source: str, module: ModuleType, name: str) -> Callable[..., Any]:
+    namespace = dict(vars(module))
+    future = sys.modules["__future__"].annotations.compiler_flag
+    exec(compile(source, f"<stub of {name}>", "exec", flags=future), namespace)
+    return namespace[name]
+
+
+def problems(notebook: str | ModuleType) -> list[str]:
+    """Say what is wrong with a module of exercises; an empty list means nothing.
+
+    Every solution has to pass its check, the printed solution too, every stub has to fail it, and
+    every typical wrong answer has to get the hint that it is listed with.
+    """
+    module = load(notebook)
+    found = [] if names(module) else [f"{module.__name__} holds no exercise"]
+    for name in names(module):
+        function = getattr(module, name)
+        wrong = getattr(module, f"WRONG_{name.upper()}", [])
+        if not callable(getattr(module, f"check_{name}", None)):
+            found.append(f"{name}: check_{name} is missing")
+            continue
+        if not inspect.getdoc(function):
+            found.append(f"{name}: the docstring, which is the task, is missing")
+        if not wrong:
+            found.append(f"{name}: WRONG_{name.upper()}, a list of typical mistakes, is missing")
+        for label, answer in (
+            ("solution", function),
+            ("printed solution", _defined(solution(module, name), module, name)),
+        ):
+            result = grade(module, name, answer)
+            if not result.correct:
+                found.append(f"{name}: the {label} fails: {result.message}")
+            elif not result.message:
+                found.append(f"{name}: check_{name} does not return what a right answer showed")
+        result = grade(module, name, _defined(stub(module, name), module, name))
+        if result.correct or PLACEHOLDER not in result.message:
+            found.append(f"{name}: the stub is not recognised as open")
+        for number, (mistake, hint) in enumerate(wrong, start=1):
+            result = grade(module, name, mistake)
+            if result.correct:
+                found.append(f"{name}: wrong answer {number} passes")
+            elif hint.casefold() not in result.message.casefold():
+                found.append(
+                    f"{name}: wrong answer {number} should get {hint!r}, got {result.message!r}"
+                )
+    return found
