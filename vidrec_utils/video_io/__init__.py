@@ -1,0 +1,27 @@
+"""Videos and images in and out: one facade over PyAV and Pillow.
+
+`probe` tells what a file holds, `sample_frames` takes a few frames by seeking, `read_clip` takes a
+span, `thumbnail` a picture, `write_clip` makes H.264 clips and `read_image` reads stills. Frames
+are uint8 RGB, upright, in stored pixels. Whatever is wrong with a file comes as a `VideoError` or
+`ImageError` with `.path`, `.reason` and a sentence that says what to do; the file is closed again
+in every case.
+"""
+
+from .errors import ImageError, MediaError, VideoError
+from .images import read_image
+from .reading import VideoInfo, probe, read_clip, sample_clip, sample_frames, thumbnail
+from .writing import write_clip
+
+__all__ = [
+    "ImageError",
+    "MediaError",
+    "VideoError",
+    "VideoInfo",
+    "probe",
+    "read_clip",
+    "read_image",
+    "sample_clip",
+    "sample_frames",
+    "thumbnail",
+    "write_clip",
+]

@@ -1,0 +1,374 @@
+"""One open video: frames at given times, by seeking, and never without the container closed."""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_left
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from .. import settings
+from .errors import VideoError, existing_file
+from .timeline import Timeline, header_timeline, nominal_rate, scanned_timeline
+
+SCAN_BYTES = 64 * 2**20
+"""Up to this size all packets are read before seeking (not decoded), which costs milliseconds."""
+
+MAX_SILENT_PACKETS = 5_000
+"""So many packets in a row without a frame mean that none will come."""
+
+MAX_DECODER_THREADS = 4
+"""Each decoding thread holds a frame of its own: more cost memory with 4k clips."""
+
+BLIND_SEEK_S = 3.0
+"""Where no keyframe is known, a gap from which seeking is tried instead of decoding on."""
+
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,live_flv,asf,ogg,"
+    "h264,hevc,obu,av1,ivf,vc1,h263,dv,mxf,nut,rm,swf,gif,apng,yuv4mpegpipe,mjpeg,dnxhd,"
+    "wav,mp3,aac,flac,amr,aiff,au,caf,ac3,eac3"
+)
+"""Containers that are opened. Playlists stay out (they would open other files or addresses),
+and so do still images and text, which FFmpeg would show as a video."""
+
+SIGNATURES = {b"ftyp": 4, b"moov": 4, b"mdat": 4, b"\x1a\x45\xdf\xa3": 0, b"RIFF": 0, b"FLV": 0}
+
+
+class Reader:
+    """A video file, open for reading frames.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    VideoError
+        If it is not there, is no video, or has no video stream.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = existing_file(path, VideoError)
+        self._open()
+        try:
+            small = self.path.stat().st_size <= SCAN_BYTES
+            header = None if small else header_timeline(self.container, self.stream)
+            self.timeline = header or self._scan()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._frames = iter(())
+        self.container.close()
+
+    def _open(self) -> None:
+        self.container = _open(self.path)
+        if not self.container.streams.video:
+            self.container.close()
+            raise VideoError(
+                self.path,
+                "no_video_stream",
+                "the file holds sound or data but no pictures. Leave it out, or embed its sound.",
+            )
+        self.stream = self.container.streams.video[0]
+        for other in self.container.streams:
+            if other is not self.stream:
+                other.discard = "all"
+        if self.stream.codec_context is None:
+            self.container.close()
+            raise VideoError(
+                self.path,
+                "unsupported",
+                "there is no decoder for its codec here. Re-encode it, for example to H.264.",
+            )
+        self.stream.thread_type = "AUTO"
+        self.stream.codec_context.thread_count = min(settings.threads(), MAX_DECODER_THREADS)
+        self.seekable = True
+        self._blind = True
+        self._ordinal = 0
+        self._peeked: tuple[int, av.VideoFrame] | None = None
+        self._frames: Iterator[tuple[int, av.VideoFrame]] = iter(())
+        self._started = False
+
+    def _scan(self) -> Timeline:
+        """Learn the timeline from the packets and come back to the beginning."""
+        timeline = scanned_timeline(self.container, self.stream)
+        self.timeline = timeline
+        if not timeline.times:
+            raise self._no_frames()
+        self._rewind()
+        return timeline
+
+    def _rewind(self) -> None:
+        """Back to the first packet, by opening again where seeking is impossible."""
+        keyframes = self.timeline.keyframes
+        first = min(keyframes[0], self.timeline.start) if keyframes else self.timeline.start
+        if self.seekable and not (self.timeline.counted and not keyframes):
+            try:
+                self.container.seek(first, stream=self.stream)
+                self._begin()
+                landed = self._peek()
+                if landed is not None and landed[0] <= self.timeline.start:
+                    return
+            except (av.FFmpegError, OSError):
+                self.seekable = False
+        else:
+            self.seekable = False
+        seekable = self.seekable
+        self.container.close()
+        self._open()
+        self.seekable = seekable
+        self._begin()
+
+    def _begin(self) -> None:
+        self._peeked = None
+        self._started = True
+        self._frames = self._decode()
+
+    def _no_frames(self) -> VideoError:
+        return VideoError(
+            self.path,
+            "no_frames",
+            "the file has a video stream, but no frame of it can be decoded. "
+            "Copy it again or re-encode it from the original.",
+        )
+
+    def _decode(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Frames with their times, from the next keyframe packet on."""
+        first_key: int | None = None
+        begun = False
+        silent = 0
+        order = 0
+        for packet in self.container.demux(self.stream):
+            if packet.size:
+                if packet.is_corrupt:
+                    continue
+                if not begun and not packet.is_keyframe and self._has_keyframes:
+                    continue
+                if not begun:
+                    begun = True
+                    first_key = packet.pts
+                    if self.timeline.counted and self.timeline.keyframes:
+                        order = self._order_of(packet.dts)
+            try:
+                frames = packet.decode()
+            except (av.FFmpegError, ValueError):
+                frames = []
+            silent = 0 if frames else silent + 1
+            if silent > MAX_SILENT_PACKETS:
+                return
+            for frame in frames:
+                if self.timeline.counted:
+                    last = len(self.timeline.times) - 1
+                    yield self.timeline.times[min(order, last)], frame
+                    order += 1
+                elif frame.pts is not None and (first_key is None or frame.pts >= first_key):
+                    # Frames shown before the keyframe lean on what came before the seek.
+                    yield frame.pts, frame
+
+    @property
+    def _has_keyframes(self) -> bool:
+        return self.timeline.keyframes is None or bool(self.timeline.keyframes)
+
+    def _order_of(self, ticks: int) -> int:
+        return bisect_left(self.timeline.times, ticks)
+
+    def _peek(self) -> tuple[int, av.VideoFrame] | None:
+        if self._peeked is None:
+            self._peeked = next(self._frames, None)
+        return self._peeked
+
+    def _should_seek(self, ticks: int) -> bool:
+        """Whether a keyframe lies between the next frame to come and a wanted time."""
+        if not self.seekable:
+            return False
+        ahead = self._peek() if self._started else None
+        if ahead is None:
+            return True
+        position = ahead[0]
+        if self.timeline.keyframes is not None:
+            key = self.timeline.keyframe_before(ticks)
+            return key is not None and key > position
+        entries = self.stream.index_entries
+        place = entries.search_timestamp(ticks, backward=True) if len(entries) else -1
+        if place >= 0 and entries[place].timestamp > position:
+            return True
+        gap = float((ticks - position) * self.timeline.time_base)
+        return self._blind and gap > BLIND_SEEK_S
+
+    def _seek(self, ticks: int) -> None:
+        """Go to a frame at or before a time from which decoding on gives the true pixels."""
+        before = self._peeked[0] if self._peeked else None
+        key = self.timeline.keyframe_before(ticks)
+        goal = ticks if key is None else key
+        back = round(1 / self.timeline.time_base)
+        while goal > self.timeline.start:
+            try:
+                self.container.seek(goal, stream=self.stream)
+            except (av.FFmpegError, OSError):
+                break
+            self._begin()
+            landed = self._peek()
+            if landed is not None and landed[0] <= ticks:
+                if before is not None and landed[0] <= before:
+                    self._blind = False
+                return
+            goal, back = goal - back, 2 * back
+        self._rewind()
+
+    def frames_at(self, ticks: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The frame on display at each of some sorted times, with the time at which it appears.
+
+        Before the first frame that is the first, after the last the last.
+
+        Raises
+        ------
+        VideoError
+            If no frame can be decoded.
+        """
+        current: tuple[int, av.VideoFrame] | None = None
+        for wanted in ticks:
+            if self._should_seek(wanted):
+                self._seek(wanted)
+                current = self._peek() or current
+            while (ahead := self._peek()) is not None:
+                if current is not None and ahead[0] > wanted:
+                    break
+                current, self._peeked = ahead, None
+            if current is None:
+                raise self._no_frames()
+            yield current
+
+    def frames_between(self, start: int, end: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """All frames that appear from `start` on and before `end`."""
+        if self._should_seek(start):
+            self._seek(start)
+        while (ahead := self._peek()) is not None and ahead[0] < end:
+            self._peeked = None
+            if ahead[0] >= start:
+                yield ahead
+
+    @property
+    def rate(self) -> float:
+        """Frames a second."""
+        return float(nominal_rate(self.stream))
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    try:
+        return av.open(str(path), metadata_errors="replace", container_options=options)
+    except (av.FFmpegError, OSError, ValueError) as problem:
+        with path.open("rb") as file:
+            head = file.read(16)
+        if any(head[at : at + len(mark)] == mark for mark, at in SIGNATURES.items()):
+            raise VideoError(
+                path,
+                "truncated",
+                "it starts like a video, but its index is missing or damaged: a recording or "
+                "copy was cut short. Copy it again or repair it from the original.",
+            ) from problem
+        raise VideoError(
+            path,
+            "not_a_video",
+            "its content is no video in a known format, whatever its name says. Replace it, "
+            "or leave it out.",
+        ) from problem
+
+
+class Orientation:
+    """How stored pixels become upright ones, from a frame's display matrix.
+
+    Only quarter turns and mirrors are applied; another angle goes to the nearest quarter.
+    """
+
+    def __init__(self, frame: av.VideoFrame) -> None:
+        self.transpose = self.mirror = self.flip = False
+        data = next((d for d in frame.side_data if d.type.name == "DISPLAYMATRIX"), None)
+        if data is None:
+            return
+        a, b, _, c, d = struct.unpack("<5i" if np.little_endian else ">5i", bytes(data)[:20])
+        self.transpose = abs(b) > abs(a)
+        self.mirror = (c if self.transpose else a) < 0
+        self.flip = (b if self.transpose else d) < 0
+
+    @property
+    def degrees(self) -> int:
+        """Clockwise quarter turns in degrees (a mirror counts as none)."""
+        if self.transpose:
+            return 90 if self.mirror or not self.flip else 270
+        return 180 if self.mirror and self.flip else 0
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Upright (height, width) of stored ones, and the other way round."""
+        return (width, height) if self.transpose else (height, width)
+
+    def upright(self, pixels: np.ndarray) -> np.ndarray:
+        """A view of (height, width, 3) pixels, turned."""
+        if self.transpose:
+            pixels = pixels.transpose(1, 0, 2)
+        return pixels[:: -1 if self.flip else 1, :: -1 if self.mirror else 1]
+
+
+class Painter:
+    """Turns decoded frames into upright RGB arrays of one size, with one scaler for all.
+
+    Parameters
+    ----------
+    frame
+        The first frame: its size and display matrix count for all.
+    size
+        None keeps the size; an int is the length of the shorter side; (height, width) is exact.
+    """
+
+    def __init__(self, frame: av.VideoFrame, size: int | tuple[int, int] | None) -> None:
+        self.orientation = Orientation(frame)
+        stored = self.orientation.size(frame.height, frame.width)
+        self.shape = target_size(*stored, size)
+        self._height, self._width = self.orientation.size(*self.shape)
+        self._scaler = VideoReformatter()
+
+    def paint(self, frame: av.VideoFrame) -> np.ndarray:
+        """uint8 (height, width, 3); may be a view into the frame's memory."""
+        picture = self._scaler.reformat(
+            frame, width=self._width, height=self._height, format="rgb24", threads=1
+        )
+        return self.orientation.upright(picture.to_ndarray())
+
+
+def target_size(height: int, width: int, size: int | tuple[int, int] | None) -> tuple[int, int]:
+    """(height, width) after resizing.
+
+    Raises
+    ------
+    ValueError
+        If a side is below 1.
+    """
+    if size is None:
+        return height, width
+    if isinstance(size, (int, np.integer)):
+        scale = size / min(height, width)
+        target = (
+            (int(size), max(1, round(width * scale)))
+            if height <= width
+            else (max(1, round(height * scale)), int(size))
+        )
+    else:
+        target = tuple(int(side) for side in size)
+    if len(target) != 2 or min(target) < 1:
+        raise ValueError(f"size is {size!r}; give one side or (height, width), each at least 1.")
+    return target

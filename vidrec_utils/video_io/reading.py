@@ -1,0 +1,408 @@
+"""Looking at clips: what they are, some of their frames, all of them, a thumbnail."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from .errors import VideoError
+from .reader import Orientation, Painter, Reader
+
+MAX_CLIP_BYTES = 2 * 2**30
+"""`read_clip` refuses to return more than this at once."""
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file holds.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    width, height : int
+        Of upright frames in stored pixels: what `sample_frames` gives. Pixels that are not
+        square on the screen stay as they are stored.
+    fps : float
+        Frames a second; the mean for a variable rate.
+    duration_s : float
+        Seconds from the first frame's appearance to the last one's end.
+    n_frames : int
+        Frames that are shown.
+    codec, container : str
+        FFmpeg's names, for example `"h264"` and `"mp4"`.
+    rotation : int
+        Clockwise turn that players apply to the stored pixels: 0, 90, 180 or 270. Frames from
+        this module are turned already.
+    has_audio : bool
+    variable_fps : bool
+        Frames are not evenly spaced, so that a frame's number says nothing about its time.
+    duration_is_estimated : bool
+        The file does not state its duration; it was added up from its packets.
+    truncated : bool
+        The file promises more than it holds.
+    """
+
+    path: Path
+    width: int
+    height: int
+    fps: float
+    duration_s: float
+    n_frames: int
+    codec: str
+    container: str
+    rotation: int
+    has_audio: bool
+    variable_fps: bool
+    duration_is_estimated: bool
+    truncated: bool
+
+
+def probe(path: str | PathLike[str]) -> VideoInfo:
+    """Describe a video file. One frame is decoded, to know that it can be.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    VideoInfo
+        Size, rate, length and more.
+
+    Raises
+    ------
+    VideoError
+        If the file cannot be read as a video.
+    """
+    with Reader(path) as video:
+        _, frame = next(video.frames_at([video.timeline.start]))
+        orientation = Orientation(frame)
+        height, width = orientation.size(frame.height, frame.width)
+        line = video.timeline
+        count = len(line.times) if line.times is not None else video.stream.frames
+        rate = video.rate
+        if line.times is not None and len(line.times) > 1 and line.variable:
+            rate = (count - 1) / float((line.times[-1] - line.times[0]) * line.time_base)
+        return VideoInfo(
+            path=Path(path),
+            width=width,
+            height=height,
+            fps=rate,
+            duration_s=line.duration_s,
+            n_frames=count or max(1, round(line.duration_s * rate)),
+            codec=video.stream.codec_context.codec.canonical_name,
+            container=_container_name(video.container.format.name, Path(path)),
+            rotation=orientation.degrees,
+            has_audio=bool(video.container.streams.audio),
+            variable_fps=line.variable,
+            duration_is_estimated=not line.declared,
+            truncated=not line.complete,
+        )
+
+
+def _container_name(names: str, path: Path) -> str:
+    """One of FFmpeg's several names: the one that the file's suffix uses, else the usual one."""
+    names_list = names.split(",")
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix in names_list:
+        return suffix
+    return {"mov": "mp4"}.get(names_list[0], names_list[0])
+
+
+def sample_frames(
+    path: str | PathLike[str],
+    n: int = 8,
+    mode: Literal["uniform", "random"] = "uniform",
+    *,
+    seed: int | None = None,
+    rng: np.random.Generator | None = None,
+    size: int | tuple[int, int] | None = None,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    strict: bool = False,
+) -> np.ndarray:
+    """Some frames of a video, spread over its length, by seeking instead of decoding all.
+
+    The span from `start_s` to `end_s` is cut into `n` equal segments. `"uniform"` takes the
+    frame on display in the middle of each, `"random"` at a random moment of each (as temporal
+    segment networks are trained, Wang et al. 2016, https://arxiv.org/abs/1608.00859). Timestamps
+    decide, so a variable frame rate needs no care. A clip of fewer than `n` frames repeats them.
+    The pixels are those that decoding everything gives.
+
+    Parameters
+    ----------
+    path
+        The file.
+    n
+        Number of frames.
+    mode
+        `"uniform"` or `"random"`.
+    seed, rng
+        For `"random"`: a seed or a generator.
+    size
+        None: as stored. An int: length of the shorter side, the aspect ratio kept. A pair:
+        exactly (height, width).
+    start_s, end_s
+        The span in seconds from the first frame; `end_s` beyond the end means the end.
+    strict
+        Refuse files that are cut short instead of sampling what they hold.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 of shape (n, height, width, 3), upright RGB, in order of time.
+
+    Raises
+    ------
+    VideoError
+        If the file cannot be read as a video, or the span lies outside it.
+    ValueError
+        If an argument does not fit.
+    """
+    return sample_clip(
+        path,
+        n,
+        mode,
+        seed=seed,
+        rng=rng,
+        size=size,
+        start_s=start_s,
+        end_s=end_s,
+        strict=strict,
+    )[0]
+
+
+def sample_clip(
+    path: str | PathLike[str],
+    n: int = 8,
+    mode: Literal["uniform", "random"] = "uniform",
+    *,
+    seed: int | None = None,
+    rng: np.random.Generator | None = None,
+    size: int | tuple[int, int] | None = None,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    strict: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Like `sample_frames`, with the second at which each frame appears.
+
+    Parameters
+    ----------
+    path, n, mode, seed, rng, size, start_s, end_s, strict
+        As for `sample_frames`.
+
+    Returns
+    -------
+    frames : numpy.ndarray
+        uint8 of shape (n, height, width, 3).
+    times_s : numpy.ndarray
+        float64 of shape (n,): seconds since the first frame of the file.
+
+    Raises
+    ------
+    VideoError
+        If the file cannot be read as a video, or the span lies outside it.
+    ValueError
+        If an argument does not fit.
+    """
+    if n < 1:
+        raise ValueError(f"n is {n}; ask for at least one frame.")
+    if mode not in ("uniform", "random"):
+        raise ValueError(f"mode is {mode!r}; choose 'uniform' or 'random'.")
+    if mode == "random":
+        rng = rng if rng is not None else np.random.default_rng(seed)
+        places = [Fraction(i) + Fraction(float(rng.random())) for i in range(n)]
+    else:
+        places = [Fraction(2 * i + 1, 2) for i in range(n)]
+    with Reader(path) as video:
+        start, end = _span(video, start_s, end_s, strict)
+        wanted = [start + (end - start) * place / n for place in places]
+        return _paint_at(video, wanted, size)
+
+
+def _span(
+    video: Reader, start_s: float, end_s: float | None, strict: bool
+) -> tuple[Fraction, Fraction]:
+    """The asked span in seconds since the first frame, cut to what there is."""
+    line = video.timeline
+    if strict and not line.complete:
+        raise VideoError(
+            video.path,
+            "truncated",
+            f"the file promises more than its {line.duration_s:.3f} s: it was cut short. "
+            "Copy it again, or read what is there with strict=False.",
+        )
+    duration = (line.end - line.start) * line.time_base
+    start = Fraction(start_s)
+    end = duration if end_s is None else min(Fraction(end_s), duration)
+    if start < 0:
+        raise ValueError(f"start_s is {start_s}; times count from the first frame, so 0 or more.")
+    if start >= end:
+        until = "the end" if end_s is None else f"{end_s} s"
+        raise VideoError(
+            video.path,
+            "out_of_range",
+            f"there is nothing between {start_s} s and {until}: the video lasts "
+            f"{float(duration):.3f} s. Choose an earlier start or a later end.",
+        )
+    return start, end
+
+
+def _ticks(video: Reader, second: Fraction) -> int:
+    """The last tick that counts as being on display at a second.
+
+    Containers round timestamps to their tick, so a frame that appears within a tick (at most a
+    millisecond) after the wanted moment counts as being there.
+    """
+    line = video.timeline
+    slack = min(line.time_base, Fraction(1, 1000))
+    return line.start + math.floor((second + slack) / line.time_base)
+
+
+def _paint_at(
+    video: Reader, seconds: list[Fraction], size: int | tuple[int, int] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    frames: np.ndarray | None = None
+    painter: Painter | None = None
+    times = np.empty(len(seconds))
+    last: int | None = None
+    for i, (ticks, frame) in enumerate(video.frames_at([_ticks(video, s) for s in seconds])):
+        if painter is None or frames is None:
+            painter = Painter(frame, size)
+            _refuse_too_large(video, len(seconds), painter.shape)
+            frames = np.empty((len(seconds), *painter.shape, 3), np.uint8)
+        frames[i] = frames[i - 1] if i and ticks == last else painter.paint(frame)
+        times[i] = (ticks - video.timeline.start) * video.timeline.time_base
+        last = ticks
+    assert frames is not None
+    return frames, times
+
+
+def _refuse_too_large(video: Reader, count: int, shape: tuple[int, int]) -> None:
+    needed = count * shape[0] * shape[1] * 3
+    if needed > MAX_CLIP_BYTES:
+        raise VideoError(
+            video.path,
+            "too_large",
+            f"{count} frames of {shape[1]}x{shape[0]} are {needed / 2**30:.1f} GiB. "
+            "Ask for a shorter span, fewer frames a second or a smaller size.",
+        )
+
+
+def read_clip(
+    path: str | PathLike[str],
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    fps: float | None = None,
+    size: int | tuple[int, int] | None = None,
+    *,
+    strict: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """All frames of a span, or those of an even rate.
+
+    Parameters
+    ----------
+    path
+        The file.
+    start_s, end_s
+        The span in seconds from the first frame, `end_s` excluded; None means the end.
+    fps
+        None gives every frame that appears within the span (so that neighbouring spans share
+        none; a span between two frames gives the one on display). A number gives the frame on
+        display at `start_s`, `start_s + 1 / fps`, and so on.
+    size
+        As for `sample_frames`.
+    strict
+        Refuse files that are cut short instead of reading what they hold.
+
+    Returns
+    -------
+    frames : numpy.ndarray
+        uint8 of shape (t, height, width, 3), upright RGB.
+    times_s : numpy.ndarray
+        float64 of shape (t,): when each frame appears or, with `fps`, the moments of the grid;
+        seconds since the first frame of the file.
+
+    Raises
+    ------
+    VideoError
+        If the file cannot be read as a video, the span lies outside it, or its frames would need
+        more than `MAX_CLIP_BYTES`.
+    ValueError
+        If an argument does not fit.
+    """
+    if fps is not None and not fps > 0:
+        raise ValueError(f"fps is {fps}; give a number above 0, or None for every frame.")
+    with Reader(path) as video:
+        start, end = _span(video, start_s, end_s, strict)
+        if fps is not None:
+            step = 1 / Fraction(fps).limit_denominator(65535)
+            seconds = [start + i * step for i in range(math.ceil((end - start) / step))]
+            frames, _ = _paint_at(video, seconds, size)
+            return frames, np.array([float(s) for s in seconds])
+        return _paint_between(video, start, end, size)
+
+
+def _paint_between(
+    video: Reader, start: Fraction, end: Fraction, size: int | tuple[int, int] | None
+) -> tuple[np.ndarray, np.ndarray]:
+    line = video.timeline
+    first = line.start + math.ceil(start / line.time_base)
+    last = line.start + math.ceil(end / line.time_base)
+    painter: Painter | None = None
+    pictures: list[np.ndarray] = []
+    times: list[float] = []
+    for ticks, frame in video.frames_between(first, last):
+        painter = painter or Painter(frame, size)
+        _refuse_too_large(video, len(pictures) + 1, painter.shape)
+        pictures.append(np.ascontiguousarray(painter.paint(frame)))
+        times.append(float((ticks - line.start) * line.time_base))
+    if not pictures:
+        return _paint_at(video, [start], size)
+    return np.stack(pictures), np.array(times)
+
+
+def thumbnail(path: str | PathLike[str], size: int = 128, at: float = 0.5) -> Image.Image:
+    """A still picture of a video.
+
+    Parameters
+    ----------
+    path
+        The file.
+    size
+        The longer side in pixels at most; a smaller video is not enlarged.
+    at
+        Where in the video, from 0 (first frame) to 1 (last frame).
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB, upright.
+
+    Raises
+    ------
+    VideoError
+        If the file cannot be read as a video.
+    ValueError
+        If `at` or `size` does not fit.
+    """
+    if not 0 <= at <= 1:
+        raise ValueError(f"at is {at}; give 0 (the first frame) to 1 (the last).")
+    if size < 1:
+        raise ValueError(f"size is {size}; give at least 1 pixel.")
+    with Reader(path) as video:
+        line = video.timeline
+        moment = Fraction(at) * (line.end - line.start) * line.time_base
+        _, frame = next(video.frames_at([_ticks(video, moment)]))
+        height, width = Orientation(frame).size(frame.height, frame.width)
+        scale = min(1.0, size / max(height, width))
+        shape = (max(1, round(height * scale)), max(1, round(width * scale)))
+        return Image.fromarray(np.ascontiguousarray(Painter(frame, shape).paint(frame)))
