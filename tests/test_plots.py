@@ -1,0 +1,303 @@
+"""Figures: structure, limits, descriptions, and text in any script."""
+
+import base64
+import html
+import io
+import re
+import warnings
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from vidrec_utils import plots
+from vidrec_utils.plots import _output
+
+
+@pytest.fixture(autouse=True)
+def _style():
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.use_style()
+        yield
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What went to the notebook, in place of a notebook."""
+    outputs = []
+
+    def keep(data, raw, metadata):
+        assert raw
+        outputs.append((data, metadata))
+
+    monkeypatch.setattr("IPython.display.display", keep)
+    return outputs
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_palette_stays_apart_in_brightness_or_hue():
+    rgb = [mpl.colors.to_rgb(colour) for colour in plots.PALETTE]
+    gaps = [np.abs(np.subtract(a, b)).max() for i, a in enumerate(rgb) for b in rgb[:i]]
+    assert len(rgb) == 8
+    assert min(gaps) > 0.15
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("two\nlines\t here", "two lines here"),
+        ("cost $5 or $6", r"cost \$5 or \$6"),
+        (None, ""),
+        (float("nan"), ""),
+        (7, "7"),
+        ("naïve Ωmega", "naïve Ωmega"),
+    ],
+)
+def test_safe_text(text, expected):
+    assert plots.safe_text(text) == expected
+
+
+def test_safe_text_cuts_with_an_ellipsis():
+    assert plots.safe_text("a long title", width=7) == "a long…"
+
+
+def test_text_in_any_script_draws_without_a_warning():
+    title = "猫が跳ぶ 视频 🐱\ufe0f $x_$ \U0001f9ff"
+    figure = plots.contact_sheet([noise(8, 8, 3)] * 2, [title, title], title_width=40)
+    kind, data = plots.encode_figure(figure)
+    assert kind == "image/png"
+    assert len(data) > 0
+
+
+def test_contact_sheet_has_an_axes_for_each_image_and_takes_mixed_forms():
+    images = [
+        noise(8, 12, 3),
+        noise(8, 12, 4),
+        noise(8, 12),
+        noise(8, 12, 3) / 255,
+        Image.new("L", (9, 5)),
+    ]
+    figure = plots.contact_sheet(images, titles="abcde", columns=3)
+    assert isinstance(figure, Figure)
+    assert [axes.get_title() for axes in figure.axes] == list("abcde")
+    assert figure.axes[0].get_gridspec().get_geometry() == (2, 3)
+    assert [axes.images[0].get_array().shape[2] for axes in figure.axes] == [3] * 5
+    assert np.array_equal(figure.axes[0].images[0].get_array(), images[0])
+
+
+@pytest.mark.parametrize(
+    ("images", "titles", "message"),
+    [
+        ([], None, "no image"),
+        ([noise(3, 8, 8)], None, r"\(3, 8, 8\)"),
+        ([noise(8, 8, 3).astype(np.float32)], None, "values from 0 to 1"),
+        ([noise(8, 8, 3)], ["a", "b"], "1 pictures but 2 titles"),
+    ],
+)
+def test_contact_sheet_refuses_what_it_cannot_draw(images, titles, message):
+    with pytest.raises(ValueError, match=message):
+        plots.contact_sheet(images, titles)
+
+
+def test_filmstrip_is_one_row_per_clip_with_time_to_the_right():
+    clips = noise(2, 5, 6, 7, 3)
+    figure = plots.filmstrip(clips, ["first", "second"])
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["first", "second"]
+    strip = np.asarray(figure.axes[1].images[0].get_array())
+    assert strip.shape == (6, 5 * 7, 3)
+    assert np.array_equal(strip[:, 7:14], clips[1, 1])
+
+
+def test_filmstrip_takes_clips_of_different_lengths_and_names_a_missing_axis():
+    assert len(plots.filmstrip([noise(3, 6, 6, 3), noise(5, 6, 6, 3)]).axes) == 2
+    with pytest.raises(ValueError, match=r"clip\[None\]"):
+        plots.filmstrip(noise(5, 6, 6, 3))
+
+
+def test_bars_with_intervals_draws_rows_in_order_with_their_ends():
+    frame = pd.DataFrame(
+        {"who": ["popularity", "ours"], "v": [0.2, 0.5], "l": [0.1, 0.4], "h": [0.25, 0.7]}
+    )
+    before = frame.copy()
+    figure = plots.bars_with_intervals(
+        frame, "v", "l", "h", "who", xlabel="recall", reference=0.05, reference_label="random"
+    )
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["popularity", "ours"]
+    assert [bar.get_width() for bar in axes.patches] == [0.2, 0.5]
+    segments = axes.collections[0].get_segments()
+    assert np.allclose([s[:, 0] for s in segments], [[0.1, 0.25], [0.4, 0.7]])
+    assert axes.get_xlabel() == "recall"
+    assert axes.yaxis_inverted()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["random"]
+    pd.testing.assert_frame_equal(frame, before)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame({"v": [1.0], "l": [0.5]}), "lacks h; it has v, l"),
+        (pd.DataFrame({"v": [], "l": [], "h": []}, dtype=float), "no rows"),
+        (pd.DataFrame({"v": [0.5], "l": [0.1], "h": [0.2]}), "outside its interval"),
+    ],
+)
+def test_bars_with_intervals_names_what_is_wrong(frame, message):
+    with pytest.raises(ValueError, match=message):
+        plots.bars_with_intervals(frame, "v", "l", "h")
+
+
+def test_class_balance_sorts_and_sums_up_the_rest():
+    counts = pd.Series({"sport": 2, "food": 5, "music": 2, "news": 1})
+    (axes,) = plots.class_balance(counts, most=2).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["food", "sport", "2 more"]
+    assert [bar.get_width() for bar in axes.patches] == [5, 2, 3]
+    assert [text.get_text() for text in axes.texts] == ["5 (50%)", "2 (20%)", "3 (30%)"]
+    with pytest.raises(ValueError, match="nothing to count"):
+        plots.class_balance(pd.Series(dtype=int))
+
+
+def test_watch_time_counts_every_day_and_says_the_share_above_the_threshold():
+    frame = pd.DataFrame(
+        {
+            "watch_ratio": [0.1, 0.5, 0.9, np.nan],
+            "timestamp": pd.to_datetime(
+                ["2026-01-01 10:00", "2026-01-01 23:59", "2026-01-03 00:00", "2026-01-09 00:00"],
+                utc=True,
+            ),
+        }
+    )
+    ratios, days = plots.watch_time(frame, threshold=0.5).axes
+    assert sum(bar.get_height() for bar in ratios.patches) == 3
+    assert [text.get_text() for text in ratios.get_legend().get_texts()] == ["67% at 0.5 or up"]
+    assert [bar.get_height() for bar in days.patches] == [2, 0, 1]
+    assert days.get_xlabel() == "days since 2026-01-01"
+    with pytest.raises(ValueError, match="no plot"):
+        plots.watch_time(frame.iloc[3:])
+    with pytest.raises(ValueError, match="lacks watch_ratio"):
+        plots.watch_time(frame[["timestamp"]])
+
+
+def test_confusion_shows_shares_of_the_true_class():
+    figure = plots.confusion(np.array([[3, 1], [0, 0]]), ["cat", "dog"])
+    axes, scale = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["0.75", "0.25"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+    assert scale.get_ylabel() == "share of the true class"
+    with pytest.raises(ValueError, match=r"shape \(3, 3\)"):
+        plots.confusion(np.eye(2), "abc")
+
+
+def chart():
+    figure = Figure(figsize=(4, 3))
+    figure.add_subplot().plot([1, 2, 3])
+    return figure
+
+
+def test_show_puts_a_described_png_under_the_cell(shown):
+    plots.show(chart(), alt="a line\n that rises")
+    ((data, metadata),) = shown
+    assert metadata == {"image/png": {"alt": "a line that rises"}}
+    assert data["text/plain"] == "a line that rises"
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert picture.size == (400, 300)
+
+
+@pytest.mark.parametrize("alt", ["", "  \n", None])
+def test_show_refuses_a_figure_without_description(shown, alt):
+    with pytest.raises(ValueError, match="alt"):
+        plots.show(chart(), alt=alt)
+    assert shown == []
+
+
+def test_show_closes_a_figure_of_pyplot(shown):
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots()
+    axes.plot([1, 2])
+    plots.show(figure, alt="two points on a line")
+    assert not plt.fignum_exists(figure.number)
+
+
+def test_photographs_stay_below_the_limit():
+    figure = plots.contact_sheet([noise(64, 64, 3, seed=i) for i in range(24)])
+    kind, data = plots.encode_figure(figure)
+    assert kind == "image/jpeg"
+    assert 20_000 < len(data) <= plots.MAX_BYTES
+
+
+def test_what_cannot_be_made_small_enough_is_refused():
+    with pytest.raises(ValueError, match="limit of 200"):
+        plots.encode_figure(chart(), max_bytes=200)
+
+
+def moving(n=3, frames=8, side=64):
+    """Clips in which a bright square travels over a dark ground."""
+    clips = np.zeros((n, frames, side, side, 3), np.uint8)
+    for clip in range(n):
+        for frame in range(frames):
+            clips[clip, frame, 20:40, 4 * frame : 4 * frame + 20, clip % 3] = 255
+    return clips
+
+
+@pytest.mark.parametrize("avif", [True, False])
+def test_playing_sheet_moves_is_described_and_fits(shown, monkeypatch, avif):
+    monkeypatch.setattr(_output.features, "check", lambda name: avif)
+    data = plots.playing_sheet(
+        moving(), ["one", "two", "三"], alt='squares that "travel"', columns=2, tile=64
+    )
+    ((output, _),) = shown
+    tag = output["text/html"]
+    assert 'alt="squares that &quot;travel&quot;"' in tag
+    kind, encoded = re.search(r'src="data:image/(\w+);base64,([^"]+)"', tag).groups()
+    assert kind == ("avif" if avif else "webp")
+    assert base64.b64decode(encoded) == data
+    assert len(data) <= plots.MAX_BYTES
+    assert html.unescape(output["text/plain"]) == 'squares that "travel"'
+    picture = Image.open(io.BytesIO(data))
+    assert picture.n_frames == 8
+    assert picture.width == 2 * 64 + 4
+    first = np.asarray(picture.convert("RGB")).astype(int)
+    picture.seek(7)
+    last = np.asarray(picture.convert("RGB")).astype(int)
+    assert first[30, 10, 0] > 200 > 100 > last[30, 10, 0]
+    assert last[30, 40, 0] > 200 > 100 > first[30, 40, 0]
+
+
+def test_playing_sheet_coarsens_until_it_fits(shown):
+    data = plots.playing_sheet(noise(4, 8, 64, 64, 3), alt="noise", tile=64, max_bytes=40_000)
+    assert len(data) <= 40_000
+    assert Image.open(io.BytesIO(data)).n_frames < 8
+
+
+def test_playing_sheet_starts_short_clips_again(shown):
+    data = plots.playing_sheet([moving(1, 4)[0], moving(1, 8)[0]], alt="two squares", tile=64)
+    picture = Image.open(io.BytesIO(data))
+    assert picture.n_frames == 8
+
+
+@pytest.mark.parametrize(
+    ("clips", "labels", "alt", "message"),
+    [
+        (moving(), None, "", "alt"),
+        ([], None, "nothing", "no clip"),
+        (moving()[0], None, "one clip", r"clip\[None\]"),
+        (moving(), ["a"], "three", "3 pictures but 1 titles"),
+    ],
+)
+def test_playing_sheet_names_what_is_wrong(shown, clips, labels, alt, message):
+    with pytest.raises(ValueError, match=message):
+        plots.playing_sheet(clips, labels, alt=alt)
+    assert shown == []
+
+
+def test_playing_sheet_that_cannot_fit_is_refused(shown):
+    with pytest.raises(ValueError, match="limit of 500"):
+        plots.playing_sheet(noise(2, 4, 32, 32, 3), alt="noise", tile=32, max_bytes=500)

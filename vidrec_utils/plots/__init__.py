@@ -1,0 +1,32 @@
+"""Figures that read well in a notebook: labelled, light, described, safe for colour blindness.
+
+The drawing functions take data and return a `matplotlib.figure.Figure`; nothing appears until
+`show(figure, alt="...")` puts it under a cell, with a description for those who cannot see it and
+below a size limit. `playing_sheet` shows moving clips in the same way.
+"""
+
+from vidrec_utils.plots._charts import (
+    bars_with_intervals,
+    class_balance,
+    confusion,
+    watch_time,
+)
+from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
+from vidrec_utils.plots._pictures import contact_sheet, filmstrip
+from vidrec_utils.plots._style import PALETTE, safe_text, use_style
+
+__all__ = [
+    "MAX_BYTES",
+    "PALETTE",
+    "bars_with_intervals",
+    "class_balance",
+    "confusion",
+    "contact_sheet",
+    "encode_figure",
+    "filmstrip",
+    "playing_sheet",
+    "safe_text",
+    "show",
+    "use_style",
+    "watch_time",
+]

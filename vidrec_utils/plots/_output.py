@@ -1,0 +1,238 @@
+"""Putting figures and moving clips under a cell: described, and below a size limit."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont, features
+
+from vidrec_utils.plots._pictures import _matching, _pixels
+from vidrec_utils.plots._style import safe_text
+
+MAX_BYTES = 80_000
+"""The most that one figure may add to a notebook."""
+
+
+def _described(alt: str) -> str:
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError("Say in `alt` what the picture shows, for those who cannot see it.")
+    return " ".join(alt.split())
+
+
+def _render(figure: Figure, dpi: float) -> Image.Image:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+    return Image.open(buffer).convert("RGB")
+
+
+def _png(image: Image.Image, colours: int) -> bytes:
+    buffer = io.BytesIO()
+    image.quantize(colours, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality, optimize=True)
+    return buffer.getvalue()
+
+
+def encode_figure(
+    figure: Figure, max_bytes: int = MAX_BYTES, dpi: float = 100
+) -> tuple[str, bytes]:
+    """Encode a figure as well as a size limit allows.
+
+    A chart has few colours and fits as a PNG; a sheet of photographs fits better as a JPEG. Only
+    when neither does is the resolution lowered.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure; it is not changed.
+    max_bytes : int
+        The limit.
+    dpi : float
+        Resolution to begin with, in pixels per inch.
+
+    Returns
+    -------
+    tuple of (str, bytes)
+        `"image/png"` or `"image/jpeg"`, and the file.
+
+    Raises
+    ------
+    ValueError
+        If even the coarsest form is too large.
+    """
+    for scale in (1.0, 0.85, 0.7, 0.55, 0.4):
+        image = _render(figure, dpi * scale)
+        for colours in (256, 64):
+            data = _png(image, colours)
+            if len(data) <= max_bytes:
+                return "image/png", data
+        for quality in (85, 70, 55):
+            data = _jpeg(image, quality)
+            if len(data) <= max_bytes:
+                return "image/jpeg", data
+    raise ValueError(
+        f"The figure takes {len(data):,} bytes at its smallest, over the limit of {max_bytes:,}; "
+        "show fewer pictures or use a smaller figure."
+    )
+
+
+def show(figure: Figure, alt: str, max_bytes: int = MAX_BYTES) -> None:
+    """Show a figure under the cell, with a description, below a size limit, and close it.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure, from this module or from pyplot.
+    alt : str
+        What the picture shows, in a sentence, for those who cannot see it.
+    max_bytes : int
+        The limit.
+
+    Raises
+    ------
+    ValueError
+        If the description is empty or the figure cannot be made small enough.
+    """
+    text = _described(alt)
+    kind, data = encode_figure(figure, max_bytes)
+    _emit(kind, base64.b64encode(data).decode("ascii"), text, {kind: {"alt": text}})
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:  # pyplot keeps its figures, and the notebook would show them again
+        pyplot.close(figure)
+
+
+def _emit(kind: str, content: str, alt: str, metadata: dict | None = None) -> None:
+    from IPython.display import display
+
+    display({kind: content, "text/plain": alt}, raw=True, metadata=metadata or {})
+
+
+def _captioned(clip: np.ndarray, label: object, tile: int) -> list[Image.Image]:
+    """Return the frames of a clip scaled to a tile, its label on a strip below."""
+    path = font_manager.findfont("DejaVu Sans")
+    font = ImageFont.truetype(path, max(9, tile // 10))
+    strip = font.size + 5 if label else 0
+    text = safe_text(label, max(4, int(tile / (0.6 * font.size)))).replace(r"\$", "$")
+    frames = []
+    for frame in clip:
+        picture = Image.fromarray(_pixels(frame))
+        picture.thumbnail((tile, tile))
+        canvas = Image.new("RGB", (tile, tile + strip), "white")
+        canvas.paste(picture, ((tile - picture.width) // 2, (tile - picture.height) // 2))
+        if label:
+            ImageDraw.Draw(canvas).text((2, tile + 1), text, fill="black", font=font)
+        frames.append(canvas)
+    return frames
+
+
+def _mosaic(tiles: list[list[Image.Image]], columns: int) -> list[Image.Image]:
+    width, height = tiles[0][0].size
+    rows = -(-len(tiles) // columns)
+    sheets = []
+    for moment in range(max(len(frames) for frames in tiles)):
+        sheet = Image.new("RGB", (columns * (width + 4) - 4, rows * (height + 4) - 4), "white")
+        for place, frames in enumerate(tiles):
+            x, y = place % columns * (width + 4), place // columns * (height + 4)
+            sheet.paste(frames[moment % len(frames)], (x, y))
+        sheets.append(sheet)
+    return sheets
+
+
+def _animation(sheets: list[Image.Image], fps: float, quality: int, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    # AVIF predicts a frame from the one before it, which halves the size of most clips.
+    extra = {"speed": 8} if kind == "AVIF" else {"loop": 0, "method": 4}
+    sheets[0].save(
+        buffer,
+        kind,
+        save_all=True,
+        append_images=sheets[1:],
+        duration=round(1000 / fps),
+        quality=quality,
+        **extra,
+    )
+    return buffer.getvalue()
+
+
+def playing_sheet(
+    clips: np.ndarray | Sequence[np.ndarray],
+    labels: Sequence[object] | None = None,
+    alt: str = "",
+    columns: int = 4,
+    fps: float = 8,
+    tile: int = 128,
+    max_bytes: int = MAX_BYTES,
+) -> bytes:
+    """Show clips playing side by side under the cell, as one animated picture.
+
+    The picture is an AVIF, or a WebP where Pillow lacks AVIF. Quality is lowered first, then every
+    other frame is left out, then the tiles shrink, until the picture is below the limit.
+
+    Parameters
+    ----------
+    clips : array or sequence of arrays
+        `(n, frames, height, width, 3)` uint8, or n arrays `(frames, height, width, 3)`; shorter
+        clips start again.
+    labels : sequence, optional
+        One text per clip, written below it.
+    alt : str
+        What is seen, in a sentence, for those who cannot see it.
+    columns : int
+        Clips per row.
+    fps : float
+        Frames per second.
+    tile : int
+        Largest width and height of one clip in pixels.
+    max_bytes : int
+        The limit.
+
+    Returns
+    -------
+    bytes
+        The picture that was shown, as a file.
+
+    Raises
+    ------
+    ValueError
+        If there is no clip, a clip has another form, the labels do not match in number, the
+        description is empty, or the limit cannot be met.
+    """
+    text = _described(alt)
+    if len(clips) == 0:
+        raise ValueError("There is no clip to show.")
+    for clip in clips:
+        if np.ndim(clip) != 4 or len(clip) == 0:
+            raise ValueError(
+                f"A clip has shape (frames, height, width, 3), not {np.shape(clip)}; "
+                "for a single clip pass `clip[None]`."
+            )
+    names = _matching(labels, len(clips))
+    columns = min(columns, len(clips))
+    kind = "AVIF" if features.check("avif") else "WEBP"
+    for size in (tile, round(tile * 0.75), round(tile * 0.5)):
+        tiles = [_captioned(clip, name, size) for clip, name in zip(clips, names, strict=True)]
+        sheets = _mosaic(tiles, columns)
+        for step in (1, 2):
+            for quality in (70, 50, 35):
+                data = _animation(sheets[::step], fps / step, quality, kind)
+                if len(data) <= max_bytes:
+                    source = base64.b64encode(data).decode("ascii")
+                    uri = f"data:image/{kind.lower()};base64,{source}"
+                    tag = f'<img src="{uri}" alt="{html.escape(text)}">'
+                    _emit("text/html", tag, text)
+                    return data
+    raise ValueError(
+        f"The clips take {len(data):,} bytes at their smallest, over the limit of "
+        f"{max_bytes:,}; show fewer clips or fewer frames."
+    )

@@ -1,0 +1,154 @@
+"""Pictures of videos: sheets of thumbnails and strips of frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from vidrec_utils.plots._style import safe_text
+
+Picture = np.ndarray | Image.Image
+
+
+def _pixels(image: Picture) -> np.ndarray:
+    """Return an image as `(height, width, 3)` uint8, or raise what it is instead."""
+    pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
+        raise ValueError(
+            f"An image has shape (height, width, 3), not {pixels.shape}; "
+            "move the channels to the end or pass one image at a time."
+        )
+    if pixels.dtype != np.uint8:
+        if pixels.size and (pixels.min() < 0 or pixels.max() > 1):
+            raise ValueError(
+                f"An image of {pixels.dtype} needs values from 0 to 1, not from "
+                f"{pixels.min():g} to {pixels.max():g}; undo its normalisation first."
+            )
+        pixels = np.round(pixels * 255).astype(np.uint8)
+    return pixels[..., :3]
+
+
+def _matching(titles: Sequence[object] | None, n: int) -> list[object]:
+    if titles is None:
+        return [""] * n
+    if len(titles) != n:
+        raise ValueError(f"There are {n} pictures but {len(titles)} titles.")
+    return list(titles)
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def contact_sheet(
+    images: Sequence[Picture],
+    titles: Sequence[object] | None = None,
+    columns: int = 6,
+    size: float = 1.3,
+    title_width: int = 18,
+) -> Figure:
+    """Lay images out on a grid.
+
+    Parameters
+    ----------
+    images : sequence of arrays or PIL images
+        Each `(height, width, 3)`, uint8 or floats from 0 to 1; sizes may differ.
+    titles : sequence, optional
+        One text per image; long ones are cut.
+    columns : int
+        Images per row.
+    size : float
+        Width of one image in inches.
+    title_width : int
+        Longest title in characters.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes per image.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, an image has another form, or the titles do not match in number.
+    """
+    if len(images) == 0:
+        raise ValueError("There is no image to show.")
+    texts = _matching(titles, len(images))
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    height = size * (1.0 if titles is None else 1.2)
+    figure = Figure(figsize=(columns * size, rows * height), layout="constrained")
+    for place, (image, text) in enumerate(zip(images, texts, strict=True), start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        axes.imshow(_pixels(image))
+        _bare(axes)
+        if titles is not None:
+            axes.set_title(safe_text(text, title_width), fontsize=8, loc="center", pad=3)
+    return figure
+
+
+def filmstrip(
+    clips: np.ndarray | Sequence[np.ndarray],
+    titles: Sequence[object] | None = None,
+    size: float = 1.0,
+    title_width: int = 60,
+) -> Figure:
+    """Show each clip as one row of frames, time from left to right.
+
+    Parameters
+    ----------
+    clips : array or sequence of arrays
+        `(n, frames, height, width, 3)`, or n arrays `(frames, height, width, 3)`; uint8 or floats
+        from 0 to 1.
+    titles : sequence, optional
+        One text per clip.
+    size : float
+        Width of one frame in inches.
+    title_width : int
+        Longest title in characters.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes per clip.
+
+    Raises
+    ------
+    ValueError
+        If there is no clip, a clip has another form, or the titles do not match in number.
+    """
+    if len(clips) == 0:
+        raise ValueError("There is no clip to show.")
+    texts = _matching(titles, len(clips))
+    strips = []
+    for clip in clips:
+        if np.ndim(clip) != 4 or len(clip) == 0:
+            raise ValueError(
+                f"A clip has shape (frames, height, width, 3), not {np.shape(clip)}; "
+                "for a single clip pass `clip[None]`."
+            )
+        strips.append(np.concatenate([_pixels(frame) for frame in clip], axis=1))
+    longest = max(len(clip) for clip in clips)
+    row = size * (1.0 if titles is None else 1.25)
+    figure = Figure(figsize=(longest * size, len(strips) * row), layout="constrained")
+    for place, (strip, clip, text) in enumerate(zip(strips, clips, texts, strict=True), start=1):
+        axes = figure.add_subplot(len(strips), 1, place)
+        axes.imshow(strip)
+        _bare(axes)
+        for edge in range(1, len(clip)):  # a thin line keeps still frames apart
+            axes.axvline(edge * strip.shape[1] / len(clip) - 0.5, color="white", linewidth=1.5)
+        if titles is not None:
+            axes.set_title(safe_text(text, title_width), fontsize=9, pad=3)
+    return figure
