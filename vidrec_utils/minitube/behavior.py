@@ -1,0 +1,310 @@
+"""Who watches what: users with known tastes, a platform with habits, and what comes of the two."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.minitube.config import WorldConfig
+from vidrec_utils.minitube.plan import STYLE_DIM
+from vidrec_utils.minitube.vocabulary import (
+    CATEGORIES,
+    COMMENTS,
+    MOTIONS,
+    PACES,
+    SCENES,
+    TOPICS,
+)
+
+FACTORS: dict[str, tuple[str, ...]] = {
+    "category": CATEGORIES,
+    "topic": TOPICS,
+    "scene": tuple(SCENES),
+    "motion": MOTIONS,
+    "pace": tuple(PACES),
+}
+"""The visible factors that a taste is over, with their values."""
+
+WEIGHTS: dict[str, float] = {
+    "category": 0.55,
+    "topic": 0.7,
+    "scene": 0.6,
+    "motion": 0.7,
+    "pace": 0.4,
+    "category x motion": 0.3,
+    "style": 0.7,
+    "quality": 0.3,
+}
+"""Standard deviation of each factor's share in a user's liking of a video, over videos."""
+
+
+@dataclass(frozen=True)
+class Tastes:
+    """Latent tastes of all users at the first and on the last day.
+
+    Attributes
+    ----------
+    users : pandas.DataFrame
+        Indexed by `user_id`: `language`, `activity` (expected sessions per day).
+    start, end : dict of str to numpy.ndarray
+        Factor -> float32 (users, values); `"category x motion"` -> (users, categories * motions);
+        `"style"` -> (users, STYLE_DIM).
+    """
+
+    users: pd.DataFrame
+    start: dict[str, np.ndarray]
+    end: dict[str, np.ndarray]
+
+
+def draw_tastes(config: WorldConfig) -> Tastes:
+    """Draw users: most watch little, a few watch a lot, and every taste drifts."""
+    rng = config.rng("users")
+    n = config.n_users
+    activity = np.minimum(rng.lognormal(0.0, 0.75, n), 4.0)
+    users = pd.DataFrame(
+        {
+            "language": rng.choice(["en", "zh"], n, p=[0.78, 0.22]),
+            "activity": activity / activity.mean() * config.exposures_per_user / _MEAN_SLATE,
+        },
+        index=pd.Index(_user_ids(rng, n), name="user_id"),
+    )
+    users["activity"] /= config.n_days
+    sizes = {factor: len(values) for factor, values in FACTORS.items()}
+    sizes |= {"category x motion": len(CATEGORIES) * len(MOTIONS), "style": STYLE_DIM}
+    start, end = {}, {}
+    community = rng.integers(0, N_COMMUNITIES, n)
+    for factor, size in sizes.items():
+        shared = rng.normal(size=(N_COMMUNITIES, size)).astype(np.float32)[community]
+        own, other = rng.normal(size=(2, n, size)).astype(np.float32)
+        start[factor] = np.float32(np.sqrt(SHARED)) * shared + np.float32(np.sqrt(1 - SHARED)) * own
+        end[factor] = np.float32(0.8) * start[factor] + np.float32(0.6) * other
+    return Tastes(users, start, end)
+
+
+_MEAN_SLATE = 8.0
+
+N_COMMUNITIES = 12
+SHARED = 0.5
+"""Users form communities; this share of the variance of a taste is common to its community."""
+
+
+def _user_ids(rng: np.random.Generator, n: int) -> list[str]:
+    width = max(5, len(str(3 * n)))
+    return [f"u{k:0{width}d}" for k in rng.choice(3 * n, size=n, replace=False)]
+
+
+def video_factors(plan: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the factors of every video as float32 arrays (videos, values).
+
+    Visible factors are one-hot; `"style"` has unit variance and `"quality"` is one column.
+    """
+    onehot = {
+        factor: (plan[factor].to_numpy()[:, None] == np.array(values)[None]).astype(np.float32)
+        for factor, values in FACTORS.items()
+    }
+    joint = onehot["category"][:, :, None] * onehot["motion"][:, None, :]
+    style = plan[[f"style_{d}" for d in range(STYLE_DIM)]].to_numpy(np.float32)
+    return onehot | {
+        "category x motion": joint.reshape(len(plan), -1),
+        "style": style / np.sqrt(STYLE_DIM * (style**2).mean()),
+        "quality": plan[["quality"]].to_numpy(np.float32),
+    }
+
+
+def liking(
+    tastes: Tastes,
+    factors: dict[str, np.ndarray],
+    moment: float,
+    who: np.ndarray | None = None,
+    only: tuple[str, ...] | None = None,
+) -> np.ndarray:
+    """Compute how much users like videos at a moment.
+
+    Parameters
+    ----------
+    tastes, factors
+        From `draw_tastes` and `video_factors`.
+    moment : float
+        0 is the first moment of the world, 1 the last.
+    who : numpy.ndarray, optional
+        Row numbers of users; all by default.
+    only : tuple of str, optional
+        Factors to count; all of `WEIGHTS` by default.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape (users, videos), zero on average, standard deviation about 1.3.
+    """
+    rows = slice(None) if who is None else who
+    total = None
+    for factor in only or tuple(WEIGHTS):
+        if factor == "quality":
+            part = np.broadcast_to(factors["quality"][:, 0], (1, len(factors["quality"])))
+        else:
+            mix = (1 - moment) * tastes.start[factor][rows] + moment * tastes.end[factor][rows]
+            part = mix @ factors[factor].T
+        part = np.float32(WEIGHTS[factor]) * part
+        total = part if total is None else total + part
+    return np.array(total, dtype=np.float32)
+
+
+def simulate(
+    plan: pd.DataFrame, tastes: Tastes, config: WorldConfig
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Simulate all exposures, day by day.
+
+    Each day, users open sessions. For a session the platform draws a slate without replacement from
+    the videos that are online and new to the user, with a chance that grows with past popularity
+    (rich get richer), with a rough guess of the user's taste, and for fresh uploads. Users look
+    less at lower positions; what they look at they watch as far as they like it, and like, share
+    or comment accordingly. In a session, a user is in the mood for one category.
+
+    Parameters
+    ----------
+    plan : pandas.DataFrame
+        Latent videos, duplicates included, indexed by `video_id`; what is not `playable` is
+        shown and left at once.
+    tastes : Tastes
+        Latent users.
+    config : WorldConfig
+        Sizes and seed.
+
+    Returns
+    -------
+    interactions : pandas.DataFrame
+        `user_id`, `video_id`, `timestamp`, `watch_ratio`, `liked`, `shared`, `comment`,
+        `position`, `session_id`, in order of time.
+    exposures : pandas.DataFrame
+        Truth, row by row beside it: `propensity` (chance that the first slot of the session would
+        show the video), `liking` (with the mood), `examined`.
+    """
+    rng = config.rng("behavior")
+    world = _World(plan, tastes, config, rng)
+    days = [world.day(day) for day in range(config.n_days)]
+    columns = {name: np.concatenate([day[name] for day in days]) for name in days[0]}
+    start = pd.Timestamp(config.start, tz="UTC")
+    table = pd.DataFrame(
+        {
+            "user_id": tastes.users.index.to_numpy()[columns["user"]],
+            "video_id": plan.index.to_numpy()[columns["video"]],
+            "timestamp": start + pd.to_timedelta(columns["second"], unit="s"),
+            "session_id": columns["session"],
+            "position": columns["position"] + 1,
+        }
+    )
+    table = table.assign(**_responses(table, columns, tastes, rng))
+    truth = pd.DataFrame({name: columns[name] for name in ("propensity", "liking", "examined")})
+    order = np.lexsort((table["position"], table["session_id"], table["timestamp"]))
+    table, truth = table.iloc[order], truth.iloc[order]
+    sessions = pd.factorize(table["session_id"])[0]
+    table["session_id"] = [f"s{k:07d}" for k in sessions]
+    names = ["user_id", "video_id", "timestamp", "watch_ratio", "liked", "shared", "comment"]
+    table = table[[*names, "position", "session_id"]]
+    return table.reset_index(drop=True), truth.reset_index(drop=True)
+
+
+class _World:
+    """What the platform remembers from day to day: who saw what, and how popular it is."""
+
+    def __init__(
+        self, plan: pd.DataFrame, tastes: Tastes, config: WorldConfig, rng: np.random.Generator
+    ) -> None:
+        self.config, self.tastes, self.rng = config, tastes, rng
+        self.factors = video_factors(plan)
+        self.category = self.factors["category"].argmax(axis=1)
+        start = pd.Timestamp(config.start, tz="UTC")
+        published = (plan["published_at"] - start).dt.total_seconds().to_numpy()
+        self.published_s = published
+        # Videos that were online before the log begins already have an audience.
+        self.watched = np.where(published < 0, rng.gamma(1.0, 4.0, len(plan)), 0.0)
+        self.watched *= np.exp(0.8 * plan["quality"].to_numpy())
+        self.playable = plan["playable"].to_numpy()
+        self.seen = np.zeros((config.n_users, len(plan)), dtype=bool)
+        # The platform's model of its users is rough, and wrong in the same way every day.
+        self.misjudged = rng.normal(0, 1.0, (config.n_users, len(plan))).astype(np.float32)
+        self.sessions = 0
+
+    def day(self, day: int) -> dict[str, np.ndarray]:
+        """Simulate one day; returns columns of equal length, one entry per exposure."""
+        counts = self.rng.poisson(self.tastes.users["activity"].to_numpy())
+        who = self.rng.permutation(np.repeat(np.arange(self.config.n_users), counts))
+        # Two sessions of a user on a day must not show the same video: later rounds see the first.
+        rounds = pd.Series(who).groupby(who).cumcount().to_numpy()
+        parts = [self._sessions(day, who[rounds == k]) for k in range(rounds.max(initial=0) + 1)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _sessions(self, day: int, who: np.ndarray) -> dict[str, np.ndarray]:
+        rng, n = self.rng, len(who)
+        begin = day * 86_400 + np.round(rng.beta(4, 2, n) * 82_000).astype(np.int64)
+        moment = (day + 0.5) / self.config.n_days
+        mood = rng.integers(0, len(FACTORS["category"]), n)
+        utility = liking(self.tastes, self.factors, moment, who)
+        in_mood = self.category[None] == mood[:, None]
+        utility = utility + np.float32(0.5) * in_mood
+        online = self.published_s[None] < begin[:, None]
+        fresh = (begin[:, None] - self.published_s[None]) < 4 * 86_400
+        logits = (
+            0.4 * np.log(3.0 + self.watched)[None]
+            + 0.6 * (utility + self.misjudged[who])
+            + 0.6 * fresh
+        )
+        logits = np.where(online & ~self.seen[who], logits, -np.inf).astype(np.float32)
+        best = logits.max(axis=1, keepdims=True, initial=np.float32(-1e9))
+        chance = np.exp(logits - best)
+        chance /= np.maximum(chance.sum(axis=1, keepdims=True), np.float32(1e-30))
+        length = 3 + rng.poisson(_MEAN_SLATE - 3, n)
+        # Gumbel top-k: a draw without replacement in proportion to `chance`.
+        keys = logits + rng.gumbel(size=logits.shape)
+        most = int(length.max(initial=0))
+        order = np.argsort(-keys, axis=1, kind="stable")[:, :most]
+        possible = np.isfinite(np.take_along_axis(logits, order, axis=1))
+        shown = (np.arange(most)[None] < length[:, None]) & possible
+        row, position = np.nonzero(shown)
+        video = order[row, position]
+        examined = rng.random(len(row)) < 0.35 + 0.65 * np.exp(-0.12 * position)
+        examined &= self.playable[video]
+        self.seen[who[row], video] = True
+        found = utility[row, video]
+        np.add.at(self.watched, video, examined & (found > 0))
+        session = self.sessions + row
+        self.sessions += n
+        return {
+            "user": who[row],
+            "video": video,
+            "second": begin[row] + position * 3 + rng.integers(0, 3, len(row)),
+            "session": session,
+            "position": position,
+            "propensity": chance[row, video],
+            "liking": found,
+            "examined": examined,
+        }
+
+
+def _responses(
+    table: pd.DataFrame, columns: dict[str, np.ndarray], tastes: Tastes, rng: np.random.Generator
+) -> dict[str, object]:
+    """Turn liking and attention into watch ratio, like, share and comment."""
+    n, liked_by, examined = len(table), columns["liking"], columns["examined"]
+    pull = 1.6 * liked_by - 0.8 + rng.normal(0, 0.8, n)
+    ratio = 1 / (1 + np.exp(-pull))
+    ratio = np.where(examined, ratio, 0.12 * rng.random(n))
+    again = (ratio > 0.9) & (rng.random(n) < 0.25)
+    ratio = np.round(np.where(again, ratio + rng.uniform(0.2, 1.0, n), ratio), 3)
+    like = examined & (rng.random(n) < 1 / (1 + np.exp(-(2.2 * liked_by - 3.2))))
+    share = examined & (rng.random(n) < 1 / (1 + np.exp(-(1.8 * liked_by - 5.2))))
+    strong = np.abs(liked_by) > 1.2
+    writes = examined & (rng.random(n) < np.where(strong, 0.07, 0.02))
+    language = tastes.users["language"].to_numpy()[columns["user"]]
+    comment = np.full(n, None, dtype=object)
+    for k in np.flatnonzero(writes):
+        comment[k] = _comment(float(liked_by[k]), str(language[k]), rng)
+    return {"watch_ratio": ratio, "liked": like, "shared": share, "comment": comment}
+
+
+def _comment(liked_by: float, language: str, rng: np.random.Generator) -> str:
+    tone = liked_by + rng.normal(0, 0.5)
+    kind = "positive" if tone > 0.5 else "negative" if tone < -0.5 else "neutral"
+    return str(rng.choice(COMMENTS[language][kind]))

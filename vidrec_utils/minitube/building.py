@@ -1,0 +1,177 @@
+"""Render a world into a folder: once, on all cores, resumable, never half."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
+
+from vidrec_utils import settings
+from vidrec_utils.minitube import behavior, dirt, media, metadata, truth
+from vidrec_utils.minitube.config import WorldConfig, world_config
+from vidrec_utils.minitube.plan import plan_videos
+
+MANIFEST = "world.json"
+"""Written last: a folder without it is not a world."""
+
+
+def build(
+    size: str = "small",
+    seed: int = settings.SEED,
+    root: Path | str | None = None,
+    progress: bool = True,
+) -> Path:
+    """Return the library folder of an embedded world, rendering it first where it is missing.
+
+    Two processes may ask for the same world at once: one renders, the other waits. The work happens
+    in a folder beside the final one, which takes its name in one step when everything is there.
+    After an interruption, clips that are complete are kept.
+
+    Parameters
+    ----------
+    size : {"small", "large"}
+        `small` holds a few hundred clips, `large` ten times as many.
+    seed : int
+        The same seed gives the same tables, byte for byte, and the same decoded frames.
+    root : path, optional
+        Where worlds lie; `minitube/` in `settings.data_dir()` by default.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    pathlib.Path
+        Folder in the layout of `datasets.load_folder`; the ground truth lies beside it.
+
+    Raises
+    ------
+    ValueError
+        If the size or the seed is not one that a world can have.
+    """
+    config = world_config(size, seed)
+    home = Path(root) if root else settings.data_dir() / "minitube"
+    world = home / config.name
+    if _is_complete(world, config):
+        return world / "library"
+    home.mkdir(parents=True, exist_ok=True)
+    with FileLock(str(home / f"{config.name}.lock")):
+        if not _is_complete(world, config):
+            _render(world, config, progress)
+    return world / "library"
+
+
+def _is_complete(world: Path, config: WorldConfig) -> bool:
+    return _read_json(world / MANIFEST) == config.to_dict()
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def _render(world: Path, config: WorldConfig, progress: bool) -> None:
+    partial = world.with_name(f".{config.name}.partial")
+    if _read_json(partial / "plan.json") != config.to_dict():
+        shutil.rmtree(partial, ignore_errors=True)
+    for folder in ("library/clips", "library/thumbnails", "truth/boxes"):
+        (partial / folder).mkdir(parents=True, exist_ok=True)
+    (partial / "plan.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
+    plan, tables = make_tables(config)
+    _render_media(plan, config, partial, progress)
+    _write_tables(plan, tables, partial)
+    (partial / "plan.json").replace(partial / MANIFEST)
+    if world.exists():
+        # An older version of the world: out of the way first, so that the name is free.
+        old = world.with_name(f".{config.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        world.replace(old)
+        shutil.rmtree(old, ignore_errors=True)
+    partial.replace(world)
+
+
+def _render_media(plan: pd.DataFrame, config: WorldConfig, target: Path, progress: bool) -> None:
+    # Long chunks keep the cost of sending the plan to another process small.
+    jobs = [delayed(_make_many)(part, plan, config, target) for part in _chunks(plan.index, 8)]
+    results = Parallel(n_jobs=settings.threads(), return_as="generator_unordered")(jobs)
+    with tqdm(
+        total=len(plan), desc=f"Rendering MiniTube {config.name}", unit="clip", disable=not progress
+    ) as bar:
+        for done in results:
+            bar.update(done)
+
+
+def _chunks(ids: pd.Index, length: int) -> list[list[str]]:
+    return [list(ids[first : first + length]) for first in range(0, len(ids), length)]
+
+
+def _make_many(video_ids: list[str], plan: pd.DataFrame, config: WorldConfig, target: Path) -> int:
+    for video_id in video_ids:
+        media.make_media(video_id, plan, config, target)
+    return len(video_ids)
+
+
+def make_tables(config: WorldConfig) -> tuple[pd.DataFrame, dict[str, pd.DataFrame | object]]:
+    """Compute all tables of a world in memory, without rendering a frame.
+
+    Returns
+    -------
+    plan : pandas.DataFrame
+        Latent facts of all uploads, re-uploads included.
+    tables : dict
+        `videos`, `interactions`, `users` (public), `exposures`, `dirt`, `tastes` (truth).
+    """
+    plan, media_dirt = dirt.plant_media(plan_videos(config), config)
+    complete = metadata.write_metadata(plan, config)
+    videos, field_dirt = metadata.spoil_metadata(complete, config)
+    without = plan["media"].isin(["text_as_video", "empty_file"])
+    videos.loc[without, "thumbnail"] = None
+    tastes = behavior.draw_tastes(config)
+    log, exposures = behavior.simulate(plan, tastes, config)
+    log, exposures, users, log_dirt = dirt.plant_log(
+        log, exposures, plan, tastes.users[["language"]], config
+    )
+    records = pd.DataFrame([*media_dirt, *field_dirt, *log_dirt])
+    return plan, {
+        # The public order must not tell originals from copies.
+        "videos": videos.sort_index(),
+        "interactions": log,
+        "users": users,
+        "exposures": exposures,
+        "dirt": records,
+        "tastes": tastes,
+    }
+
+
+def _write_tables(plan: pd.DataFrame, tables: dict, target: Path) -> None:
+    library = target / "library"
+    tables["videos"].to_csv(library / "videos.csv", encoding="utf-8", lineterminator="\n")
+    tables["users"].to_csv(library / "users.csv", encoding="utf-8", lineterminator="\n")
+    tables["interactions"].to_parquet(library / "interactions.parquet", index=False)
+    found = truth.Truth(
+        videos=plan,
+        boxes=_collect_boxes(plan, target / "truth" / "boxes"),
+        exposures=tables["exposures"],
+        dirt=tables["dirt"],
+        tastes=tables["tastes"],
+    )
+    truth.save(found, target / "truth")
+    shutil.rmtree(target / "truth" / "boxes")
+
+
+def _collect_boxes(plan: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Gather the boxes of all clips whose pixels are where the boxes say."""
+    keep = plan.index[plan["media"].isin(["clip", "exact_duplicate", "noisy"])]
+    boxes = [np.load(folder / f"{video_id}.npy", allow_pickle=False) for video_id in keep]
+    lengths = [len(one) for one in boxes]
+    table = pd.DataFrame(np.concatenate(boxes), columns=["left", "top", "right", "bottom"])
+    table.insert(0, "video_id", np.repeat(keep.to_numpy(), lengths))
+    table.insert(1, "frame", np.concatenate([np.arange(n) for n in lengths]))
+    return table

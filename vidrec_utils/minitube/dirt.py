@@ -1,0 +1,222 @@
+"""Planted dirt: re-uploads, broken files, impossible rows and bots, all written down as truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.minitube.config import WorldConfig
+
+UNPLAYABLE = ("truncated", "text_as_video", "empty_file")
+"""Kinds of media dirt that no viewer can watch to the end."""
+
+
+def plant_media(
+    plan: pd.DataFrame, config: WorldConfig
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Add re-uploads to the plan and choose which files are broken, black or noisy.
+
+    Parameters
+    ----------
+    plan : pandas.DataFrame
+        Original uploads; not changed.
+    config : WorldConfig
+        Rates and seed.
+
+    Returns
+    -------
+    planted : pandas.DataFrame
+        The plan with re-uploads appended and the new columns `media` (`"clip"` or a kind of dirt),
+        `source_id` (the original of a re-upload, else NA) and `playable`.
+    dirt : list of dict
+        One record per spoiled file: `table`, `id`, `kind`, `detail`.
+    """
+    rng = config.rng("dirt")
+    planted = plan.assign(media="clip", source_id=None)
+    ids = rng.permutation(plan.index.to_numpy())
+    kinds = {
+        "truncated": config.count(config.truncated),
+        "text_as_video": config.count(config.text_as_video),
+        "empty_file": config.count(config.empty_files),
+        "black": config.count(config.black),
+        "noisy": config.count(config.noisy),
+    }
+    first = 0
+    for kind, number in kinds.items():
+        planted.loc[ids[first : first + number], "media"] = kind
+        first += number
+    copies = {
+        "exact_duplicate": config.count(config.exact_duplicates),
+        "reencoded_duplicate": config.count(config.reencoded_duplicates),
+    }
+    for kind, number in copies.items():
+        sources = ids[first : first + number]
+        first += number
+        planted = pd.concat([planted, _reuploads(plan, sources, kind, config, rng)])
+    planted = planted.sort_values("published_at", kind="stable")
+    planted.index.name = "video_id"
+    planted["playable"] = ~planted["media"].isin(UNPLAYABLE)
+    spoiled = planted[planted["media"] != "clip"]
+    dirt = [
+        {
+            "table": "videos",
+            "id": video_id,
+            "kind": row.media,
+            "detail": "" if pd.isna(row.source_id) else row.source_id,
+        }
+        for video_id, row in zip(spoiled.index, spoiled.itertuples(), strict=True)
+    ]
+    return planted, dirt
+
+
+def _reuploads(
+    plan: pd.DataFrame,
+    sources: np.ndarray,
+    kind: str,
+    config: WorldConfig,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    """Copy planned videos as somebody else's later upload, under a new id."""
+    copies = plan.loc[sources].assign(media=kind, source_id=sources)
+    start = pd.Timestamp(config.start, tz="UTC")
+    delay = pd.to_timedelta(rng.integers(3_600, 10 * 86_400, len(sources)), unit="s")
+    latest = start + pd.Timedelta(days=config.n_days - 1)
+    later = (copies["published_at"] + delay).clip(upper=latest)
+    # An upload of the very last day keeps its order: the copy comes an hour after the original.
+    copies["published_at"] = later.where(
+        later > copies["published_at"], copies["published_at"] + pd.Timedelta(hours=1)
+    )
+    copies["uploader"] = [
+        str(rng.choice([one for one in plan["uploader"].unique() if one != owner]))
+        for owner in copies["uploader"]
+    ]
+    letter = "x" if kind == "exact_duplicate" else "r"
+    taken = set(plan.index)
+    fresh = [f"v{k:0{len(plan.index[0]) - 1}d}" for k in range(3 * len(plan))]
+    free = [one for one in fresh if one not in taken]
+    # Two kinds of copies draw from two halves of the free ids, so that none is given twice.
+    half = free[::2] if letter == "x" else free[1::2]
+    copies.index = pd.Index(rng.choice(half, size=len(sources), replace=False))
+    return copies
+
+
+def plant_log(
+    interactions: pd.DataFrame,
+    exposures: pd.DataFrame,
+    plan: pd.DataFrame,
+    users: pd.DataFrame,
+    config: WorldConfig,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[dict[str, str]]]:
+    """Add bots to the log, make some timestamps impossible and lose some watch ratios.
+
+    Parameters
+    ----------
+    interactions, exposures : pandas.DataFrame
+        As `behavior.simulate` returns them; not changed.
+    plan : pandas.DataFrame
+        Latent videos with `uploader` and `published_at`.
+    users : pandas.DataFrame
+        Indexed by `user_id`, with `language`.
+    config : WorldConfig
+        Rates and seed.
+
+    Returns
+    -------
+    interactions, exposures : pandas.DataFrame
+        With the rows of bots, in the order in which the platform wrote them.
+    users : pandas.DataFrame
+        With the bots.
+    dirt : list of dict
+        `table` (`"interactions"` or `"users"`), `id` (row number from 0, or user id), `kind`,
+        `detail` (the true value).
+    """
+    rng = config.rng("log dirt")
+    bots, crew = _bots(plan, users, config, rng)
+    log = pd.concat([interactions, bots], ignore_index=True)
+    # Nobody chose what a bot fetches: its rows have no propensity and no liking.
+    blank = pd.DataFrame(np.nan, index=range(len(bots)), columns=["propensity", "liking"])
+    truth = pd.concat([exposures, blank.assign(examined=False)], ignore_index=True)
+    order = np.argsort(log["timestamp"].to_numpy(), kind="stable")
+    log = log.iloc[order].reset_index(drop=True)
+    truth = truth.iloc[order].reset_index(drop=True)
+    truth["timestamp"] = log["timestamp"]
+    dirt = [
+        {"table": "users", "id": user, "kind": "bot", "detail": kind} for user, kind in crew.items()
+    ]
+    dirt += _impossible(log, plan, config, rng)
+    lost = np.flatnonzero(rng.random(len(log)) < config.missing_watch_ratio)
+    for row in lost:
+        detail = str(log.at[row, "watch_ratio"])
+        dirt.append(_row(row, "missing_watch_ratio", detail))
+    log.loc[lost, "watch_ratio"] = np.nan
+    everyone = pd.concat([users, pd.DataFrame({"language": "en"}, index=list(crew))])
+    everyone = everyone.sort_index()
+    everyone.index.name = "user_id"
+    return log, truth, everyone, dirt
+
+
+def _row(row: int, kind: str, detail: str) -> dict[str, str]:
+    return {"table": "interactions", "id": str(row), "kind": kind, "detail": detail}
+
+
+def _impossible(
+    log: pd.DataFrame, plan: pd.DataFrame, config: WorldConfig, rng: np.random.Generator
+) -> list[dict[str, str]]:
+    """Write impossible times into the log, in place: it is this module's own copy."""
+    rows = np.flatnonzero(rng.random(len(log)) < config.impossible_timestamps)
+    kinds = rng.choice(["epoch_zero", "far_future", "before_upload"], size=len(rows))
+    published = pd.DatetimeIndex(plan["published_at"].reindex(log["video_id"].iloc[rows]))
+    early = published - pd.to_timedelta(rng.integers(2 * 86_400, 60 * 86_400, len(rows)), unit="s")
+    dirt = [
+        _row(row, f"timestamp_{kind}", str(log.at[row, "timestamp"]))
+        for row, kind in zip(rows, kinds, strict=True)
+    ]
+    impossible = {
+        "epoch_zero": pd.Timestamp(0, tz="UTC"),
+        "far_future": pd.Timestamp("2099-12-31", tz="UTC"),
+    }
+    log.loc[rows, "timestamp"] = [
+        impossible.get(kind, before) for kind, before in zip(kinds, early, strict=True)
+    ]
+    return dirt
+
+
+def _bots(
+    plan: pd.DataFrame, users: pd.DataFrame, config: WorldConfig, rng: np.random.Generator
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Draw bots: half boost one uploader, half walk through the catalogue and watch nothing."""
+    number = max(2, round(config.bots * config.n_users))
+    width = len(users.index[0]) - 1
+    free = sorted({f"u{k:0{width}d}" for k in range(3 * len(users))} - set(users.index))
+    ids = rng.choice(free, size=number, replace=False)
+    start = pd.Timestamp(config.start, tz="UTC")
+    parts, crew = [], {}
+    for k, user in enumerate(ids):
+        kind = "booster" if k % 2 == 0 else "scraper"
+        crew[str(user)] = kind
+        n = int(rng.integers(120, 320))
+        begin = start + pd.Timedelta(seconds=int(rng.integers(2, config.n_days - 4) * 86_400))
+        step = int(rng.integers(25, 600))
+        times = begin + pd.to_timedelta(np.arange(n) * step + rng.integers(-1, 2, n), unit="s")
+        online = plan[plan["published_at"] < begin]
+        if kind == "booster":
+            target = str(rng.choice(online["uploader"].value_counts().index[:10]))
+            pool = online.index[online["uploader"] == target].to_numpy()
+        else:
+            pool = rng.permutation(online.index.to_numpy())
+        parts.append(
+            pd.DataFrame(
+                {
+                    "user_id": str(user),
+                    "video_id": np.resize(pool, n),
+                    "timestamp": times,
+                    "watch_ratio": 1.0 if kind == "booster" else np.round(rng.random(n) * 0.02, 3),
+                    "liked": kind == "booster",
+                    "shared": False,
+                    "comment": None,
+                    "position": 1,
+                    "session_id": f"b{k:04d}",
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True), crew

@@ -1,0 +1,137 @@
+"""From a plan to files: one job per upload, each independent of all others."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from vidrec_utils import video_io
+from vidrec_utils.minitube.config import WorldConfig
+from vidrec_utils.minitube.rendering import Clip, render
+
+
+def make_media(video_id: str, plan: pd.DataFrame, config: WorldConfig, target: Path) -> None:
+    """Render and write one upload: its clip, its thumbnail and the boxes of its sprite.
+
+    What exists is left alone, and every file appears whole or not at all, so an interrupted
+    rendering goes on where it stopped.
+
+    Parameters
+    ----------
+    video_id : str
+        A row of the plan.
+    plan : pandas.DataFrame
+        As `dirt.plant_media` returns it.
+    config : WorldConfig
+        Frame size, rate and seed.
+    target : pathlib.Path
+        The world's folder, with `library/clips`, `library/thumbnails` and `truth/boxes`.
+    """
+    # The boxes are written last: where they are, the upload is complete.
+    done = target / "truth" / "boxes" / f"{video_id}.npy"
+    if done.exists():
+        return
+    row = plan.loc[video_id]
+    original = video_id if pd.isna(row["source_id"]) else str(row["source_id"])
+    clip = render_upload(original, plan, config)
+    boxes = clip.boxes
+    path = target / "library" / "clips" / f"{video_id}.mp4"
+    kind = row["media"]
+    frames = clip.frames
+    # A re-upload of the same file is the same file: its encoding follows the original's seed.
+    crf = int(config.rng(f"encode {original}").integers(23, 33))
+    rng = config.rng(f"spoil {video_id}")
+    if kind == "black":
+        frames = rng.integers(0, 6, frames.shape, dtype=np.uint8)
+    elif kind == "noisy":
+        frames = add_noise(frames, rng)
+    if kind == "reencoded_duplicate":
+        frames = _reencode(clip.frames, crf, path, config, rng)
+    elif kind == "text_as_video":
+        _write_bytes(path, b"<html><body>404: this video has moved</body></html>\n")
+    elif kind == "empty_file":
+        _write_bytes(path, b"")
+    else:
+        video_io.write_clip(path, frames, fps=config.fps, crf=crf)
+    if kind == "truncated":
+        whole = path.read_bytes()
+        _write_bytes(path, whole[: int(len(whole) * rng.uniform(0.3, 0.6))])
+    if kind not in ("text_as_video", "empty_file"):
+        thumbnail = target / "library" / "thumbnails" / f"{video_id}.jpg"
+        _write_thumbnail(thumbnail, frames, config.rng(f"thumbnail {video_id}"))
+    _write_array(done, boxes)
+
+
+def render_upload(video_id: str, plan: pd.DataFrame, config: WorldConfig) -> Clip:
+    """Render the undamaged clip of an original upload: the same id and seed, the same pixels."""
+    row = plan.loc[video_id]
+    return render(
+        row["subject"],
+        row["scene"],
+        row["motion"],
+        row["pace"],
+        config,
+        config.rng(f"clip {video_id}"),
+    )
+
+
+def add_noise(frames: np.ndarray, rng: np.random.Generator, sigma: float = 32.0) -> np.ndarray:
+    """Add Gaussian noise and a few dead pixels to a clip, as a cheap camera does in the dark.
+
+    Parameters
+    ----------
+    frames : numpy.ndarray
+        uint8, shape (frames, height, width, 3).
+    rng : numpy.random.Generator
+        Source of the noise.
+    sigma : float
+        Standard deviation in grey levels of 0..255.
+    """
+    noisy = frames + rng.normal(0, sigma, frames.shape)
+    dead = rng.random(frames.shape[:3]) < 0.01
+    noisy[dead] = rng.choice([0, 255], size=(int(dead.sum()), 1))
+    return noisy.clip(0, 255).astype(np.uint8)
+
+
+def _reencode(
+    frames: np.ndarray, crf: int, path: Path, config: WorldConfig, rng: np.random.Generator
+) -> np.ndarray:
+    """Write what a re-upload looks like: decoded, scaled, brightened, trimmed, encoded again."""
+    with tempfile.TemporaryDirectory() as folder:
+        first = Path(folder) / "first.mp4"
+        video_io.write_clip(first, frames, fps=config.fps, crf=crf)
+        decoded, _ = video_io.read_clip(first)
+    trim = int(rng.integers(0, 3))
+    edge = int(rng.choice([96, 112, 144]))
+    gain = rng.uniform(0.92, 1.08)
+    again = [
+        np.asarray(Image.fromarray(frame).resize((edge, edge), Image.Resampling.BICUBIC))
+        for frame in decoded[trim:]
+    ]
+    brightened = (np.stack(again).astype(np.float32) * gain).clip(0, 255).astype(np.uint8)
+    video_io.write_clip(path, brightened, fps=config.fps, crf=int(rng.integers(28, 36)))
+    return brightened
+
+
+def _write_thumbnail(path: Path, frames: np.ndarray, rng: np.random.Generator) -> None:
+    frame = frames[int(rng.integers(len(frames)))]
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.jpg")
+    Image.fromarray(frame).save(temporary, quality=88)
+    temporary.replace(path)
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npy")
+    np.save(temporary, array)
+    temporary.replace(path)
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)

@@ -1,0 +1,150 @@
+"""What an uploader types: titles, tags and descriptions, with typos, gaps and mistakes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.minitube.config import WorldConfig
+from vidrec_utils.minitube.sprites import names
+from vidrec_utils.minitube.vocabulary import (
+    CATEGORIES,
+    DESCRIPTIONS,
+    TITLES,
+    TOPIC_TAGS,
+    VAGUE,
+)
+
+
+def write_metadata(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
+    """Write the public fields of every upload, still complete and correct.
+
+    A title names the subject two times in three and never the motion or the pace, so that text and
+    pictures each tell something that the other does not.
+
+    Parameters
+    ----------
+    plan : pandas.DataFrame
+        As `plan.plan_videos` returns it.
+    config : WorldConfig
+        Sizes and seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by `video_id`: `title`, `tags` (joined by `|`), `category`, `description`,
+        `uploader`, `language`, `published_at`, `duration_s`, `path`, `thumbnail`.
+    """
+    rng = config.rng("metadata")
+    table = pd.DataFrame(index=plan.index)
+    table["title"] = [_title(row, rng) for row in plan.itertuples()]
+    table["tags"] = [_tags(row, rng) for row in plan.itertuples()]
+    table["category"] = plan["category"]
+    table["description"] = [_description(row, rng) for row in plan.itertuples()]
+    table["uploader"] = plan["uploader"]
+    table["language"] = plan["language"]
+    table["published_at"] = plan["published_at"]
+    table["duration_s"] = config.n_frames / config.fps
+    table["path"] = [f"clips/{video_id}.mp4" for video_id in plan.index]
+    table["thumbnail"] = [f"thumbnails/{video_id}.jpg" for video_id in plan.index]
+    return table
+
+
+def _title(row: tuple, rng: np.random.Generator) -> str:
+    pattern = str(rng.choice(TITLES[row.language][row.topic]))
+    if rng.random() < 0.66:
+        subject = names(row.subject)[row.language]
+    else:
+        subject = str(rng.choice(VAGUE[row.language]))
+    title = pattern.format(s=subject, n=int(rng.integers(2, 12)))
+    title = title[0].upper() + title[1:]
+    if row.language == "en" and rng.random() < 0.1:
+        title = _typo(title, rng)
+    if rng.random() < 0.08:
+        title = title.upper()
+    if rng.random() < 0.12:
+        title += " " + row.subject
+    return title
+
+
+def _typo(text: str, rng: np.random.Generator) -> str:
+    """Swap, drop or double one letter, as fingers do."""
+    at = int(rng.integers(1, len(text) - 1))
+    kind = int(rng.integers(3))
+    if kind == 0:
+        return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+    return text[:at] + text[at + 1 :] if kind == 1 else text[:at] + text[at] + text[at:]
+
+
+def _tags(row: tuple, rng: np.random.Generator) -> str:
+    tags = [str(rng.choice(TOPIC_TAGS[row.topic]))]
+    if rng.random() < 0.7:
+        tags.append(row.category)
+    if rng.random() < 0.5:
+        tags.append(names(row.subject)["en"])
+    if rng.random() < 0.25:
+        tags.append(row.scene)
+    tags.append(str(rng.choice(["fyp", "viral", "minitube", "daily", "new"])))
+    order = rng.permutation(len(tags))
+    return "|".join(dict.fromkeys(tags[k] for k in order))
+
+
+def _description(row: tuple, rng: np.random.Generator) -> str:
+    pattern = str(rng.choice(DESCRIPTIONS[row.language]))
+    # People often film elsewhere than they say.
+    place = row.scene if rng.random() < 0.3 else "studio"
+    return pattern.format(place=place, topic=row.topic, category=row.category)
+
+
+def spoil_metadata(
+    videos: pd.DataFrame, config: WorldConfig
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """Blank out and falsify fields at the rates of the config.
+
+    Parameters
+    ----------
+    videos : pandas.DataFrame
+        Complete metadata; not changed.
+    config : WorldConfig
+        Rates and seed.
+
+    Returns
+    -------
+    spoiled : pandas.DataFrame
+        The same rows with gaps and mistakes.
+    dirt : list of dict
+        One record per spoiled field: `table`, `id`, `kind`, `detail` (the true value).
+    """
+    rng = config.rng("spoil metadata")
+    spoiled, dirt = videos.copy(), []
+
+    def pick(share: float) -> np.ndarray:
+        return videos.index.to_numpy()[rng.random(len(videos)) < share]
+
+    gaps = {
+        "title": config.missing_title,
+        "tags": config.missing_tags,
+        "category": config.missing_category,
+        "description": config.missing_description,
+        "duration_s": config.missing_duration,
+    }
+    for column, share in gaps.items():
+        for video_id in pick(share):
+            dirt.append(_record(video_id, f"missing_{column}", videos.at[video_id, column]))
+            spoiled.loc[video_id, column] = None
+    for video_id in pick(config.wrong_category):
+        truth = videos.at[video_id, "category"]
+        if pd.notna(spoiled.at[video_id, "category"]):
+            wrong = str(rng.choice([one for one in CATEGORIES if one != truth]))
+            spoiled.loc[video_id, "category"] = wrong
+            dirt.append(_record(video_id, "wrong_category", truth))
+    for video_id in pick(config.wrong_duration):
+        if pd.notna(spoiled.at[video_id, "duration_s"]):
+            # A classic: the field was filled with milliseconds.
+            spoiled.loc[video_id, "duration_s"] = videos.at[video_id, "duration_s"] * 1000
+            dirt.append(_record(video_id, "wrong_duration", videos.at[video_id, "duration_s"]))
+    return spoiled, dirt
+
+
+def _record(video_id: str, kind: str, detail: object) -> dict[str, str]:
+    return {"table": "videos", "id": video_id, "kind": kind, "detail": str(detail)}

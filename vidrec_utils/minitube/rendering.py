@@ -1,0 +1,121 @@
+"""From a planned video to frames: sprite over scene, with distractors, occlusion and light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from vidrec_utils.minitube.config import WorldConfig
+from vidrec_utils.minitube.motions import Track, track
+from vidrec_utils.minitube.scenes import background
+from vidrec_utils.minitube.sprites import all_subjects, sprite
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A rendered clip with its ground truth.
+
+    Attributes
+    ----------
+    frames : numpy.ndarray
+        uint8, shape (frames, height, width, 3), RGB.
+    boxes : numpy.ndarray
+        The sprite's box in every frame, clipped to the frame: left, top, right, bottom in pixels,
+        float32, shape (frames, 4).
+    """
+
+    frames: np.ndarray
+    boxes: np.ndarray
+
+
+def _place(sprite_image: Image.Image, edge: int, angle: float) -> Image.Image:
+    scaled = sprite_image.resize((edge, edge), Image.Resampling.BILINEAR)
+    if angle:
+        scaled = scaled.rotate(angle, Image.Resampling.BILINEAR, expand=True)
+    return scaled
+
+
+def _paste(frame: Image.Image, placed: Image.Image, x: float, y: float) -> tuple[int, int]:
+    left, top = round(x - placed.width / 2), round(y - placed.height / 2)
+    frame.paste(placed, (left, top), placed)
+    return left, top
+
+
+def _box(placed: Image.Image, left: int, top: int, size: int) -> tuple[float, ...]:
+    ink = placed.getchannel("A").getbbox() or (0, 0, 0, 0)
+    box = (left + ink[0], top + ink[1], left + ink[2], top + ink[3])
+    return tuple(float(np.clip(edge, 0, size)) for edge in box)
+
+
+def _distractors(
+    subject: str, n_frames: int, rng: np.random.Generator
+) -> list[tuple[Image.Image, Track]]:
+    """Draw up to two small sprites that drift in a straight line, in no preferred direction."""
+    drawn = []
+    others = [one for _, one in all_subjects() if one != subject]
+    for _ in range(int(rng.choice(3, p=[0.35, 0.4, 0.25]))):
+        start, end = rng.uniform(0.0, 1.0, size=(2, 2))
+        way = start + np.linspace(0, 1, n_frames)[:, None] * (end - start) * rng.uniform(0, 0.6)
+        size = np.full(n_frames, rng.uniform(0.13, 0.22))
+        drawn.append(
+            (sprite(str(rng.choice(others))), Track(way[:, 0], way[:, 1], size, np.zeros(n_frames)))
+        )
+    return drawn
+
+
+def _occluder(size: int, rng: np.random.Generator) -> Image.Image | None:
+    """Draw a bar that hides part of the picture in a third of the clips."""
+    if rng.random() > 0.33:
+        return None
+    layer = Image.new("RGBA", (size, size))
+    colour = (*(int(c) for c in rng.integers(20, 200, size=3)), 235)
+    width = int(size * rng.uniform(0.08, 0.16))
+    at = int(rng.integers(int(0.15 * size), int(0.75 * size)))
+    upright = rng.random() < 0.5
+    layer.paste(colour, (at, 0, at + width, size) if upright else (0, at, size, at + width))
+    return layer
+
+
+def render(
+    subject: str, scene: str, motion: str, pace: str, config: WorldConfig, rng: np.random.Generator
+) -> Clip:
+    """Render one clip.
+
+    Parameters
+    ----------
+    subject : str
+        The sprite's character, a value of `vocabulary.SUBJECTS`.
+    scene, motion, pace : str
+        Keys of `vocabulary.SCENES`, `MOTIONS` and `PACES`.
+    config : WorldConfig
+        Gives the number of frames and their size.
+    rng : numpy.random.Generator
+        Everything else that differs between two clips of the same plan comes from here.
+    """
+    size, n_frames = config.image_size, config.n_frames
+    path = track(motion, pace, n_frames, rng)
+    base = background(scene, size, rng)
+    main = sprite(subject)
+    others = _distractors(subject, n_frames, rng)
+    occluder = _occluder(size, rng)
+    light = 1.0 + rng.uniform(0, 0.18) * np.sin(
+        2 * np.pi * (rng.uniform(0.3, 1.5) * np.linspace(-0.5, 0.5, n_frames) + rng.random())
+    )
+    grain = rng.normal(0, 3.0, size=(4, size, size, 1)).astype(np.float32)
+    frames = np.empty((n_frames, size, size, 3), dtype=np.uint8)
+    boxes = np.empty((n_frames, 4), dtype=np.float32)
+    for t in range(n_frames):
+        frame = base.copy()
+        for image, way in others:
+            edge = max(2, round(way.size[t] * size))
+            _paste(frame, _place(image, edge, 0.0), way.x[t] * size, way.y[t] * size)
+        placed = _place(main, max(2, round(path.size[t] * size)), path.angle[t])
+        left, top = _paste(frame, placed, path.x[t] * size, path.y[t] * size)
+        boxes[t] = _box(placed, left, top, size)
+        if occluder is not None:
+            frame.paste(occluder, (0, 0), occluder)
+        pixels = np.asarray(frame, dtype=np.float32) * light[t] + grain[rng.integers(4)]
+        frames[t] = pixels.clip(0, 255)
+    return Clip(frames, boxes)

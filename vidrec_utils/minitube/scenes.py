@@ -1,0 +1,79 @@
+"""Backgrounds: photographs that ship with scikit-image and scikit-learn, cropped and tinted."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vidrec_utils.minitube.vocabulary import SCENES, TINTS
+
+_FOLDERS = {"skimage": ("skimage", "data"), "sklearn": ("sklearn", "datasets/images")}
+
+
+@cache
+def photograph(scene: str) -> Image.Image:
+    """Open the photograph of a scene.
+
+    Parameters
+    ----------
+    scene : str
+        A key of `vocabulary.SCENES`.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB, with its shorter side scaled to 256 pixels; treat it as read-only.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the package that ships the photograph is not installed or lacks it.
+    """
+    package, name = SCENES[scene].split(":")
+    module, folder = _FOLDERS[package]
+    spec = importlib.util.find_spec(module)
+    path = Path(spec.origin).parent / folder / name if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise FileNotFoundError(
+            f"The photograph {name!r} is not in the installed {module}. "
+            "Install what requirements.txt names and try again."
+        )
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    scale = 256 / min(picture.size)
+    size = (round(picture.width * scale), round(picture.height * scale))
+    picture = picture.resize(size, Image.Resampling.BICUBIC)
+    if scene in TINTS:
+        tinted = np.asarray(picture, dtype=np.float32) * np.array(TINTS[scene], dtype=np.float32)
+        picture = Image.fromarray(tinted.clip(0, 255).astype(np.uint8))
+    return picture
+
+
+def background(scene: str, size: int, rng: np.random.Generator) -> Image.Image:
+    """Cut a random piece out of a scene's photograph and shift its colours a little.
+
+    Parameters
+    ----------
+    scene : str
+        A key of `vocabulary.SCENES`.
+    size : int
+        Height and width of the piece, in pixels.
+    rng : numpy.random.Generator
+        Where the place, the zoom and the colours of the piece come from.
+    """
+    picture = photograph(scene)
+    edge = int(min(picture.size) * rng.uniform(0.55, 1.0))
+    left = int(rng.integers(0, picture.width - edge + 1))
+    top = int(rng.integers(0, picture.height - edge + 1))
+    piece = picture.crop((left, top, left + edge, top + edge)).resize(
+        (size, size), Image.Resampling.BICUBIC
+    )
+    if rng.random() < 0.5:
+        piece = piece.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    pixels = np.asarray(piece, dtype=np.float32)
+    gain = rng.uniform(0.65, 1.1) * rng.uniform(0.88, 1.12, size=3)
+    return Image.fromarray((pixels * gain).clip(0, 255).astype(np.uint8))

@@ -1,0 +1,129 @@
+"""The world's ground truth: for checking what a notebook claims, never for a model.
+
+The tables lie in a folder of their own beside the library. Only tests and the checking cells of
+notebooks open it; a test proves that no other module of the package imports this one and that
+fitting a recommender reads nothing from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.minitube.behavior import WEIGHTS, Tastes, liking, video_factors
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Everything that a platform would love to know and never does.
+
+    Attributes
+    ----------
+    videos : pandas.DataFrame
+        Indexed by `video_id`: `category`, `subject`, `scene`, `motion`, `pace`, `topic`, `quality`,
+        `style_*`, `media` (kind of file), `source_id` (the original of a re-upload), `playable`.
+    boxes : pandas.DataFrame
+        The sprite's box in every frame of every undamaged clip: `video_id`, `frame`, `left`, `top`,
+        `right`, `bottom` in pixels.
+    exposures : pandas.DataFrame
+        Row by row beside the log: `propensity` (chance of the video in the first slot of its
+        session), `liking`, `examined`, `timestamp` (as it was before it was spoiled).
+    dirt : pandas.DataFrame
+        `table`, `id` (video, user, or row of the log counted from 0), `kind`, `detail`.
+    tastes : Tastes
+        Latent tastes of all human users.
+    """
+
+    videos: pd.DataFrame
+    boxes: pd.DataFrame
+    exposures: pd.DataFrame
+    dirt: pd.DataFrame
+    tastes: Tastes
+
+    def preferences(
+        self, moment: float = 0.875, only: tuple[str, ...] | None = None
+    ) -> pd.DataFrame:
+        """Return how much every human user likes every video at a moment.
+
+        Parameters
+        ----------
+        moment : float
+            0 is the first moment of the world, 1 the last; the default is the middle of the last
+            quarter.
+        only : tuple of str, optional
+            Factors to count, of `behavior.WEIGHTS`; all by default.
+
+        Returns
+        -------
+        pandas.DataFrame
+            float32, users x videos.
+        """
+        unknown = set(only or ()) - set(WEIGHTS)
+        if unknown:
+            raise ValueError(f"Tastes have no factor {sorted(unknown)}; they have {list(WEIGHTS)}.")
+        matrix = liking(self.tastes, video_factors(self.videos), moment, only=only)
+        matrix = np.broadcast_to(matrix, (len(self.tastes.users), len(self.videos)))
+        return pd.DataFrame(matrix, index=self.tastes.users.index, columns=self.videos.index)
+
+    def planted(self, *kinds: str) -> set[str]:
+        """Return the ids of everything spoiled in one of the given ways.
+
+        Raises
+        ------
+        ValueError
+            If a kind was never planted in this world.
+        """
+        known = set(self.dirt["kind"])
+        if not set(kinds) <= known:
+            raise ValueError(
+                f"{sorted(set(kinds) - known)} was not planted; the kinds are {sorted(known)}."
+            )
+        return set(self.dirt.loc[self.dirt["kind"].isin(kinds), "id"])
+
+
+def folder(library_root: Path | str) -> Path:
+    """Return the truth folder beside a library's folder."""
+    return Path(library_root).parent / "truth"
+
+
+def save(truth: Truth, target: Path) -> None:
+    """Write all tables into a folder that exists."""
+    for name in ("videos", "boxes", "exposures", "dirt"):
+        getattr(truth, name).to_parquet(target / f"{name}.parquet")
+    truth.tastes.users.to_parquet(target / "users.parquet")
+    arrays = {f"start {factor}": values for factor, values in truth.tastes.start.items()}
+    arrays |= {f"end {factor}": values for factor, values in truth.tastes.end.items()}
+    np.savez(target / "tastes.npz", **arrays)
+
+
+def load(library_root: Path | str) -> Truth:
+    """Read the truth of an embedded world.
+
+    Parameters
+    ----------
+    library_root : path
+        The library's folder, as `minitube.build` returns it and `VideoLibrary.root` holds it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the library is not an embedded world: nobody knows the truth of real data.
+    """
+    source = folder(library_root)
+    if not (source / "tastes.npz").is_file():
+        raise FileNotFoundError(
+            f"There is no ground truth beside {library_root}: only the embedded world has one. "
+            "Load it with datasets.load('minitube')."
+        )
+    frames = {
+        name: pd.read_parquet(source / f"{name}.parquet")
+        for name in ("videos", "boxes", "exposures", "dirt")
+    }
+    users = pd.read_parquet(source / "users.parquet")
+    with np.load(source / "tastes.npz", allow_pickle=False) as arrays:
+        start = {key[6:]: arrays[key] for key in arrays.files if key.startswith("start ")}
+        end = {key[4:]: arrays[key] for key in arrays.files if key.startswith("end ")}
+    return Truth(**frames, tastes=Tastes(users, start, end))
