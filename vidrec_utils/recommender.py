@@ -1,0 +1,394 @@
+"""The interface that every recommender of the course has, and the two that no table may lack.
+
+A recommender is fitted on interactions, scores all videos of a catalogue for a user, and ranks
+them. `Popularity` and `Random` are what any other must beat. `event_weights` turns watching,
+liking, sharing and commenting into one number per event, and `top_k` is the one place where ties
+are broken: by the order of the videos in the catalogue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from vidrec_utils.datasets import Split, VideoLibrary
+
+BLOCK_VALUES = 2**23
+"""Scores held at once while ranking (32 MB of float32): memory does not grow with the users."""
+
+
+def event_weights(
+    interactions: pd.DataFrame,
+    watch: float = 1.0,
+    like: float = 1.0,
+    share: float = 1.0,
+    comment: float = 0.5,
+    sentiment: pd.Series | None = None,
+) -> pd.Series:
+    """Preference that each event expresses, as one number.
+
+    `weight = watch * watch_ratio + like * liked + share * shared + comment * (has a comment)`. The
+    watch ratio is cut to 0..1 (a loop played twice is not twice the taste). A signal that is NA, or
+    a column that is absent, contributes nothing: not knowing is not disliking.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per exposure; columns `watch_ratio, liked, shared, comment`, each optional.
+    watch, like, share, comment : float
+        How much each signal counts.
+    sentiment : Series of float, optional
+        Sentiment of each comment in -1..1, aligned with `interactions`. Given, a comment counts
+        `comment * sentiment` (NA: nothing); not given, any comment counts as interest.
+
+    Returns
+    -------
+    Series of float64
+        Aligned with `interactions`, named `"weight"`.
+    """
+    total = pd.Series(0.0, index=interactions.index, name="weight")
+    if "watch_ratio" in interactions:
+        total += watch * _numbers(interactions["watch_ratio"]).clip(0, 1)
+    if "liked" in interactions:
+        total += like * _numbers(interactions["liked"])
+    if "shared" in interactions:
+        total += share * _numbers(interactions["shared"])
+    if sentiment is not None:
+        total += comment * _numbers(sentiment.reindex(interactions.index)).clip(-1, 1)
+    elif "comment" in interactions:
+        text = interactions["comment"]
+        total += comment * (text.notna() & (text.astype("str").str.strip() != "")).astype(float)
+    return total
+
+
+def top_k(scores: np.ndarray, k: int) -> np.ndarray:
+    """Columns of the k highest values of each row, highest first; equal values in column order.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n, m)
+        NaN counts as -inf. The input is not changed.
+    k : int
+        At most `m` columns are returned.
+
+    Returns
+    -------
+    ndarray of int64, shape (n, min(k, m))
+        Columns holding -inf are returned too, last; the caller knows what -inf means.
+
+    Notes
+    -----
+    A partition finds each row's k-th value in linear time; only rows where several columns hold
+    exactly that value need a decision, and the first of them win.
+    """
+    n, m = scores.shape
+    k = min(int(k), m)
+    if k < 1 or n == 0:
+        return np.empty((n, max(k, 0)), dtype=np.int64)
+    values = np.where(np.isnan(scores), -np.inf, scores)
+    threshold = np.partition(values, m - k, axis=1)[:, m - k, None]
+    chosen = values >= threshold
+    surplus = chosen.sum(axis=1) > k
+    if surplus.any():
+        rows = values[surplus]
+        above = rows > threshold[surplus]
+        at = rows == threshold[surplus]
+        places = k - above.sum(axis=1, keepdims=True)
+        chosen[surplus] = above | (at & (np.cumsum(at, axis=1, dtype=np.int32) <= places))
+    columns = np.nonzero(chosen)[1].reshape(n, k)  # ascending within a row
+    order = np.argsort(-np.take_along_axis(values, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
+
+
+def interaction_matrix(
+    interactions: pd.DataFrame,
+    values: pd.Series | np.ndarray,
+    user_ids: pd.Index,
+    video_ids: pd.Index,
+) -> sparse.csr_array:
+    """Events as a sparse users x videos matrix; the values of repeated pairs are added.
+
+    Raises
+    ------
+    ValueError
+        If an event's user or video is not in the index; names the first.
+    """
+    rows = user_ids.get_indexer(as_ids(interactions["user_id"]))
+    columns = video_ids.get_indexer(as_ids(interactions["video_id"]))
+    for column, positions in (("user_id", rows), ("video_id", columns)):
+        if (positions < 0).any():
+            bad = interactions[column].iloc[int(np.argmax(positions < 0))]
+            raise ValueError(
+                f"{(positions < 0).sum()} events have a {column} that is not in the catalogue, the "
+                f"first is {bad!r}. VideoLibrary.problems() lists them."
+            )
+    data = np.asarray(values, dtype=np.float32)
+    shape = (len(user_ids), len(video_ids))
+    return sparse.csr_array(sparse.coo_array((data, (rows, columns)), shape=shape))
+
+
+def as_ids(values: Iterable[Any]) -> pd.Index:
+    """Ids as an index of strings: 7 and "7" name the same video whatever a file made of them."""
+    index = pd.Index(values)
+    return index if pd.api.types.is_string_dtype(index.dtype) else index.astype("str")
+
+
+class Recommender(ABC):
+    """Fit on interactions, score all videos for a user, rank them.
+
+    A subclass defines `_fit` and `_score`; everything else is the same for all:
+
+    - an **unknown user** (not in the data fitted on) gets the popularity answer;
+    - a **cold video** (in the catalogue, without events) has a score, and can be recommended;
+    - **ties** fall in the order of the catalogue; a score of NaN or -inf is never recommended;
+    - **k** beyond the catalogue gives what there is; a user who saw everything gets no rows.
+
+    Attributes
+    ----------
+    video_ids, user_ids : Index of str
+        The catalogue, which gives `score` its columns, and the known users. Set by `fit`.
+    seen : csr_array of float32, shape (n_users, n_videos)
+        How often each known user was shown each video.
+    popularity : ndarray of float32, shape (n_videos,)
+        Sum of the event weights of each video; 0 for cold videos.
+    """
+
+    name = "recommender"
+
+    video_ids: pd.Index
+    user_ids: pd.Index
+    seen: sparse.csr_array
+    popularity: np.ndarray
+
+    def fit(
+        self,
+        data: VideoLibrary | Split | pd.DataFrame,
+        weights: pd.Series | Callable[[pd.DataFrame], pd.Series] | None = None,
+    ) -> Recommender:
+        """Learn from interactions; returns itself.
+
+        Parameters
+        ----------
+        data : VideoLibrary, Split or DataFrame
+            A library gives its interactions and its whole catalogue; a split its training part and
+            its catalogue; a frame of interactions only knows the videos that occur in it.
+        weights : Series or callable, optional
+            Preference of each event, aligned with the interactions, or a function that computes it;
+            default `event_weights`.
+
+        Raises
+        ------
+        ValueError
+            If there is no video at all, an event names an unknown one, or weights are not finite.
+        TypeError
+            If `data` is none of the three.
+        """
+        interactions, self.video_ids = _unpack(data)
+        self.user_ids = as_ids(interactions["user_id"]).unique().sort_values()
+        if callable(weights) or weights is None:
+            weights = (weights or event_weights)(interactions)
+        if len(weights) != len(interactions) or not np.isfinite(np.asarray(weights, "f8")).all():
+            raise ValueError("weights must hold one finite number for each event.")
+        ones = np.ones(len(interactions))
+        self.seen = interaction_matrix(interactions, ones, self.user_ids, self.video_ids)
+        matrix = interaction_matrix(interactions, weights, self.user_ids, self.video_ids)
+        self.popularity = np.asarray(matrix.sum(axis=0), dtype=np.float32).ravel()
+        weights = self._reweigh(pd.Series(np.asarray(weights), interactions.index), interactions)
+        self._fit(interaction_matrix(interactions, weights, self.user_ids, self.video_ids))
+        return self
+
+    def score(self, user_ids: Iterable[str]) -> np.ndarray:
+        """Score of every video for each user; only comparable within a row.
+
+        Parameters
+        ----------
+        user_ids : iterable of str
+            Known or unknown, in any order.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_users, n_videos)
+            Columns in the order of `video_ids`.
+        """
+        asked = self._ids(user_ids)
+        positions = self.user_ids.get_indexer(asked)
+        known = positions >= 0
+        scores = np.empty((len(asked), len(self.video_ids)), dtype=np.float32)
+        if known.any():
+            scores[known] = self._score(positions[known])
+        if not known.all():
+            scores[~known] = self._score_unknown(asked[~known])
+        return scores
+
+    def recommend(
+        self, user_ids: Iterable[str], k: int = 10, exclude_seen: bool = True
+    ) -> pd.DataFrame:
+        """The k best videos for each user.
+
+        Parameters
+        ----------
+        user_ids : iterable of str
+            One id alone may be given as it is.
+        k : int
+            Length of each list.
+        exclude_seen : bool
+            Leave out what the user was shown in the data fitted on.
+
+        Returns
+        -------
+        DataFrame
+            `user_id, video_id, rank` (from 1)`, score`; users in the order asked for.
+
+        Raises
+        ------
+        ValueError
+            If k is not positive.
+        """
+        if k < 1:
+            raise ValueError(f"k is {k}; ask for at least one video.")
+        asked = self._ids(user_ids)
+        parts = []
+        for block in blocks(len(asked), len(self.video_ids)):
+            scores = self.score(asked[block])
+            if exclude_seen:
+                hide(scores, self.seen, self.user_ids.get_indexer(asked[block]))
+            best = top_k(scores, k)
+            parts.append(_ranking(asked[block], self.video_ids, scores, best))
+        return pd.concat(parts, ignore_index=True) if parts else _ranking(asked, asked, *[None] * 2)
+
+    def _ids(self, user_ids: Iterable[str]) -> pd.Index:
+        if not hasattr(self, "video_ids"):
+            raise RuntimeError(f"{type(self).__name__} is not fitted: call fit(...) first.")
+        return as_ids([user_ids] if isinstance(user_ids, str) else user_ids)
+
+    def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
+        """Change the event weights before they reach `_fit` (recency, say); default: leave them."""
+        return weights
+
+    @abstractmethod
+    def _fit(self, matrix: sparse.csr_array) -> None:
+        """Learn from summed event weights, `(n_users, n_videos)`."""
+
+    @abstractmethod
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        """Scores `(len(users), n_videos)` of users given by position in `user_ids`."""
+
+    def _score_unknown(self, user_ids: pd.Index) -> np.ndarray:
+        """Scores for users without history, broadcastable to `(len(user_ids), n_videos)`."""
+        return self.popularity
+
+
+class Popularity(Recommender):
+    """The same list for everyone: videos by the sum of their event weights, cold ones last."""
+
+    name = "popularity"
+
+    def _fit(self, matrix: sparse.csr_array) -> None:
+        pass
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(self.popularity, (len(users), len(self.popularity)))
+
+
+class Random(Recommender):
+    """A list drawn for each user, the floor of any table.
+
+    A score is a hash of seed, user id and position of the video: the same user gets the same list
+    in any batch, known or not.
+
+    Parameters
+    ----------
+    seed : int
+        Another seed, other lists.
+    """
+
+    name = "random"
+
+    def __init__(self, seed: int = 0):
+        self.seed = int(seed)
+
+    def _fit(self, matrix: sparse.csr_array) -> None:
+        pass
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        return self._score_unknown(self.user_ids[users])
+
+    def _score_unknown(self, user_ids: pd.Index) -> np.ndarray:
+        digests = (hashlib.blake2b(f"{self.seed}/{u}".encode(), digest_size=8) for u in user_ids)
+        keys = np.array([int.from_bytes(d.digest(), "little") for d in digests], dtype=np.uint64)
+        videos = np.arange(1, len(self.video_ids) + 1, dtype=np.uint64)
+        return (_mix(keys[:, None], videos[None, :]) >> np.uint64(40)).astype(np.float32) / 2**24
+
+
+def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Slices of rows that keep a dense block near `BLOCK_VALUES` values."""
+    size = max(1, BLOCK_VALUES // max(n_columns, 1))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
+def hide(scores: np.ndarray, seen: sparse.csr_array, rows: np.ndarray) -> None:
+    """Write -inf, in place, where `seen` has an entry; a row number of -1 hides nothing."""
+    known = np.flatnonzero(rows >= 0)
+    pairs = seen[rows[known]].tocoo()
+    scores[known[pairs.row], pairs.col] = -np.inf
+
+
+def _mix(keys: np.ndarray, counters: np.ndarray) -> np.ndarray:
+    """Uniform uint64 from keys and counters (SplitMix64; Steele et al., OOPSLA 2014)."""
+    z = keys + counters * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def _numbers(signal: pd.Series) -> pd.Series:
+    """A numeric or boolean signal as float64, NA as 0."""
+    return pd.to_numeric(signal).astype("Float64").fillna(0.0).astype("float64")
+
+
+def _unpack(data: VideoLibrary | Split | pd.DataFrame) -> tuple[pd.DataFrame, pd.Index]:
+    """Interactions and catalogue of a library, a split, or a frame of interactions."""
+    if isinstance(data, pd.DataFrame):
+        interactions = data
+        video_ids = as_ids(data["video_id"]).unique().sort_values()
+    elif hasattr(data, "videos") and hasattr(data, "interactions"):
+        interactions, video_ids = data.interactions, as_ids(data.videos.index)
+    elif hasattr(data, "videos") and hasattr(data, "train"):
+        interactions, video_ids = data.train, as_ids(data.videos.index)
+    else:
+        raise TypeError(
+            f"fit takes a VideoLibrary, a Split or a frame of interactions, not {type(data)}."
+        )
+    if not len(video_ids):
+        raise ValueError("There is no video to recommend: the catalogue is empty.")
+    if video_ids.has_duplicates:
+        first = video_ids[video_ids.duplicated()][0]
+        raise ValueError(f"The catalogue has the video id {first!r} more than once.")
+    return interactions, video_ids.rename("video_id")
+
+
+def _ranking(
+    users: pd.Index, videos: pd.Index, scores: np.ndarray | None, best: np.ndarray | None
+) -> pd.DataFrame:
+    """Long frame of the columns in `best`, without those whose score is -inf."""
+    if scores is None or best is None:
+        scores, best = np.empty((len(users), 0), "f4"), np.empty((len(users), 0), int)
+    values = np.take_along_axis(scores, best, axis=1)
+    keep = values.ravel() > -np.inf
+    width = best.shape[1]
+    return pd.DataFrame(
+        {
+            "user_id": users.repeat(width)[keep],
+            "video_id": videos[best.ravel()[keep]],
+            "rank": np.tile(np.arange(1, width + 1), len(users))[keep],
+            "score": values.ravel()[keep].astype(np.float32),
+        }
+    )
