@@ -1,0 +1,297 @@
+"""What can be wrong with a library whose tables could be read."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.datasets._problems import MISSING_COLUMN, found, together
+
+if TYPE_CHECKING:
+    from vidrec_utils.datasets._library import VideoLibrary
+
+_CLOCK_SLACK = pd.Timedelta(days=1)
+
+
+def problems(library: VideoLibrary, now: pd.Timestamp | None = None) -> pd.DataFrame:
+    """Problems of tables, ids, media and moments; see `VideoLibrary.problems`."""
+    now = pd.Timestamp.now("UTC") if now is None else pd.Timestamp(now)
+    now = now.tz_localize("UTC") if now.tzinfo is None else now
+    return together(
+        [
+            *_empty_tables(library),
+            *_ids(library, "videos", "video_id"),
+            *_ids(library, "users", "user_id"),
+            *_ids(library, "interactions", "user_id"),
+            *_ids(library, "interactions", "video_id"),
+            *_unknown(library),
+            *_media(library),
+            *_moments(library, now),
+            *_titles(library),
+            *_repeats(library),
+        ]
+    )
+
+
+def _lacks(library: VideoLibrary, table: str, column: str) -> bool:
+    """Whether a needed column was missing altogether, which is reported once and for all."""
+    known = library._reading
+    here = (known["file"] == library.source(table)) & (known["column"] == column)
+    return bool((here & (known["problem"] == MISSING_COLUMN)).any())
+
+
+def _empty_tables(library: VideoLibrary) -> list[pd.DataFrame]:
+    tables = ("videos", "interactions")
+    return [
+        found(library.source(table), None, None, None, "there are no rows", f"Add the {table}.")
+        for table in tables
+        if not len(getattr(library, table))
+    ]
+
+
+def _column(library: VideoLibrary, table: str, column: str) -> pd.Series:
+    frame = getattr(library, table)
+    values = frame.index.to_series() if frame.index.name == column else frame[column]
+    return values.reset_index(drop=True)
+
+
+def _ids(library: VideoLibrary, table: str, column: str) -> list[pd.DataFrame]:
+    """Ids that are empty, have blanks around them, or are there twice."""
+    own = table != "users" or library.has_users_table
+    if not own or _lacks(library, table, column):
+        return []
+    file, rows, ids = library.source(table), library.rows(table), _column(library, table, column)
+    stripped = ids.str.strip()
+    empty = (stripped.isna() | (stripped == "")).to_numpy()
+    padded = ~empty & (stripped != ids).to_numpy()
+    out = [
+        found(
+            file,
+            rows[empty],
+            column,
+            ids[empty],
+            "the id is empty",
+            "Write an id or remove the row.",
+        ),
+        found(
+            file, rows[padded], column, ids[padded], "has blanks around it", "Remove the blanks."
+        ),
+    ]
+    if table != "interactions":
+        codes = pd.factorize(ids)[0]
+        again = pd.Series(codes).duplicated().to_numpy() & ~empty
+        firsts = _first_rows(codes, rows)[again]
+        why = [f"is there already, in row {first}" for first in firsts]
+        out.append(found(file, rows[again], column, ids[again], why, "Keep one of the rows."))
+    return out
+
+
+def _first_rows(codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """For each record, the row in which its code appears first; codes of -1 are left alone."""
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    return rows[first[inverse]] if len(codes) else rows
+
+
+def _unknown(library: VideoLibrary) -> list[pd.DataFrame]:
+    """Interactions with a video or a user that the other tables do not have."""
+    out = []
+    cases = [("video_id", "videos", "error", "Remove the row or add the video.")]
+    if library.has_users_table:
+        cases.append(("user_id", "users", "warning", "Add the user."))
+    for column, table, severity, remedy in cases:
+        if _lacks(library, "interactions", column) or _lacks(library, table, column):
+            continue
+        if _reported_as_decimals(library, column):
+            continue
+        ids = library.interactions[column]
+        known = getattr(library, table).index
+        unknown = (ids.notna() & (ids.str.strip() != "") & ~ids.isin(known)).to_numpy()
+        if severity == "warning":
+            unknown = unknown & ~ids.duplicated().to_numpy()
+        rows = library.rows("interactions")[unknown]
+        problem = f"is not in {library.source(table)}"
+        file = library.source("interactions")
+        out.append(found(file, rows, column, ids[unknown], problem, remedy, severity))
+    return out
+
+
+def _reported_as_decimals(library: VideoLibrary, column: str) -> bool:
+    known = library._reading
+    return bool(
+        ((known["column"] == column) & known["problem"].str.contains("decimal numbers")).any()
+    )
+
+
+def _media(library: VideoLibrary) -> list[pd.DataFrame]:
+    """Media paths that leave the folder (errors) and files that are not there (warnings)."""
+    if library.root is None:
+        return []
+    file, rows, out = library.source("videos"), library.rows("videos"), []
+    for column in ("path", "thumbnail"):
+        paths = library.videos[column].reset_index(drop=True).dropna()
+        reasons = {path: path_problem(library.root, path) for path in paths.unique()}
+        bad = {path for path, reason in reasons.items() if reason}
+        absent = {p for p in reasons if p not in bad and not (library.root / p).is_file()}
+        leaving, missing = paths[paths.isin(bad)], paths[paths.isin(absent)]
+        why = [reasons[path] for path in leaving]
+        remedy = "Write the path relative to the library's folder, with forward slashes."
+        out.append(found(file, rows[leaving.index], column, leaving, why, remedy))
+        remedy = "Put the file there or correct the path."
+        where = rows[missing.index]
+        out.append(found(file, where, column, missing, "is no file there", remedy, "warning"))
+    return out
+
+
+def path_problem(root: Path, path: str) -> str | None:
+    """Why a media path is refused, or None if it stays within the folder.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The library's folder.
+    path : str
+        The path as the table gives it.
+    """
+    if "\0" in path:
+        return "holds a null character"
+    if "://" in path:
+        return "is a web address, not a file of the library"
+    if "\\" in path:
+        return "has a backslash"
+    if path.startswith("/") or re.match(r"[A-Za-z]:", path):
+        return "is an absolute path"
+    if ".." in path.split("/"):
+        return "leaves the library's folder"
+    target = Path(os.path.realpath(root / path))
+    if not target.is_relative_to(os.path.realpath(root)):
+        return "leaves the library's folder through a link"
+    return None
+
+
+def _moments(library: VideoLibrary, now: pd.Timestamp) -> list[pd.DataFrame]:
+    """Moments that are missing, too early, in the future, or before the video was there."""
+    out = []
+    for table, column in (("interactions", "timestamp"), ("videos", "published_at")):
+        file, rows = library.source(table), library.rows(table)
+        times = getattr(library, table)[column].reset_index(drop=True)
+        if times.isna().all() or _whole_column_wrong(library, file, column):
+            continue
+        early = (times < library.earliest).to_numpy()
+        late = (times > now + _CLOCK_SLACK).to_numpy()
+        year = library.earliest.year
+        for mask, problem in ((early, f"is before {year}"), (late, "is in the future")):
+            remedy = "Correct the time, or leave it to preprocessing."
+            shown = times[mask].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+            out.append(found(file, rows[mask], column, shown, problem, remedy, "warning"))
+        if table == "interactions":
+            gone = times.isna().to_numpy()
+            already = library._reading.loc[library._reading["column"] == column, "row"]
+            gone = gone & ~np.isin(rows, already.dropna().to_numpy(dtype="int64"))
+            remedy = "Write the time, or leave it to preprocessing."
+            out.append(
+                found(
+                    file,
+                    rows[gone],
+                    column,
+                    None if not gone.any() else times[gone],
+                    "the time is missing",
+                    remedy,
+                    "warning",
+                )
+            )
+    return [*out, *_watched_too_early(library)]
+
+
+def _whole_column_wrong(library: VideoLibrary, file: str, column: str) -> bool:
+    known = library._reading
+    here = (known["file"] == file) & (known["column"] == column) & known["row"].isna()
+    return bool((here & known["problem"].str.startswith("the whole column")).any())
+
+
+def _watched_too_early(library: VideoLibrary) -> list[pd.DataFrame]:
+    interactions, videos = library.interactions, library.videos
+    published = videos["published_at"]
+    usable = published.index.notna() & ~published.index.duplicated() & published.notna()
+    if not usable.any() or interactions["timestamp"].isna().all():
+        return []
+    file = library.source("interactions")
+    wrong = [(file, "timestamp"), (library.source("videos"), "published_at")]
+    if any(_whole_column_wrong(library, *column) for column in wrong):
+        return []
+    published = published[usable]
+    place = published.index.get_indexer(interactions["video_id"])
+    since = published.astype("int64").to_numpy()[place]
+    moment = interactions["timestamp"]
+    early = (place >= 0) & moment.notna().to_numpy() & (moment.astype("int64").to_numpy() < since)
+    values = moment[early].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    ids = interactions.loc[early, "video_id"]
+    problem = [f"is before the video {video!r} was published" for video in ids]
+    remedy = "Correct one of the two times, or leave it to preprocessing."
+    rows = library.rows("interactions")[early]
+    return [found(file, rows, "timestamp", values, problem, remedy, "warning")]
+
+
+def _titles(library: VideoLibrary) -> list[pd.DataFrame]:
+    """Missing titles, where the source has titles at all."""
+    gone = library.videos["title"].isna().to_numpy()
+    if gone.all():
+        return []
+    remedy = "Write a title, or leave it to preprocessing."
+    rows = library.rows("videos")[gone]
+    file = library.source("videos")
+    return [
+        found(file, rows, "title", [None] * len(rows), "the title is missing", remedy, "warning")
+    ]
+
+
+def _repeats(library: VideoLibrary) -> list[pd.DataFrame]:
+    again = _repeated_interactions(library)
+    why = [f"the row repeats the user, video and time of row {row}" for row in again["first_row"]]
+    file, remedy = library.source("interactions"), "Remove it, or leave it to preprocessing."
+    return [found(file, again["row"], None, [None] * len(again), why, remedy, "warning")]
+
+
+def _repeated_interactions(library: VideoLibrary) -> pd.DataFrame:
+    frame, rows = library.interactions, library.rows("interactions")
+    keys = ["user_id", "video_id", "timestamp"]
+    if frame["timestamp"].isna().all():  # without times, watching again is no repetition
+        return pd.DataFrame({"row": rows[:0], "first_row": rows[:0]})
+    codes = _codes([frame[key] for key in keys])
+    again = pd.Series(codes).duplicated().to_numpy() & frame[keys].notna().all(axis=1).to_numpy()
+    return pd.DataFrame({"row": rows[again], "first_row": _first_rows(codes, rows)[again]})
+
+
+def _codes(columns: list[pd.Series]) -> np.ndarray:
+    """One whole number per combination of values, equal for equal rows."""
+    codes = np.zeros(len(columns[0]), dtype="int64")
+    for column in columns:
+        code, values = pd.factorize(column, use_na_sentinel=False)
+        codes = pd.factorize(codes * (len(values) + 1) + code)[0]
+    return codes
+
+
+def duplicates(library: VideoLibrary) -> pd.DataFrame:
+    """Repeated interactions and titles; see `VideoLibrary.duplicates`."""
+    interactions = _repeated_interactions(library)
+    interactions.insert(0, "file", library.source("interactions"))
+    interactions.insert(0, "kind", "interaction")
+    videos, rows = library.videos, library.rows("videos")
+    keys = ["title"] + (["year"] if "year" in videos else [])
+    codes = _codes([videos[key] for key in keys])
+    again = pd.Series(codes).duplicated().to_numpy() & videos["title"].notna().to_numpy()
+    titles = pd.DataFrame(
+        {
+            "kind": "title",
+            "file": library.source("videos"),
+            "row": rows[again],
+            "first_row": _first_rows(codes, rows)[again],
+        }
+    )
+    return pd.concat([interactions, titles], ignore_index=True).astype(
+        {"kind": "str", "file": "str"}
+    )

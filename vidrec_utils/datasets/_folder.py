@@ -1,0 +1,267 @@
+"""A library as a folder of tables and media: reading it, and writing it all or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from vidrec_utils.datasets import _checks, _problems
+from vidrec_utils.datasets._files import KNOWN, Unreadable, read_table, restore_types
+from vidrec_utils.datasets._library import EARLIEST, VideoLibrary
+from vidrec_utils.datasets._problems import LibraryError, found
+from vidrec_utils.datasets._tables import tidy
+
+TABLES = ("videos", "interactions", "users")
+FORMATS = ("csv", "parquet")
+MANIFEST = "library.json"
+
+
+def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
+    """Read a library from a folder.
+
+    The folder holds `videos.csv` or `videos.parquet`, `interactions.csv` or `.parquet`, optionally
+    `users.csv` or `.parquet`, and media files anywhere below it, which the tables name by relative
+    paths. csv files are UTF-8, separated by commas; an empty cell is a missing value; times are
+    ISO 8601 (UTC unless they say otherwise) or numbers since 1970.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    check : bool
+        Raise an error if the library is unusable. Without it the library is returned with NA in
+        unreadable cells, and `problems` tells what is wrong.
+
+    Raises
+    ------
+    LibraryError
+        If a table is absent or unreadable, or if `check` finds errors: one error that lists all.
+    """
+    root = Path(path).expanduser().resolve()
+    _recover(root)
+    if not root.is_dir():
+        raise LibraryError(f"There is no folder {root}.")
+    tables, rows, unreadable = _read_tables(root)
+    manifest = _read_manifest(root)
+    dtypes = manifest.get("dtypes", {})
+    sources = {table: file.name for table, (file, _) in tables.items()}
+    frames = {
+        table: restore_types(frame, dtypes.get(table, {})) if file.suffix == ".csv" else frame
+        for table, (file, frame) in tables.items()
+    }
+    if len(unreadable):
+        tidied = [tidy(t, f, sources[t], rows.get(t)).problems for t, f in frames.items()]
+        parts = [unreadable, *(problem for problems in tidied for problem in problems)]
+        _problems.raise_for(_problems.together(parts), f"in {root}")
+    library = VideoLibrary(
+        videos=frames["videos"],
+        interactions=frames["interactions"],
+        users=frames.get("users"),
+        root=root,
+        name=manifest.get("name", root.name),
+        notes=manifest.get("notes", {}),
+        extras={file.stem: pd.read_parquet(file) for file in sorted(root.glob("extras/*.parquet"))},
+        earliest=pd.Timestamp(manifest["earliest"]) if "earliest" in manifest else EARLIEST,
+        sources=sources,
+        file_rows=rows,
+    )
+    if check:
+        library.check()
+    return library
+
+
+def _read_manifest(root: Path) -> dict[str, Any]:
+    file = root / MANIFEST
+    if not file.is_file():
+        return {}
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise LibraryError(
+            f"{file} is not readable as JSON ({error}). Correct it, or delete it: "
+            "it only holds the library's name and the types of extra columns."
+        ) from error
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _read_tables(
+    root: Path,
+) -> tuple[dict[str, tuple[Path, pd.DataFrame]], dict[str, np.ndarray], pd.DataFrame]:
+    """Read all tables that can be read; the rest are problems."""
+    tables: dict[str, tuple[Path, pd.DataFrame]] = {}
+    rows: dict[str, np.ndarray] = {}
+    unreadable = []
+    for table in TABLES:
+        files = [root / f"{table}.{suffix}" for suffix in FORMATS]
+        there = [file for file in files if file.is_file()]
+        names = " and ".join(file.name for file in files)
+        if len(there) == 2:
+            remedy = "Remove one of them."
+            unreadable.append(found(names, None, None, None, "both are there", remedy))
+        elif not there and table != "users":
+            remedy = f"Put {names.replace(' and ', ' or ')} into {root}."
+            problem = "looked for, neither is there"
+            unreadable.append(found(names, None, None, None, problem, remedy))
+        for file in there:
+            try:
+                frame, numbers = read_table(file)
+            except Unreadable as error:
+                unreadable.append(error.problem)
+                continue
+            tables[table] = (file, frame)
+            if numbers is not None:
+                rows[table] = numbers
+    return tables, rows, _problems.together(unreadable)
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def save_folder(library: VideoLibrary, path: Path, copy_media: bool, format: str) -> Path:
+    """Write a library; see `VideoLibrary.save`."""
+    if format not in FORMATS:
+        raise ValueError(f"format is {format!r}; it is one of {', '.join(FORMATS)}.")
+    target = path.expanduser().resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    media = _media_to_copy(library) if copy_media else {}
+    with _locked(target):
+        _swap_back(target)
+        _refuse_foreign(target)
+        for leftover in target.parent.glob(f".{target.name}.saving-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        fresh = target.with_name(f".{target.name}.saving-{uuid.uuid4().hex[:12]}")
+        try:
+            fresh.mkdir()
+            _write_tables(library, fresh, format)
+            for relative, source in media.items():
+                (fresh / relative).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, fresh / relative)
+            _carry_over(target, fresh)
+            _swap(fresh, target)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+    return target
+
+
+def _media_to_copy(library: VideoLibrary) -> dict[str, Path]:
+    """Relative path and source of each media file that is there."""
+    if library.root is None:
+        return {}
+    paths = pd.concat([library.videos["path"], library.videos["thumbnail"]]).dropna().unique()
+    reasons = {path: _checks.path_problem(library.root, path) for path in paths}
+    refused = [f"{path!r} {reason}" for path, reason in reasons.items() if reason]
+    if refused:
+        shown = "; ".join(refused[:20])
+        raise LibraryError(f"{len(refused)} media paths of {library.name} are refused: {shown}.")
+    files = {path: library.root / path for path in paths}
+    return {path: file for path, file in files.items() if file.is_file()}
+
+
+def _write_tables(library: VideoLibrary, folder: Path, format: str) -> None:
+    dtypes: dict[str, dict[str, str]] = {}
+    for table in TABLES:
+        frame = getattr(library, table)
+        frame = frame.reset_index() if frame.index.name else frame
+        dtypes[table] = {c: str(frame[c].dtype) for c in frame.columns if c not in KNOWN}
+        if format == "parquet":
+            frame.to_parquet(folder / f"{table}.parquet", index=False)
+            continue
+        for column in (c for c in frame if pd.api.types.is_object_dtype(frame[c])):
+            raise LibraryError(
+                f"The column {column} of {table} holds lists or other objects, which csv cannot "
+                'keep. Save with format="parquet", or drop the column.'
+            )
+        frame.to_csv(folder / f"{table}.csv", index=False, encoding="utf-8", lineterminator="\n")
+    for name, frame in library.extras.items():
+        (folder / "extras").mkdir(exist_ok=True)
+        frame.to_parquet(folder / "extras" / f"{name}.parquet")
+    manifest = {
+        "name": library.name,
+        "earliest": library.earliest.isoformat(),
+        "notes": library.notes,
+        "dtypes": dtypes,
+    }
+    text = json.dumps(manifest, indent=1, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _refuse_foreign(target: Path) -> None:
+    """Raise an error when the folder to be replaced holds something that is not a library."""
+    if not target.exists():
+        return
+    known = (MANIFEST, *(f"videos.{suffix}" for suffix in FORMATS))
+    if not target.is_dir() or (
+        any(target.iterdir()) and not any((target / name).is_file() for name in known)
+    ):
+        raise LibraryError(
+            f"{target} is there already and is not a library of videos. Save into a new folder."
+        )
+
+
+def _is_table(relative: Path) -> bool:
+    tables = {f"{table}.{suffix}" for table in TABLES for suffix in FORMATS}
+    return str(relative) in tables | {MANIFEST} or relative.parts[0] == "extras"
+
+
+def _carry_over(old: Path, fresh: Path) -> None:
+    """Keep all files of the replaced library but its tables: by hard links where they work."""
+    if not old.is_dir():
+        return
+    for source in old.rglob("*"):
+        relative = source.relative_to(old)
+        if source.is_dir() and not source.is_symlink():
+            continue
+        if _is_table(relative) or (fresh / relative).exists():
+            continue
+        (fresh / relative).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, fresh / relative, follow_symlinks=False)
+        except (OSError, NotImplementedError):
+            shutil.copy2(source, fresh / relative, follow_symlinks=False)
+
+
+def _previous(target: Path) -> Path:
+    """Where the replaced library is for the moment between the two renames."""
+    return target.with_name(f".{target.name}.previous")
+
+
+def _swap(fresh: Path, target: Path) -> None:
+    previous = _previous(target)
+    if target.exists():
+        target.rename(previous)
+    fresh.rename(target)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _swap_back(target: Path) -> None:
+    """Finish what a killed save left: the older library comes back unless the new one is there."""
+    previous = _previous(target)
+    if previous.is_dir():
+        if target.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+        else:
+            previous.rename(target)
+
+
+def _recover(target: Path) -> None:
+    if not target.exists() and _previous(target).is_dir():
+        with _locked(target):
+            _swap_back(target)
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Let one process at a time replace a folder."""
+    with FileLock(target.with_name(f".{target.name}.lock"), timeout=600):
+        yield

@@ -1,0 +1,377 @@
+"""`VideoLibrary`: videos, what people did with them, and the people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.datasets import _checks, _problems
+from vidrec_utils.datasets._problems import LibraryError
+from vidrec_utils.datasets._tables import TEXT, tidy
+
+EARLIEST = pd.Timestamp("2000-01-01", tz="UTC")
+
+_SIGNALS = {
+    "title": "no titles",
+    "tags": "no tags",
+    "category": "no categories",
+    "description": "no descriptions",
+    "uploader": "no uploaders",
+    "language": "no languages",
+    "published_at": "no times of publication",
+    "duration_s": "no durations",
+    "path": "no video files",
+    "thumbnail": "no thumbnails",
+    "timestamp": "no times of the exposures",
+    "watch_ratio": "no watch ratios",
+    "liked": "no likes",
+    "shared": "no shares",
+    "comment": "no comments",
+    "position": "no positions in the list that was shown",
+    "session_id": "no sessions",
+}
+
+
+@dataclass(eq=False, repr=False)
+class VideoLibrary:
+    """Videos, interactions and users of one platform.
+
+    Frames from anywhere are brought into one shape on construction, without changing them: ids
+    become texts, moments UTC, every column of the contract is there, and a signal that the source
+    lacks is a column of NA, never 0. Construction does not complain; `check` does.
+
+    Parameters
+    ----------
+    videos : pandas.DataFrame
+        One row per video, with `video_id` as a column or as the index.
+    interactions : pandas.DataFrame
+        One row per exposure of a video to a user.
+    users : pandas.DataFrame, optional
+        One row per user, with `user_id` as a column or as the index; made from the interactions
+        when absent.
+    root : path, optional
+        The folder that `path` and `thumbnail` are relative to; None when there are no files.
+    name : str
+        What the library is called in messages.
+    notes : dict
+        What the reader found worth knowing, in words and counts; what JSON can hold.
+    extras : dict of str to pandas.DataFrame
+        Further tables of the source, which no module relies on.
+    earliest : pandas.Timestamp
+        Moments before this count as impossible.
+    sources : dict of str to str
+        File name of each table, for reports.
+    file_rows : dict of str to numpy.ndarray
+        Row in the file of each record of a table, where it is not simply its place plus 2.
+
+    Attributes
+    ----------
+    videos : pandas.DataFrame
+        Indexed by `video_id` (str): `title`, `tags` (joined with `|`, see `split_tags`),
+        `category`, `description`, `uploader`, `language` (str, NaN when missing), `published_at`
+        (UTC), `duration_s` (float64, seconds), `path`, `thumbnail` (str, relative to `root`, with
+        forward slashes), then any further columns.
+    interactions : pandas.DataFrame
+        RangeIndex: `user_id`, `video_id` (str), `timestamp` (UTC), `watch_ratio` (float64, watched
+        time divided by duration), `liked`, `shared` ("boolean"), `comment` (str), `position`
+        ("Int64", place in the list that was shown), then any further columns.
+    users : pandas.DataFrame
+        Indexed by `user_id` (str), any columns.
+    """
+
+    videos: pd.DataFrame
+    interactions: pd.DataFrame
+    users: pd.DataFrame | None = None
+    root: Path | None = None
+    name: str = "library"
+    notes: dict[str, Any] = field(default_factory=dict)
+    extras: dict[str, pd.DataFrame] = field(default_factory=dict)
+    earliest: pd.Timestamp = EARLIEST
+    sources: dict[str, str] = field(default_factory=dict)
+    file_rows: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.root = None if self.root is None else Path(self.root)
+        self.notes = dict(self.notes)
+        self.has_users_table = self.users is not None
+        reading: list[pd.DataFrame] = []
+        tables = {"videos": self.videos, "interactions": self.interactions, "users": self.users}
+        for table, frame in tables.items():
+            if frame is None:
+                continue
+            result = tidy(table, frame, self.source(table), self.file_rows.get(table))
+            setattr(self, table, result.frame)
+            reading += result.problems
+            self.notes.update(result.notes)
+        if self.users is None:
+            ids = self.interactions["user_id"].dropna().drop_duplicates().sort_values()
+            self.users = pd.DataFrame(index=pd.Index(ids, dtype=TEXT, name="user_id"))
+        self._reading = _problems.together(reading)
+
+    def __repr__(self) -> str:
+        return (
+            f"VideoLibrary({self.name!r}: {len(self.videos):,} videos, "
+            f"{len(self.interactions):,} interactions, {len(self.users):,} users)"
+        )
+
+    def source(self, table: str) -> str:
+        """The file name of a table, or the table's name where it came from no file."""
+        return self.sources.get(table, table)
+
+    def rows(self, table: str) -> np.ndarray:
+        """The row in its file of each record of a table; the header is row 1."""
+        known = self.file_rows.get(table)
+        return np.arange(len(getattr(self, table))) + 2 if known is None else known
+
+    # -- signals ---------------------------------------------------------------------------------
+
+    def has(self, column: str) -> bool:
+        """Whether any video, interaction or user has a value in this column."""
+        tables = (self.videos, self.interactions, self.users)
+        if column in ("video_id", "user_id"):
+            return bool(len(self.videos if column == "video_id" else self.users))
+        return any(column in table and bool(table[column].notna().any()) for table in tables)
+
+    def require(self, column: str) -> None:
+        """Do nothing if the library has a signal.
+
+        Raises
+        ------
+        LibraryError
+            If no row has a value in this column; the message is a sentence for the reader.
+        """
+        if not self.has(column):
+            lack = _SIGNALS.get(column, f"nothing in the column {column}")
+            raise LibraryError(
+                f"The library {self.name} has {lack} (column {column}), which this step needs."
+            )
+
+    def file(self, video_id: str, of: Literal["path", "thumbnail"] = "path") -> Path:
+        """Where a video's file or thumbnail lies; the file itself may still be absent.
+
+        Parameters
+        ----------
+        video_id : str
+            Which video.
+        of : {"path", "thumbnail"}
+            Which of its files.
+
+        Raises
+        ------
+        LibraryError
+            If the video is unknown, names no such file, or names one outside the library's
+            folder (directly or through a link).
+        """
+        if of not in ("path", "thumbnail"):
+            raise ValueError(f'of is {of!r}; it is "path" or "thumbnail".')
+        if video_id not in self.videos.index:
+            raise LibraryError(f"The library {self.name} has no video {video_id!r}.")
+        relative = self.videos.at[video_id, of]
+        if not isinstance(relative, str):
+            raise LibraryError(f"Video {video_id!r} of the library {self.name} has no {of}.")
+        if self.root is None:
+            raise LibraryError(
+                f"The library {self.name} was made without a folder of files (root)."
+            )
+        reason = _checks.path_problem(self.root, relative)
+        if reason:
+            raise LibraryError(f"Video {video_id!r} of {self.name}, {of}: {relative!r} {reason}.")
+        return self.root / relative
+
+    # -- parts -----------------------------------------------------------------------------------
+
+    def subset(
+        self,
+        video_ids: Iterable[str] | None = None,
+        interactions: pd.DataFrame | pd.Series | np.ndarray | None = None,
+    ) -> VideoLibrary:
+        """A new library of some videos, or some interactions, or both; users stay as they are.
+
+        Parameters
+        ----------
+        video_ids : iterable of str, optional
+            Videos to keep, in the library's order; their interactions are kept with them.
+        interactions : DataFrame, or booleans of shape (n_interactions,), optional
+            Interactions to keep, given as rows or as a mask.
+
+        Raises
+        ------
+        LibraryError
+            If a video is not in the library.
+        """
+        chosen = self.interactions if interactions is None else interactions
+        if not isinstance(chosen, pd.DataFrame):
+            mask = np.asarray(chosen, dtype=bool)
+            if mask.shape != (len(self.interactions),):
+                raise ValueError(
+                    f"The mask has shape {mask.shape}, not ({len(self.interactions)},)."
+                )
+            chosen = self.interactions[mask]
+        videos = self.videos
+        if video_ids is not None:
+            wanted = pd.Index(list(video_ids), dtype=TEXT)
+            unknown = wanted[~wanted.isin(videos.index)]
+            if len(unknown):
+                shown = ", ".join(map(repr, unknown[:5]))
+                raise LibraryError(
+                    f"{len(unknown)} videos are not in the library {self.name}: {shown}."
+                )
+            videos = videos[videos.index.isin(wanted)]
+            chosen = chosen[chosen["video_id"].isin(wanted)]
+        return VideoLibrary(
+            videos=videos,
+            interactions=chosen,
+            users=self.users,
+            root=self.root,
+            name=self.name,
+            notes=self.notes,
+            extras=dict(self.extras),
+            earliest=self.earliest,
+        )
+
+    def save(
+        self,
+        path: str | Path,
+        copy_media: bool = True,
+        format: Literal["csv", "parquet"] = "csv",
+    ) -> Path:
+        """Write the library as a folder that `load_folder` reads back equal.
+
+        The folder appears complete or not at all: it is written beside its place under another
+        name, then the two are exchanged. Saving over an older library keeps its other files.
+
+        Parameters
+        ----------
+        path : path
+            The folder: new, empty, or a library, which is replaced.
+        copy_media : bool
+            Copy video files and thumbnails along; absent ones are skipped.
+        format : {"csv", "parquet"}
+            Format of the tables.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
+
+        Raises
+        ------
+        LibraryError
+            If the folder holds something that is not a library, if a media path leaves the
+            library's folder, or if a column cannot be written as csv.
+        """
+        from vidrec_utils.datasets._folder import save_folder
+
+        return save_folder(self, Path(path), copy_media, format)
+
+    # -- quality ---------------------------------------------------------------------------------
+
+    def problems(self, now: pd.Timestamp | None = None) -> pd.DataFrame:
+        """Everything that is wrong with the library.
+
+        Parameters
+        ----------
+        now : pandas.Timestamp, optional
+            Moments more than a day after this are in the future; the clock's time by default.
+
+        Returns
+        -------
+        pandas.DataFrame
+            `file`, `row` (as a spreadsheet shows it: the header is row 1; NA for a whole column or
+            file), `column`, `value`, `problem`, `remedy`, `severity`: "error" for what makes the
+            library unusable, "warning" for what `preprocessing` can repair.
+        """
+        return _problems.together([self._reading, _checks.problems(self, now)])
+
+    def check(self, strict: bool = False) -> None:
+        """Do nothing if the library can be used.
+
+        Parameters
+        ----------
+        strict : bool
+            Complain about warnings, too.
+
+        Raises
+        ------
+        LibraryError
+            One error that lists all problems (the first 20 of each kind, and how many more).
+        """
+        problems = self.problems()
+        if not strict:
+            problems = problems[problems["severity"] == "error"].reset_index(drop=True)
+        place = "" if self.root is None else f" ({self.root})"
+        _problems.raise_for(problems, f"{self.name}{place}")
+
+    def duplicates(self) -> pd.DataFrame:
+        """Rows that say again what an earlier row says; nothing is dropped.
+
+        Returns
+        -------
+        pandas.DataFrame
+            `kind` ("interaction": same user, video and moment; "title": same title, and same
+            `year` where there is such a column), `file`, `row`, `first_row` (where it is first).
+        """
+        return _checks.duplicates(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """A library's interactions in three parts; model selection never looks at `test`.
+
+    Parameters
+    ----------
+    train, validation, test : pandas.DataFrame
+        Interactions, in the columns of `VideoLibrary.interactions`.
+    videos : pandas.DataFrame
+        All videos that can be recommended, as in `VideoLibrary.videos`.
+    name : str
+        How it was split, for example "global time".
+    """
+
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame
+    videos: pd.DataFrame
+    name: str
+
+    def summary(self) -> pd.DataFrame:
+        """Size of each part: interactions, users, videos, first and last moment."""
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        rows = {
+            part: {
+                "interactions": len(frame),
+                "users": frame["user_id"].nunique(),
+                "videos": frame["video_id"].nunique(),
+                "first": frame["timestamp"].min(),
+                "last": frame["timestamp"].max(),
+            }
+            for part, frame in parts.items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def split_tags(tags: pd.Series) -> pd.Series:
+    """Tags joined with '|' as tuples.
+
+    Parameters
+    ----------
+    tags : pandas.Series of str
+        As in `VideoLibrary.videos["tags"]`.
+
+    Returns
+    -------
+    pandas.Series of tuple of str
+        Tags without blanks around them; an empty tuple where there are none.
+    """
+    return tags.map(
+        lambda text: (
+            tuple(tag.strip() for tag in text.split("|") if tag.strip())
+            if isinstance(text, str)
+            else ()
+        )
+    ).astype(object)

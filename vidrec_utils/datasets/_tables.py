@@ -1,0 +1,308 @@
+"""The shape of the three tables, and bringing frames from anywhere into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.datasets._problems import MISSING_COLUMN, found
+from vidrec_utils.datasets._times import MISSING_WORDS, read_times
+
+TEXT = pd.StringDtype(na_value=np.nan)
+
+VIDEO_COLUMNS = {
+    "title": "text",
+    "tags": "tags",
+    "category": "text",
+    "description": "text",
+    "uploader": "text",
+    "language": "text",
+    "published_at": "time",
+    "duration_s": "number",
+    "path": "text",
+    "thumbnail": "text",
+}
+INTERACTION_COLUMNS = {
+    "user_id": "id",
+    "video_id": "id",
+    "timestamp": "time",
+    "watch_ratio": "ratio",
+    "liked": "flag",
+    "shared": "flag",
+    "comment": "text",
+    "position": "whole",
+}
+OPTIONAL_COLUMNS = {"session_id": "text"}
+NEEDED = {
+    "videos": ["video_id"],
+    "interactions": ["user_id", "video_id", "timestamp"],
+    "users": ["user_id"],
+}
+KEYS = {"videos": "video_id", "users": "user_id"}
+
+_TRUE = {"true", "t", "yes", "y", "1", "1.0"}
+_FALSE = {"false", "f", "no", "n", "0", "0.0"}
+
+
+@dataclass
+class Tidy:
+    """A table in its final shape, and what was noticed on the way."""
+
+    frame: pd.DataFrame
+    problems: list[pd.DataFrame] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a column comes from, for reports."""
+
+    file: str
+    column: str
+    rows: np.ndarray
+
+    def bad(self, mask: Any, values: pd.Series, problem: str, remedy: str) -> pd.DataFrame:
+        mask = np.asarray(mask, dtype=bool)
+        return found(self.file, self.rows[mask], self.column, values[mask], problem, remedy)
+
+
+def tidy(table: str, frame: pd.DataFrame, file: str, rows: np.ndarray | None = None) -> Tidy:
+    """Bring a frame into the shape of a table without changing it.
+
+    Every column of the contract is there afterwards, with its type and in its order; columns that
+    the source lacks are all NA; further columns follow. A cell that cannot be read becomes NA and
+    is reported.
+
+    Parameters
+    ----------
+    table : {"videos", "interactions", "users"}
+        Which table it is.
+    frame : pandas.DataFrame
+        The table as it was found, its key as a column or as the index.
+    file : str
+        Name for the report.
+    rows : numpy.ndarray of int, optional
+        Row of each record in the file; record 0 is in row 2 unless said otherwise.
+    """
+    key = KEYS.get(table)
+    if key and key not in frame.columns and frame.index.name == key:
+        frame = frame.reset_index()
+    twice = frame.columns.duplicated()
+    repeated = [str(name) for name in frame.columns[twice].unique()]
+    frame = frame.loc[:, ~twice].reset_index(drop=True)
+    rows = np.arange(len(frame)) + 2 if rows is None else rows
+    kinds = {"videos": VIDEO_COLUMNS, "interactions": INTERACTION_COLUMNS}.get(table, {})
+    kinds = {key: "id", **kinds} if key else kinds
+    out = Tidy(pd.DataFrame(index=frame.index))
+    for name in repeated:
+        remedy = "Rename or remove one of them."
+        out.problems.append(found(file, None, name, None, "the header names it twice", remedy))
+    columns: dict[str, pd.Series] = {}
+    for column, kind in kinds.items():
+        if column in frame.columns:
+            place = _Place(file, column, rows)
+            columns[column] = _read(kind, frame[column], place, out)
+        else:
+            columns[column] = _READERS[kind](pd.Series(np.nan, index=frame.index), None)[0]
+            if column in NEEDED[table]:
+                out.problems.append(_missing_column(file, column, frame))
+    for column in frame.columns.drop([c for c in kinds if c in frame.columns]):
+        kind = OPTIONAL_COLUMNS.get(column, "extra") if table == "interactions" else "extra"
+        columns[str(column)] = _read(kind, frame[column], _Place(file, str(column), rows), out)
+    out.frame = pd.DataFrame(columns, index=frame.index)
+    if key:
+        out.frame = out.frame.set_index(key)
+    return out
+
+
+def _missing_column(file: str, column: str, frame: pd.DataFrame) -> pd.DataFrame:
+    there = [str(name) for name in frame.columns]
+    remedy = f"Add it, or rename the column that holds it; there are: {', '.join(there) or 'none'}."
+    if len(there) == 1 and (";" in there[0] or "\t" in there[0]):
+        remedy = "The header seems to be split by semicolons or tabs: save the file with commas."
+    return found(file, None, column, None, MISSING_COLUMN, remedy)
+
+
+def _read(kind: str, values: pd.Series, place: _Place, out: Tidy) -> pd.Series:
+    if kind == "time":
+        series, problems, note = read_times(values, place.file, place.column, place.rows)
+        if note:
+            out.notes[f"{place.file}, column {place.column}"] = note
+    else:
+        series, problems = _READERS[kind](values, place)
+    out.problems += [problem for problem in problems if len(problem)]
+    return series
+
+
+_Result = tuple[pd.Series, list[pd.DataFrame]]
+
+
+def _plain(values: pd.Series) -> pd.Series:
+    """Categories as their values."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.astype(values.cat.categories.dtype)
+    return values
+
+
+def read_text(values: pd.Series, place: _Place | None = None) -> _Result:
+    """Texts; whole numbers become their digits, an empty text is missing."""
+    values = _plain(values)
+    if pd.api.types.is_float_dtype(values.dtype):
+        values = _whole_texts(values)
+    if values.dtype == object:
+        values = values.map(_text_of)
+    text = values.astype(TEXT)
+    empty = text == ""
+    return (text.mask(empty) if empty.any() else text), []
+
+
+def _text_of(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return None if pd.isna(value) else str(value)
+
+
+def _whole_texts(values: pd.Series) -> pd.Series:
+    """Floats as texts, without the '.0' that a missing value elsewhere in the column caused."""
+    number = values.to_numpy(dtype="float64", na_value=np.nan)
+    there = np.isfinite(number)
+    if (number[there] == np.round(number[there])).all() and (np.abs(number[there]) < 2**53).all():
+        whole = pd.Series(pd.array(np.where(there, number, 0).astype("int64"), dtype="Int64"))
+        return whole.set_axis(values.index).astype(TEXT).where(there)
+    return pd.Series(number, index=values.index).map(_text_of)
+
+
+def read_tags(values: pd.Series, place: _Place | None = None) -> _Result:
+    """Tags as one text joined with '|'; lists are joined."""
+    if values.dtype == object:
+        values = values.map(
+            lambda tags: (
+                "|".join(map(str, tags)) if isinstance(tags, list | tuple | np.ndarray) else tags
+            )
+        )
+    return read_text(values, place)
+
+
+def read_ids(values: pd.Series, place: _Place | None) -> _Result:
+    """Ids as texts. Texts that all read '1.0' were whole numbers once, which is an error."""
+    text, _ = read_text(values, place)
+    if place is None or not isinstance(values.dtype, pd.StringDtype):
+        return text, []
+    there = text.dropna()
+    if not len(there) or not there.iloc[0].endswith(".0"):
+        return text, []
+    if not there.str.fullmatch(r"-?\d+\.0").all():
+        return text, []
+    gap = text.isna().to_numpy()
+    first = int(np.argmax(gap)) if gap.any() else text.index.get_loc(there.index[0])
+    why = "a missing id in this row" if gap.any() else "a missing id"
+    problem = f"the ids read like {there.iloc[0]!r}: {why} turned the column into decimal numbers"
+    remedy = "Write the ids as whole numbers or as text, and give every row one."
+    rows = place.rows[[first]]
+    return text, [found(place.file, rows, place.column, None, problem, remedy)]
+
+
+def read_numbers(values: pd.Series, place: _Place | None) -> _Result:
+    """Numbers as float64; anything else is an error."""
+    values = _plain(values)
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        number = pd.Series(values.to_numpy(dtype="float64", na_value=np.nan), index=values.index)
+        readable = np.ones(len(values), dtype=bool)
+    else:
+        text, readable = _texts_and_gaps(values)
+        number = _exact_numbers(text)
+        readable = readable | number.notna().to_numpy()
+    if place is None:
+        return number, []
+    readable = readable & ~np.isinf(number.to_numpy())
+    problem = place.bad(
+        ~readable, values, "is not a number", "Write a number or leave the cell empty."
+    )
+    return number.where(readable), [problem]
+
+
+def _texts_and_gaps(values: pd.Series) -> tuple[pd.Series, np.ndarray]:
+    text = values.astype(TEXT).str.strip()
+    return text, (text.isna() | text.isin(MISSING_WORDS)).to_numpy()
+
+
+def _exact_numbers(text: pd.Series) -> pd.Series:
+    """Decimal texts as the nearest floats; what is no number becomes NaN."""
+    number = pd.to_numeric(text, errors="coerce").astype("float64")
+    there = number.notna().to_numpy()
+    # pandas' own parser may be one unit in the last place off; numpy's is exact.
+    number[there] = text[there].to_numpy(dtype=object).astype("float64")
+    return number
+
+
+def read_ratios(values: pd.Series, place: _Place | None) -> _Result:
+    """Shares of a video that was watched: numbers from 0 up (above 1 when it was watched again)."""
+    number, problems = read_numbers(values, place)
+    if place is None:
+        return number, []
+    negative = (number < 0).to_numpy()
+    remedy = "Write watched time divided by duration (0 or more), or leave the cell empty."
+    problems.append(place.bad(negative, values, "is negative", remedy))
+    return number.mask(negative), problems
+
+
+def read_flags(values: pd.Series, place: _Place | None) -> _Result:
+    """Yes or no as nullable booleans."""
+    values = _plain(values)
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return values.astype("boolean"), []
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        number = values.to_numpy(dtype="float64", na_value=np.nan)
+        true, false, gap = number == 1, number == 0, np.isnan(number)
+    else:
+        text, gap = _texts_and_gaps(values)
+        text = text.str.lower()
+        true, false = text.isin(_TRUE).to_numpy(), text.isin(_FALSE).to_numpy()
+    flags = pd.Series(pd.arrays.BooleanArray(true, ~(true | false)), index=values.index)
+    if place is None:
+        return flags, []
+    bad = ~(true | false | gap)
+    return flags, [place.bad(bad, values, "is neither yes nor no", "Write true, false or nothing.")]
+
+
+def read_whole(values: pd.Series, place: _Place | None) -> _Result:
+    """Whole numbers as nullable integers."""
+    number, problems = read_numbers(values, place)
+    broken = (number.notna() & (number != number.round())).to_numpy()
+    whole = number.mask(broken).astype("Int64")
+    if place is not None and broken.any():
+        remedy = "Write a whole number or leave the cell empty."
+        problems.append(place.bad(broken, values, "is not a whole number", remedy))
+    return whole, problems
+
+
+def read_extra(values: pd.Series, place: _Place | None = None) -> _Result:
+    """A column that the contract does not know: only texts are made uniform."""
+    values = _plain(values)
+    texts = isinstance(values.dtype, pd.StringDtype)
+    if values.dtype == object:
+        texts = pd.api.types.infer_dtype(values, skipna=True) in ("string", "empty")
+    return read_text(values, place) if texts else (values, [])
+
+
+def _no_times(values: pd.Series, place: _Place | None) -> _Result:
+    return read_times(values, "", "", np.arange(len(values)))[0], []
+
+
+_READERS: dict[str, Callable[[pd.Series, _Place | None], _Result]] = {
+    "id": read_ids,
+    "text": read_text,
+    "tags": read_tags,
+    "time": _no_times,
+    "number": read_numbers,
+    "ratio": read_ratios,
+    "flag": read_flags,
+    "whole": read_whole,
+    "extra": read_extra,
+}

@@ -1,0 +1,177 @@
+"""Reading columns of moments: ISO 8601 texts, datetimes, and numbers whose unit is worked out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.datasets._problems import found
+
+UTC_MICROSECONDS = "datetime64[us, UTC]"
+MISSING_WORDS = ["", "NA", "N/A", "NaN", "nan", "NaT", "null", "NULL", "None", "<NA>"]
+
+# A column is believed to be in a unit when its median falls between these moments.
+_EARLIEST = pd.Timestamp("1995-01-01", tz="UTC").timestamp()
+_LATEST = pd.Timestamp("2100-01-01", tz="UTC").timestamp()
+_UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
+_MICROSECONDS_LIMIT = 9.2e18
+
+_ISO = "Write times as ISO 8601 in UTC, for example 2024-05-01T12:30:00Z."
+
+
+def read_times(
+    values: pd.Series, file: str, column: str, rows: np.ndarray
+) -> tuple[pd.Series, list[pd.DataFrame], str | None]:
+    """Read a column of moments.
+
+    Texts are ISO 8601, those without a zone are UTC. Numbers count from 1970 in seconds,
+    milliseconds, microseconds or nanoseconds: the unit whose median lies between 1995 and 2100.
+
+    Parameters
+    ----------
+    values : pandas.Series
+        The column as it was found.
+    file, column : str
+        Names for the report.
+    rows : numpy.ndarray of int
+        Row of each value in the file.
+
+    Returns
+    -------
+    times : pandas.Series
+        `datetime64[us, UTC]`, NaT where there is no readable moment.
+    problems : list of pandas.DataFrame
+        An error for a column in a wrong unit, a warning for a single unreadable moment.
+    note : str or None
+        The unit that numbers were taken to be in.
+    """
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    if values.dtype == UTC_MICROSECONDS:
+        return values, _wrong_unit(_seconds(values), file, column), None
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return _from_datetimes(values, file, column, rows)
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return _from_numbers(values, values, file, column, rows)
+    text = values.astype("str").str.strip()
+    text = text.mask(text.isin(MISSING_WORDS))
+    numbers = pd.to_numeric(text, errors="coerce")
+    if 2 * int(numbers.notna().sum()) > int(text.notna().sum()):
+        return _from_numbers(numbers, text, file, column, rows)
+    return _from_texts(text, file, column, rows)
+
+
+def _seconds(times: pd.Series) -> np.ndarray:
+    """Seconds since 1970 of all moments that are there, as floats."""
+    per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[times.dt.unit]
+    return times.dropna().astype("int64").to_numpy(dtype="float64") / per_second
+
+
+def _wrong_unit(seconds: np.ndarray, file: str, column: str) -> list[pd.DataFrame]:
+    """The error for datetimes of which the whole column was read in a wrong unit, if so."""
+    if not len(seconds):
+        return []
+    median = float(np.median(seconds))
+    if _EARLIEST <= median < _LATEST:
+        return []
+    names = list(_UNITS)
+    for step in (1, 2, 3):
+        for meant, read in ((names[0], names[step]), (names[step], names[0])):
+            factor = _UNITS[read] / _UNITS[meant]
+            if _EARLIEST <= median * factor < _LATEST:
+                return [_unit_error(file, column, f"looks like {meant} that were read as {read}")]
+    if median >= _LATEST:
+        return [_unit_error(file, column, "lies after the year 2100, in no unit that we know")]
+    return []
+
+
+def _unit_error(file: str, column: str, what: str) -> pd.DataFrame:
+    return found(file, None, column, None, f"the whole column {what}", _ISO)
+
+
+def _from_datetimes(
+    values: pd.Series, file: str, column: str, rows: np.ndarray
+) -> tuple[pd.Series, list[pd.DataFrame], None]:
+    values = values.dt.tz_localize("UTC") if values.dt.tz is None else values.dt.tz_convert("UTC")
+    problems = _wrong_unit(_seconds(values), file, column)
+    try:
+        return values.astype(UTC_MICROSECONDS), problems, None
+    except (pd.errors.OutOfBoundsDatetime, OverflowError):
+        # Only coarser units reach this far: over 290,000 years from now.
+        far = values.astype("int64").abs().to_numpy() > _MICROSECONDS_LIMIT / 1e6
+        problems.append(_unreadable(file, column, rows, values, far))
+        return values.mask(far).astype(UTC_MICROSECONDS), problems, None
+
+
+def _from_numbers(
+    numbers: pd.Series, shown: pd.Series, file: str, column: str, rows: np.ndarray
+) -> tuple[pd.Series, list[pd.DataFrame], str | None]:
+    number = numbers.to_numpy(dtype="float64", na_value=np.nan)
+    there = np.isfinite(number)
+    nothing = pd.Series(pd.NaT, index=numbers.index, dtype=UTC_MICROSECONDS)
+    if not there.any():
+        bad = shown.notna().to_numpy()
+        return nothing, [_unreadable(file, column, rows, shown, bad)], None
+    median = float(np.median(number[there]))
+    unit = next((u for u, n in _UNITS.items() if _EARLIEST <= median / n < _LATEST), None)
+    if unit is None:
+        return nothing, [_unit_error(file, column, _guess(number[there], median))], None
+    if pd.api.types.is_integer_dtype(numbers.dtype) and unit in ("microseconds", "nanoseconds"):
+        whole = numbers.fillna(0).to_numpy(dtype="int64")  # exact where a float is not
+        microseconds = whole.astype("float64") if unit == "microseconds" else whole // 1000
+    else:
+        microseconds = np.round(number * (1e6 / _UNITS[unit]))
+    usable = there & (np.abs(np.nan_to_num(microseconds)) < _MICROSECONDS_LIMIT)
+    filled = np.where(usable, microseconds, 0).astype("int64").astype("datetime64[us]")
+    times = pd.Series(filled, index=numbers.index).dt.tz_localize("UTC").where(usable)
+    bad = shown.notna().to_numpy() & ~usable
+    note = f"numbers read as {unit} since 1970"
+    return times.astype(UTC_MICROSECONDS), [_unreadable(file, column, rows, shown, bad)], note
+
+
+def _guess(number: np.ndarray, median: float) -> str:
+    """What the numbers of a column may be, in words."""
+    whole = np.abs(number)
+    dated = (whole // 100 % 100 >= 1) & (whole // 100 % 100 <= 12) & (whole % 100 <= 31)
+    if 1900 <= median <= 2100:
+        return "looks like years"
+    if 9_131 <= median < 36_525:
+        return "looks like days since 1970"
+    if 36_525 <= median < 73_050:
+        return "looks like a spreadsheet's day numbers"
+    if 219_000 <= median < 1_140_000:
+        return "looks like hours since 1970"
+    if 19_900_101 <= median <= 21_001_231 and dated.mean() > 0.9:
+        return "looks like dates written as YYYYMMDD"
+    if 13_140_000 <= median < 68_400_000:
+        return "looks like minutes since 1970"
+    if 1.99e13 <= median < 2.11e13:
+        return "looks like times written as YYYYMMDDhhmmss"
+    return (
+        f"is numbers around {median:.6g}, which lie between 1995 and 2100 neither as "
+        "seconds since 1970 nor as milliseconds, microseconds or nanoseconds"
+    )
+
+
+def _from_texts(
+    text: pd.Series, file: str, column: str, rows: np.ndarray
+) -> tuple[pd.Series, list[pd.DataFrame], None]:
+    times = pd.to_datetime(text, utc=True, errors="coerce", format="ISO8601")
+    times = times.astype(UTC_MICROSECONDS)
+    bad = (text.notna() & times.isna()).to_numpy()
+    if bad.any() and bad.sum() == int(text.notna().sum()):
+        example = text[bad].iloc[0]
+        problem = f"the whole column is unreadable as times (for example {example!r})"
+        return times, [found(file, None, column, None, problem, _ISO)], None
+    problems = [
+        _unreadable(file, column, rows, text, bad),
+        *_wrong_unit(_seconds(times), file, column),
+    ]
+    return times, problems, None
+
+
+def _unreadable(
+    file: str, column: str, rows: np.ndarray, values: pd.Series, bad: np.ndarray
+) -> pd.DataFrame:
+    problem = "is not a moment that can be read; it counts as missing"
+    return found(file, rows[bad], column, values[bad].astype("str"), problem, _ISO, "warning")
