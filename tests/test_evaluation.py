@@ -1,0 +1,281 @@
+"""Metrics by hand and against scikit-learn; the protocol; intervals that cover the truth."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
+
+from vidrec_utils import evaluation
+from vidrec_utils.recommender import Popularity, Random, Recommender, top_k
+
+
+class Fixed(Recommender):
+    """Scores given by hand: a frame of users x videos."""
+
+    name = "fixed"
+
+    def __init__(self, scores):
+        self.given = scores
+
+    def _fit(self, matrix):
+        pass
+
+    def _score(self, users):
+        return self.given.loc[self.user_ids[users], self.video_ids].to_numpy("f4")
+
+    def _score_unknown(self, user_ids):
+        return self.given.loc[user_ids, self.video_ids].to_numpy("f4")
+
+
+def events(text, **columns):
+    """Interactions from "user video ratio" triples."""
+    rows = [line.split() for line in text.split(",") if line.strip()]
+    frame = pd.DataFrame(rows, columns=["user_id", "video_id", "watch_ratio"])
+    return frame.astype({"user_id": "str", "video_id": "str", "watch_ratio": float}).assign(
+        **columns
+    )
+
+
+def split_of(train, test, videos, validation=""):
+    return SimpleNamespace(
+        train=events(train),
+        validation=events(validation),
+        test=events(test),
+        videos=pd.DataFrame(index=pd.Index(list(videos), name="video_id")),
+        name="by hand",
+    )
+
+
+SPLIT = split_of(
+    train="u a 1, v a 0.1, v b 1, w c 1",
+    test="u b 0.9, u d 1, u a 1, u e 0.2, v c 0.1, w e 0.8, w e 1, x a 1",
+    videos="abcdef",
+)
+SCORES = pd.DataFrame(
+    [
+        # a  b  c  d  e  f
+        [9, 2, 3, 1, 0, 5],  # u saw a: f c b d e; relevant b, d
+        [0, 0, 1, 0, 0, 0],  # v: nothing relevant
+        [3, 4, 9, 5, 2, 1],  # w saw c: d b a e f; relevant e
+        [6, 5, 4, 3, 2, 1],  # x is new: a b c d e f; relevant a
+    ],
+    index=list("uvwx"),
+    columns=list("abcdef"),
+)
+
+
+def result(k=3, split=SPLIT, scores=SCORES, **options):
+    return evaluation.evaluate(Fixed(scores).fit(split), split, k=k, **options)
+
+
+def test_metrics_by_hand():
+    got = result(k=3)
+    users = got.per_user
+    assert users.index.tolist() == ["u", "w", "x"]
+    assert got.n_left_out == 1
+    assert got.top.loc["u"].tolist() == ["f", "c", "b"]
+    assert got.top.loc["w"].tolist() == ["d", "b", "a"]
+    expected = {
+        "hit_rate": [1, 0, 1],
+        "precision": [1 / 3, 0, 1 / 3],
+        "recall": [1 / 2, 0, 1],
+        "f1": [2 * (1 / 3) * (1 / 2) / (1 / 3 + 1 / 2), 0, 2 * (1 / 3) / (4 / 3)],
+        "ndcg": [(1 / 2) / (1 + 1 / np.log2(3)), 0, 1],
+        "mrr": [1 / 3, 0, 1],
+        "map": [(1 / 3) / 2, 0, 1],
+        # of u's 5 candidates f, c are wrongly on the list and d wrongly off
+        "accuracy": [2 / 5, 1 / 5, 4 / 6],
+        "n_relevant": [2, 1, 1],
+        "n_known": [1, 1, 0],
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(users[name], values, err_msg=name)
+
+
+def test_novelty_popularity_coverage_and_lift_by_hand():
+    got = result(k=3)
+    # shown in train: a twice, b and c once; three users
+    bits = {v: -np.log2((n + 1) / 4) for v, n in zip("abcdef", [2, 1, 1, 0, 0, 0], strict=True)}
+    novelty = [np.mean([bits[v] for v in row]) for row in ("fcb", "dba", "abc")]
+    np.testing.assert_allclose(got.per_user["novelty"], novelty)
+    np.testing.assert_allclose(got.per_user["popularity"], [2 / 3, 3 / 3, 4 / 3])
+    table = got.table()
+    assert table.loc["coverage", "mean"] == 5 / 6
+    assert np.isnan(table.loc["coverage", "low"])
+    # histories: u watched a (2 shows), w watched c (1 show), x has none
+    np.testing.assert_allclose(table.loc["popularity_lift", "mean"], 1.0 / 1.5 - 1)
+    assert (table["n_users"] == 3).all()
+
+
+def test_slices_by_hand():
+    split = split_of(
+        train="u a 1, u b 1, u c 1, v a 1, w a 1, w b 1",
+        test="u d 1, v b 1, v d 1, w c 1, x a 1",
+        videos="abcde",
+    )
+    scores = pd.DataFrame(1.0, index=list("uvwx"), columns=list("abcde"))
+    got = result(k=2, split=split, scores=scores)
+    assert got.slices["light users"].index.tolist() == ["v", "w"]
+    assert got.slices["heavy users"].index.tolist() == ["u"]
+    assert got.slices["new users"].index.tolist() == ["x"]
+    cold = got.slices["cold videos"]  # d and e have no event; u's list is d, e, v's is b, c
+    assert cold.index.tolist() == ["u", "v"]
+    assert cold["recall"].tolist() == [1, 0]
+    assert got.table("cold videos").loc["hit_rate", "mean"] == 0.5
+    assert len(result(k=2, split=split, scores=scores, slices=False).slices) == 0
+
+
+def test_k_beyond_the_catalogue():
+    got = result(k=50)
+    assert got.top.shape == (3, 6)
+    assert got.top.loc["u"].isna().tolist() == [False] * 5 + [True]
+    assert got.per_user["recall"].tolist() == [1, 1, 1]
+    np.testing.assert_allclose(got.per_user["precision"], [2 / 50, 1 / 50, 1 / 50])
+    np.testing.assert_allclose(got.per_user["mrr"], [1 / 3, 1 / 4, 1])
+
+
+def test_ndcg_and_map_equal_scikit_learn():
+    rng = np.random.default_rng(1)
+    truth = rng.random((200, 30)) < 0.2
+    truth[:, 0] |= ~truth.any(axis=1)
+    scores = rng.permuted(np.tile(np.arange(30.0), (200, 1)), axis=1)
+    for k in (1, 5, 30):
+        best = top_k(scores, k)
+        got = evaluation.metrics(np.take_along_axis(truth, best, 1), truth.sum(axis=1), k)
+        per_user = [ndcg_score(truth[[i]], scores[[i]], k=k) for i in range(200)]
+        np.testing.assert_allclose(got["ndcg"], per_user)
+        best_first = np.take_along_axis(truth, top_k(scores, 1), 1)[:, 0]
+        if k == 1:
+            np.testing.assert_allclose(got["precision"], best_first)
+    lrap = label_ranking_average_precision_score(truth, scores)  # MAP over the whole list
+    np.testing.assert_allclose(got["map"].mean(), lrap)
+
+
+def test_positives_with_missing_signals():
+    frame = events("u a 0.8, u b 0.79, u c 0.1")
+    assert evaluation.positives(frame).tolist() == [True, False, False]
+    liked = pd.array([None, False, True], dtype="boolean")
+    assert evaluation.positives(frame.assign(liked=liked)).tolist() == [True, False, True]
+    only = frame.assign(watch_ratio=np.nan, liked=liked)
+    assert evaluation.positives(only).tolist() == [False, False, True]
+    assert evaluation.positives(only.drop(columns="watch_ratio")).tolist() == [False, False, True]
+    assert evaluation.positives(frame, threshold=0.1).all()
+    with pytest.raises(ValueError, match="neither watch_ratio nor liked"):
+        evaluation.positives(frame.assign(watch_ratio=np.nan))
+
+
+def test_seen_in_validation_is_no_candidate_in_test():
+    split = split_of("u a 1", "u b 1, u c 1", "abcd", validation="u c 1")
+    scores = pd.DataFrame([[4, 1, 3, 2]], index=["u"], columns=list("abcd"))
+    on_test = evaluation.evaluate(Fixed(scores).fit(split), split, k=2)
+    assert on_test.top.loc["u"].tolist() == ["d", "b"]
+    assert on_test.per_user.loc["u", "n_relevant"] == 1
+    on_validation = evaluation.evaluate(Fixed(scores).fit(split), split, k=2, on="validation")
+    assert on_validation.top.loc["u"].tolist() == ["c", "d"]
+
+
+def test_videos_outside_the_recommenders_catalogue_cannot_be_hit():
+    split = split_of("u a 1, v b 1, v c 1", "u d 1, u b 1", "dcba")
+    known_only = Popularity().fit(split.train)
+    got = evaluation.evaluate(known_only, split, k=4)
+    assert got.top.loc["u"].dropna().tolist() == ["c", "b"]
+    assert got.per_user.loc["u", "recall"] == 0.5
+
+
+def test_blocks_do_not_change_the_result(monkeypatch):
+    whole = result()
+    monkeypatch.setattr("vidrec_utils.recommender.BLOCK_VALUES", 7)
+    pd.testing.assert_frame_equal(result().per_user, whole.per_user)
+
+
+def test_bootstrap_matches_the_normal_interval_and_its_seed():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(400, 2))
+    values[::3, 1] = np.nan
+    draws = evaluation.bootstrap_means(values, 4000, seed=1)
+    expected = np.nanstd(values, axis=0) / np.sqrt((~np.isnan(values)).sum(axis=0))
+    np.testing.assert_allclose(draws.std(axis=0), expected, rtol=0.05)
+    np.testing.assert_allclose(draws.mean(axis=0), np.nanmean(values, axis=0), atol=0.005)
+    np.testing.assert_array_equal(draws, evaluation.bootstrap_means(values, 4000, seed=1))
+
+
+def simulated(n_users=300, n_videos=40, seed=0):
+    """A world in which low video numbers are liked more."""
+    rng = np.random.default_rng(seed)
+    users = np.repeat([f"u{i}" for i in range(n_users)], 12)
+    videos = np.concatenate([rng.permutation(n_videos)[:12] for _ in range(n_users)])
+    ratio = (rng.random(len(users)) < 0.9 - videos / n_videos * 0.8).astype(float)
+    frame = pd.DataFrame({"user_id": users, "watch_ratio": ratio})
+    frame["video_id"] = [f"v{v:02d}" for v in videos]
+    part = np.tile(np.arange(12), n_users)
+    return SimpleNamespace(
+        train=frame[part < 7],
+        validation=frame[(part == 7)],
+        test=frame[part > 7],
+        videos=pd.DataFrame(index=sorted(set(frame["video_id"]))),
+        name="simulated",
+    )
+
+
+def test_compare_finds_a_planted_difference_and_no_other():
+    split = simulated()
+    popular = evaluation.evaluate(Popularity().fit(split), split)
+    chance = [evaluation.evaluate(Random(seed).fit(split), split) for seed in (0, 1)]
+    better = evaluation.compare(popular, chance[0], "recall")
+    assert better.low > 0
+    assert better.p_value < 0.001
+    np.testing.assert_allclose(
+        better.difference, popular.per_user["recall"].mean() - chance[0].per_user["recall"].mean()
+    )
+    same = evaluation.compare(chance[0], chance[1], "recall")
+    assert same.low < 0 < same.high
+    assert same.p_value > 0.05
+    itself = evaluation.compare(popular, popular)
+    assert (itself.difference, itself.p_value) == (0, 1)
+    assert "popularity - random" in str(better)
+
+
+def test_other_protocols_refuse_comparison():
+    split = simulated()
+    model = Popularity().fit(split)
+    a = evaluation.evaluate(model, split)
+    for b in (
+        evaluation.evaluate(model, split, k=5),
+        evaluation.evaluate(model, split, on="validation"),
+        evaluation.evaluate(model, split, threshold=0.5),
+        evaluation.evaluate(model, simulated(seed=1)),
+    ):
+        with pytest.raises(ValueError, match="not comparable"):
+            evaluation.compare(a, b)
+    with pytest.raises(ValueError, match="no metric"):
+        evaluation.compare(a, a, "auc")
+
+
+def test_table_and_sentence():
+    got = result()
+    table = got.table()
+    assert table.columns.tolist() == ["mean", "low", "high", "n_users"]
+    inside = table.drop(index="coverage").dropna()
+    assert (inside["low"] <= inside["mean"]).all()
+    assert (inside["mean"] <= inside["high"]).all()
+    assert "all 6 videos" in got.protocol
+    assert "1 without a relevant candidate left out" in got.protocol
+    assert "fixed: NDCG@3" in str(got)
+    assert got.interval("ndcg") == tuple(table.loc["ndcg", ["mean", "low", "high"]])
+
+
+def test_errors_say_what_is_wrong():
+    model = Fixed(SCORES).fit(SPLIT)
+    with pytest.raises(ValueError, match="'test' or 'validation'"):
+        evaluation.evaluate(model, SPLIT, on="train")
+    with pytest.raises(ValueError, match="validation part of the split 'by hand' has no"):
+        evaluation.evaluate(model, SPLIT, on="validation")
+    with pytest.raises(ValueError, match="at least 1"):
+        evaluation.evaluate(model, SPLIT, k=0)
+    leaked = split_of("u a 1, u b 1", "u b 1", "abc")
+    with pytest.raises(ValueError, match="train does not hold the test"):
+        evaluation.evaluate(Popularity().fit(leaked), leaked)
+    with pytest.raises(ValueError, match="'z'"):
+        evaluation.evaluate(model, split_of("u a 1", "u z 1", "abc"))
