@@ -7,6 +7,7 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,13 @@ import pyarrow.parquet
 
 from vidrec_utils.datasets import _problems
 from vidrec_utils.datasets._problems import found
-from vidrec_utils.datasets._tables import INTERACTION_COLUMNS, KEYS, OPTIONAL_COLUMNS, VIDEO_COLUMNS
+from vidrec_utils.datasets._tables import (
+    INTERACTION_COLUMNS,
+    KEYS,
+    OPTIONAL_COLUMNS,
+    VIDEO_COLUMNS,
+    cast_text,
+)
 
 KNOWN = {*KEYS.values(), *VIDEO_COLUMNS, *INTERACTION_COLUMNS, *OPTIONAL_COLUMNS}
 
@@ -132,12 +139,19 @@ def _typed(values: pd.Series, dtype: str | None) -> pd.Series:
         times = pd.to_datetime(values, format="ISO8601", utc="UTC" in dtype)
         return times.astype(dtype)
     if dtype in ("bool", "boolean"):
-        return values.map({"True": True, "False": False}).astype("boolean").astype(dtype)
+        return _nullable(values, pa.bool_(), pd.BooleanDtype()).astype(dtype)
     if dtype.lower().startswith(("int", "uint")):
-        return pd.to_numeric(values, dtype_backend="numpy_nullable").astype(dtype)
+        return _nullable(values, pa.int64(), pd.Int64Dtype()).astype(dtype)
     if dtype.lower().startswith("float"):
-        return values.astype(object).astype("float64").astype(dtype)
+        number = pd.Series(
+            cast_text(values, pa.float64()).to_numpy(zero_copy_only=False), index=values.index
+        )
+        return number.astype(dtype)
     return values.astype(dtype)
+
+
+def _nullable(values: pd.Series, to: pa.DataType, dtype: Any) -> pd.Series:
+    return pd.Series(dtype.__from_arrow__(cast_text(values, to)), index=values.index)
 
 
 def _guessed(values: pd.Series) -> pd.Series:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from vidrec_utils.datasets._problems import MISSING_COLUMN, found
 from vidrec_utils.datasets._times import MISSING_WORDS, read_times
@@ -234,11 +236,27 @@ def _texts_and_gaps(values: pd.Series) -> tuple[pd.Series, np.ndarray]:
 
 def _exact_numbers(text: pd.Series) -> pd.Series:
     """Decimal texts as the nearest floats; what is no number becomes NaN."""
+    with contextlib.suppress(pa.ArrowInvalid):  # raised when any cell is no number
+        return pd.Series(
+            cast_text(text, pa.float64()).to_numpy(zero_copy_only=False), index=text.index
+        )
     number = pd.to_numeric(text, errors="coerce").astype("float64")
     there = number.notna().to_numpy()
     # pandas' own parser may be one unit in the last place off; numpy's is exact.
     number[there] = text[there].to_numpy(dtype=object).astype("float64")
     return number
+
+
+def cast_text(text: pd.Series, to: pa.DataType) -> pa.Array:
+    """Parse texts with pyarrow, which is fast and exact, all or nothing; NA stays null.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        If any text cannot be parsed.
+    """
+    cast = pa.array(text.astype(TEXT), from_pandas=True).cast(to)
+    return cast.combine_chunks() if isinstance(cast, pa.ChunkedArray) else cast
 
 
 def read_ratios(values: pd.Series, place: _Place | None) -> _Result:
@@ -261,9 +279,11 @@ def read_flags(values: pd.Series, place: _Place | None) -> _Result:
         number = values.to_numpy(dtype="float64", na_value=np.nan)
         true, false, gap = number == 1, number == 0, np.isnan(number)
     else:
-        text, gap = _texts_and_gaps(values)
+        codes, unique = pd.factorize(values.astype(TEXT), use_na_sentinel=False)
+        text, gap = _texts_and_gaps(pd.Series(unique))
         text = text.str.lower()
-        true, false = text.isin(_TRUE).to_numpy(), text.isin(_FALSE).to_numpy()
+        true, false = text.isin(_TRUE).to_numpy()[codes], text.isin(_FALSE).to_numpy()[codes]
+        gap = gap[codes]
     flags = pd.Series(pd.arrays.BooleanArray(true, ~(true | false)), index=values.index)
     if place is None:
         return flags, []

@@ -16,6 +16,8 @@ _LATEST = pd.Timestamp("2100-01-01", tz="UTC").timestamp()
 _UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 _MICROSECONDS_LIMIT = 9.2e18
 
+_NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
+
 _ISO = "Write times as ISO 8601 in UTC, for example 2024-05-01T12:30:00Z."
 
 
@@ -55,8 +57,8 @@ def read_times(
         return _from_numbers(values, values, file, column, rows)
     text = values.astype("str").str.strip()
     text = text.mask(text.isin(MISSING_WORDS))
-    numbers = pd.to_numeric(text, errors="coerce")
-    if 2 * int(numbers.notna().sum()) > int(text.notna().sum()):
+    if 2 * int(text.str.fullmatch(_NUMBER).sum()) > int(text.notna().sum()):
+        numbers = pd.to_numeric(text, errors="coerce")
         return _from_numbers(numbers, text, file, column, rows)
     return _from_texts(text, file, column, rows)
 
