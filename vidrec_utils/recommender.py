@@ -341,6 +341,31 @@ def hide(scores: np.ndarray, seen: sparse.csr_array, rows: np.ndarray) -> None:
     scores[known[pairs.row], pairs.col] = -np.inf
 
 
+def position(index: pd.Index, asked: str, kind: str) -> int:
+    """Place of one id in an index.
+
+    Raises
+    ------
+    KeyError
+        If it is not there; `kind` ("user", "video") goes into the sentence.
+    """
+    found = index.get_indexer([str(asked)])[0]
+    if found < 0:
+        raise KeyError(f"There is no {kind} {asked!r} in the data that this was fitted on.")
+    return int(found)
+
+
+def explanation(videos: pd.Index, weights: np.ndarray, similarity: np.ndarray) -> pd.DataFrame:
+    """Reasons for a score: `video_id, weight, similarity, contribution`, the largest first.
+
+    A contribution is the product of weight and similarity; equal ones stay in catalogue order.
+    """
+    frame = pd.DataFrame({"video_id": videos, "weight": weights, "similarity": similarity})
+    frame["contribution"] = frame["weight"] * frame["similarity"]
+    frame = frame.sort_values("contribution", ascending=False, kind="stable")
+    return frame.reset_index(drop=True)
+
+
 def _mix(keys: np.ndarray, counters: np.ndarray) -> np.ndarray:
     """Uniform uint64 from keys and counters (SplitMix64; Steele et al., OOPSLA 2014)."""
     z = keys + counters * np.uint64(0x9E3779B97F4A7C15)

@@ -1,0 +1,108 @@
+"""ItemKNN: similarities by hand and against scikit-learn, reasons that add up."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.metrics.pairwise import cosine_similarity
+
+from vidrec_utils import recommender
+from vidrec_utils.behavior_based import ItemKNN, cosine_neighbours
+
+ROWS = [("u", "a"), ("u", "b"), ("v", "a"), ("v", "b"), ("w", "b"), ("w", "c"), ("z", "c")]
+
+
+def library(rows=ROWS, videos="abcd", ratio=1.0):
+    frame = pd.DataFrame(rows, columns=["user_id", "video_id"]).assign(watch_ratio=ratio)
+    return SimpleNamespace(interactions=frame, videos=pd.DataFrame(index=list(videos)))
+
+
+def random_matrix(n_users=60, n_videos=25, seed=0):
+    rng = np.random.default_rng(seed)
+    return sparse.csr_array(
+        rng.random((n_users, n_videos)) * (rng.random((n_users, n_videos)) < 0.2)
+    )
+
+
+def test_similarity_equals_scikit_learn():
+    matrix = random_matrix()
+    got = cosine_neighbours(matrix, neighbours=25).toarray()
+    expected = cosine_similarity(matrix.toarray().T)
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_only_the_nearest_are_kept():
+    matrix = random_matrix()
+    whole = cosine_neighbours(matrix, neighbours=25).toarray()
+    few = cosine_neighbours(matrix, neighbours=3).toarray()
+    for row, kept in zip(whole, few, strict=True):
+        best = np.argsort(-row, kind="stable")[:3]
+        np.testing.assert_array_equal(kept[best], row[best])
+        assert np.count_nonzero(kept) == 3
+
+
+def test_scores_by_hand():
+    model = ItemKNN(shrinkage=1.0).fit(library())
+    # |a| = |c| = sqrt 2, |b| = sqrt 3; a and b share two users, b and c one
+    ab, bc = 2 / (np.sqrt(6) + 1), 1 / (np.sqrt(6) + 1)
+    np.testing.assert_allclose(model.score(["u"])[0], [ab, ab, bc, 0], rtol=1e-6)
+    np.testing.assert_allclose(model.score(["z"])[0], [0, bc, 0, 0], rtol=1e-6)
+    assert model.recommend("u", k=9)["video_id"].tolist() == ["c", "d"]
+
+
+def test_reasons_add_up_to_the_score():
+    rng = np.random.default_rng(1)
+    rows = [(f"u{u}", f"v{v}") for u in range(20) for v in rng.integers(0, 15, 8)]
+    model = ItemKNN(neighbours=4, shrinkage=2.0).fit(
+        library(rows, [f"v{i}" for i in range(15)], rng.random(len(rows)))
+    )
+    scores = model.score(model.user_ids)
+    for user in (0, 7, 19):
+        for video in (0, 5, 14):
+            reasons = model.explain(model.user_ids[user], model.video_ids[video])
+            assert abs(reasons["contribution"].sum() - scores[user, video]) < 1e-5
+            assert reasons["contribution"].is_monotonic_decreasing
+
+
+def test_unknown_weightless_and_cold():
+    events = library()
+    events.interactions.loc[events.interactions["user_id"] == "z", "watch_ratio"] = 0.0
+    model = ItemKNN().fit(events)
+    for user in ("z", "nobody"):
+        np.testing.assert_array_equal(model.score([user])[0], model.popularity)
+    assert model.score(["u"])[0, 3] == 0
+    assert len(model.similar("d")) == 0
+    with pytest.raises(ValueError, match="popular"):
+        model.explain("z", "a")
+
+
+def test_similar_by_hand():
+    model = ItemKNN(shrinkage=0).fit(library())
+    similar = model.similar("b")
+    assert similar["video_id"].tolist() == ["a", "c"]
+    np.testing.assert_allclose(similar["similarity"], [2 / np.sqrt(6), 1 / np.sqrt(6)], rtol=1e-6)
+
+
+def test_one_user_one_video():
+    model = ItemKNN().fit(library([("u", "a")], "a"))
+    assert model.score(["u"]).tolist() == [[0]]
+    assert len(model.recommend("u")) == 0
+
+
+def test_blocks_do_not_change_the_neighbours(monkeypatch):
+    matrix = random_matrix()
+    whole = cosine_neighbours(matrix, 5).toarray()
+    monkeypatch.setattr(recommender, "BLOCK_VALUES", 60)
+    np.testing.assert_allclose(cosine_neighbours(matrix, 5).toarray(), whole)
+
+
+def test_errors_say_what_is_wrong():
+    with pytest.raises(ValueError, match="neighbours"):
+        ItemKNN(neighbours=0)
+    with pytest.raises(ValueError, match="shrinkage"):
+        ItemKNN(shrinkage=-1)
+    with pytest.raises(KeyError, match="no video 'q'"):
+        ItemKNN().fit(library()).explain("u", "q")

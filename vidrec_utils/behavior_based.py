@@ -1,0 +1,145 @@
+"""Recommending from behaviour alone: what people who watched this watched too.
+
+`ItemKNN` needs no file and no title, only who watched what; a video that nobody watched is
+therefore invisible to it.
+
+References
+----------
+Sarwar et al.: Item-based Collaborative Filtering Recommendation Algorithms. WWW 2001.
+Deshpande, Karypis: Item-based Top-N Recommendation Algorithms. ACM TOIS 22(1), 2004.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from vidrec_utils.recommender import Recommender, blocks, explanation, position, top_k
+
+
+class ItemKNN(Recommender):
+    """Neighbourhoods of videos by the users they share.
+
+    With `x_ui` the summed event weights, the similarity of two videos is
+    `s_ij = sum_u x_ui x_uj / (|x_i| |x_j| + shrinkage)`, kept for the `neighbours` most similar j
+    of each i, and a score is `sum_j x_uj s_ij`.
+
+    An unknown user gets the popularity answer, and so does a user whose events all weigh nothing.
+    A cold video has no neighbours and scores 0: with the weights of `event_weights`, which are not
+    negative, it comes after everything that has any support.
+
+    Parameters
+    ----------
+    neighbours : int
+        How many similar videos may speak for a video.
+    shrinkage : float
+        Pulls similarities that rest on little evidence towards 0, in units of summed weights.
+    """
+
+    name = "item-knn"
+
+    def __init__(self, neighbours: int = 50, shrinkage: float = 10.0):
+        if neighbours < 1:
+            raise ValueError(f"neighbours is {neighbours}; it must be at least 1.")
+        if shrinkage < 0:
+            raise ValueError(f"shrinkage is {shrinkage}; it must not be negative.")
+        self.neighbours = int(neighbours)
+        self.shrinkage = float(shrinkage)
+
+    def similar(self, video_id: str, k: int = 10) -> pd.DataFrame:
+        """The neighbours of a video, most similar first: `video_id, similarity`.
+
+        Raises
+        ------
+        KeyError
+            If the video is not in the catalogue.
+        """
+        row = self.similarity[[position(self.video_ids, video_id, "video")]].tocoo()
+        order = np.lexsort((row.col, -row.data))[:k]
+        return pd.DataFrame(
+            {"video_id": self.video_ids[row.col[order]], "similarity": row.data[order]}
+        )
+
+    def explain(self, user_id: str, video_id: str) -> pd.DataFrame:
+        """Split a score exactly into what each video of the user's history gave to it.
+
+        Returns
+        -------
+        DataFrame
+            `video_id, weight` (the user's with that video)`, similarity` (with the video that is
+            explained; 0 if it is no neighbour)`, contribution` (their product), largest first. The
+            contributions add up to the score.
+
+        Raises
+        ------
+        KeyError
+            If the user or the video is unknown.
+        ValueError
+            If the user got the popularity answer.
+        """
+        user = position(self.user_ids, user_id, "user")
+        video = position(self.video_ids, video_id, "video")
+        history = self.matrix[[user]].tocoo()
+        if not len(history.data):
+            raise ValueError(
+                f"User {user_id!r} has no event with any weight: the answer is what is popular."
+            )
+        similarity = self.similarity[[video]].toarray().ravel()[history.col]
+        return explanation(self.video_ids[history.col], history.data, similarity)
+
+    def _fit(self, matrix: sparse.csr_array) -> None:
+        self.matrix = matrix
+        self.matrix.eliminate_zeros()
+        self.similarity = cosine_neighbours(matrix, self.neighbours, self.shrinkage)
+        self.transposed = sparse.csr_array(self.similarity.T)
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        history = self.matrix[users]
+        scores = (history @ self.transposed).toarray().astype(np.float32)
+        scores[np.diff(history.indptr) == 0] = self.popularity
+        return scores
+
+
+def cosine_neighbours(
+    matrix: sparse.csr_array, neighbours: int, shrinkage: float = 0.0
+) -> sparse.csr_array:
+    """For each column, its most similar other columns by shrunk cosine.
+
+    Parameters
+    ----------
+    matrix : csr_array, shape (n_users, n_videos)
+        Weights.
+    neighbours : int
+        Entries kept in a row of the result; equal similarities are kept in column order.
+    shrinkage : float
+        Added to the product of the two columns' lengths.
+
+    Returns
+    -------
+    csr_array of float32, shape (n_videos, n_videos)
+        Row i holds the neighbours of video i; the diagonal is empty, zeros are not stored.
+
+    Notes
+    -----
+    Works through blocks of rows, so the full dense matrix never exists.
+    """
+    n = matrix.shape[1]
+    columns = sparse.csr_array(matrix.T)
+    length = np.sqrt(columns.multiply(columns).sum(axis=1)).astype(np.float32)
+    parts = []
+    for block in blocks(n, n):
+        products = (columns[block] @ matrix).toarray()
+        scale = length[block, None] * length[None, :] + np.float32(shrinkage)
+        shrunk = np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+        rows = np.arange(len(shrunk))
+        shrunk[rows, block.start + rows] = 0
+        # zeros are no neighbours, negative ones (from negative weights) are, ranked by size
+        size = np.where(shrunk == 0, -np.inf, np.abs(shrunk))
+        best = top_k(size, neighbours)
+        values = np.take_along_axis(shrunk, best, axis=1)
+        coordinates = (np.repeat(rows, best.shape[1]), best.ravel())
+        part = sparse.csr_array((values.ravel(), coordinates), shape=shrunk.shape)
+        part.eliminate_zeros()
+        parts.append(part)
+    return sparse.csr_array(sparse.vstack(parts)).astype(np.float32)
