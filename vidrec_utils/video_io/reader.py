@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -14,10 +16,13 @@ from av.video.reformatter import VideoReformatter
 
 from .. import settings
 from .errors import VideoError, existing_file
-from .timeline import Timeline, header_timeline, nominal_rate, scanned_timeline
+from .timeline import DEMUX_ERRORS, header_timeline, nominal_rate, scanned_timeline
 
 SCAN_BYTES = 64 * 2**20
 """Up to this size all packets are read before seeking (not decoded), which costs milliseconds."""
+
+MAX_FRAME_PIXELS = 89_000_000
+"""Larger frames are refused: a damaged header may claim any size."""
 
 MAX_SILENT_PACKETS = 5_000
 """So many packets in a row without a frame mean that none will come."""
@@ -39,6 +44,14 @@ and so do still images and text, which FFmpeg would show as a video."""
 SIGNATURES = {b"ftyp": 4, b"moov": 4, b"mdat": 4, b"\x1a\x45\xdf\xa3": 0, b"RIFF": 0, b"FLV": 0}
 
 
+Shown = tuple[int, av.VideoFrame]
+"""A decoded frame, after the tick at which it appears."""
+
+
+class EndedEarly(Exception):
+    """The video is shorter than its header says."""
+
+
 class Reader:
     """A video file, open for reading frames.
 
@@ -54,12 +67,12 @@ class Reader:
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = existing_file(path, VideoError)
+        self.path = Path(path)
+        self.file = existing_file(path, VideoError)
+        self._bytes = self.file.stat().st_size
         self._open()
         try:
-            small = self.path.stat().st_size <= SCAN_BYTES
-            header = None if small else header_timeline(self.container, self.stream)
-            self.timeline = header or self._scan()
+            self._learn_timeline()
         except BaseException:
             self.close()
             raise
@@ -76,42 +89,78 @@ class Reader:
         self.container.close()
 
     def _open(self) -> None:
-        self.container = _open(self.path)
-        if not self.container.streams.video:
+        self.container = _open(self.path, self.file)
+        try:
+            self.stream = self._choose_stream()
+        except BaseException:
             self.container.close()
+            raise
+        for other in self.container.streams:
+            if other is not self.stream:
+                other.discard = av.stream.Discard.all
+        self.stream.thread_type = "AUTO"
+        self.stream.codec_context.thread_count = min(settings.threads(), MAX_DECODER_THREADS)
+        self.seekable = True
+        self._blind = True
+        self._ahead: Shown | None = None
+        self._frames: Iterator[Shown] = iter(())
+        self._started = False
+
+    def _choose_stream(self) -> av.video.stream.VideoStream:
+        """The first video stream that is not the cover picture of a piece of music."""
+        covers = av.stream.Disposition.attached_pic
+        streams = [s for s in self.container.streams.video if not s.disposition & covers]
+        if not streams:
             raise VideoError(
                 self.path,
                 "no_video_stream",
-                "the file holds sound or data but no pictures. Leave it out, or embed its sound.",
+                "the file holds sound or data but no moving pictures. Leave it out, or use its "
+                "sound alone.",
             )
-        self.stream = self.container.streams.video[0]
-        for other in self.container.streams:
-            if other is not self.stream:
-                other.discard = "all"
-        if self.stream.codec_context is None:
-            self.container.close()
+        if streams[0].codec_context is None:
             raise VideoError(
                 self.path,
                 "unsupported",
                 "there is no decoder for its codec here. Re-encode it, for example to H.264.",
             )
-        self.stream.thread_type = "AUTO"
-        self.stream.codec_context.thread_count = min(settings.threads(), MAX_DECODER_THREADS)
-        self.seekable = True
-        self._blind = True
-        self._ordinal = 0
-        self._peeked: tuple[int, av.VideoFrame] | None = None
-        self._frames: Iterator[tuple[int, av.VideoFrame]] = iter(())
-        self._started = False
+        context = streams[0].codec_context
+        if context.width * context.height > MAX_FRAME_PIXELS:
+            raise VideoError(
+                self.path,
+                "too_large",
+                f"its frames have {context.width} x {context.height} pixels, more than "
+                f"{MAX_FRAME_PIXELS:,}. Scale it down before use.",
+            )
+        return streams[0]
 
-    def _scan(self) -> Timeline:
-        """Learn the timeline from the packets and come back to the beginning."""
-        timeline = scanned_timeline(self.container, self.stream)
-        self.timeline = timeline
-        if not timeline.times:
+    def _learn_timeline(self) -> None:
+        """From the header for a large file that declares all, else from its packets."""
+        if self._bytes > SCAN_BYTES:
+            header = header_timeline(self.container, self.stream, self._bytes)
+            if header is not None:
+                self.timeline = header
+                self._begin()
+                ahead = self._peek()
+                if ahead is not None and ahead[0] < header.end:
+                    self.timeline = replace(header, start=ahead[0])
+                    return
+        self.scan()
+
+    def scan(self) -> None:
+        """Learn the timeline from the packets and come back to the beginning.
+
+        Raises
+        ------
+        VideoError
+            If there are no packets.
+        """
+        if self._started:
+            self.container.close()
+            self._open()
+        self.timeline = scanned_timeline(self.container, self.stream, self._bytes)
+        if not self.timeline.times:
             raise self._no_frames()
         self._rewind()
-        return timeline
 
     def _rewind(self) -> None:
         """Back to the first packet, by opening again where seeking is impossible."""
@@ -135,25 +184,31 @@ class Reader:
         self._begin()
 
     def _begin(self) -> None:
-        self._peeked = None
+        self._ahead = None
         self._started = True
         self._frames = self._decode()
 
     def _no_frames(self) -> VideoError:
+        if not self.timeline.complete:
+            return VideoError(
+                self.path,
+                "truncated",
+                "the file was cut short before its first frame. Copy or download it again.",
+            )
         return VideoError(
             self.path,
             "no_frames",
             "the file has a video stream, but no frame of it can be decoded. "
-            "Copy it again or re-encode it from the original.",
+            "Re-encode it from the original, or leave it out.",
         )
 
-    def _decode(self) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _decode(self) -> Iterator[Shown]:
         """Frames with their times, from the next keyframe packet on."""
         first_key: int | None = None
         begun = False
         silent = 0
         order = 0
-        for packet in self.container.demux(self.stream):
+        for packet in self._packets():
             if packet.size:
                 if packet.is_corrupt:
                     continue
@@ -180,6 +235,11 @@ class Reader:
                     # Frames shown before the keyframe lean on what came before the seek.
                     yield frame.pts, frame
 
+    def _packets(self) -> Iterator[av.Packet]:
+        """Packets to the end of the file, or to where it cannot be followed any further."""
+        with suppress(*DEMUX_ERRORS):
+            yield from self.container.demux(self.stream)
+
     @property
     def _has_keyframes(self) -> bool:
         return self.timeline.keyframes is None or bool(self.timeline.keyframes)
@@ -187,10 +247,10 @@ class Reader:
     def _order_of(self, ticks: int) -> int:
         return bisect_left(self.timeline.times, ticks)
 
-    def _peek(self) -> tuple[int, av.VideoFrame] | None:
-        if self._peeked is None:
-            self._peeked = next(self._frames, None)
-        return self._peeked
+    def _peek(self) -> Shown | None:
+        if self._ahead is None:
+            self._ahead = next(self._frames, None)
+        return self._ahead
 
     def _should_seek(self, ticks: int) -> bool:
         """Whether a keyframe lies between the next frame to come and a wanted time."""
@@ -212,7 +272,7 @@ class Reader:
 
     def _seek(self, ticks: int) -> None:
         """Go to a frame at or before a time from which decoding on gives the true pixels."""
-        before = self._peeked[0] if self._peeked else None
+        before = self._ahead[0] if self._ahead else None
         key = self.timeline.keyframe_before(ticks)
         goal = ticks if key is None else key
         back = round(1 / self.timeline.time_base)
@@ -230,7 +290,7 @@ class Reader:
             goal, back = goal - back, 2 * back
         self._rewind()
 
-    def frames_at(self, ticks: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+    def frames_at(self, ticks: list[int]) -> Iterator[Shown]:
         """The frame on display at each of some sorted times, with the time at which it appears.
 
         Before the first frame that is the first, after the last the last.
@@ -239,8 +299,10 @@ class Reader:
         ------
         VideoError
             If no frame can be decoded.
+        EndedEarly
+            If only the header was read and promised too much: `scan`, and plan again.
         """
-        current: tuple[int, av.VideoFrame] | None = None
+        current: Shown | None = None
         for wanted in ticks:
             if self._should_seek(wanted):
                 self._seek(wanted)
@@ -248,17 +310,25 @@ class Reader:
             while (ahead := self._peek()) is not None:
                 if current is not None and ahead[0] > wanted:
                     break
-                current, self._peeked = ahead, None
+                current, self._ahead = ahead, None
+            if ahead is None and self.timeline.times is None:
+                self._refuse_early_end(current, wanted)
             if current is None:
                 raise self._no_frames()
             yield current
 
-    def frames_between(self, start: int, end: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _refuse_early_end(self, current: Shown | None, wanted: int) -> None:
+        """Raise if a wanted time is beyond what the file holds, while only its header is known."""
+        step = 1 / (nominal_rate(self.stream) * self.timeline.time_base)
+        if current is None or wanted > current[0] + max(current[1].duration or 0, 2 * step):
+            raise EndedEarly
+
+    def frames_between(self, start: int, end: int) -> Iterator[Shown]:
         """All frames that appear from `start` on and before `end`."""
         if self._should_seek(start):
             self._seek(start)
         while (ahead := self._peek()) is not None and ahead[0] < end:
-            self._peeked = None
+            self._ahead = None
             if ahead[0] >= start:
                 yield ahead
 
@@ -268,13 +338,14 @@ class Reader:
         return float(nominal_rate(self.stream))
 
 
-def _open(path: Path) -> av.container.InputContainer:
+def _open(path: Path, file: Path) -> av.container.InputContainer:
+    """Open a file's content, whatever its name says."""
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     try:
-        return av.open(str(path), metadata_errors="replace", container_options=options)
+        return av.open(str(file), metadata_errors="replace", container_options=options)
     except (av.FFmpegError, OSError, ValueError) as problem:
-        with path.open("rb") as file:
-            head = file.read(16)
+        with file.open("rb") as content:
+            head = content.read(16)
         if any(head[at : at + len(mark)] == mark for mark, at in SIGNATURES.items()):
             raise VideoError(
                 path,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from .errors import VideoError
-from .reader import Orientation, Painter, Reader
+from .reader import EndedEarly, Orientation, Painter, Reader
+
+Result = TypeVar("Result")
 
 MAX_CLIP_BYTES = 2 * 2**30
 """`read_clip` refuses to return more than this at once."""
@@ -89,8 +92,9 @@ def probe(path: str | PathLike[str]) -> VideoInfo:
         line = video.timeline
         count = len(line.times) if line.times is not None else video.stream.frames
         rate = video.rate
-        if line.times is not None and len(line.times) > 1 and line.variable:
-            rate = (count - 1) / float((line.times[-1] - line.times[0]) * line.time_base)
+        if line.times is not None:
+            measured = count / line.duration_s
+            rate = measured if abs(measured / rate - 1) > 0.01 else rate
         return VideoInfo(
             path=Path(path),
             width=width,
@@ -222,10 +226,23 @@ def sample_clip(
         places = [Fraction(i) + Fraction(float(rng.random())) for i in range(n)]
     else:
         places = [Fraction(2 * i + 1, 2) for i in range(n)]
-    with Reader(path) as video:
+
+    def paint(video: Reader) -> tuple[np.ndarray, np.ndarray]:
         start, end = _span(video, start_s, end_s, strict)
         wanted = [start + (end - start) * place / n for place in places]
         return _paint_at(video, wanted, size)
+
+    return _read(path, paint)
+
+
+def _read(path: str | PathLike[str], work: Callable[[Reader], Result]) -> Result:
+    """Work on an open video; once more if its header turns out to promise too much."""
+    with Reader(path) as video:
+        try:
+            return work(video)
+        except EndedEarly:
+            video.scan()
+            return work(video)
 
 
 def _span(
@@ -341,14 +358,16 @@ def read_clip(
     """
     if fps is not None and not fps > 0:
         raise ValueError(f"fps is {fps}; give a number above 0, or None for every frame.")
-    with Reader(path) as video:
+
+    def paint(video: Reader) -> tuple[np.ndarray, np.ndarray]:
         start, end = _span(video, start_s, end_s, strict)
-        if fps is not None:
-            step = 1 / Fraction(fps).limit_denominator(65535)
-            seconds = [start + i * step for i in range(math.ceil((end - start) / step))]
-            frames, _ = _paint_at(video, seconds, size)
-            return frames, np.array([float(s) for s in seconds])
-        return _paint_between(video, start, end, size)
+        if fps is None:
+            return _paint_between(video, start, end, size)
+        step = 1 / Fraction(fps).limit_denominator(65535)
+        seconds = [start + i * step for i in range(math.ceil((end - start) / step))]
+        return _paint_at(video, seconds, size)[0], np.array([float(s) for s in seconds])
+
+    return _read(path, paint)
 
 
 def _paint_between(
@@ -398,11 +417,14 @@ def thumbnail(path: str | PathLike[str], size: int = 128, at: float = 0.5) -> Im
         raise ValueError(f"at is {at}; give 0 (the first frame) to 1 (the last).")
     if size < 1:
         raise ValueError(f"size is {size}; give at least 1 pixel.")
-    with Reader(path) as video:
+
+    def paint(video: Reader) -> np.ndarray:
         line = video.timeline
         moment = Fraction(at) * (line.end - line.start) * line.time_base
         _, frame = next(video.frames_at([_ticks(video, moment)]))
         height, width = Orientation(frame).size(frame.height, frame.width)
         scale = min(1.0, size / max(height, width))
         shape = (max(1, round(height * scale)), max(1, round(width * scale)))
-        return Image.fromarray(np.ascontiguousarray(Painter(frame, shape).paint(frame)))
+        return np.ascontiguousarray(Painter(frame, shape).paint(frame))
+
+    return Image.fromarray(_read(path, paint))

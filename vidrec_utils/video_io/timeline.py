@@ -6,11 +6,16 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 
+import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 DEFAULT_RATE = Fraction(25)
 """Frames a second of a raw stream that says nothing about it (FFmpeg's own assumption)."""
+
+
+DEMUX_ERRORS = (av.FFmpegError, IndexError)
+"""What reading packets of a damaged file raises (an index, where a stream appears late)."""
 
 
 @dataclass(frozen=True)
@@ -73,28 +78,67 @@ def declared_duration(container: InputContainer, stream: VideoStream) -> Fractio
     """Seconds of the video stream as the header has them, or None."""
     if stream.duration and stream.duration > 0:
         return stream.duration * stream.time_base
-    tag = next((v for k, v in stream.metadata.items() if k.upper().startswith("DURATION")), None)
+    tag = _duration_tag(stream)
     if tag:
-        try:
-            hours, minutes, seconds = tag.split(":")
-            return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
-        except ValueError:
-            pass
+        return tag
     if container.duration and container.duration > 0:
         return Fraction(container.duration, 1_000_000)
     return None
 
 
-def header_timeline(container: InputContainer, stream: VideoStream) -> Timeline | None:
+def _duration_tag(stream: VideoStream) -> Fraction | None:
+    """Seconds of a Matroska track as its own tag (`00:00:02.500000000`) has them."""
+    tag = next((v for k, v in stream.metadata.items() if k.upper().startswith("DURATION")), "")
+    try:
+        hours, minutes, seconds = tag.split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+    except ValueError:
+        return None
+
+
+def is_mp4(container: InputContainer) -> bool:
+    """Whether the container is of the MP4 and QuickTime family, with an index of all samples."""
+    return container.format.name.startswith("mov,")
+
+
+def _counts_from_zero(container: InputContainer) -> bool:
+    """Whether the declared duration is the time of the end, not the distance from the start."""
+    return container.format.name.startswith("matroska")
+
+
+def header_timeline(
+    container: InputContainer, stream: VideoStream, bytes_there: int
+) -> Timeline | None:
     """The timeline as the header declares it; None if it does not, or cannot be believed."""
     duration = declared_duration(container, stream)
-    if duration is None or stream.start_time is None or container.format.name == "avi":
+    unreliable = container.format.name == "avi" or (is_mp4(container) and not stream.frames)
+    if (
+        duration is None
+        or stream.start_time is None
+        or unreliable
+        or _beyond_file(container, bytes_there)
+    ):
         return None
+    start = stream.start_time
     length = max(1, round(duration / stream.time_base))
-    return Timeline(stream.time_base, stream.start_time, stream.start_time + length)
+    end = length if _counts_from_zero(container) else start + length
+    return Timeline(stream.time_base, start, max(end, start + 1))
 
 
-def scanned_timeline(container: InputContainer, stream: VideoStream) -> Timeline:
+def _beyond_file(container: InputContainer, bytes_there: int) -> bool:
+    """Whether an MP4's index points beyond the end of the file."""
+    if not is_mp4(container):
+        return False
+    for stream in container.streams:
+        entries = stream.index_entries
+        if len(entries) and entries[len(entries) - 1].pos + entries[len(entries) - 1].size > (
+            bytes_there
+        ):
+            return True
+    return False
+
+
+def scanned_timeline(container: InputContainer, stream: VideoStream, bytes_there: int) -> Timeline:
     """The timeline from all packets of the stream, without decoding any.
 
     The container is left at its end.
@@ -102,33 +146,33 @@ def scanned_timeline(container: InputContainer, stream: VideoStream) -> Timeline
     by_decoding = container.format.name == "avi"
     shown: list[int | None] = []
     keyframes: list[int | None] = []
-    last_duration = read = damaged = 0
-    for packet in container.demux(stream):
-        if not packet.size:
-            continue
-        read += 1
-        if packet.is_corrupt:
-            damaged += 1
-            continue
-        time = packet.dts if by_decoding else packet.pts
-        if packet.is_keyframe:
-            keyframes.append(time)
-        if not packet.is_discard:
-            shown.append(time)
-            last_duration = packet.duration or last_duration
+    durations: list[int] = []
+    read = damaged = 0
+    try:
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            read += 1
+            if packet.is_corrupt:
+                damaged += 1
+                continue
+            time = packet.dts if by_decoding else packet.pts
+            if packet.is_keyframe:
+                keyframes.append(time)
+            if not packet.is_discard:
+                shown.append(time)
+                durations.append(packet.duration or 0)
+    except DEMUX_ERRORS:
+        damaged += 1
 
     base = stream.time_base
-    step = last_duration or max(1, round(1 / (nominal_rate(stream) * base)))
+    step = max(durations, default=0) or max(1, round(1 / (nominal_rate(stream) * base)))
     declared = declared_duration(container, stream)
     timed = all(time is not None for time in shown)
     times = sorted(set(shown)) if timed else [step * i for i in range(len(shown))]
     begin = {time for time in keyframes if time is not None} if timed else set()
     start = times[0] if times else 0
-    end = times[-1] + step if times else 0
-    missing = bool(declared) and (end - start) * base < declared - max(
-        Fraction(1, 2), 3 * step * base
-    )
-    alone = len(container.streams) == 1 or bool(stream.duration)
+    end = times[-1] + (_last_duration(shown, durations) or step) if times else 0
     return Timeline(
         base,
         start,
@@ -137,5 +181,40 @@ def scanned_timeline(container: InputContainer, stream: VideoStream) -> Timeline
         tuple(times),
         by_decoding or not timed,
         declared is not None,
-        not (damaged or read < stream.frames or (missing and alone)),
+        not (
+            damaged
+            or _beyond_file(container, bytes_there)
+            or _falls_short(container, stream, declared, start, end, read)
+        ),
     )
+
+
+def _last_duration(shown: list[int | None], durations: list[int]) -> int:
+    """How long the frame that is shown last stays; 0 if that is not known."""
+    last = max(range(len(shown)), key=lambda i: (shown[i] is not None, shown[i] or 0, i))
+    return durations[last]
+
+
+def _falls_short(
+    container: InputContainer,
+    stream: VideoStream,
+    declared: Fraction | None,
+    start: int,
+    end: int,
+    read: int,
+) -> bool:
+    """Whether packets are fewer or end earlier than the header declares.
+
+    An MP4's edit list may leave out frames on purpose, and its index tells by itself; a duration
+    of the whole container may be that of its sound.
+    """
+    if is_mp4(container):
+        return False
+    if read < stream.frames:
+        return True
+    only_whole = len(container.streams) > 1 and not stream.duration and not _duration_tag(stream)
+    if declared is None or only_whole:
+        return False
+    reached = max(end, end - start) if _counts_from_zero(container) else end - start
+    step = 1 / nominal_rate(stream)
+    return reached * stream.time_base < declared - max(Fraction(1, 2), 3 * step)
