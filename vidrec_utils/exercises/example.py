@@ -46,3 +46,33 @@ WRONG_MEAN_WATCH = [
         "ZeroDivisionError",
     ),
 ]
+
+
+def share_watched(ratios: list[float], threshold: float) -> float:
+    """Return the share of known watch ratios that reach a threshold.
+
+    A ratio equal to the threshold counts as watched; NaN is left out.
+    For example, `[0.2, 0.5, nan, 0.9]` at 0.5 gives 2 / 3.
+    """
+    # solution
+    known = [ratio for ratio in ratios if not math.isnan(ratio)]
+    return sum(ratio >= threshold for ratio in known) / len(known) if known else math.nan
+    # end solution
+
+
+def check_share_watched(function: Callable[[list[float], float], float]) -> str:
+    """Check an attempt at `share_watched` from the plainest case to the corner."""
+    plain = function([0.2, 0.9], 0.5)
+    assert plain == 0.5, f"one of two ratios reaches 0.5, so the share is 0.5, yours is {plain}."
+    edge = function([0.2, 0.5], 0.5)
+    assert edge == 0.5, "a ratio equal to the threshold counts as watched: compare with >=."
+    gaps = function([0.2, 0.5, math.nan, 0.9], 0.5)
+    assert math.isclose(gaps, 2 / 3), "divide by the number of known ratios, not of all."
+    return "the threshold belongs to the watched, and what is unknown belongs to neither side."
+
+
+WRONG_SHARE_WATCHED = [
+    (lambda ratios, threshold: sum(r >= threshold for r in ratios), "the share is 0.5"),
+    (lambda ratios, threshold: sum(r > threshold for r in ratios) / len(ratios), "with >="),
+    (lambda ratios, threshold: sum(r >= threshold for r in ratios) / len(ratios), "known ratios"),
+]

@@ -1,0 +1,23 @@
+"""Claims: errors on the embedded world, sentences on other data."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from vidrec_utils import claims
+
+
+def test_a_claim_that_holds_says_nothing(capsys):
+    assert claims.check(1 < 2, "one is less than two") is True
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("library", [None, SimpleNamespace(name="minitube-small-0")])
+def test_a_claim_that_fails_on_the_embedded_world_is_an_error(library):
+    with pytest.raises(AssertionError, match="because of this"):
+        claims.check(False, "because of this", library)
+
+
+def test_a_claim_that_fails_on_other_data_is_a_sentence(capsys):
+    assert claims.check(False, "because of this", SimpleNamespace(name="mine")) is False
+    assert capsys.readouterr().out == "This does not hold on 'mine': because of this\n"

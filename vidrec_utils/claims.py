@@ -1,0 +1,43 @@
+"""Claims that the text of a notebook makes, checked in the cell beside it.
+
+On the embedded world, whose truth is known, a claim that fails is an error of the course. On
+somebody's own data it may well be false, and that is worth a sentence, not an end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vidrec_utils.datasets import VideoLibrary
+
+
+def check(condition: object, message: str, library: VideoLibrary | None = None) -> bool:
+    """Assert a claim about the data at hand.
+
+    Parameters
+    ----------
+    condition : bool
+        Whether the claim holds, tolerance included.
+    message : str
+        What it means when the claim fails, so that the failure teaches.
+    library : VideoLibrary, optional
+        The data that the claim is about. On any library but MiniTube a failing claim is printed
+        instead of raised. Without a library the claim must hold always.
+
+    Returns
+    -------
+    bool
+        Whether the claim holds.
+
+    Raises
+    ------
+    AssertionError
+        If it does not, and should.
+    """
+    if condition:
+        return True
+    if library is None or library.name.startswith("minitube"):
+        raise AssertionError(message)
+    print(f"This does not hold on {library.name!r}: {message}")
+    return False

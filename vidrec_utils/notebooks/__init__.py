@@ -1,0 +1,105 @@
+"""The contract that every notebook keeps, and the form in which notebooks are committed.
+
+    python -m vidrec_utils.notebooks --check                    # judge all notebooks
+    python -m vidrec_utils.notebooks --check notebooks/00_tour.ipynb
+    python -m vidrec_utils.notebooks --refresh notebooks/00_tour.ipynb
+    python -m vidrec_utils.notebooks --from-script tour.py notebooks/00_tour.ipynb [--refresh]
+    python -m vidrec_utils.notebooks --rules                    # what is asked for
+
+A rule is a small function `rule_<name>` that takes a `Notebook` and yields a `Violation` for each
+way in which it is broken; `RULES` lists them all by name. nbval runs the notebooks; the rules see
+what nbval passes over: a swallowed exception, a skipped cell, a number typed into the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from vidrec_utils.notebooks import code_rules, form_rules, output_rules
+from vidrec_utils.notebooks.form_rules import own_code, repeated
+from vidrec_utils.notebooks.reading import Notebook, Violation
+from vidrec_utils.notebooks.writing import from_script, normalise, refresh, with_stubs, write
+
+__all__ = [
+    "RULES",
+    "Notebook",
+    "Violation",
+    "check_course",
+    "check_notebook",
+    "from_script",
+    "normalise",
+    "refresh",
+    "with_stubs",
+    "write",
+]
+
+RULES: dict[str, Callable[[Notebook], Iterator[Violation]]] = {
+    rule.__name__.removeprefix("rule_"): rule
+    for rule in (*form_rules.RULES, *code_rules.RULES, *output_rules.RULES)
+}
+
+
+def _judge(notebook: Notebook) -> list[Violation]:
+    return [violation for rule in RULES.values() for violation in rule(notebook)]
+
+
+def check_notebook(
+    path: Path | str, *, name: str | None = None, root: Path | None = None
+) -> list[Violation]:
+    """Judge one notebook by all rules.
+
+    Parameters
+    ----------
+    path : path
+        The notebook; it is not run.
+    name : str, optional
+        The name under which it is judged; the file's own if not given.
+    root : Path, optional
+        The folder that holds `vidrec_utils/`, `tests/` and `notebooks/`; the repository if not
+        given.
+
+    Returns
+    -------
+    list of Violation
+        Empty if it keeps the contract.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a notebook.
+    """
+    return _judge(Notebook.read(Path(path), name, root))
+
+
+def check_course(
+    paths: Iterable[Path | str], *, root: Path | None = None
+) -> dict[Path, list[Violation]]:
+    """Judge several notebooks, each alone and all together: nothing is written in two of them.
+
+    Parameters
+    ----------
+    paths : iterable of paths
+        The notebooks.
+    root : Path, optional
+        As for `check_notebook`.
+
+    Returns
+    -------
+    dict of Path to list of Violation
+        One entry for each notebook, in the order given.
+    """
+    notebooks = [Notebook.read(Path(path), root=root) for path in paths]
+    found = {notebook.path: _judge(notebook) for notebook in notebooks}
+    for notebook, violation in _shared(notebooks):
+        found[notebook.path].append(violation)
+    return found
+
+
+def _shared(notebooks: Sequence[Notebook]) -> Iterator[tuple[Notebook, Violation]]:
+    by_name = {notebook.name: notebook for notebook in notebooks}
+    cells = [place for notebook in notebooks for place in own_code(notebook)]
+    for name, first, other, cell, what in repeated(cells):
+        if name != other:
+            message = f"{what} stands in {name}, cell {first.number}, too; move it to vidrec_utils"
+            yield by_name[other], Violation("repeats", cell.number, message)

@@ -1,0 +1,366 @@
+"""A notebook as the rules see it: cells, sections, syntax trees, outputs."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from vidrec_utils import settings
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One way in which a notebook breaks the contract.
+
+    Attributes
+    ----------
+    rule : str
+        Name of the rule.
+    cell : int or None
+        Position among all cells, from 1; None when the whole notebook is meant.
+    message : str
+        What is wrong and what to do.
+    """
+
+    rule: str
+    cell: int | None
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.cell or '-'}: {self.rule}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell; `number` counts all cells from 1."""
+
+    number: int
+    kind: str
+    source: str
+    id: str
+    metadata: dict[str, Any]
+    outputs: list[dict[str, Any]]
+    execution_count: int | None
+
+    @property
+    def is_code(self) -> bool:
+        """Whether this is a code cell."""
+        return self.kind == "code"
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines that are not blank."""
+        return [line for line in self.source.splitlines() if line.strip()]
+
+    @cached_property
+    def tree(self) -> ast.Module | None:
+        """The syntax tree, or None where the cell is not plain Python."""
+        try:
+            return ast.parse(self.source) if self.is_code else None
+        except (SyntaxError, ValueError):
+            return None
+
+    @property
+    def exercise(self) -> str | None:
+        """The exercise whose stub this cell holds, or None."""
+        found = re.fullmatch(r"exercise-(\w+)", self.id)
+        return found.group(1) if found and self.is_code else None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of one cell inside one section."""
+
+    cell: Cell
+    text: str
+
+
+@dataclass
+class Section:
+    """What stands under one heading of second level."""
+
+    title: str
+    start: int
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def prose(self) -> str:
+        """All text of the section without code cells."""
+        return "\n\n".join(part.text for part in self.parts if not part.cell.is_code)
+
+    @property
+    def code(self) -> list[Cell]:
+        """The section's code cells."""
+        return [part.cell for part in self.parts if part.cell.is_code]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in an output or a text: its place, its size in bytes, its description."""
+
+    cell: Cell
+    kind: str
+    size: int
+    alt: str
+
+
+def _joined(text: str | list[str]) -> str:
+    return text if isinstance(text, str) else "".join(text)
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook file with what the rules need to judge it.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    name : str
+        The name under which it is judged, without suffix; normally the file's own.
+    root : Path
+        The course's root folder, which holds `vidrec_utils/`, `tests/` and `notebooks/`.
+    raw : dict
+        The file's JSON.
+    """
+
+    path: Path
+    name: str
+    root: Path
+    raw: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path, name: str | None = None, root: Path | None = None) -> Notebook:
+        """Read a notebook.
+
+        Raises
+        ------
+        ValueError
+            If the file is not JSON with cells.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path.name} is not a notebook: {error}.") from error
+        if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
+            raise ValueError(f"{path.name} is not a notebook: it has no cells.")
+        return cls(path, name or path.stem, root or settings.repository() or Path.cwd(), raw)
+
+    @property
+    def subject(self) -> str:
+        """The name without its number."""
+        return re.sub(r"^\d+_", "", self.name)
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """All cells in order."""
+        return [
+            Cell(
+                number=number,
+                kind=cell.get("cell_type", ""),
+                source=_joined(cell.get("source", "")),
+                id=cell.get("id", ""),
+                metadata=cell.get("metadata", {}),
+                outputs=cell.get("outputs", []),
+                execution_count=cell.get("execution_count"),
+            )
+            for number, cell in enumerate(self.raw["cells"], start=1)
+        ]
+
+    @property
+    def code(self) -> list[Cell]:
+        """The code cells in order."""
+        return [cell for cell in self.cells if cell.is_code]
+
+    @cached_property
+    def head(self) -> list[Part]:
+        """What stands before the first heading of second level."""
+        return self._split[0]
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """The sections in order."""
+        return self._split[1]
+
+    @cached_property
+    def _split(self) -> tuple[list[Part], list[Section]]:
+        head: list[Part] = []
+        sections: list[Section] = []
+        for cell in self.cells:
+            pieces = [cell.source] if cell.is_code else re.split(r"(?m)^(?=## )", cell.source)
+            for piece in pieces:
+                text = piece
+                if not cell.is_code and piece.startswith("## "):
+                    title, _, text = piece.partition("\n")
+                    sections.append(Section(title[3:].strip(), cell.number))
+                if text.strip():
+                    (sections[-1].parts if sections else head).append(Part(cell, text))
+        return head, sections
+
+    def section(self, title: str) -> Section | None:
+        """Return the section of a fixed title, or None."""
+        return next((s for s in self.sections if fixed_title(s.title) == title), None)
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """Full names of what the notebook imports, by the name that it uses."""
+        names = {}
+        for cell in self.code:
+            for node in ast.walk(cell.tree) if cell.tree else ():
+                if isinstance(node, ast.Import):
+                    for item in node.names:
+                        top = item.name.partition(".")[0]
+                        names[item.asname or top] = item.name if item.asname else top
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    for item in node.names:
+                        names[item.asname or item.name] = f"{node.module}.{item.name}"
+        return names
+
+    def full_name(self, node: ast.AST) -> str:
+        """Return the dotted name of an expression with imports resolved; "" if it has none."""
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return ".".join(["", *reversed(parts)]) if parts else ""
+        return ".".join([self.aliases.get(node.id, node.id), *reversed(parts)])
+
+    def nodes(self, *kinds: type[ast.AST]) -> Iterator[tuple[Cell, Any]]:
+        """Go through the syntax nodes of given kinds in all code cells."""
+        for cell in self.code:
+            for node in ast.walk(cell.tree) if cell.tree else ():
+                if isinstance(node, kinds):
+                    yield cell, node
+
+    def calls(self) -> Iterator[tuple[Cell, ast.Call, str]]:
+        """Go through all calls with the full name of what is called."""
+        for cell, node in self.nodes(ast.Call):
+            yield cell, node, self.full_name(node.func)
+
+    def texts(self) -> Iterator[tuple[Cell, str, str]]:
+        """Go through the text in all outputs, as (cell, stream or MIME type, text)."""
+        for cell in self.code:
+            for output in cell.outputs:
+                if output.get("output_type") == "stream":
+                    yield cell, output.get("name", ""), _joined(output.get("text", ""))
+                for kind, content in output.get("data", {}).items():
+                    if kind.startswith("text/"):
+                        text = _joined(content)
+                        yield cell, kind, re.sub(r"data:[\w/+-]+;base64,[\w+/=\s]*", "", text)
+
+    @cached_property
+    def pictures(self) -> list[Picture]:
+        """All pictures in outputs."""
+        found = []
+        for cell in self.code:
+            for output in cell.outputs:
+                for kind, content in output.get("data", {}).items():
+                    text = _joined(content)
+                    if kind.startswith("image/"):
+                        notes = output.get("metadata", {})
+                        alt = notes.get(kind, {}).get("alt", "") or notes.get("alt", "")
+                        svg = kind == "image/svg+xml"
+                        size = len(text.encode()) if svg else _decoded(text)
+                        found.append(Picture(cell, kind, size, alt))
+                    elif kind == "text/html":
+                        found += [Picture(cell, *picture) for picture in pictures_in_html(text)]
+        return found
+
+
+class _Pictures(HTMLParser):
+    """Collects pictures and films from HTML."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, int, str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element that shows something."""
+        values = {key: value or "" for key, value in attrs}
+        if tag in ("img", "video", "source", "svg"):
+            source = values.get("src", "")
+            data = re.match(r"data:([\w/+-]+);base64,", source)
+            size = _decoded(source[data.end() :]) if data else 0
+            kind = data.group(1) if data else tag
+            alt = values.get("alt") or values.get("aria-label") or values.get("title") or ""
+            if tag != "source" or data:
+                self.found.append((kind, size, alt, source if not data else ""))
+
+
+def pictures_in_html(text: str) -> list[tuple[str, int, str]]:
+    """List the pictures in HTML as (kind, size in bytes, description)."""
+    return [found[:3] for found in _parsed(text)]
+
+
+def remote_pictures(text: str) -> list[str]:
+    """List the addresses of pictures in HTML or Markdown that need a network."""
+    sources = [found[3] for found in _parsed(text)]
+    sources += re.findall(r"!\[[^\]]*\]\(\s*<?([^)\s>]+)", text)
+    return [source for source in sources if re.match(r"(?i)(https?:)?//", source)]
+
+
+def _parsed(text: str) -> list[tuple[str, int, str, str]]:
+    parser = _Pictures()
+    parser.feed(text)
+    return parser.found
+
+
+def _decoded(text: str) -> int:
+    try:
+        return len(base64.b64decode("".join(text.split())))
+    except ValueError:
+        return len(text)
+
+
+FIXED_TITLES = {
+    "at a glance": "At a glance",
+    "set-up": "Set-up",
+    "setup": "Set-up",
+    "set up": "Set-up",
+    "first result": "First result",
+    "exercises": "Exercises",
+    "recap": "Recap",
+    "in practice": "In practice",
+    "further reading": "Further reading",
+}
+
+
+def fixed_title(title: str) -> str | None:
+    """Return which of the contract's sections a heading opens, or None for one of the body."""
+    return FIXED_TITLES.get(title.partition(":")[0].strip().casefold())
+
+
+def visible(markdown: str) -> str:
+    """Return the words that a reader sees: no code fences, link targets, HTML or formulas."""
+    text = re.sub(r"(?ms)^(```|~~~).*?^\1", " ", markdown)
+    text = re.sub(r"(?s)<!--.*?-->", " ", text)
+    text = re.sub(r"<[^>\n]+>", " ", text)
+    text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    return re.sub(r"(?m)^\s*\|?[\s:|-]+\|?\s*$", " ", text)
+
+
+def words(markdown: str) -> int:
+    """Count the words that a reader sees."""
+    return len(re.findall(r"[^\W_][\w'’.@-]*", visible(markdown)))
+
+
+def literal_text(node: ast.AST | None) -> str | None:
+    """Return the fixed text of a string or f-string, None for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        fixed = (literal_text(part) or " " for part in node.values)
+        return "".join(fixed)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        sides = literal_text(node.left), literal_text(node.right)
+        return None if None in sides else "".join(sides)
+    return None
