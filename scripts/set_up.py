@@ -1,0 +1,190 @@
+"""Make the course's own environment: `.venv` with the exact packages of `requirements.lock`.
+
+    python scripts/set_up.py               # PyTorch as the package index has it
+    python scripts/set_up.py --torch cpu   # on Linux: PyTorch without the gigabytes for CUDA
+
+It runs on a bare Python (standard library only) and does nothing when the environment is complete.
+Complete means: the stamp `.venv/.installed-<hash>` is there, with the hash taken over the files
+that decide what is installed. It is written last and removed before any change, so that an
+interrupted installation is never mistaken for a whole one. When the requirements change, a complete
+environment of the same Python is brought up to date; anything else is made anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parent.parent
+LOCK = REPO / "requirements.lock"
+
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
+"""Where the PyTorch project itself publishes its builds without CUDA."""
+
+FROM_CPU_WHEELS = ("torch", "torchvision")
+ONLY_FOR_CUDA = ("nvidia-", "cuda-", "triton")
+
+
+def blocks(lock: str) -> dict[str, str]:
+    r"""Split the text of a lock into its entries.
+
+    Parameters
+    ----------
+    lock : str
+        Lines as pip reads them: `name==version ; marker \` and indented `--hash=` lines.
+
+    Returns
+    -------
+    dict of str to str
+        The whole entry (with its hashes) under the project's name. A name that occurs twice,
+        for two markers, keeps both.
+    """
+    found: dict[str, str] = {}
+    name = ""
+    for line in lock.splitlines(keepends=True):
+        if line.startswith("#") or not line.strip():
+            continue
+        if not line[0].isspace():
+            name = line.split("==")[0].strip().lower()
+        if not line.lstrip().startswith("#"):
+            found[name] = found.get(name, "") + line
+    return found
+
+
+def without_cuda(entries: dict[str, str]) -> dict[str, str]:
+    """The entries that are still needed once PyTorch's CPU build is installed."""
+    return {
+        name: entry
+        for name, entry in entries.items()
+        if name not in FROM_CPU_WHEELS and not name.startswith(ONLY_FOR_CUDA)
+    }
+
+
+def pinned(entry: str) -> str:
+    """`name==version` of an entry, without marker and hashes."""
+    return entry.split("\\")[0].split(";")[0].strip()
+
+
+def stamp(environment: Path) -> Path:
+    """The file that says: this environment is complete for these requirements."""
+    parts = [LOCK.read_bytes(), (REPO / "pyproject.toml").read_bytes()]
+    return environment / f".installed-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:16]}"
+
+
+def basis(torch: str) -> str:
+    """What an environment is built on; when this changes, it has to be made anew."""
+    return f"Python {sys.version}\nPyTorch: {torch}\nCheckout: {REPO}\n"
+
+
+def is_built_on(environment: Path, torch: str) -> bool:
+    """Whether the environment was complete once, for this Python, PyTorch and checkout."""
+    stamps = environment.glob(".installed-*")
+    return interpreter(environment).exists() and any(
+        path.read_text(encoding="utf-8") == basis(torch) for path in stamps
+    )
+
+
+def interpreter(environment: Path) -> Path:
+    """The environment's Python."""
+    if os.name == "nt":
+        return environment / "Scripts" / "python.exe"
+    return environment / "bin" / "python"
+
+
+def create(environment: Path) -> Path:
+    """Make a fresh virtual environment and return its Python."""
+    if os.name == "nt" and Path(sys.prefix).resolve() == environment:
+        raise SystemExit(
+            "This Python lives in the environment to be made: type `deactivate` first."
+        )
+    try:
+        venv.create(environment, clear=True, with_pip=True)
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(
+            f"Python could not make a virtual environment in {environment}: {error}. On Debian "
+            "and Ubuntu its part `venv` is a package of its own: `sudo apt install python3-venv`."
+        ) from error
+    return interpreter(environment)
+
+
+def pip_install(python: Path, *arguments: str) -> None:
+    """Run `pip install` in the environment; stop the set-up with its exit code if it fails."""
+    done = subprocess.run([str(python), "-m", "pip", "install", *arguments], check=False)
+    if done.returncode:
+        print(
+            "\nThe set-up stopped here, and nothing counts as installed. Call it again once the cause "
+            "is gone;\nwhat was downloaded is not fetched twice. The usual causes are no network, or "
+            "too little disk\n(8 GB on Linux; 3 GB elsewhere and with --torch cpu).",
+            file=sys.stderr,
+        )
+        raise SystemExit(done.returncode)
+
+
+def install_locked(python: Path, entries: dict[str, str]) -> None:
+    """Install exactly these entries; pip refuses a file whose hash is another.
+
+    The lock is complete, so pip need not look for further requirements (`--no-deps`). Three
+    packages come as pure Python source: they are built by the setuptools of the lock, which is
+    there by then, not by whichever release is newest on the day (`--no-build-isolation`).
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = Path(folder) / "requirements.lock"
+        chosen.write_text("".join(entries.values()), encoding="utf-8")
+        pip_install(
+            python, "--require-hashes", "--no-deps", "--no-build-isolation", "-r", str(chosen)
+        )
+
+
+def install(environment: Path, torch: str) -> None:
+    """Put the locked packages and this repository's own into the environment."""
+    usable = is_built_on(environment, torch)
+    for old in environment.glob(".installed-*"):
+        old.unlink()
+    python = interpreter(environment) if usable else create(environment)
+    entries = blocks(LOCK.read_text(encoding="utf-8"))
+    install_locked(python, {"setuptools": entries.pop("setuptools")})
+    if torch == "cpu" and sys.platform == "linux":
+        wanted = [pinned(entries[name]) for name in FROM_CPU_WHEELS]
+        pip_install(python, "--no-deps", "--index-url", CPU_WHEELS, *wanted)
+        entries = without_cuda(entries)
+    install_locked(python, entries)
+    pip_install(python, "--no-deps", "--no-build-isolation", "--editable", str(REPO))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Set the environment up unless it is complete."""
+    parser = argparse.ArgumentParser(description="Make the environment of the course, once.")
+    parser.add_argument(
+        "--torch",
+        choices=("default", "cpu"),
+        default="default",
+        help="cpu: on Linux, take PyTorch's build without CUDA (elsewhere it has none anyway)",
+    )
+    parser.add_argument(
+        "--environment", type=Path, default=REPO / ".venv", help="the folder (default: .venv)"
+    )
+    options = parser.parse_args(arguments)
+    environment = options.environment.resolve()
+    mark = stamp(environment)
+    if mark.is_file() and is_built_on(environment, options.torch):
+        return 0
+    print(f"Setting up {environment} (once; a few minutes and a few gigabytes) ...", flush=True)
+    install(environment, options.torch)
+    mark.write_text(basis(options.torch), encoding="utf-8")
+    print(f"The environment is complete: {environment}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036 - it is run by whatever Python there is
+        sys.exit(
+            "The course needs Python 3.11 or newer; this is Python "
+            f"{sys.version_info[0]}.{sys.version_info[1]} ({sys.executable})."
+        )
+    sys.exit(main())

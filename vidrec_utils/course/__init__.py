@@ -1,0 +1,42 @@
+"""Run the course: every notebook in order, each in a fresh kernel, with a report line for each.
+
+    python -m vidrec_utils.course               # run all notebooks, write copies to build/
+    python -m vidrec_utils.course 01            # only those whose name begins so
+    python -m vidrec_utils.course --in-place    # refresh the committed outputs
+    python -m vidrec_utils.course --test        # package tests, notebook contract, nbval
+
+Executed copies go to `build/notebooks/`, reading copies to `build/html/` (begin with `index.html`),
+timings to `build/course.json`. The kernels see none of the user's own Jupyter, IPython or
+Matplotlib settings, ask no network for model weights, and turn every FutureWarning and
+DeprecationWarning that our package causes into an error.
+"""
+
+from vidrec_utils.course.command import find, main, plain, run_course, run_tests
+from vidrec_utils.course.kernels import (
+    CELL_TIMEOUT_S,
+    NotebookFailed,
+    Run,
+    Watch,
+    environment,
+    execute,
+    write_atomically,
+)
+from vidrec_utils.course.pages import index_page, reading_copy, title
+
+__all__ = [
+    "CELL_TIMEOUT_S",
+    "NotebookFailed",
+    "Run",
+    "Watch",
+    "environment",
+    "execute",
+    "find",
+    "index_page",
+    "main",
+    "plain",
+    "reading_copy",
+    "run_course",
+    "run_tests",
+    "title",
+    "write_atomically",
+]

@@ -1,0 +1,309 @@
+"""The command line: which notebooks to run, in which order, and what is written."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from vidrec_utils import settings
+from vidrec_utils.course.kernels import (
+    CELL_TIMEOUT_S,
+    NotebookFailed,
+    Run,
+    environment,
+    execute,
+    write_atomically,
+)
+from vidrec_utils.course.pages import index_page, reading_copy
+
+
+def find(folder: Path, names: list[str] | None = None) -> list[Path]:
+    """The notebooks to run, in order.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds `00_first.ipynb`, `01_second.ipynb`, ...
+    names : list of str, optional
+        Paths, names (`01_preprocessing`) or beginnings of names (`01`). None or empty: all.
+
+    Returns
+    -------
+    list of Path
+        Sorted, each once.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a name fits no notebook, or the folder holds none.
+    """
+    known = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not names:
+        if not known:
+            raise FileNotFoundError(f"There is no notebook in {folder}.")
+        return known
+    chosen = set()
+    for name in names:
+        if name.endswith(".ipynb") and Path(name).is_file():
+            chosen.add(Path(name).resolve())
+            continue
+        fitting = [path for path in known if path.stem.startswith(Path(name).stem)]
+        if not fitting:
+            have = ", ".join(path.stem for path in known) or "none"
+            raise FileNotFoundError(f"No notebook fits {name!r}. In {folder} there are: {have}.")
+        chosen.update(fitting)
+    return sorted(chosen)
+
+
+def _timings(runs: list[Run]) -> str:
+    machine = {
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        "threads": settings.threads(),
+        "dataset": settings.dataset_name(),
+        "profile": settings.profile(),
+    }
+    return json.dumps({"machine": machine, "notebooks": [asdict(run) for run in runs]}, indent=1)
+
+
+def plain(text: str) -> str:
+    """Text without the escape sequences that colour it in a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end a run as cleanly as Ctrl-C (only a main thread may decide that)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _variables(env: Mapping[str, str]) -> Iterator[None]:
+    """Set this process's environment variables for a while."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(env)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _run_one(path: Path, label: str, env: Mapping[str, str], cell_timeout_s: float) -> Any:
+    """Execute one notebook with its line of progress."""
+    live = sys.stdout.isatty()
+
+    def on_cell(number: int, total: int) -> None:
+        if live:
+            print(f"\r{label} cell {number} of {total} ", end="", flush=True)
+
+    if live:
+        print(f"{label} ...", end="", flush=True)
+    try:
+        notebook, run = execute(path, env, cell_timeout_s, on_cell)
+    except BaseException:
+        if live:
+            print()
+        raise
+    memory = f"{run.peak_memory_mb / 1000:.2f} GB"
+    print(
+        f"{chr(13) if live else ''}{label} {run.seconds:6.1f} s  peak {memory}  {run.cells} cells",
+        flush=True,
+    )
+    return notebook, run
+
+
+def run_course(
+    notebooks: list[Path],
+    output: Path,
+    *,
+    keep_going: bool = False,
+    write_html: bool = True,
+    in_place: bool = False,
+    cell_timeout_s: float = CELL_TIMEOUT_S,
+) -> tuple[list[Run], list[NotebookFailed]]:
+    """Run notebooks in order and write their copies.
+
+    Parameters
+    ----------
+    notebooks : list of Path
+        What to run.
+    output : Path
+        Folder of the copies.
+    keep_going : bool
+        Go on with the next notebook after a failure.
+    write_html : bool
+        Write the reading copies too.
+    in_place : bool
+        Also write the outputs, normalised, into the notebooks themselves.
+    cell_timeout_s : float
+        Seconds for one cell.
+
+    Returns
+    -------
+    runs : list of Run
+        What ended well.
+    failures : list of NotebookFailed
+        At most one, unless `keep_going`. A notebook that failed leaves no copy, nor does an
+        earlier copy of it stay.
+    """
+    env = environment(output)
+    among = {path.stem for path in notebooks}
+    width = max(map(len, among))
+    runs: list[Run] = []
+    failures: list[NotebookFailed] = []
+    for number, path in enumerate(notebooks, start=1):
+        executed = output / "notebooks" / path.name
+        page = output / "html" / f"{path.stem}.html"
+        executed.unlink(missing_ok=True)
+        page.unlink(missing_ok=True)
+        label = f"[{number}/{len(notebooks)}] {path.stem:{width}}"
+        try:
+            with _variables(env):
+                notebook, run = _run_one(path, label, env, cell_timeout_s)
+        except NotebookFailed as failure:
+            message = str(failure) if sys.stderr.isatty() else plain(str(failure))
+            print(f"{label} FAILED\n\n{message}\n", file=sys.stderr, flush=True)
+            failures.append(failure)
+            if not keep_going:
+                break
+            continue
+        runs.append(run)
+        write_atomically(executed, nbformat.writes(notebook))
+        if write_html:
+            write_atomically(page, reading_copy(notebook, run.title or run.name, among))
+            write_atomically(output / "html" / "index.html", index_page(runs))
+        if in_place:
+            _refresh(path, notebook)
+        write_atomically(output / "course.json", _timings(runs) + "\n")
+    return runs, failures
+
+
+def _refresh(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write new outputs into a notebook of the repository, in its committed form."""
+    from vidrec_utils import notebooks
+
+    write_atomically(path, nbformat.writes(notebooks.normalise(notebook)) + "\n")
+
+
+def run_tests(notebooks: Path, output: Path, workers: int | None = None) -> int:
+    """Package tests, notebook contract and nbval over all notebooks, several at once.
+
+    MiniTube is rendered first, so that the parallel kernels find it complete.
+
+    Parameters
+    ----------
+    notebooks : Path
+        Folder of the notebooks; its parent holds `tests`.
+    output : Path
+        Folder for the kernels' settings.
+    workers : int, optional
+        Processes (default: one for each core, at least two, at most eight).
+
+    Returns
+    -------
+    int
+        Exit code: 0 if all is well.
+    """
+    env = environment(output)
+    world = subprocess.run(
+        [sys.executable, "-m", "vidrec_utils.minitube"], env=env, cwd=notebooks.parent, check=False
+    )
+    if world.returncode:
+        return world.returncode
+    count = workers or min(8, max(2, settings.threads()))
+    pytest = [sys.executable, "-m", "pytest", "-n", str(count), "--dist", "loadfile"]
+    nbval = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT_S}"]
+    return subprocess.run(
+        [*pytest, *nbval, "tests", *map(str, sorted(notebooks.glob("[0-9][0-9]_*.ipynb")))],
+        env=env,
+        cwd=notebooks.parent,
+        check=False,
+    ).returncode
+
+
+def _parser() -> argparse.ArgumentParser:
+    root = settings.repository() or Path.cwd()
+    parser = argparse.ArgumentParser(
+        prog="python -m vidrec_utils.course", description="Run the notebooks of the course."
+    )
+    parser.add_argument("notebook", nargs="*", help="name, beginning of a name, or path")
+    parser.add_argument("--notebooks", type=Path, default=root / "notebooks", metavar="FOLDER")
+    parser.add_argument("--output", type=Path, default=root / "build", metavar="FOLDER")
+    parser.add_argument("--keep-going", action="store_true", help="go on after a failure")
+    parser.add_argument("--no-html", action="store_true", help="write no reading copies")
+    parser.add_argument("--in-place", action="store_true", help="refresh the committed outputs")
+    parser.add_argument("--cell-timeout", type=float, default=CELL_TIMEOUT_S, metavar="SECONDS")
+    parser.add_argument("--test", action="store_true", help="run all tests instead")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of `python -m vidrec_utils.course`.
+
+    Returns
+    -------
+    int
+        0 if all went well, 1 if a notebook failed, 2 if there was nothing to run, 130 if it was
+        interrupted.
+    """
+    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    if options.test:
+        return run_tests(options.notebooks.resolve(), options.output.resolve())
+    try:
+        notebooks = find(options.notebooks.resolve(), options.notebook)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
+    begin = time.monotonic()
+    try:
+        with _terminate_as_interrupt():
+            runs, failures = run_course(
+                notebooks,
+                options.output.resolve(),
+                keep_going=options.keep_going,
+                write_html=not options.no_html,
+                in_place=options.in_place,
+                cell_timeout_s=options.cell_timeout,
+            )
+    except KeyboardInterrupt:
+        print("\nInterrupted: the kernel has been ended, no partial file is left.", file=sys.stderr)
+        return 130
+    minutes = (time.monotonic() - begin) / 60
+    if failures:
+        names = ", ".join(failure.name for failure in failures)
+        print(f"{len(runs)} of {len(notebooks)} notebooks ran; failed: {names}.", file=sys.stderr)
+        return 1
+    place = options.output / ("notebooks" if options.no_html else "html/index.html")
+    print(f"{len(runs)} notebooks ran in {minutes:.1f} minutes. Read them: {place}")
+    return 0

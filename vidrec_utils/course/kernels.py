@@ -1,0 +1,351 @@
+"""Run one notebook in a fresh kernel that sees nothing of the user's own settings."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ipykernel.kernelspec
+import nbformat
+import psutil
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from traitlets import Instance
+
+from vidrec_utils.course.pages import title
+
+CELL_TIMEOUT_S = 600
+"""Seconds after which a cell counts as hung: several times what the slowest machine needs."""
+
+_STARTUP = '''"""Run in every kernel of the course before the notebook's first cell."""
+import os
+import warnings
+
+# Figures belong into the notebook, whatever backend the surrounding process uses.
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+for category in (FutureWarning, DeprecationWarning):
+    warnings.filterwarnings("error", category=category, module=r"vidrec_utils(\\.|$)")
+del category, os, warnings
+'''
+
+
+_KERNEL_SETTINGS = """c = get_config()  # noqa: F821
+c.HistoryManager.enabled = False  # several kernels at once would share one database
+c.IPKernelApp.log_level = 40  # errors; that messages go over the loopback unencrypted is known
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one executed notebook took.
+
+    Attributes
+    ----------
+    name : str
+        File name without its suffix, such as `"00_tour"`.
+    title : str
+        First heading of the notebook.
+    seconds : float
+        Wall time, starting the kernel included.
+    peak_memory_mb : float
+        Highest resident memory of the kernel and its child processes together, in 10^6 bytes.
+        Pages that processes share are counted once for each.
+    cells : int
+        Number of code cells that were run.
+    """
+
+    name: str
+    title: str
+    seconds: float
+    peak_memory_mb: float
+    cells: int
+
+
+class NotebookFailed(RuntimeError):
+    """A notebook did not run to its end.
+
+    Parameters
+    ----------
+    name : str
+        The notebook.
+    cell_index : int or None
+        Position among all cells, from 0; None if the kernel failed before the first.
+    source : str
+        The text of that cell.
+    reason : str
+        The traceback, or a sentence; it may hold terminal colours.
+    """
+
+    def __init__(self, name: str, cell_index: int | None, source: str, reason: str) -> None:
+        self.name = name
+        self.cell_index = cell_index
+        self.source = source
+        self.reason = reason
+        where = "before its first cell" if cell_index is None else f"in cell {cell_index + 1}"
+        rule = "-" * 80
+        text = f"{rule}\n{source.rstrip()}\n{rule}\n" if cell_index is not None else ""
+        super().__init__(f"{name} failed {where}\n{text}{reason.rstrip()}")
+
+
+class Watch(threading.Thread):
+    """Follows the memory of the processes that it is told of, until it is stopped.
+
+    Parameters
+    ----------
+    interval_s : float
+        Seconds between two looks. A peak that is shorter than that can be missed.
+    """
+
+    def __init__(self, interval_s: float = 0.1) -> None:
+        super().__init__(daemon=True)
+        self.pid: int | None = None
+        self.peak_bytes = 0
+        self._interval_s = interval_s
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Look again and again."""
+        while not self._stopped.wait(self._interval_s):
+            self.look()
+
+    def look(self) -> None:
+        """Take one measurement of the process and all its descendants."""
+        if self.pid is not None:
+            self.peak_bytes = max(self.peak_bytes, sum(map(_resident, _family(self.pid))))
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        self.join()
+
+
+class _OwnKernelSpecs(KernelSpecManager):
+    """Knows one kernel: this interpreter's, whatever is registered on the machine."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """The kernel of the running Python; the name does not matter."""
+        return KernelSpec(
+            resource_dir=ipykernel.kernelspec.RESOURCES, **ipykernel.kernelspec.get_kernel_dict()
+        )
+
+
+class _OwnKernelManager(AsyncKernelManager):
+    """Starts kernels of the running Python."""
+
+    kernel_spec_manager = Instance(_OwnKernelSpecs, args=())
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """A process and its descendants; empty if it has ended."""
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0
+
+
+def _kill(pid: int | None) -> None:
+    """End a kernel and everything that it started."""
+    for process in reversed(_family(pid) if pid is not None else []):
+        try:
+            process.kill()
+        except psutil.Error:
+            continue
+
+
+def write_atomically(path: Path, text: str) -> None:
+    r"""Write a text file so that a reader sees the old or the new one, never a part.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is created.
+    text : str
+        Its content, written as UTF-8 with `\n` line ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def environment(output: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Environment variables under which kernels run the same on every machine.
+
+    Parameters
+    ----------
+    output : Path
+        The build folder. Jupyter's, IPython's and Matplotlib's own folders are put below it.
+    base : mapping of str to str, optional
+        The environment to begin with (default: this process's).
+
+    Returns
+    -------
+    dict of str to str
+        A new mapping. `HF_HUB_OFFLINE` and `TRANSFORMERS_OFFLINE` are 1 unless they were set.
+        A relative path in `VIDREC_DATASET` or `VIDREC_DATA` becomes absolute, because notebooks
+        run in their own folder.
+    """
+    env = dict(os.environ if base is None else base)
+    home = output.resolve() / "kernels"
+    profile = home / "ipython" / "profile_default"
+    write_atomically(profile / "startup" / "00-course.py", _STARTUP)
+    write_atomically(profile / "ipython_kernel_config.py", _KERNEL_SETTINGS)
+    for name in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH", "MPLBACKEND", "MATPLOTLIBRC"):
+        env.pop(name, None)
+    env |= {
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "MPLCONFIGDIR": str(home / "matplotlib"),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUTF8": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    env.setdefault("HF_HUB_OFFLINE", "1")
+    env.setdefault("TRANSFORMERS_OFFLINE", "1")
+    for name in ("VIDREC_DATASET", "VIDREC_DATA"):
+        value = env.get(name)
+        if value and (name == "VIDREC_DATA" or Path(value).expanduser().is_dir()):
+            env[name] = str(Path(value).expanduser().resolve())
+    return env
+
+
+def execute(
+    path: Path,
+    env: Mapping[str, str],
+    cell_timeout_s: float = CELL_TIMEOUT_S,
+    on_cell: Any = None,
+) -> tuple[nbformat.NotebookNode, Run]:
+    """Run one notebook in a fresh kernel, with its own folder as the current one.
+
+    The kernel lives in this interpreter's environment whatever the notebook's metadata name.
+    Being interrupted ends the kernel and all its children before the interruption goes on.
+
+    Parameters
+    ----------
+    path : Path
+        The notebook. The file itself is not changed.
+    env : mapping of str to str
+        The kernel's environment variables, see `environment`.
+    cell_timeout_s : float
+        Seconds after which a cell has failed.
+    on_cell : callable, optional
+        Called with (number of the code cell from 1, number of code cells) before each.
+
+    Returns
+    -------
+    notebook : NotebookNode
+        With the new outputs and without any execution times.
+    run : Run
+
+    Raises
+    ------
+    NotebookFailed
+        If a cell raises, hangs, or the kernel dies. A tag that allows errors does not count.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    total = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
+    watch = Watch()
+    done = 0
+    current: int | None = None
+    traceback = ""
+
+    def started(**_: Any) -> None:
+        watch.pid = client.km.provisioner.pid
+
+    def before(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        nonlocal done, current
+        done, current = done + 1, cell_index
+        if on_cell is not None:
+            on_cell(done, total)
+
+    def after(**_: Any) -> None:
+        watch.look()
+
+    def failed(execute_reply: dict[str, Any], **_: Any) -> None:
+        nonlocal traceback
+        traceback = "\n".join(execute_reply["content"].get("traceback") or [])
+
+    client = NotebookClient(
+        notebook,
+        timeout=cell_timeout_s,
+        kernel_manager_class=_OwnKernelManager,
+        force_raise_errors=True,
+        record_timing=False,
+        resources={"metadata": {"path": str(path.parent)}},
+        on_notebook_start=started,
+        on_cell_execute=before,
+        on_cell_executed=after,
+        on_cell_error=failed,
+    )
+    begin = time.monotonic()
+    watch.start()
+    try:
+        _in_thread(lambda: client.execute(env=dict(env)), on_interrupt=lambda: _kill(watch.pid))
+    except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
+        if isinstance(error, CellTimeoutError):
+            traceback = f"The cell had not ended after {cell_timeout_s:g} seconds."
+        elif isinstance(error, DeadKernelError):
+            traceback = "The kernel died; too little memory is the usual reason."
+        source = "" if current is None else notebook.cells[current].source
+        raise NotebookFailed(path.stem, current, source, traceback or str(error)) from error
+    finally:
+        watch.stop()
+    seconds = time.monotonic() - begin
+    run = Run(path.stem, title(notebook), round(seconds, 1), round(watch.peak_bytes / 1e6), done)
+    return notebook, run
+
+
+def _in_thread(work: Any, on_interrupt: Any) -> None:
+    """Call `work` in a thread and wait, so that Ctrl-C arrives here and not in the middle of it.
+
+    Parameters
+    ----------
+    work : callable
+        Its exception is raised here.
+    on_interrupt : callable
+        Called when the waiting is interrupted; it must make `work` come to its end.
+    """
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(0.2)
+    except BaseException:
+        on_interrupt()
+        thread.join(20)
+        raise
+    if errors:
+        raise errors[0]
