@@ -1,0 +1,1 @@
+"""What tests share: where real data lie, and a library made of real clips."""
