@@ -1,10 +1,26 @@
-"""Computing vectors once and keeping them, and what every encoder has in common."""
+"""Computing vectors once and keeping them, and what every encoder has in common.
 
+`embed` is the call; `store` explains how the vectors lie on disk, `weights` where an encoder's
+weights come from and how they are checked.
+"""
+
+from vidrec_utils.embeddings.embedding import Embeddings, embed
+from vidrec_utils.embeddings.store import StoreError
 from vidrec_utils.embeddings.weights import (
     Encoder,
+    FrameContract,
     WeightsError,
     WeightsInfo,
     WeightsNotAtHand,
 )
 
-__all__ = ["Encoder", "WeightsError", "WeightsInfo", "WeightsNotAtHand"]
+__all__ = [
+    "Embeddings",
+    "Encoder",
+    "FrameContract",
+    "StoreError",
+    "WeightsError",
+    "WeightsInfo",
+    "WeightsNotAtHand",
+    "embed",
+]

@@ -48,6 +48,25 @@ class WeightsInfo:
     licence: str | None = None
 
 
+@dataclass(frozen=True)
+class FrameContract:
+    """What a video encoder must be given, known before any weights are read.
+
+    Attributes
+    ----------
+    frames : int
+        Frames of a clip, spread evenly over it; a shorter clip repeats frames.
+    size : int
+        Pixels of the square that the network sees.
+    read_size : int or None
+        What `video_io.sample_frames` is asked to scale frames to while reading; None: not at all.
+    """
+
+    frames: int
+    size: int
+    read_size: int | None = None
+
+
 @runtime_checkable
 class Encoder(Protocol):
     """What every encoder tells and does, whatever it encodes.

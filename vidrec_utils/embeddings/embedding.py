@@ -1,0 +1,308 @@
+"""Vectors of a library's titles, thumbnails or clips: computed once, kept, and found again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from filelock import AcquireReturnProxy, FileLock, Timeout
+from tqdm.auto import tqdm
+
+from vidrec_utils import settings, video_io
+from vidrec_utils.embeddings.store import Store
+from vidrec_utils.embeddings.weights import Encoder
+
+if TYPE_CHECKING:
+    from vidrec_utils.datasets import VideoLibrary
+
+MODALITY = {"title": "text", "thumbnail": "image", "clip": "video"}
+BATCH_SIZE = {"title": 64, "thumbnail": 32, "clip": 8}
+VERSIONS = ("numpy", "torch", "torchvision", "transformers", "av", "pillow")
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """Vectors of the videos of one library.
+
+    Attributes
+    ----------
+    ids : Index of str
+        The library's videos, in its order.
+    rows : ndarray of int64, shape (n,)
+        Row of each video in `stored`; -1 where there was nothing to encode.
+    stored : ndarray of float32, memory-mapped
+        All vectors of this encoder, also of other libraries; NaN rows where encoding failed.
+    failures : DataFrame
+        `video_id, reason`: the videos whose vector is NaN, in the library's order.
+    provenance : dict
+        Encoder, weights and their hash, preprocessing, versions.
+    """
+
+    ids: pd.Index
+    rows: np.ndarray
+    stored: np.ndarray
+    failures: pd.DataFrame
+    provenance: dict[str, Any]
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.stored.shape[1]
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """Float32 `(n, dim)`: a read-only view of the file if in its order, else gathered."""
+        first = self.rows[0] if len(self.rows) else -1
+        if first >= 0 and np.array_equal(self.rows, first + np.arange(len(self.rows))):
+            return self.stored[first : first + len(self.rows)]
+        return self._gather(self.rows)
+
+    def frame(self) -> pd.DataFrame:
+        """Vectors as a frame indexed by `video_id`; NaN rows for failures."""
+        return pd.DataFrame(np.asarray(self.vectors), index=self.ids)
+
+    def vector(self, video_id: str) -> np.ndarray:
+        """The vector of one video, float32 `(dim,)`.
+
+        Raises
+        ------
+        KeyError
+            If the library has no such video.
+        """
+        return self._gather(self.rows[[self.ids.get_loc(video_id)]])[0]
+
+    def matrix(self, video_ids: Iterable[str]) -> np.ndarray:
+        """Vectors of some videos, float32 `(n, dim)`; NaN rows for failures and unknown ids."""
+        positions = self.ids.get_indexer(pd.Index(list(video_ids), dtype=self.ids.dtype))
+        return self._gather(np.where(positions >= 0, self.rows[positions], -1))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return (
+            f"Embeddings({len(self)} videos x {self.dim}, {self.provenance['encoder']} of "
+            f"{self.provenance['of']}, {len(self.failures)} failures)"
+        )
+
+    def _gather(self, rows: np.ndarray) -> np.ndarray:
+        out = np.full((len(rows), self.dim), np.nan, dtype=np.float32)
+        out[rows >= 0] = self.stored[rows[rows >= 0]]
+        return out
+
+
+@dataclass(frozen=True)
+class _Item:
+    """Something to encode: its key, and how it is read."""
+
+    key: str
+    read: Callable[[], Any]
+
+
+def embed(
+    library: VideoLibrary,
+    encoder: Encoder,
+    of: Literal["title", "thumbnail", "clip"] = "title",
+    root: Path | None = None,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Embeddings:
+    """Encode a library's titles, thumbnails or clips; what was encoded before is only read.
+
+    A vector is found again by the hash of what it was made from (the text, or the bytes of the
+    file) and the encoder's fingerprint, so only new or changed items are computed. Killed at any
+    moment, the next call goes on with the batch that was interrupted, and ends with the same bytes
+    as a call that was never killed. A second process that wants the same vectors waits for the
+    first. A broken or missing file costs one row of `failures`, not the run.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        Files are found through `library.file`.
+    encoder : Encoder
+        Of the modality that `of` needs: text for titles, image for thumbnails, video for clips
+        (its `frame_contract` says how many frames it is given).
+    of : {"title", "thumbnail", "clip"}
+        What to encode.
+    root : Path, optional
+        Folder of all stores; default `settings.cache_dir() / "embeddings"`. Safe to delete.
+    batch_size : int, optional
+        Items in one call of the encoder; default 64 titles, 32 thumbnails, 8 clips.
+    progress : bool
+        Show a bar while computing.
+
+    Returns
+    -------
+    Embeddings
+
+    Raises
+    ------
+    ValueError
+        If `of` is unknown or the encoder is of another modality.
+    StoreError
+        If the folder of these vectors is damaged or of another provenance.
+    """
+    if of not in MODALITY:
+        raise ValueError(f"of is {of!r}; choose from {', '.join(MODALITY)}.")
+    if encoder.modality != MODALITY[of]:
+        raise ValueError(
+            f"{encoder.name} is an encoder of {encoder.modality}; of={of!r} needs one of "
+            f"{MODALITY[of]}."
+        )
+    size = batch_size or BATCH_SIZE[of]
+    if size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
+    items, reasons = _items(library, encoder, of)
+    folder, provenance = _store_of(encoder, of, root)
+    store = Store(folder, provenance)
+    if any(item.key not in store.rows for item in items.values()):
+        with _locked(folder, progress):
+            store.refresh()  # another process may have been at work
+            todo = {i.key: i for i in items.values() if i.key not in store.rows}
+            _compute(store, encoder, list(todo.values()), size, of, progress)
+    return _result(library, store, items, reasons)
+
+
+def _compute(
+    store: Store, encoder: Encoder, todo: list[_Item], size: int, of: str, progress: bool
+) -> None:
+    """Encode items batch by batch; the next batch is read while the current one is encoded."""
+    if not todo:
+        return
+    batches = [todo[start : start + size] for start in range(0, len(todo), size)]
+    title = f"{encoder.name}, {of}s"
+    with tqdm(total=len(todo), desc=title, unit="item", disable=not progress) as bar:
+        for batch, (loaded, reasons) in zip(batches, _read_ahead(batches), strict=True):
+            vectors = np.full((len(batch), encoder.dim), np.nan, dtype=np.float32)
+            good = [place for place, reason in enumerate(reasons) if reason is None]
+            if good:
+                vectors[good] = encoder.encode([loaded[place] for place in good])
+            store.append([item.key for item in batch], vectors, reasons)
+            bar.update(len(batch))
+
+
+def _read_ahead(batches: list[list[_Item]]) -> Iterator[tuple[list[Any], list[str | None]]]:
+    """Contents and reasons for failure of each batch, read one batch ahead in a thread."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        ahead = reader.submit(_read, batches[0])
+        for following in [*batches[1:], None]:
+            current = ahead.result()
+            if following is not None:
+                ahead = reader.submit(_read, following)
+            yield current
+
+
+def _read(batch: Sequence[_Item]) -> tuple[list[Any], list[str | None]]:
+    loaded: list[Any] = []
+    reasons: list[str | None] = []
+    for item in batch:
+        try:
+            loaded.append(item.read())
+            reasons.append(None)
+        except (ValueError, OSError) as error:
+            loaded.append(None)
+            reasons.append(_reason(error))
+    return loaded, reasons
+
+
+def _items(
+    library: VideoLibrary, encoder: Encoder, of: str
+) -> tuple[dict[str, _Item], dict[str, str]]:
+    """What there is to encode, by video, and why some videos have nothing."""
+    items: dict[str, _Item] = {}
+    reasons: dict[str, str] = {}
+    for video_id in library.videos.index:
+        try:
+            items[video_id] = _item(library, video_id, encoder, of)
+        except (ValueError, OSError) as error:
+            reasons[video_id] = _reason(error)
+    return items, reasons
+
+
+def _item(library: VideoLibrary, video_id: str, encoder: Encoder, of: str) -> _Item:
+    if of == "title":
+        title = library.videos.at[video_id, "title"]
+        if not isinstance(title, str) or not title.strip():
+            raise ValueError("there is no title")
+        return _Item(hashlib.sha256(title.encode()).hexdigest(), lambda: title)
+    path = library.file(video_id, of="thumbnail" if of == "thumbnail" else "path")
+    with path.open("rb") as file:
+        key = hashlib.file_digest(file, "sha256").hexdigest()
+    if of == "thumbnail":
+        return _Item(key, lambda: video_io.read_image(path))
+    contract = encoder.frame_contract
+    return _Item(
+        key, lambda: video_io.sample_frames(path, n=contract.frames, size=contract.read_size)
+    )
+
+
+def _store_of(encoder: Encoder, of: str, root: Path | None) -> tuple[Path, dict[str, Any]]:
+    """Folder and provenance of the vectors of one encoder and one kind of item."""
+    contract = getattr(encoder, "frame_contract", None) if of == "clip" else None
+    provenance = {
+        "of": of,
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint,
+        "dim": encoder.dim,
+        "weights": asdict(encoder.weights),
+        "preprocessing": getattr(encoder, "preprocessing", None),
+        "frames": asdict(contract) if contract else None,
+        "versions": _versions(),
+    }
+    told = f"{of}/{encoder.name}/{encoder.fingerprint}/{provenance['frames']}"
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{of}-{encoder.name}")[:60]
+    folder = f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    return Path(root or settings.cache_dir() / "embeddings") / folder, provenance
+
+
+def _result(
+    library: VideoLibrary, store: Store, items: dict[str, _Item], reasons: dict[str, str]
+) -> Embeddings:
+    ids = pd.Index(library.videos.index, name="video_id")
+    keys = [items[video_id].key if video_id in items else None for video_id in ids]
+    rows = np.array([-1 if key is None else store.rows[key] for key in keys], dtype=np.int64)
+    failed = [
+        (video_id, reasons.get(video_id) or store.reasons.get(key))
+        for video_id, key in zip(ids, keys, strict=True)
+        if video_id in reasons or key in store.reasons
+    ]
+    failures = pd.DataFrame(failed, columns=["video_id", "reason"], dtype="str")
+    return Embeddings(ids, rows, store.vectors(), failures, store.provenance)
+
+
+def _locked(folder: Path, progress: bool) -> AcquireReturnProxy:
+    """The store's lock, held until the block ends; says so when it has to wait."""
+    lock = FileLock(folder / "lock")
+    try:
+        return lock.acquire(timeout=0.5)
+    except Timeout:
+        if progress:
+            tqdm.write("Another process is computing these vectors; waiting for it.")
+        return lock.acquire()
+
+
+def _reason(error: Exception) -> str:
+    """What failed, in a sentence without machine paths where the error offers one."""
+    if isinstance(error, FileNotFoundError):
+        return "the file is missing"
+    return str(getattr(error, "explanation", None) or error)
+
+
+def _versions() -> dict[str, str]:
+    """Versions of the packages that decide about pixels and vectors."""
+    found = {}
+    for package in ("vidrec-utils", *VERSIONS):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
