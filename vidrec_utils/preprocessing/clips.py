@@ -1,0 +1,205 @@
+"""Clips as a PyTorch dataset: decoded when asked for, a few frames each, in any worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+
+from vidrec_utils import video_io
+from vidrec_utils.datasets import VideoLibrary
+from vidrec_utils.preprocessing.augmentation import ClipAugmentation
+
+OnError = Literal["raise", "skip", "blank"]
+
+
+class VideoClips(Dataset):
+    """The clips of a library as items `{"clip", "label", "video_id"}`.
+
+    Opening the dataset reads nothing; each item seeks to its frames and decodes those only. It
+    holds paths and labels, no open files, so it pickles into the workers of a `DataLoader` however
+    they are started.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        Where the clips are.
+    video_ids : iterable of str, optional
+        Which clips, in this order; default all that have a path.
+    n_frames : int
+        Frames per clip.
+    size : int or (int, int)
+        Frames are scaled to (size, size), or to (height, width).
+    mode : {"uniform", "random"}
+        Frames from the middle of `n_frames` equal stretches, or from a random place in each, drawn
+        anew in each epoch.
+    transform : callable, optional
+        A `ClipAugmentation` is called as `transform(clip, label, generator)` and may rename the
+        label; anything else as `transform(clip)`, such as a `torchvision.transforms.v2` pipeline
+        (which draws from torch's global state, seeded per worker by the `DataLoader`).
+    labels : Series, mapping or str, optional
+        Label of each video id, or the name of a column of the videos. Text labels become numbers
+        in sorted order, see `classes`.
+    seed : int
+        Seed of all draws: an item depends on `(seed, epoch, video id)` alone, not on the worker
+        or the order in which it is asked for.
+    on_error : {"raise", "skip", "blank"}
+        What a clip does that cannot be read: raise its `VideoError`; be left out beforehand (each
+        file is opened once, when the dataset is made); or give black frames and `"ok": False`.
+
+    Attributes
+    ----------
+    classes : list
+        Names of the labels, in the order of their numbers; empty without text labels.
+    failures : DataFrame
+        `video_id`, `reason` of what `on_error="skip"` left out.
+
+    Raises
+    ------
+    ValueError
+        If an argument does not fit, or a clip has no label.
+
+    Examples
+    --------
+    >>> clips = VideoClips(library, labels="category", n_frames=8, size=64)  # doctest: +SKIP
+    >>> clips[0]["clip"].shape  # (frames, channels, height, width)  # doctest: +SKIP
+    torch.Size([8, 3, 64, 64])
+    """
+
+    def __init__(
+        self,
+        library: VideoLibrary,
+        video_ids: Iterable[str] | None = None,
+        n_frames: int = 8,
+        size: int | tuple[int, int] = 112,
+        mode: Literal["uniform", "random"] = "uniform",
+        transform: Callable[..., Any] | None = None,
+        labels: pd.Series | Mapping[str, object] | str | None = None,
+        seed: int = 0,
+        on_error: OnError = "raise",
+    ) -> None:
+        _check_choice("mode", mode, ("uniform", "random"))
+        _check_choice("on_error", on_error, ("raise", "skip", "blank"))
+        if n_frames < 1:
+            raise ValueError(f"n_frames is {n_frames}; ask for at least one frame.")
+        library.require("path")
+        has_path = library.videos["path"].notna()
+        ids = list(library.videos.index[has_path] if video_ids is None else video_ids)
+        self.paths = {video_id: Path(library.file(video_id)) for video_id in ids}
+        self.n_frames, self.mode, self.transform = n_frames, mode, transform
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        self.seed, self.on_error, self.epoch = seed, on_error, 0
+        self.failures = pd.DataFrame({"video_id": [], "reason": []}, dtype="str")
+        if on_error == "skip":
+            ids = self._readable(ids)
+        self.video_ids = ids
+        self.classes, self._labels = _number_labels(labels, ids, library)
+
+    def _readable(self, ids: list[str]) -> list[str]:
+        failures = {}
+        for video_id in ids:
+            try:
+                video_io.probe(self.paths[video_id])
+                video_io.sample_frames(self.paths[video_id], 1, size=self.size)
+            except video_io.VideoError as error:
+                failures[video_id] = error.reason
+        self.failures = pd.DataFrame(failures.items(), columns=["video_id", "reason"], dtype="str")
+        return [video_id for video_id in ids if video_id not in failures]
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Decode one clip.
+
+        Returns
+        -------
+        dict
+            `clip` (Tensor uint8 of shape (n_frames, 3, height, width), or what the transform
+            made of it), `video_id`, with labels `label`, and with `on_error="blank"` `ok` (bool).
+
+        Raises
+        ------
+        vidrec_utils.video_io.VideoError
+            If the file cannot be read and `on_error` is not `"blank"`.
+        """
+        video_id = self.video_ids[index]
+        rng = np.random.default_rng([self.seed, self.epoch, *video_id.encode("utf-8")])
+        item: dict[str, Any] = {"video_id": video_id}
+        try:
+            frames, ok = self._frames(video_id, rng), True
+        except video_io.VideoError:
+            if self.on_error != "blank":
+                raise
+            frames, ok = np.zeros((self.n_frames, *self.size, 3), np.uint8), False
+        clip = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()  # (t, c, h, w)
+        label = self._labels[index] if self._labels is not None else None
+        item["clip"], label = self._transformed(clip, label, rng)
+        if label is not None:
+            item["label"] = label
+        if self.on_error == "blank":
+            item["ok"] = ok
+        return item
+
+    def _frames(self, video_id: str, rng: np.random.Generator) -> np.ndarray:
+        return video_io.sample_frames(
+            self.paths[video_id], self.n_frames, self.mode, rng=rng, size=self.size
+        )
+
+    def _transformed(self, clip, label, rng) -> tuple[Any, Any]:
+        if self.transform is None:
+            return clip, label
+        if not isinstance(self.transform, ClipAugmentation):
+            return self.transform(clip), label
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        if not self.classes or label is None:
+            return self.transform(clip, label, generator)
+        # Flips are written in the names of labels; items carry numbers.
+        clip, name = self.transform(clip, self.classes[label], generator)
+        if name not in self.classes:
+            raise ValueError(
+                f"The augmentation turns label {self.classes[label]!r} into {name!r}, which no "
+                "clip has; leave that flip out or add the class."
+            )
+        return clip, self.classes.index(name)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw differently from now on: call it before each epoch, as with distributed samplers.
+
+        Workers get the epoch with the dataset, so make the `DataLoader` with
+        `persistent_workers=False` (the default) if you call this.
+        """
+        self.epoch = int(epoch)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
+
+
+def _number_labels(labels, ids, library) -> tuple[list, list | None]:
+    """Names of classes and one number (or the given number) per clip."""
+    if labels is None:
+        return [], None
+    if isinstance(labels, str):
+        if labels not in library.videos:
+            raise ValueError(f"The videos have no column {labels!r} to take labels from.")
+        labels = library.videos[labels]
+    table = dict(labels.items())
+    lacking = [v for v in ids if v not in table or pd.isna(table[v])]
+    if lacking:
+        raise ValueError(
+            f"{len(lacking)} clips have no label, such as {lacking[0]!r}; fill the labels in "
+            "(fill_missing) or pass only the ids that have one as video_ids."
+        )
+    values = [table[v] for v in ids]
+    if any(isinstance(value, str) for value in values):
+        classes = sorted(set(map(str, values)))
+        number = {name: k for k, name in enumerate(classes)}
+        return classes, [number[str(value)] for value in values]
+    return [], [value.item() if hasattr(value, "item") else value for value in values]

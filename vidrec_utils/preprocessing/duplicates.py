@@ -1,0 +1,388 @@
+"""The same video uploaded twice: byte for byte, or re-encoded, scaled, brightened and trimmed.
+
+Popular clips are re-uploaded. Left in, copies split the statistics of one video over several ids,
+fill a list of recommendations with one clip, and let a model meet its test clips in training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.datasets import VideoLibrary
+from vidrec_utils.preprocessing.fingerprints import (
+    Fingerprint,
+    fingerprints,
+    hamming,
+    in_parallel,
+)
+from vidrec_utils.preprocessing.report import file_rows, join_reports, make_report
+
+DUPLICATE_COLUMNS = ["video_id", "kept_id", "kind", "hamming", "motion"]
+
+MAX_HAMMING = 6.0
+"""Mean number of differing bits (of 64) per frame up to which two clips may be one."""
+MIN_MOTION = 0.5
+"""Correlation of what moves from which two clips may be one."""
+CANDIDATE_HAMMING = 12.0
+MAX_SHIFT_S = 0.25
+DURATION_TOLERANCE = 0.12
+STILL = 0.15
+"""Grey levels (root mean square) of motion under which a clip counts as still."""
+_FLOOR = 1.0
+"""Grey levels of change that re-encoding alone makes; smaller changes count as none."""
+_PROBES = 4
+_BLOCK = 1024
+
+
+def exact_duplicates(
+    library: VideoLibrary, *, exclude: Iterable[str] = (), progress: bool = True
+) -> pd.DataFrame:
+    """Find files that are equal byte for byte, by their SHA-256.
+
+    Empty files are broken, not copies of each other, and are passed over, as are files that are
+    not there.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        Only files of equal size are read.
+    exclude : iterable of str
+        Videos to leave out, such as broken ones: error pages saved as videos are all equal.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        One row per copy: `video_id`, `kept_id` (the earliest published of its group), `kind`
+        (`"exact"`), `hamming` 0 and `motion` 1.
+    """
+    sizes = {}
+    with_file = library.videos.index[library.videos["path"].notna()]
+    for video_id in with_file.difference(list(exclude), sort=False):
+        path = library.file(video_id)
+        if path.is_file():
+            sizes[video_id] = path.stat().st_size
+    size = pd.Series(sizes, dtype="int64")
+    twins = list(size.index[(size > 0) & size.duplicated(keep=False)])
+    digests = in_parallel(lambda v: sha256(library.file(v)), twins, "checksums", progress)
+    digest = dict(zip(twins, digests, strict=True))
+    first: dict[str, str] = {}
+    rows = []
+    for video_id in _by_age(library.videos, twins):
+        kept = first.setdefault(digest[video_id], video_id)
+        if kept != video_id:
+            rows.append((video_id, kept, "exact", 0.0, 1.0))
+    return _duplicate_frame(rows)
+
+
+def near_duplicates(
+    library: VideoLibrary,
+    prints: Mapping[str, Fingerprint] | None = None,
+    *,
+    exclude: Iterable[str] = (),
+    max_hamming: float = MAX_HAMMING,
+    min_motion: float = MIN_MOTION,
+    max_shift_s: float = MAX_SHIFT_S,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Find clips that show the same thing at the same time, however they are encoded.
+
+    Two stages. **Candidates**: four hashes per clip are compared with those of all clips of
+    similar length. A perceptual hash tells scenes apart, but not two takes of one scene.
+    **Verification** of each candidate pair, after shifting it in time to where it fits best:
+    the mean Hamming distance of all frames, and the correlation of what *moves*, that is of each
+    frame minus the median frame of its clip. Takes that share a background have uncorrelated
+    motion, a clip and its reversal as well; a re-encoding keeps it.
+
+    A copy is mapped to the earliest published clip that it matches **directly**: similar pairs are
+    not chained, so A~B and B~C do not make C a copy of A.
+
+    Mirrored, cropped and picture-in-picture copies are not found.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        Gives files and dates.
+    prints : mapping, optional
+        Fingerprints from `fingerprints`; made here if they are not given.
+    exclude : iterable of str
+        Videos to leave out, such as black ones, which all look alike.
+    max_hamming : float
+        Largest mean number of differing bits per frame, of 64.
+    min_motion : float
+        Smallest correlation of motion, -1 to 1. Clips in which nothing moves are compared by
+        their looks alone, twice as strictly.
+    max_shift_s : float
+        Largest shift in time that is tried, in seconds (at least one step of the longer clip's
+        grid).
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        One row per copy: `video_id`, `kept_id`, `kind` (`"near"`), `hamming`, `motion`.
+    """
+    if prints is None:
+        prints, _ = fingerprints(library, exclude=exclude, progress=progress)
+    skip = set(exclude)
+    ids = [v for v in _by_age(library.videos, prints) if v not in skip]
+    matches: dict[str, list[tuple[str, float, float]]] = {}
+    for older, newer in candidate_pairs({v: prints[v] for v in ids}):
+        distance, motion, still = compare(prints[older], prints[newer], max_shift_s)
+        same = distance <= max_hamming / 2 if still else distance <= max_hamming
+        if same and (still or motion >= min_motion):
+            matches.setdefault(newer, []).append((older, distance, motion))
+    rows, copies = [], set()
+    for video_id in ids:
+        kept = [match for match in matches.get(video_id, []) if match[0] not in copies]
+        if kept:
+            best = min(kept, key=lambda match: match[1])
+            copies.add(video_id)
+            rows.append((video_id, best[0], "near", best[1], best[2]))
+    return _duplicate_frame(rows)
+
+
+def candidate_pairs(
+    prints: Mapping[str, Fingerprint], max_hamming: float = CANDIDATE_HAMMING
+) -> list[tuple[str, str]]:
+    """Find pairs of clips of similar length whose four hashes are close, in blocks.
+
+    Clips are sorted by length, so that each block meets only its neighbours, and a block of
+    1,024 x 1,024 pairs is one XOR and one count of bits.
+
+    Parameters
+    ----------
+    prints : mapping
+        Video id to fingerprint.
+    max_hamming : float
+        Largest mean distance of the four hashes, in bits of 64.
+
+    Returns
+    -------
+    list of (str, str)
+        Pairs in the order of the mapping: the first was there earlier.
+    """
+    ids = list(prints)
+    if len(ids) < 2:
+        return []
+    durations = np.array([prints[v].duration_s for v in ids])
+    order = np.argsort(durations, kind="stable")
+    durations = durations[order]
+    codes = np.stack([_code(prints[ids[i]]) for i in order])  # (n, 4)
+    longest = np.searchsorted(durations, durations * (1 + DURATION_TOLERANCE) + 0.1, "right")
+    pairs = []
+    for a in range(0, len(ids), _BLOCK):
+        rows = slice(a, min(a + _BLOCK, len(ids)))
+        for b in range(a, longest[rows.stop - 1], _BLOCK):
+            columns = slice(b, min(b + _BLOCK, len(ids)))
+            bits = sum(
+                hamming(codes[rows, None, k], codes[None, columns, k]).astype(np.uint16)
+                for k in range(_PROBES)
+            )
+            i, j = np.nonzero(bits <= max_hamming * _PROBES)
+            i, j = i + a, j + b
+            near = (i < j) & (j < longest[i])
+            pairs += zip(order[i[near]], order[j[near]], strict=True)
+    return [(ids[min(pair)], ids[max(pair)]) for pair in sorted(map(sorted, pairs))]
+
+
+def compare(
+    a: Fingerprint, b: Fingerprint, max_shift_s: float = MAX_SHIFT_S
+) -> tuple[float, float, bool]:
+    """Compare two clips frame by frame at the shift in time at which they fit best.
+
+    Returns
+    -------
+    distance : float
+        Mean Hamming distance of the frames that overlap, 0 to 64.
+    motion : float
+        Correlation of what moves, -1 to 1.
+    still : bool
+        Whether nothing moves in either clip; `motion` says nothing then.
+    """
+    step = max(a.step_s, b.step_s)
+    most = max(1, round(max_shift_s / step))
+    moving, other = _motion(a.pictures), _motion(b.pictures)
+    still = max(_size(moving), _size(other)) < STILL
+    fits = []
+    for shift in range(-most, most + 1):
+        mine, yours = _overlap(len(a.hashes), len(b.hashes), shift)
+        if mine.stop - mine.start < min(len(a.hashes), len(b.hashes)) / 2:
+            continue
+        distance = float(hamming(a.hashes[mine], b.hashes[yours]).mean())
+        fits.append((distance, 0.0 if still else _correlation(moving[mine], other[yours])))
+    if not fits:
+        return 64.0, 0.0, still
+    return *min(fits, key=lambda fit: fit[0] / 64 - fit[1]), still
+
+
+def motion_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlate what moves in two clips of equally many frames.
+
+    Of each frame the clip's median frame is subtracted, which leaves what moves; then the frame's
+    median, which removes flicker; and changes of up to one grey level, which encoders make, are
+    set to zero. The rest of both clips is correlated over all pixels and frames.
+
+    Parameters
+    ----------
+    a, b : ndarray
+        Grey pictures, shape (n, height, width).
+
+    Returns
+    -------
+    float
+        1 for equal motion, about 0 for unrelated motion, 0 where nothing moves.
+    """
+    return _correlation(_motion(a), _motion(b))
+
+
+def _motion(pictures: np.ndarray) -> np.ndarray:
+    pictures = pictures.astype(np.float32)
+    moved = pictures - np.median(pictures, axis=0)
+    moved -= np.median(moved, axis=(1, 2), keepdims=True)
+    return np.sign(moved) * np.maximum(np.abs(moved) - _FLOOR, 0)
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    size = _size(x) * _size(y)
+    return float((x * y).mean()) / size if size > 0 else 0.0
+
+
+def _size(moved: np.ndarray) -> float:
+    return float(np.sqrt((moved * moved).mean()))
+
+
+def _overlap(n: int, m: int, shift: int) -> tuple[slice, slice]:
+    """Frames of two clips of n and m frames that meet when the second is moved by `shift`."""
+    start = max(0, shift)
+    length = min(n - start, m - max(0, -shift))
+    return slice(start, start + length), slice(max(0, -shift), max(0, -shift) + length)
+
+
+def _code(a: Fingerprint) -> np.ndarray:
+    """Hashes of four frames at equal fractions of the clip, shape (4,)."""
+    places = ((np.arange(_PROBES) + 0.5) / _PROBES * len(a.hashes)).astype(int)
+    return a.hashes[places]
+
+
+def merge_duplicates(
+    library: VideoLibrary, duplicates: pd.DataFrame
+) -> tuple[VideoLibrary, pd.DataFrame]:
+    """Remove copies and give their interactions to the video that is kept.
+
+    Rows of the log are never merged: a user who saw both copies has two exposures of one video.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        Not changed.
+    duplicates : DataFrame
+        With `video_id`, `kept_id`, `kind`, as `exact_duplicates` and `near_duplicates` give it;
+        several may be put under each other. A kept id that is itself a copy is followed on.
+
+    Returns
+    -------
+    library : VideoLibrary
+        Without the copies.
+    report : DataFrame
+        One row per removed video and per re-pointed interaction.
+
+    Raises
+    ------
+    ValueError
+        If a video is to be kept that the library does not have.
+    """
+    videos, log, report = merge_tables(library.videos, library.interactions, duplicates)
+    return library.subset(videos.index, log), report
+
+
+def merge_tables(
+    videos: pd.DataFrame, interactions: pd.DataFrame, duplicates: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Do what `merge_duplicates` does, with the bare tables.
+
+    Returns
+    -------
+    videos, interactions, report : DataFrame
+        New tables, their index as it was.
+    """
+    kept = resolve(duplicates)
+    lost = sorted(set(kept.values()) - set(videos.index))
+    if lost:
+        raise ValueError(
+            f"Copies are to be replaced by {', '.join(map(repr, lost[:5]))}, which the library "
+            "does not have; pass duplicates that were found in this library."
+        )
+    gone = videos.index.isin(list(kept))
+    kinds = duplicates.drop_duplicates("video_id").set_index("video_id")["kind"]
+    ids = videos.index[gone]
+    removed = make_report(
+        "videos",
+        file_rows(videos, gone),
+        ids,
+        "video_id",
+        [f"{kinds[v]} duplicate" for v in ids],
+        "removed, the earliest kept",
+        ids,
+        [kept[v] for v in ids],
+    )
+    moved = interactions["video_id"].isin(list(kept)).to_numpy()
+    targets = interactions["video_id"].map(kept)
+    repointed = make_report(
+        "interactions",
+        file_rows(interactions, moved),
+        interactions.loc[moved, "user_id"],
+        "video_id",
+        "exposure of a duplicate",
+        "re-pointed to the kept video",
+        interactions.loc[moved, "video_id"],
+        targets[moved],
+    )
+    watched = interactions["video_id"].where(~moved, targets).astype("str")
+    return (
+        videos.loc[~gone],
+        interactions.assign(video_id=watched),
+        join_reports([removed, repointed]),
+    )
+
+
+def resolve(duplicates: pd.DataFrame) -> dict[str, str]:
+    """Map each copy to what is finally kept, following chains of several tables."""
+    direct = dict(zip(duplicates["video_id"], duplicates["kept_id"], strict=True))
+    final = {}
+    for copy in direct:
+        target, seen = direct[copy], {copy}
+        while target in direct and target not in seen:
+            seen.add(target)
+            target = direct[target]
+        if target != copy and target not in seen:
+            final[copy] = target
+    return final
+
+
+def _by_age(videos: pd.DataFrame, ids: Iterable[str]) -> list[str]:
+    """Ids in the order of publication, then of id; an unknown date comes last."""
+    chosen = videos.loc[list(ids)]
+    if "published_at" not in chosen:
+        return sorted(chosen.index)
+    frame = pd.DataFrame({"at": chosen["published_at"], "id": chosen.index}, index=chosen.index)
+    return list(frame.sort_values(["at", "id"], na_position="last")["id"])
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _duplicate_frame(rows: list[tuple]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=DUPLICATE_COLUMNS)
+    kinds = {"video_id": "str", "kept_id": "str", "kind": "str", "hamming": float, "motion": float}
+    return frame.astype(kinds)

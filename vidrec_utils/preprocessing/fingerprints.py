@@ -1,0 +1,212 @@
+"""Fingerprints of clips: what a viewer sees, in a few hundred bytes that survive re-encoding."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from scipy.fft import dctn
+from tqdm.auto import tqdm
+
+from vidrec_utils import settings, video_io
+from vidrec_utils.datasets import VideoLibrary
+
+SIDE = 32
+"""Height and width of the grey pictures that are hashed, in pixels."""
+HASH_SIDE = 8
+"""The hash keeps the lowest 8 x 8 frequencies: 64 bits."""
+FINEST_STEP_S = 1 / 16
+MAX_FRAMES = 32
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Weights of red, green and blue in brightness (ITU-R BT.601)."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def perceptual_hash(pictures: np.ndarray) -> np.ndarray:
+    """Hash grey pictures by the signs of their lowest frequencies.
+
+    The two-dimensional cosine transform of a picture is cut to its 8 x 8 lowest frequencies, and
+    each becomes one bit: above the median or not (the constant term is left out of the median).
+    After C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010.
+    Brightness and contrast drop out, and re-encoding moves few low frequencies across the median.
+
+    Parameters
+    ----------
+    pictures : ndarray
+        Grey levels, shape (n, height, width), at least 8 x 8.
+
+    Returns
+    -------
+    ndarray of uint64
+        Shape (n,); compare two hashes with `hamming`.
+
+    Raises
+    ------
+    ValueError
+        If the pictures are smaller than 8 x 8 or not grey.
+    """
+    pictures = np.asarray(pictures, dtype=np.float32)
+    if pictures.ndim != 3 or min(pictures.shape[1:]) < HASH_SIDE:
+        raise ValueError(
+            f"Pictures of shape {pictures.shape} cannot be hashed; give grey ones, "
+            f"(n, height, width), of at least {HASH_SIDE} x {HASH_SIDE} pixels."
+        )
+    waves = dctn(pictures, axes=(1, 2), norm="ortho")[:, :HASH_SIDE, :HASH_SIDE]
+    waves = waves.reshape(len(pictures), HASH_SIDE * HASH_SIDE)
+    bits = waves > np.median(waves[:, 1:], axis=1, keepdims=True)
+    bits[:, 0] = False
+    return np.packbits(bits, axis=1).view(np.uint64).ravel()
+
+
+def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Count the bits in which hashes differ, 0 to 64, elementwise."""
+    return np.bitwise_count(np.bitwise_xor(a, b))
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What is kept of one clip.
+
+    Attributes
+    ----------
+    duration_s : float
+        Length of the clip in seconds.
+    step_s : float
+        Seconds between two of the frames looked at.
+    pictures : ndarray of uint8
+        Grey pictures, shape (n, 32, 32): frame k is on display at `(k + 1/2) * step_s`.
+    hashes : ndarray of uint64
+        Their perceptual hashes, shape (n,).
+    """
+
+    duration_s: float
+    step_s: float
+    pictures: np.ndarray
+    hashes: np.ndarray
+
+    @classmethod
+    def of_frames(cls, frames: np.ndarray, duration_s: float) -> Fingerprint:
+        """Make a fingerprint from evenly spaced frames (n, h, w, 3) or (n, h, w)."""
+        pictures = shrink(frames)
+        return cls(duration_s, duration_s / len(frames), pictures, perceptual_hash(pictures))
+
+
+def grid(duration_s: float, max_frames: int = MAX_FRAMES) -> int:
+    """How many evenly spaced frames to look at: one each 1/16 s, at most `max_frames`.
+
+    Short clips are thus compared at equal times (so that a trimmed copy can be shifted into
+    place), long ones at equal fractions of their length.
+    """
+    return int(np.clip(round(duration_s / FINEST_STEP_S), 1, max_frames))
+
+
+def shrink(frames: np.ndarray) -> np.ndarray:
+    """Make grey pictures of 32 x 32 from frames, each pixel the mean of the area it covers.
+
+    Parameters
+    ----------
+    frames : ndarray
+        (n, height, width, 3) RGB or (n, height, width) grey.
+
+    Returns
+    -------
+    ndarray of uint8
+        (n, 32, 32).
+    """
+    grey = frames @ LUMA if frames.ndim == 4 else frames.astype(np.float32)
+    rows, columns = _areas(grey.shape[1]), _areas(grey.shape[2])
+    return np.rint(rows @ grey @ columns.T).clip(0, 255).astype(np.uint8)
+
+
+def _areas(size: int) -> np.ndarray:
+    """Matrix (32, size) that averages pixels over 32 equal stretches, borders shared."""
+    edges = np.linspace(0, size, SIDE + 1)
+    left, right = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(size)[None, :]
+    cover = np.minimum(right, pixel + 1) - np.maximum(left, pixel)
+    return (cover.clip(0) / (right - left)).astype(np.float32)
+
+
+def fingerprint(path: object, max_frames: int = MAX_FRAMES) -> Fingerprint:
+    """Look at a file and make its fingerprint.
+
+    Parameters
+    ----------
+    path : path
+        A video file.
+    max_frames : int
+        At most so many frames are decoded and kept.
+
+    Raises
+    ------
+    vidrec_utils.video_io.VideoError
+        If the file cannot be read.
+    """
+    duration_s = video_io.probe(path).duration_s
+    frames = video_io.sample_frames(path, grid(duration_s, max_frames), size=(2 * SIDE, 2 * SIDE))
+    return Fingerprint.of_frames(frames, duration_s)
+
+
+def fingerprints(
+    library: VideoLibrary,
+    *,
+    exclude: Iterable[str] = (),
+    max_frames: int = MAX_FRAMES,
+    progress: bool = True,
+) -> tuple[dict[str, Fingerprint], pd.DataFrame]:
+    """Make the fingerprints of all clips of a library, on all cores.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        Videos without a path are passed over.
+    exclude : iterable of str
+        Videos to pass over, such as black ones, which would all look alike.
+    max_frames : int
+        See `fingerprint`.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    fingerprints : dict
+        Video id to `Fingerprint`, about 33 kB each.
+    failures : DataFrame
+        Columns `video_id`, `reason`: files that cannot be read cost a row, not the run.
+    """
+    skip = set(exclude)
+    ids = [v for v in library.videos.index[library.videos["path"].notna()] if v not in skip]
+
+    def look(video_id: str) -> Fingerprint | str:
+        try:
+            return fingerprint(library.file(video_id), max_frames)
+        except video_io.VideoError as error:
+            return error.reason
+
+    results = dict(zip(ids, in_parallel(look, ids, "fingerprints", progress), strict=True))
+    good = {v: found for v, found in results.items() if isinstance(found, Fingerprint)}
+    bad = [(v, found) for v, found in results.items() if isinstance(found, str)]
+    return good, pd.DataFrame(bad, columns=["video_id", "reason"], dtype="str")
+
+
+def in_parallel(
+    function: Callable[[_Item], _Result],
+    items: Sequence[_Item],
+    label: str,
+    progress: bool = True,
+) -> list[_Result]:
+    """Apply a function to all items on `settings.threads()` threads, in order, with a bar.
+
+    Decoding and most of NumPy run outside Python's lock, so threads use all cores here.
+    """
+    logging.getLogger("libav").setLevel(logging.CRITICAL)
+    with ThreadPoolExecutor(settings.threads()) as pool:
+        bar = tqdm(pool.map(function, items), total=len(items), desc=label, disable=not progress)
+        return list(bar)

@@ -1,0 +1,354 @@
+"""Looking at every file: broken, black, noisy or frozen?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.ndimage import convolve
+
+from vidrec_utils import video_io
+from vidrec_utils.datasets import LibraryError, VideoLibrary
+from vidrec_utils.preprocessing.fingerprints import (
+    LUMA,
+    Fingerprint,
+    fingerprint,
+    grid,
+    in_parallel,
+)
+from vidrec_utils.preprocessing.report import file_rows, join_reports, make_report
+
+BLACK_LUMA = 24.0
+"""Grey level under which a pixel counts as black: video black is 16 of 255, plus a little noise."""
+NOISE_SIGMA = 4.5
+"""Grey levels of noise (standard deviation) from which a clip counts as noisy."""
+FROZEN_CHANGE = 0.25
+"""Mean change in grey levels between frames under which a clip counts as frozen."""
+DURATION_TOLERANCE = 0.05
+_ONE_PASS_BYTES = 64 * 2**20
+
+MediaAction = Literal["keep", "drop", "no_media"]
+DEFAULT_ACTIONS: dict[str, MediaAction] = {
+    "broken": "drop",
+    "absent": "keep",
+    "black": "drop",
+    "noisy": "keep",
+    "frozen": "keep",
+}
+MEDIA_COLUMNS = {
+    "status": "str",
+    "reason": "str",
+    "width": "Int64",
+    "height": "Int64",
+    "fps": float,
+    "duration_s": float,
+    "luma_mean": float,
+    "luma_p99": float,
+    "noise_sigma": float,
+    "change": float,
+}
+
+# The difference of two Laplacians: blind to flat, sloping and evenly curved areas.
+_IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
+
+
+def check_media(library: VideoLibrary, n_frames: int = 8, *, progress: bool = True) -> pd.DataFrame:
+    """Look at a few frames of every clip, on all cores; a broken file costs a row, not the run.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        Each video's `path` is looked at.
+    n_frames : int
+        Frames spread over each clip.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `video_id`, in the library's order:
+
+        - `status`: `"ok"`, `"absent"` (no path, or no such file), `"broken"` (`reason` says how),
+          `"black"`, `"noisy"` or `"frozen"` (clips of one frame are never called frozen);
+        - `width`, `height`, `fps`, `duration_s` (seconds) of the file;
+        - `luma_mean`, `luma_p99`: mean and 99th percentile of brightness, 0 to 255;
+        - `noise_sigma`: see `noise_level`; `change`: mean difference of neighbouring frames looked
+          at, in grey levels.
+    """
+    return survey(library, n_frames, prints=False, progress=progress)[0]
+
+
+def survey(
+    library: VideoLibrary, n_frames: int = 8, *, prints: bool = True, progress: bool = True
+) -> tuple[pd.DataFrame, dict[str, Fingerprint]]:
+    """Check every file and make its fingerprint, decoding each clip once where memory allows.
+
+    Parameters
+    ----------
+    library, n_frames, progress
+        See `check_media`.
+    prints : bool
+        Make fingerprints, too.
+
+    Returns
+    -------
+    media : DataFrame
+        See `check_media`.
+    prints : dict
+        Video id to `Fingerprint` of every clip that can be read and is not black: black clips all
+        look alike.
+    """
+
+    def look(video_id: str) -> tuple[dict[str, object], Fingerprint | None]:
+        try:
+            return look_at(library.file(video_id), n_frames, prints=prints)
+        except LibraryError as error:
+            return {"status": "absent", "reason": str(error)}, None
+
+    looks = in_parallel(look, list(library.videos.index), "checking files", progress)
+    facts = [fact for fact, _ in looks]
+    media = pd.DataFrame(facts, index=library.videos.index, columns=list(MEDIA_COLUMNS))
+    made = zip(library.videos.index, looks, strict=True)
+    return media.astype(MEDIA_COLUMNS), {
+        video_id: found
+        for video_id, (fact, found) in made
+        if found is not None and fact["status"] != "black"
+    }
+
+
+def look_at(
+    path: str | Path, n_frames: int = 8, *, prints: bool = False
+) -> tuple[dict[str, object], Fingerprint | None]:
+    """Look at one file: its facts (the columns of `check_media`), and its fingerprint if asked."""
+    found = None
+    try:
+        info = video_io.probe(path)
+        many = grid(info.duration_s)
+        if prints and 3 * info.width * info.height * many <= _ONE_PASS_BYTES:
+            frames = video_io.sample_frames(path, many, strict=True)
+            found = Fingerprint.of_frames(frames, info.duration_s)
+            frames = frames[_spread(many, n_frames)]
+        else:
+            frames = video_io.sample_frames(path, n_frames, strict=True)
+            found = fingerprint(path) if prints else None
+    except video_io.VideoError as error:
+        absent = error.reason in ("missing", "directory")
+        return {"status": "absent" if absent else "broken", "reason": error.reason}, None
+    facts = {
+        "width": info.width,
+        "height": info.height,
+        "fps": info.fps,
+        "duration_s": info.duration_s,
+        **judge(frames, single=info.n_frames == 1),
+    }
+    return facts, found
+
+
+def _spread(many: int, few: int) -> np.ndarray:
+    """Places of `few` frames spread over `many`, each once."""
+    return np.unique(((np.arange(few) + 0.5) * many / few).astype(int))
+
+
+def judge(frames: np.ndarray, single: bool = False) -> dict[str, object]:
+    """Judge the frames of one clip: black, noisy, frozen or ok.
+
+    Parameters
+    ----------
+    frames : ndarray of uint8
+        (n, height, width, 3), spread over the clip.
+    single : bool
+        The clip has but one frame, so it cannot be frozen.
+
+    Returns
+    -------
+    dict
+        `status`, `reason`, `luma_mean`, `luma_p99`, `noise_sigma`, `change`.
+    """
+    grey = frames @ LUMA  # (n, height, width)
+    mean, p99 = float(grey.mean()), float(np.percentile(grey, 99))
+    noise = noise_level(grey)
+    change = float(np.abs(np.diff(grey, axis=0)).mean()) if len(grey) > 1 else 0.0
+    if p99 < BLACK_LUMA:
+        status, reason = "black", f"99% of its pixels are darker than {BLACK_LUMA:.0f} of 255"
+    elif noise > NOISE_SIGMA:
+        status, reason = "noisy", f"noise of about {noise:.1f} grey levels"
+    elif change < FROZEN_CHANGE and len(grey) > 1 and not single:
+        status, reason = "frozen", f"frames differ by {change:.2f} grey levels"
+    else:
+        status, reason = "ok", ""
+    return {
+        "status": status,
+        "reason": reason,
+        "luma_mean": mean,
+        "luma_p99": p99,
+        "noise_sigma": noise,
+        "change": change,
+    }
+
+
+def estimate_sigma(grey: np.ndarray) -> float:
+    """Estimate the standard deviation of white noise in one picture.
+
+    The picture is filtered with a mask that flat and sloping areas do not pass; what passes is
+    noise, amplified by 6. Mask from J. Immerkaer, Fast Noise Variance Estimation, Computer Vision
+    and Image Understanding 64(2), 1996; the median of absolute values instead of their mean keeps
+    edges from counting as noise.
+
+    Parameters
+    ----------
+    grey : ndarray
+        (height, width), at least 3 x 3.
+
+    Returns
+    -------
+    float
+        In the units of the picture; 0 for smaller pictures.
+    """
+    if min(grey.shape) < 3:
+        return 0.0
+    passed = convolve(np.asarray(grey, dtype=np.float32), _IMMERKAER)[1:-1, 1:-1]
+    return float(np.median(np.abs(passed)) / 0.6745 / 6)
+
+
+def noise_level(grey: np.ndarray) -> float:
+    """Estimate the noise of a clip: what is rough in space **and** changes in time.
+
+    Fine texture (fur, leaves) is rough in every frame, but stays from frame to frame; noise is
+    drawn anew. So the roughness of each frame is compared with that of its difference to the next,
+    which noise makes larger by the square root of 2, and the smaller one counts.
+
+    Parameters
+    ----------
+    grey : ndarray
+        (n, height, width).
+
+    Returns
+    -------
+    float
+        Median over frames of the standard deviation of noise, in grey levels.
+    """
+    spatial = [estimate_sigma(frame) for frame in grey]
+    if len(grey) < 2:
+        return spatial[0]
+    temporal = [estimate_sigma(change) / np.sqrt(2) for change in np.diff(grey, axis=0)]
+    return float(min(np.median(spatial), np.median(temporal)))
+
+
+def treat_media(
+    videos: pd.DataFrame,
+    interactions: pd.DataFrame,
+    media: pd.DataFrame,
+    actions: Mapping[str, MediaAction] | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Do something about the files that `check_media` complains about.
+
+    Parameters
+    ----------
+    videos, interactions : DataFrame
+        Not changed.
+    media : DataFrame
+        What `check_media` returned.
+    actions : mapping, optional
+        Per status `"keep"` (only report), `"drop"` (the video and its exposures: nobody can watch
+        it) or `"no_media"` (keep the video, forget its file). Default: `DEFAULT_ACTIONS`, changed
+        by what is given.
+
+    Returns
+    -------
+    videos, interactions, report : DataFrame
+        Cleaned tables, and a row per video and per exposure that something was done to.
+
+    Raises
+    ------
+    ValueError
+        If an action or a status is unknown.
+    """
+    plan = {**DEFAULT_ACTIONS, **(actions or {})}
+    wrong = {s: a for s, a in plan.items() if a not in ("keep", "drop", "no_media")}
+    if wrong or set(plan) != set(DEFAULT_ACTIONS):
+        raise ValueError(
+            f"Actions {actions!r}: statuses are {', '.join(DEFAULT_ACTIONS)}, each with 'keep', "
+            "'drop' or 'no_media'."
+        )
+    status = media["status"].reindex(videos.index)
+    action = status.map(plan)
+    noted = status.isin(list(plan)).to_numpy() & videos["path"].notna().to_numpy()
+    words = {"keep": "kept, noted", "drop": "removed", "no_media": "its file forgotten"}
+    report = make_report(
+        "videos",
+        file_rows(videos, noted),
+        videos.index[noted],
+        "path",
+        [_problem(media.loc[v]) for v in videos.index[noted]],
+        action[noted].map(words),
+        videos.loc[noted, "path"],
+        videos.loc[noted, "path"].where((action[noted] == "keep").to_numpy()),
+    )
+    dropped = noted & (action == "drop").to_numpy()
+    cleaned = videos.assign(path=videos["path"].mask(noted & (action == "no_media").to_numpy()))
+    log, exposures = drop_videos(interactions, videos.index[dropped], "exposure of a removed video")
+    return cleaned.loc[~dropped], log, join_reports([report, exposures])
+
+
+def _problem(facts: pd.Series) -> str:
+    """The kind of problem, in words; for a broken file with the way in which it is broken."""
+    if facts["status"] == "broken":
+        return f"broken file: {facts['reason']}"
+    return f"{facts['status']} clip" if facts["status"] != "absent" else "file absent"
+
+
+def drop_videos(
+    interactions: pd.DataFrame, video_ids: pd.Index, problem: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Drop the exposures of some videos from the log, with a report row for each."""
+    gone = interactions["video_id"].isin(video_ids).to_numpy()
+    report = make_report(
+        "interactions",
+        file_rows(interactions, gone),
+        interactions.loc[gone, "user_id"],
+        "video_id",
+        problem,
+        "removed",
+        interactions.loc[gone, "video_id"],
+    )
+    return interactions.loc[~gone], report
+
+
+def repair_durations(
+    videos: pd.DataFrame, media: pd.DataFrame, tolerance: float = DURATION_TOLERANCE
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Replace durations that are missing or contradict the file by the file's own.
+
+    Parameters
+    ----------
+    videos, media : DataFrame
+        The table (not changed) and what `check_media` returned.
+    tolerance : float
+        Relative difference from which a stated duration counts as wrong; a quarter of a second is
+        always allowed.
+
+    Returns
+    -------
+    cleaned, report : DataFrame
+        The same rows, and a report row per duration replaced.
+    """
+    stated = videos["duration_s"]
+    real = media["duration_s"].reindex(videos.index)
+    apart = (stated - real).abs() > np.maximum(0.25, tolerance * real)
+    wrong = (real.notna() & (stated.isna() | apart)).to_numpy(dtype=bool)
+    problems = np.where(stated[wrong].isna(), "duration missing", "duration contradicts the file")
+    report = make_report(
+        "videos",
+        file_rows(videos, wrong),
+        videos.index[wrong],
+        "duration_s",
+        problems,
+        "read from the file",
+        stated[wrong],
+        real[wrong].round(3),
+    )
+    return videos.assign(duration_s=stated.mask(wrong, real).astype(float)), report

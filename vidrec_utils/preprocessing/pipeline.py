@@ -1,0 +1,262 @@
+"""All cleaning steps in order, with one report and a cache."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from vidrec_utils import settings
+from vidrec_utils.datasets import LibraryError, VideoLibrary
+from vidrec_utils.preprocessing.behavior import drop_bots, drop_incomplete, fix_timestamps
+from vidrec_utils.preprocessing.duplicates import (
+    exact_duplicates,
+    merge_tables,
+    near_duplicates,
+    sha256,
+)
+from vidrec_utils.preprocessing.fingerprints import in_parallel
+from vidrec_utils.preprocessing.media import repair_durations, survey, treat_media
+from vidrec_utils.preprocessing.missing import DEFAULT_STRATEGIES, fill_missing
+from vidrec_utils.preprocessing.report import FIRST_RECORD, Report, Step, empty_report
+from vidrec_utils.preprocessing.text import clean_tags, clean_text
+
+Tables = tuple[pd.DataFrame, pd.DataFrame]
+StepResult = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+
+
+def clean(
+    library: VideoLibrary,
+    *,
+    now: pd.Timestamp | None = None,
+    strategies: Mapping[str, object] | None = None,
+    cache: bool = True,
+    progress: bool = True,
+) -> tuple[VideoLibrary, Report]:
+    """Clean a library: every step of this subject, in the order in which they help each other.
+
+    1. rows of the log that lack user, video or time, and impossible timestamps, are dropped;
+    2. the exposures of bots are dropped;
+    3. broken and black files are dropped with their exposures, noisy and frozen ones noted;
+    4. durations are checked against the files;
+    5. exact and near duplicates are merged into the earliest upload;
+    6. titles, descriptions and tags are normalized;
+    7. missing titles, tags, categories, durations are filled.
+
+    The log comes first because later steps remove videos, and the files before the text because
+    a duplicate needs no title. A step whose signal the library lacks is skipped and says so.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        Not changed.
+    now : Timestamp, optional
+        Later timestamps lie in the future; default the end of the log, see `infer_now`.
+    strategies : mapping, optional
+        For missing values, see `fill_missing`. What is learned here is learned from all videos:
+        in an experiment fit `MissingValues` on the training videos instead.
+    cache : bool
+        Keep the result in `settings.cache_dir()`, keyed by the content of tables and files, and
+        use it next time.
+    progress : bool
+        Show progress bars.
+
+    Returns
+    -------
+    library : VideoLibrary
+        The cleaned library, with the same root.
+    report : Report
+        Every row that something was done to; `print(report.summary())` tells it in sentences.
+
+    Raises
+    ------
+    vidrec_utils.datasets.LibraryError
+        If the library has errors that cleaning cannot repair, such as duplicate ids.
+    """
+    library.check()
+    folder = settings.cache_dir() / "cleaning" / f"{_key(library, now, strategies)}"
+    if cache:
+        kept = _load(folder, library)
+        if kept is not None:
+            return kept
+    tables, steps = _run(library, now, strategies, progress)
+    report = Report(tuple(_original_rows(step, library) for step in steps))
+    result = _with_tables(library, *tables)
+    if cache:
+        _store(folder, result, report)
+    return result, report
+
+
+def _run(library, now, strategies, progress) -> tuple[Tables, list[Step]]:
+    """Apply all steps to the tables; the log keeps its index, so rows stay known."""
+    videos, log = library.videos, library.interactions
+    found: dict[str, object] = {}
+
+    def files(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
+        media, found["prints"] = survey(library, progress=progress)
+        found["media"] = media
+        return treat_media(videos, log, media)
+
+    def exact(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
+        gone = library.videos.index.difference(videos.index)
+        copies = exact_duplicates(library, exclude=gone, progress=False)
+        return merge_tables(videos, log, copies)
+
+    def near(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
+        prints = {v: p for v, p in found["prints"].items() if v in videos.index}
+        return merge_tables(videos, log, near_duplicates(library, prints, progress=False))
+
+    plan: list[tuple[str, str, Callable[..., StepResult]]] = [
+        ("incomplete rows", "user_id", _on_log(drop_incomplete)),
+        ("timestamps", "timestamp", lambda v, i: (v, *fix_timestamps(i, v, now=now))),
+        ("bots", "timestamp", _on_log(drop_bots)),
+        ("files", "path", files),
+        ("durations", "path", _on_videos(lambda v: repair_durations(v, found["media"]))),
+        ("exact duplicates", "path", exact),
+        ("near duplicates", "path", near),
+        ("text", "title", _on_videos(clean_text)),
+        ("tags", "tags", _on_videos(clean_tags)),
+        ("missing values", "", _on_videos(lambda v: fill_missing(v, _plan(v, strategies)))),
+    ]
+    steps = []
+    bar = tqdm(plan, desc="cleaning", disable=not progress)
+    for name, signal, step in bar:
+        bar.set_postfix_str(name)
+        if signal and not library.has(signal):
+            steps.append(Step(name, skipped=_lack(library, signal)))
+            continue
+        videos, log, report = step(videos, log)
+        steps.append(Step(name, report))
+    return (videos, log), steps
+
+
+def _on_log(function) -> Callable[..., StepResult]:
+    return lambda videos, log: (videos, *function(log))
+
+
+def _on_videos(function) -> Callable[..., StepResult]:
+    def step(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
+        cleaned, report = function(videos)
+        return cleaned, log[log["video_id"].isin(cleaned.index)], report
+
+    return step
+
+
+def _plan(videos: pd.DataFrame, strategies: Mapping[str, object] | None) -> dict[str, object]:
+    """The default strategies, for columns that hold anything at all: all-NA is an absent signal."""
+    if strategies is not None:
+        return dict(strategies)
+    return {
+        column: strategy
+        for column, strategy in DEFAULT_STRATEGIES.items()
+        if column in videos and videos[column].notna().any()
+    }
+
+
+def _lack(library: VideoLibrary, signal: str) -> str:
+    """The library's own words for what it lacks, as a clause."""
+    try:
+        library.require(signal)
+    except LibraryError as error:
+        words = str(error).split(" (column")[0]
+        return words[0].lower() + words[1:]
+    return f"the library has nothing in {signal}"
+
+
+def _original_rows(step: Step, library: VideoLibrary) -> Step:
+    """Turn positions into rows of the files that the library was read from."""
+    report = step.report.copy()
+    if report.empty:
+        return step
+    rows = report["row"].to_numpy(copy=True)
+    videos = (report["table"] == "videos").to_numpy()
+    places = library.videos.index.get_indexer(report.loc[videos, "id"])
+    rows[videos] = library.rows("videos")[places]
+    log = (report["table"] == "interactions").to_numpy()
+    rows[log] = library.rows("interactions")[rows[log] - FIRST_RECORD]
+    users = (report["table"] == "users").to_numpy()
+    places = library.users.index.get_indexer(report.loc[users, "id"])
+    rows[users] = library.rows("users")[places]
+    return Step(step.name, report.assign(row=rows), step.skipped)
+
+
+def _with_tables(library: VideoLibrary, videos: pd.DataFrame, log: pd.DataFrame) -> VideoLibrary:
+    return VideoLibrary(
+        videos=videos,
+        interactions=log.reset_index(drop=True),
+        users=library.users,
+        root=library.root,
+        name=library.name,
+        notes={**library.notes, "cleaned": True},
+        extras=dict(library.extras),
+        earliest=library.earliest,
+    )
+
+
+def _key(library: VideoLibrary, now: object, strategies: object) -> str:
+    """Fingerprint of all that the result depends on: tables, files, options and this code."""
+    digest = hashlib.sha256(_code_version().encode())
+    digest.update(repr((str(now), sorted((strategies or {}).items(), key=str))).encode())
+    for frame in (library.videos, library.interactions):
+        digest.update(repr([*frame.columns, frame.index.name]).encode())
+        digest.update(pd.util.hash_pandas_object(frame).to_numpy().tobytes())
+    with_file = list(library.videos.index[library.videos["path"].notna()])
+    checksums = in_parallel(lambda v: _checksum(library, v), with_file, "checksums", False)
+    digest.update(repr(checksums).encode())
+    return digest.hexdigest()[:32]
+
+
+def _checksum(library: VideoLibrary, video_id: str) -> str:
+    try:
+        return sha256(library.file(video_id))
+    except (LibraryError, OSError):
+        return "absent"
+
+
+def _code_version() -> str:
+    """Hash of this folder's sources: an improved detector must not read old results."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+
+
+def _store(folder: Path, library: VideoLibrary, report: Report) -> None:
+    """Write a result; the folder appears whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    steps = [{"name": step.name, "skipped": step.skipped} for step in report]
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
+        made = Path(temporary) / "result"
+        made.mkdir()
+        library.videos.to_parquet(made / "videos.parquet")
+        library.interactions.to_parquet(made / "interactions.parquet")
+        report.frame.to_parquet(made / "report.parquet")
+        (made / "steps.json").write_text(json.dumps(steps), encoding="utf-8")
+        # Somebody else may have been faster: theirs is as good as ours.
+        with contextlib.suppress(OSError):
+            made.replace(folder)
+
+
+def _load(folder: Path, library: VideoLibrary) -> tuple[VideoLibrary, Report] | None:
+    """Read a stored result, or None when there is none that can be read."""
+    try:
+        videos = pd.read_parquet(folder / "videos.parquet")
+        log = pd.read_parquet(folder / "interactions.parquet")
+        rows = pd.read_parquet(folder / "report.parquet")
+        names = json.loads((folder / "steps.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    of_step = {name: part.drop(columns="step") for name, part in rows.groupby("step", sort=False)}
+    steps = [
+        Step(
+            step["name"],
+            of_step.get(step["name"], empty_report()).reset_index(drop=True),
+            step["skipped"],
+        )
+        for step in names
+    ]
+    return _with_tables(library, videos, log), Report(tuple(steps))

@@ -1,0 +1,395 @@
+"""Training, validation and test: parts that must not know of each other.
+
+A split is honest if the model could have been trained at the moment at which it is asked. Every
+splitter here makes new frames and leaves the caller's alone; `check_split` looks for the ways in
+which the future, or the same thing under another name, leaks into training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
+
+from vidrec_utils.datasets import Split
+from vidrec_utils.preprocessing.duplicates import resolve
+
+PARTS = ("train", "validation", "test")
+
+
+class LeakError(ValueError):
+    """A split leaks; `.leaks` is the frame of `check_split` with every leak that was found."""
+
+    def __init__(self, message: str, leaks: pd.DataFrame) -> None:
+        super().__init__(message)
+        self.leaks = leaks
+
+    def __reduce__(self) -> tuple:
+        """Pickle with both arguments."""
+        return type(self), (str(self), self.leaks)
+
+
+def split_by_time(
+    interactions: pd.DataFrame,
+    videos: pd.DataFrame,
+    *,
+    validation: float | str | pd.Timestamp = 0.1,
+    test: float | str | pd.Timestamp = 0.1,
+) -> Split:
+    """Split at two moments that hold for everybody: the past trains, the future tests.
+
+    Parameters
+    ----------
+    interactions, videos : DataFrame
+        The log and the table of videos. Not changed.
+    validation, test : float, str or Timestamp
+        Share of the exposures (the latest go to test, the ones before to validation), or the
+        moment at which the part begins. Rows of the same moment are never torn apart.
+
+    Returns
+    -------
+    Split
+        Named `"global time"`; `videos` as given.
+
+    Raises
+    ------
+    ValueError
+        If a timestamp is missing or the parts do not fit.
+    """
+    times = _times(interactions)
+    if isinstance(test, float | int) and isinstance(validation, float | int):
+        _check_shares(validation, test)
+    test_from = _moment(times, test, 0.0)
+    later = test if isinstance(test, float | int) else float((times >= test_from).mean())
+    validation_from = _moment(times, validation, later)
+    if validation_from > test_from:
+        raise ValueError(f"Validation begins at {validation_from}, after test at {test_from}.")
+    return Split(
+        train=_part(interactions, times < validation_from),
+        validation=_part(interactions, (times >= validation_from) & (times < test_from)),
+        test=_part(interactions, times >= test_from),
+        videos=videos,
+        name="global time",
+    )
+
+
+def leave_last_out(
+    interactions: pd.DataFrame, videos: pd.DataFrame, *, min_interactions: int = 3
+) -> Split:
+    """Keep each user's last exposure for test and the last but one for validation.
+
+    Common in the literature and generous to the model: while one user is tested, others' later
+    exposures are in training, which `check_split` reports as time travel.
+
+    Parameters
+    ----------
+    interactions, videos : DataFrame
+        Not changed.
+    min_interactions : int
+        Users with fewer exposures stay in training whole.
+
+    Returns
+    -------
+    Split
+        Named `"leave last out"`.
+    """
+    _times(interactions)
+    ordered = interactions.sort_values(["user_id", "timestamp"], kind="stable")
+    groups = ordered.groupby("user_id")
+    from_end = groups.cumcount(ascending=False)
+    enough = groups["user_id"].transform("size") >= min_interactions
+    place = from_end.where(enough, 2).reindex(interactions.index)
+    return Split(
+        train=_part(interactions, place >= 2),
+        validation=_part(interactions, place == 1),
+        test=_part(interactions, place == 0),
+        videos=videos,
+        name="leave last out",
+    )
+
+
+def split_stratified(
+    frame: pd.DataFrame,
+    videos: pd.DataFrame,
+    *,
+    by: str,
+    validation: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+) -> Split:
+    """Split rows at random so that each part has the classes in the same shares.
+
+    For classifying videos pass the videos themselves: `split_stratified(videos, videos, ...)`.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The rows to split: interactions, or videos. Not changed.
+    videos : DataFrame
+        The table of videos; `by` is looked up here when `frame` lacks it.
+    by : str
+        Column of classes; classes with fewer than three rows stay in training.
+    validation, test : float
+        Shares.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    Split
+        Named `"stratified by ..."`.
+    """
+    _check_shares(validation, test)
+    classes = _column(frame, videos, by).astype(object).fillna("(missing)")
+    counts = classes.map(classes.value_counts())
+    divisible = np.flatnonzero((counts >= 3).to_numpy())
+    labels = classes.to_numpy()
+    number = len(classes)
+    kept, tested = _divide(divisible, labels, round(test * number), seed)
+    kept, validated = _divide(kept, labels, round(validation * number), seed + 1)
+    return _by_positions(frame, videos, validated, tested, f"stratified by {by}")
+
+
+def split_grouped(
+    frame: pd.DataFrame,
+    videos: pd.DataFrame,
+    *,
+    by: str,
+    validation: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+) -> Split:
+    """Split so that no group is in two parts: test on subjects or uploaders never seen.
+
+    Parameters
+    ----------
+    frame, videos
+        See `split_stratified`.
+    by : str
+        Column of groups, such as `"uploader"`, or one that the caller added, such as the subject.
+        Rows without a group each count as a group of their own.
+    validation, test : float
+        Shares of the **groups**.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    Split
+        Named `"grouped by ..."`.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three groups.
+    """
+    _check_shares(validation, test)
+    groups = _column(frame, videos, by)
+    codes = groups.astype(object).to_numpy(copy=True)
+    lonely = groups.isna().to_numpy()
+    codes[lonely] = [("no group", i) for i in np.flatnonzero(lonely)]
+    codes = pd.factorize(codes)[0]
+    if len(np.unique(codes)) < 3:
+        raise ValueError(f"Column {by!r} has fewer than three groups; there is nothing to split.")
+    rest = np.arange(len(frame))
+    chosen = {}
+    for name, share, left in (("test", test, 1.0), ("validation", validation, 1.0 - test)):
+        if share == 0:
+            chosen[name] = np.array([], dtype=int)
+            continue
+        splitter = GroupShuffleSplit(n_splits=1, test_size=share / left, random_state=seed)
+        stay, leave = next(splitter.split(rest, groups=codes[rest]))
+        chosen[name], rest = rest[leave], rest[stay]
+    return _by_positions(frame, videos, chosen["validation"], chosen["test"], f"grouped by {by}")
+
+
+def check_split(
+    split: Split,
+    *,
+    by: str | None = None,
+    duplicates: pd.DataFrame | None = None,
+    time: bool | None = None,
+    strict: bool = True,
+) -> pd.DataFrame:
+    """Look for leaks between the parts of a split.
+
+    Parameters
+    ----------
+    split : Split
+        Of interactions, or of videos.
+    by : str, optional
+        A column whose groups must not be in two parts; taken from the split's name when that says
+        `"grouped by ..."`.
+    duplicates : DataFrame, optional
+        `video_id`, `kept_id`, as `near_duplicates` gives it: copies of one video must not be in
+        two parts under two names. For a split of a log, where the same video is rightly in all
+        parts, only a pair of *different* ids counts.
+    time : bool, optional
+        Whether training must lie before the rest; by default for splits of a log that are not
+        random by design (`"stratified"` and `"grouped"` are).
+    strict : bool
+        Raise when there is a leak; False returns the frame.
+
+    Returns
+    -------
+    DataFrame
+        One row per kind of leak and pair of parts: `leak` (`"time travel"`, `"row overlap"`,
+        `"group overlap"`, `"duplicate videos"`, `"future video"`), `earlier`, `later` (parts),
+        `n` (rows, groups or videos), `example`.
+
+    Raises
+    ------
+    LeakError
+        If `strict` and there is a leak; its message lists all.
+    """
+    parts = {name: getattr(split, name) for name in PARTS if len(getattr(split, name))}
+    if by is None and split.name.startswith("grouped by "):
+        by = split.name.removeprefix("grouped by ")
+    if time is None:
+        time = not split.name.startswith(("stratified", "grouped"))
+    found = []
+    for earlier, later in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        if earlier in parts and later in parts:
+            a, b = parts[earlier], parts[later]
+            leaks = [_row_overlap(a, b), _duplicate_overlap(a, b, duplicates)]
+            if time and "timestamp" in a:
+                leaks.append(_time_travel(a, b))
+            if by is not None:
+                leaks.append(_group_overlap(a, b, split.videos, by))
+            found += [(leak, earlier, later, n, example) for leak, n, example in leaks if n]
+    for name, part in parts.items():
+        leak, n, example = _future_videos(part, split.videos)
+        if n:
+            found.append((leak, name, name, n, example))
+    leaks = pd.DataFrame(found, columns=["leak", "earlier", "later", "n", "example"])
+    if strict and len(leaks):
+        lines = [
+            f"  {row.leak} between {row.earlier} and {row.later}: {row.n:,}, such as {row.example}"
+            for row in leaks.itertuples()
+        ]
+        raise LeakError(f"The split {split.name!r} leaks:\n" + "\n".join(lines), leaks)
+    return leaks
+
+
+def _time_travel(a: pd.DataFrame, b: pd.DataFrame) -> tuple[str, int, str]:
+    late = a["timestamp"] >= b["timestamp"].min()
+    example = f"{a.loc[late, 'timestamp'].max()} trains, {b['timestamp'].min()} is asked"
+    return "time travel", int(late.sum()), example if late.any() else ""
+
+
+def _row_overlap(a: pd.DataFrame, b: pd.DataFrame) -> tuple[str, int, str]:
+    keys = [_row_keys(part) for part in (a, b)]
+    shared = keys[1].isin(keys[0])
+    return "row overlap", int(shared.sum()), str(keys[1][shared][0]) if shared.any() else ""
+
+
+def _row_keys(part: pd.DataFrame) -> pd.Index:
+    if {"user_id", "video_id", "timestamp"} <= set(part):
+        return pd.MultiIndex.from_frame(part[["user_id", "video_id", "timestamp"]])
+    return part.index
+
+
+def _group_overlap(a, b, videos, by) -> tuple[str, int, str]:
+    groups = [set(_column(part, videos, by).dropna()) for part in (a, b)]
+    shared = sorted(groups[0] & groups[1], key=str)
+    return "group overlap", len(shared), str(shared[0]) if shared else ""
+
+
+def _duplicate_overlap(a, b, duplicates) -> tuple[str, int, str]:
+    if duplicates is None or duplicates.empty:
+        return "duplicate videos", 0, ""
+    original = resolve(duplicates)
+    first, second = (set(_video_ids(part)) for part in (a, b))
+    named = {original.get(v, v): v for v in sorted(first)}
+    pairs = [
+        (named[original.get(v, v)], v)
+        for v in sorted(second)
+        if original.get(v, v) in named and v not in first
+    ]
+    example = " and ".join(pairs[0]) if pairs else ""
+    return "duplicate videos", len(pairs), example
+
+
+def _future_videos(part: pd.DataFrame, videos: pd.DataFrame) -> tuple[str, int, str]:
+    """Exposures of videos that were not published yet."""
+    if "timestamp" not in part or "video_id" not in part or "published_at" not in videos:
+        return "future video", 0, ""
+    early = part["timestamp"] < part["video_id"].map(videos["published_at"])
+    return (
+        "future video",
+        int(early.sum()),
+        str(part.loc[early, "video_id"].iloc[0]) if (early.any()) else "",
+    )
+
+
+def _video_ids(part: pd.DataFrame) -> pd.Series | pd.Index:
+    return part["video_id"] if "video_id" in part else part.index
+
+
+def _column(frame: pd.DataFrame, videos: pd.DataFrame, by: str) -> pd.Series:
+    if by in frame:
+        return frame[by]
+    if by not in videos:
+        raise KeyError(f"There is no column {by!r} in the rows to split, nor in the videos.")
+    return pd.Series(_video_ids(frame), index=frame.index).map(videos[by])
+
+
+def _times(interactions: pd.DataFrame) -> pd.Series:
+    times = interactions["timestamp"]
+    lacking = int(times.isna().sum())
+    if lacking:
+        raise ValueError(
+            f"{lacking:,} of {len(times):,} interactions have no timestamp; clean the log with "
+            "fix_timestamps(..., strategy='drop') before splitting by time."
+        )
+    return times
+
+
+def _moment(times: pd.Series, part: float | str | pd.Timestamp, later: float) -> pd.Timestamp:
+    """When a part begins that holds a share of all rows and has the share `later` after it."""
+    if isinstance(part, float | int):
+        ordered = np.sort(times.to_numpy())
+        first = len(ordered) - round((part + later) * len(ordered))
+        if first >= len(ordered):
+            return times.max() + pd.Timedelta(1, "us")
+        return pd.Series(ordered[first : first + 1]).astype(times.dtype).iloc[0]
+    moment = pd.Timestamp(part)
+    return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+
+
+def _check_shares(validation: float, test: float) -> None:
+    if validation < 0 or test < 0 or validation + test >= 1:
+        raise ValueError(
+            f"Shares validation={validation} and test={test} leave nothing for training; give "
+            "numbers from 0 that sum to less than 1."
+        )
+
+
+def _divide(positions, labels, number, seed) -> tuple[np.ndarray, np.ndarray]:
+    """Take `number` of the positions away, stratified; returns what stays and what is taken."""
+    if number == 0:
+        return positions, np.array([], dtype=int)
+    counts: Mapping = pd.Series(labels[positions]).value_counts()
+    if counts.min() < 2 or number < len(counts):
+        counted = pd.Series(labels[positions]).map(counts).to_numpy()
+        rare, positions = positions[counted < 2], positions[counted >= 2]
+        number = max(number, len(np.unique(labels[positions])))
+    else:
+        rare = positions[:0]
+    stay, taken = train_test_split(
+        positions, test_size=number, stratify=labels[positions], random_state=seed
+    )
+    return np.sort(np.concatenate([rare, stay])), np.sort(taken)
+
+
+def _by_positions(frame, videos, validation, test, name) -> Split:
+    place = np.zeros(len(frame), dtype=np.int8)
+    place[validation], place[test] = 1, 2
+    train, middle, last = (frame.iloc[np.flatnonzero(place == k)] for k in range(3))
+    return Split(train=train, validation=middle, test=last, videos=videos, name=name)
+
+
+def _part(interactions: pd.DataFrame, mask: pd.Series) -> pd.DataFrame:
+    return interactions.loc[mask.to_numpy(dtype=bool)]
