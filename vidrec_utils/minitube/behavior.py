@@ -28,11 +28,11 @@ FACTORS: dict[str, tuple[str, ...]] = {
 """The visible factors that a taste is over, with their values."""
 
 WEIGHTS: dict[str, float] = {
-    "category": 0.55,
-    "topic": 0.7,
-    "scene": 0.6,
-    "motion": 0.7,
-    "pace": 0.4,
+    "category": 0.6,
+    "topic": 0.8,
+    "scene": 0.75,
+    "motion": 0.8,
+    "pace": 0.5,
     "category x motion": 0.3,
     "style": 0.7,
     "quality": 0.3,
@@ -79,7 +79,7 @@ def draw_tastes(config: WorldConfig) -> Tastes:
         shared = rng.normal(size=(N_COMMUNITIES, size)).astype(np.float32)[community]
         own, other = rng.normal(size=(2, n, size)).astype(np.float32)
         start[factor] = np.float32(np.sqrt(SHARED)) * shared + np.float32(np.sqrt(1 - SHARED)) * own
-        end[factor] = np.float32(0.8) * start[factor] + np.float32(0.6) * other
+        end[factor] = np.float32(0.9) * start[factor] + np.float32(0.436) * other
     return Tastes(users, start, end)
 
 
@@ -136,7 +136,7 @@ def liking(
     Returns
     -------
     numpy.ndarray
-        float32, shape (users, videos), zero on average, standard deviation about 1.3.
+        float32, shape (users, videos), zero on average, standard deviation about 1.7.
     """
     rows = slice(None) if who is None else who
     total = None
@@ -247,8 +247,8 @@ class _World:
         online = self.published_s[None] < begin[:, None]
         fresh = (begin[:, None] - self.published_s[None]) < 4 * 86_400
         logits = (
-            0.4 * np.log(3.0 + self.watched)[None]
-            + 0.6 * (utility + self.misjudged[who])
+            0.3 * np.log(3.0 + self.watched)[None]
+            + 0.7 * (utility + self.misjudged[who])
             + 0.6 * fresh
         )
         logits = np.where(online & ~self.seen[who], logits, -np.inf).astype(np.float32)
@@ -288,14 +288,14 @@ def _responses(
 ) -> dict[str, object]:
     """Turn liking and attention into watch ratio, like, share and comment."""
     n, liked_by, examined = len(table), columns["liking"], columns["examined"]
-    pull = 1.6 * liked_by - 0.8 + rng.normal(0, 0.8, n)
+    pull = 1.5 * liked_by - 1.0 + rng.normal(0, 0.7, n)
     ratio = 1 / (1 + np.exp(-pull))
     ratio = np.where(examined, ratio, 0.12 * rng.random(n))
     again = (ratio > 0.9) & (rng.random(n) < 0.25)
     ratio = np.round(np.where(again, ratio + rng.uniform(0.2, 1.0, n), ratio), 3)
-    like = examined & (rng.random(n) < 1 / (1 + np.exp(-(2.2 * liked_by - 3.2))))
-    share = examined & (rng.random(n) < 1 / (1 + np.exp(-(1.8 * liked_by - 5.2))))
-    strong = np.abs(liked_by) > 1.2
+    like = examined & (rng.random(n) < 1 / (1 + np.exp(-(1.8 * liked_by - 3.6))))
+    share = examined & (rng.random(n) < 1 / (1 + np.exp(-(1.5 * liked_by - 5.6))))
+    strong = np.abs(liked_by) > 1.6
     writes = examined & (rng.random(n) < np.where(strong, 0.07, 0.02))
     language = tastes.users["language"].to_numpy()[columns["user"]]
     comment = np.full(n, None, dtype=object)
@@ -306,5 +306,5 @@ def _responses(
 
 def _comment(liked_by: float, language: str, rng: np.random.Generator) -> str:
     tone = liked_by + rng.normal(0, 0.5)
-    kind = "positive" if tone > 0.5 else "negative" if tone < -0.5 else "neutral"
+    kind = "positive" if tone > 0.7 else "negative" if tone < -0.7 else "neutral"
     return str(rng.choice(COMMENTS[language][kind]))

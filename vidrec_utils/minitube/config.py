@@ -38,7 +38,7 @@ class WorldConfig:
     n_users: int
     n_uploaders: int
     n_days: int = 28
-    exposures_per_user: float = 60.0
+    exposures_per_user: float = 75.0
     image_size: int = 128
     fps: int = 16
     n_frames: int = 32

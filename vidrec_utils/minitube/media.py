@@ -63,7 +63,8 @@ def make_media(video_id: str, plan: pd.DataFrame, config: WorldConfig, target: P
         _write_bytes(path, whole[: int(len(whole) * rng.uniform(0.3, 0.6))])
     if kind not in ("text_as_video", "empty_file"):
         thumbnail = target / "library" / "thumbnails" / f"{video_id}.jpg"
-        _write_thumbnail(thumbnail, frames, config.rng(f"thumbnail {video_id}"))
+        best = _showable(boxes)[-len(frames) :]
+        _write_thumbnail(thumbnail, frames, best, config.rng(f"thumbnail {video_id}"))
     _write_array(done, boxes)
 
 
@@ -118,8 +119,19 @@ def _reencode(
     return brightened
 
 
-def _write_thumbnail(path: Path, frames: np.ndarray, rng: np.random.Generator) -> None:
-    frame = frames[int(rng.integers(len(frames)))]
+def _showable(boxes: np.ndarray) -> np.ndarray:
+    """Tell the frames that an uploader would choose from: the subject is well in the picture."""
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return area >= 0.8 * area.max()
+
+
+def _write_thumbnail(
+    path: Path, frames: np.ndarray, showable: np.ndarray, rng: np.random.Generator
+) -> None:
+    candidates = np.flatnonzero(showable)
+    # A trimmed re-upload may have lost the frames that were best.
+    pick = rng.choice(candidates) if len(candidates) else rng.integers(len(frames))
+    frame = frames[int(pick)]
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.jpg")
     Image.fromarray(frame).save(temporary, quality=88)
     temporary.replace(path)

@@ -63,7 +63,7 @@ def track(motion: str, pace: str, n_frames: int, rng: np.random.Generator) -> Tr
     if motion in _FORWARD:
         return track(_FORWARD[motion], pace, n_frames, rng).reversed()
     x0, y0 = rng.uniform(0.4, 0.6, size=2)
-    size = np.full(n_frames, rng.uniform(0.36, 0.52))
+    size = np.full(n_frames, rng.uniform(0.42, 0.58))
     tilt = rng.uniform(-15, 15)
     phase = rng.random()
     cycles = PACES[pace] * rng.uniform(0.9, 1.1)
@@ -73,7 +73,7 @@ def track(motion: str, pace: str, n_frames: int, rng: np.random.Generator) -> Tr
     x, y = np.full(n_frames, x0), np.full(n_frames, y0)
     angle = np.full(n_frames, tilt)
     if motion == "zoom_in":
-        size = 0.22 + 0.68 * sawtooth
+        size = 0.26 + 0.7 * sawtooth
     elif motion == "spin_clockwise":
         angle = tilt - 360.0 * turns
     elif motion == "orbit_clockwise":
