@@ -40,8 +40,8 @@ def attempt(source: str):
 
 
 def test_check_prints_a_sentence_and_returns_whether_it_is_right(capsys):
-    assert exercises.check("example", "mean_watch", example.mean_watch) is True
-    assert exercises.check("example", "mean_watch", lambda ratios: 7.0) is False
+    assert exercises.check("example", "mean_watch", example.mean_watch)
+    assert not exercises.check("example", "mean_watch", lambda ratios: 7.0)
     right, wrong = capsys.readouterr().out.splitlines()
     assert right.startswith("Correct: a signal that is missing")
     assert wrong == "Not yet: for [0.5, 1.0] the mean is 0.75, yours is 7.0."

@@ -24,7 +24,7 @@ NO_HINT = "the result is not the expected one; work the example in the docstring
 
 @dataclass(frozen=True)
 class Grade:
-    """The answer to one attempt.
+    """The answer to one attempt; it counts as true if the attempt is right.
 
     Attributes
     ----------
@@ -36,6 +36,12 @@ class Grade:
 
     correct: bool
     message: str
+
+    def __bool__(self) -> bool:
+        return self.correct
+
+    def _ipython_display_(self) -> None:
+        """Show nothing below a cell that ends in `check`, which has printed the answer."""
 
     def __str__(self) -> str:
         start = "Correct" if self.correct else "Not yet"
@@ -226,7 +232,7 @@ def grade(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -
     return Grade(True, shown or "")
 
 
-def check(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -> bool:
+def check(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -> Grade:
     """Judge one attempt and print the answer.
 
     Parameters
@@ -240,8 +246,8 @@ def check(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -
 
     Returns
     -------
-    bool
-        Whether it is right. Nothing that the learner's function does makes this raise, so that a
+    Grade
+        True if it is right. Nothing that the learner's function does makes this raise, so that a
         notebook with open exercises still runs to its end.
 
     Raises
@@ -251,7 +257,7 @@ def check(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -
     """
     answer = grade(notebook, name, function)
     print(answer)
-    return answer.correct
+    return answer
 
 
 def _defined(source: str, module: ModuleType, name: str) -> Callable[..., Any]:
