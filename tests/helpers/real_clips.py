@@ -81,13 +81,15 @@ def build_library(source: Path | None = None, target: Path | str = "", seed: int
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
         stage = Path(folder)
         _stage_media(videos, source, stage)
-        library = VideoLibrary(videos, interactions, root=stage, name="real-clips")
+        # Some users are never shown anything: a platform has those, too.
+        users = pd.DataFrame({"user_id": [f"user-{user:03d}" for user in range(USERS)]})
+        library = VideoLibrary(videos, interactions, users, root=stage, name="real-clips")
         library.check()
         saved = library.save(target)
     sources = saved / "SOURCES.csv"
     partial = sources.with_suffix(".partial")
     shutil.copyfile(source / "clips.csv", partial)
-    os.replace(partial, sources)
+    partial.replace(sources)
     return saved
 
 
@@ -102,20 +104,16 @@ def _videos(clips: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     words = clips["label"].str.replace("_", " ")
     name = clips["path"].map(lambda path: Path(path).stem)
     # Two thirds are there from the start, the rest appear during the three weeks.
-    age = np.where(
-        rng.random(len(clips)) < 0.67,
-        -rng.uniform(0, 60, len(clips)),
-        rng.uniform(0, 18, len(clips)),
-    )
+    n = len(clips)
+    age = np.where(rng.random(n) < 0.67, -rng.uniform(0, 60, n), rng.uniform(0, 18, n))
+    channel = pd.Series(rng.integers(1, 4, n)).astype("str")
     return pd.DataFrame(
         {
             "video_id": name,
             "title": clips["path"].map(title_of),
             "tags": clips["label"].str.replace("_", "|"),
             "category": words,
-            "uploader": words
-            + " channel "
-            + pd.Series(rng.integers(1, 4, len(clips))).astype("str"),
+            "uploader": words + " channel " + channel,
             "language": "en",
             "published_at": (START + pd.to_timedelta(age, unit="D")).floor("s"),
             "duration_s": clips["seconds"].astype("float64"),

@@ -27,7 +27,7 @@ def require(name: str) -> Path:
     folder = find(name)
     if folder is None:
         pytest.skip(
-            f"The real data set {name} is absent. Put it into ../shared/data beside the repository, "
-            "or name the folder that holds it in VIDREC_REAL_DATA."
+            f"The real data set {name} is absent. Put it into ../shared/data beside the "
+            "repository, or name the folder that holds it in VIDREC_REAL_DATA."
         )
     return folder

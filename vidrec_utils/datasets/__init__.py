@@ -53,7 +53,7 @@ def load(name: str | Path | None = None, **options: Any) -> VideoLibrary:
 
         size = str(name).partition("-")[2] or settings.profile()
         return load_folder(minitube.build(**{"size": size, "seed": settings.SEED, **options}))
-    folder = _folder(name)
+    folder = _find_folder(name)
     if is_movielens(folder):
         return load_movielens(folder, **options)
     if is_kuairand(folder):
@@ -61,7 +61,7 @@ def load(name: str | Path | None = None, **options: Any) -> VideoLibrary:
     return load_folder(folder, **options)
 
 
-def _folder(name: str | Path) -> Path:
+def _find_folder(name: str | Path) -> Path:
     given = Path(name).expanduser()
     bases = [Path.cwd(), settings.repository()]
     places = [base / given for base in bases if base is not None]

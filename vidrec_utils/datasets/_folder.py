@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import shutil
@@ -182,7 +183,7 @@ def _write_tables(library: VideoLibrary, folder: Path, format: str) -> None:
                 f"The column {column} of {table} holds lists or other objects, which csv cannot "
                 'keep. Save with format="parquet", or drop the column.'
             )
-        frame.to_csv(folder / f"{table}.csv", index=False, encoding="utf-8", lineterminator="\n")
+        _write_csv(frame, folder / f"{table}.csv")
     for name, frame in library.extras.items():
         (folder / "extras").mkdir(exist_ok=True)
         frame.to_parquet(folder / "extras" / f"{name}.parquet")
@@ -194,6 +195,14 @@ def _write_tables(library: VideoLibrary, folder: Path, format: str) -> None:
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _write_csv(frame: pd.DataFrame, file: Path) -> None:
+    texts = frame.select_dtypes("str")
+    # A lone carriage return ends a row for readers, but writers leave it without quotes.
+    returns = any(texts[column].str.contains("\r", regex=False).any() for column in texts)
+    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    frame.to_csv(file, index=False, encoding="utf-8", lineterminator="\n", quoting=quoting)
 
 
 def _refuse_foreign(target: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,12 +30,14 @@ class LibraryError(ValueError):
 
 def no_problems() -> pd.DataFrame:
     """An empty frame of problems with the right columns and types."""
-    return found("", [], "", [], "", "", "error")
+    columns = {column: pd.Series(dtype="str") for column in COLUMNS}
+    columns |= {"row": pd.Series(dtype="Int64"), "value": pd.Series(dtype=object)}
+    return pd.DataFrame(columns)
 
 
 def found(
     file: str,
-    rows: Iterable[int] | None,
+    rows: Sequence[int] | np.ndarray | None,
     column: str | None,
     values: Iterable[Any] | None,
     problem: str | Iterable[str],
@@ -48,7 +50,7 @@ def found(
     ----------
     file : str
         The file (or table) that has it.
-    rows : iterable of int, optional
+    rows : sequence of int, optional
         Row of each case as a spreadsheet shows it, the header being row 1. None for a problem of
         the whole file or column, which makes one row.
     column : str, optional
@@ -62,7 +64,9 @@ def found(
     severity : {"error", "warning"}
         Whether the library is unusable, or usable and worth cleaning.
     """
-    row = [pd.NA] if rows is None else np.asarray(list(rows), dtype="int64")
+    row = [pd.NA] if rows is None else np.asarray(rows, dtype="int64")
+    if not len(row):
+        return _NONE
     frame = pd.DataFrame({"file": file, "row": pd.array(row, dtype="Int64")})
     frame["column"] = column
     value = [None] * len(frame) if values is None else [_plain(value) for value in values]
@@ -74,6 +78,9 @@ def found(
     return frame[COLUMNS].astype(dict.fromkeys(texts, "str"))
 
 
+_NONE = no_problems()
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, str | bytes) or not pd.api.types.is_scalar(value):
         return value
@@ -83,7 +90,7 @@ def _plain(value: Any) -> Any:
 def together(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """One frame of several, in order."""
     filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else no_problems()
+    return pd.concat(filled, ignore_index=True) if filled else _NONE.copy()
 
 
 def line(problem: Any) -> str:
