@@ -116,10 +116,10 @@ def bad_cells(nb: JSON) -> None:
 
 
 def bad_code_total(nb: JSON) -> None:
-    for number, part in enumerate(
-        ("use_style", "means =", "rng =", "best =", "frame =", "figure =")
-    ):
-        add(nb, "\n".join(f"# note {number} {i}" for i in range(19)), part)
+    for part in ("use_style", "plots.watch_time", "means =", "rng =", "best =", "frame ="):
+        add(nb, "\n".join(f"# note {i} on {part}" for i in range(19)), part)
+    for part in ("assert means", "assert share"):
+        add(nb, "\n".join(f"# note {i} on {part}" for i in range(5)), part)
 
 
 def bad_order(nb: JSON) -> None:
