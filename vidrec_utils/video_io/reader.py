@@ -324,13 +324,34 @@ class Reader:
             raise EndedEarly
 
     def frames_between(self, start: int, end: int) -> Iterator[Shown]:
-        """All frames that appear from `start` on and before `end`."""
+        """All frames that appear from `start` on and before `end`; if none, the one on display.
+
+        Raises
+        ------
+        VideoError
+            If no frame can be decoded.
+        EndedEarly
+            If only the header was read and promised too much: `scan`, and plan again.
+        """
         if self._should_seek(start):
             self._seek(start)
+        before: Shown | None = None
+        found = False
         while (ahead := self._peek()) is not None and ahead[0] < end:
             self._ahead = None
             if ahead[0] >= start:
+                found = True
                 yield ahead
+            else:
+                before = ahead
+        if found:
+            return
+        if ahead is None and self.timeline.times is None:
+            self._refuse_early_end(before, start)
+        instead = before or ahead
+        if instead is None:
+            raise self._no_frames()
+        yield instead
 
     @property
     def rate(self) -> float:

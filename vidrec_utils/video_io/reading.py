@@ -258,8 +258,8 @@ def _span(
             "Copy it again, or read what is there with strict=False.",
         )
     duration = (line.end - line.start) * line.time_base
-    start = Fraction(start_s)
-    end = duration if end_s is None else min(Fraction(end_s), duration)
+    start = _exact(start_s)
+    end = duration if end_s is None else min(_exact(end_s), duration)
     if start < 0:
         raise ValueError(f"start_s is {start_s}; times count from the first frame, so 0 or more.")
     if start >= end:
@@ -271,6 +271,11 @@ def _span(
             f"{float(duration):.3f} s. Choose an earlier start or a later end.",
         )
     return start, end
+
+
+def _exact(seconds: float) -> Fraction:
+    """The number that a float stands for: 0.4 is two fifths, though its binary form is more."""
+    return Fraction(seconds).limit_denominator(1_000_000)
 
 
 def _ticks(video: Reader, second: Fraction) -> int:
@@ -384,8 +389,6 @@ def _paint_between(
         _refuse_too_large(video, len(pictures) + 1, painter.shape)
         pictures.append(np.ascontiguousarray(painter.paint(frame)))
         times.append(float((ticks - line.start) * line.time_base))
-    if not pictures:
-        return _paint_at(video, [start], size)
     return np.stack(pictures), np.array(times)
 
 
