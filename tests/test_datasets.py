@@ -81,6 +81,7 @@ def rich_library(root: Path | None = None) -> VideoLibrary:
             "score32": np.array([0.1, 2, 3, 4], dtype="float32"),
             "views": pd.array([1, None, 2**53 + 1, -4], dtype="Int64"),
             "small": np.array([1, 2, 3, 4], dtype="int8"),
+            "huge": np.array([1, 2, 3, 2**63 + 5], dtype="uint64"),
             "code": ["007", "1", "2", None],
             "kept": [True, False, True, True],
             "maybe": pd.array([True, None, False, None], dtype="boolean"),
@@ -533,6 +534,15 @@ def test_a_csv_that_is_not_utf8_names_the_line(folder: Path) -> None:
 def test_a_byte_order_mark_is_no_problem(folder: Path) -> None:
     (folder / "videos.csv").write_bytes(b"\xef\xbb\xbf" + VIDEOS.encode())
     assert len(datasets.load_folder(folder).videos) == 3
+
+
+def test_a_loosely_written_header_is_understood(folder: Path) -> None:
+    """Blanks around names and a comma at the end of each line, as spreadsheets leave them."""
+    text = "video_id, title ,\r\nv1,a,\r\nv2,b,\r\nv3,c,\r\n"
+    (folder / "videos.csv").write_bytes(text.encode())
+    videos = datasets.load_folder(folder).videos
+    assert videos["title"].tolist() == ["a", "b", "c"]
+    assert len(videos.columns) == 10
 
 
 @pytest.mark.parametrize(

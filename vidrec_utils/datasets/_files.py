@@ -91,7 +91,9 @@ def _read_csv(file: Path) -> tuple[pd.DataFrame, np.ndarray | None]:
     except pa.ArrowInvalid as error:
         raise _broken_csv(file, str(error)) from error
     frame = pd.DataFrame({i: column.to_pandas() for i, column in enumerate(table.columns)})
-    frame = frame.astype("str").set_axis(table.column_names, axis=1)
+    frame = frame.astype("str").set_axis([name.strip() for name in table.column_names], axis=1)
+    if "" in frame and frame[[""]].isna().all(axis=None):
+        frame = frame.drop(columns="")  # every line ends with a comma
     return frame, _shifted_rows(data, len(frame))
 
 
@@ -140,7 +142,9 @@ def _typed(values: pd.Series, dtype: str | None) -> pd.Series:
         return times.astype(dtype)
     if dtype in ("bool", "boolean"):
         return _nullable(values, pa.bool_(), pd.BooleanDtype()).astype(dtype)
-    if dtype.lower().startswith(("int", "uint")):
+    if dtype.lower().startswith("uint"):
+        return _nullable(values, pa.uint64(), pd.UInt64Dtype()).astype(dtype)
+    if dtype.lower().startswith("int"):
         return _nullable(values, pa.int64(), pd.Int64Dtype()).astype(dtype)
     if dtype.lower().startswith("float"):
         number = pd.Series(
