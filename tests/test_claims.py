@@ -21,3 +21,10 @@ def test_a_claim_that_fails_on_the_embedded_world_is_an_error(library):
 def test_a_claim_that_fails_on_other_data_is_a_sentence(capsys):
     assert claims.check(False, "because of this", SimpleNamespace(name="mine")) is False
     assert capsys.readouterr().out == "This does not hold on 'mine': because of this\n"
+
+
+def test_the_embedded_world_is_known_by_its_place_too(tmp_path):
+    library = SimpleNamespace(name="library", root=tmp_path / "library")
+    assert not claims.embedded(library)
+    (tmp_path / "world.json").touch()
+    assert claims.embedded(library)

@@ -345,7 +345,7 @@ def test_what_stands_in_two_notebooks_is_named_with_both_places(good, root):
     assert any("function helper stands in 07_example, cell 15" in text for text in repeats)
 
 
-@pytest.mark.parametrize("content", ["no json", "[]", '{"cells": 3}', "\udcff"])
+@pytest.mark.parametrize("content", ["no json", "[]", '{"cells": 3}', '{"cells": [3]}', "\udcff"])
 def test_what_is_no_notebook_is_named(content, tmp_path):
     path = tmp_path / "07_example.ipynb"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))

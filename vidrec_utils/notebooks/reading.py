@@ -150,7 +150,8 @@ class Notebook:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{path.name} is not a notebook: {error}.") from error
-        if not isinstance(raw, dict) or not isinstance(raw.get("cells"), list):
+        cells = raw.get("cells") if isinstance(raw, dict) else None
+        if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
             raise ValueError(f"{path.name} is not a notebook: it has no cells.")
         return cls(path, name or path.stem, root or settings.repository() or Path.cwd(), raw)
 
