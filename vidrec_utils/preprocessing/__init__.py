@@ -34,11 +34,12 @@ from vidrec_utils.preprocessing.duplicates import (
     candidate_pairs,
     compare,
     exact_duplicates,
+    is_copy,
     merge_duplicates,
     motion_correlation,
     near_duplicates,
 )
-from vidrec_utils.preprocessing.fingerprints import (
+from vidrec_utils.preprocessing.hashing import (
     Fingerprint,
     fingerprint,
     fingerprints,
@@ -109,6 +110,7 @@ __all__ = [
     "fix_timestamps",
     "hamming",
     "infer_now",
+    "is_copy",
     "join_reports",
     "leave_last_out",
     "merge_duplicates",

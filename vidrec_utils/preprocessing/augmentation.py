@@ -209,7 +209,7 @@ def to_float(
     mean: tuple[float, ...] = (0.485, 0.456, 0.406),
     std: tuple[float, ...] = (0.229, 0.224, 0.225),
 ) -> torch.Tensor:
-    """Scale a uint8 clip (t, c, h, w) to 0..1 and normalize it, by default as ImageNet models do."""
+    """Scale a uint8 clip (t, c, h, w) to 0..1 and normalize it, by default as for ImageNet."""
     pipeline = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
     return pipeline(clip)
 

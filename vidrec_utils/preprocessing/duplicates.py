@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils.datasets import VideoLibrary
-from vidrec_utils.preprocessing.fingerprints import (
+from vidrec_utils.preprocessing.hashing import (
     Fingerprint,
     fingerprints,
     hamming,
@@ -24,15 +24,17 @@ from vidrec_utils.preprocessing.report import file_rows, join_reports, make_repo
 
 DUPLICATE_COLUMNS = ["video_id", "kept_id", "kind", "hamming", "motion"]
 
-MAX_HAMMING = 6.0
+MAX_HAMMING = 8.0
 """Mean number of differing bits (of 64) per frame up to which two clips may be one."""
-MIN_MOTION = 0.5
-"""Correlation of what moves from which two clips may be one."""
+MIN_MOTION = 0.85
+"""Correlation of what moves from which two clips may be one, where much moves."""
 CANDIDATE_HAMMING = 12.0
 MAX_SHIFT_S = 0.25
 DURATION_TOLERANCE = 0.12
 STILL = 0.15
 """Grey levels (root mean square) of motion under which a clip counts as still."""
+_LOSS = 0.5
+"""Grey levels (root mean square) of motion that re-encoding may change."""
 _FLOOR = 1.0
 """Grey levels of change that re-encoding alone makes; smaller changes count as none."""
 _PROBES = 4
@@ -116,8 +118,7 @@ def near_duplicates(
     max_hamming : float
         Largest mean number of differing bits per frame, of 64.
     min_motion : float
-        Smallest correlation of motion, -1 to 1. Clips in which nothing moves are compared by
-        their looks alone, twice as strictly.
+        Smallest correlation of motion, -1 to 1, see `is_copy`.
     max_shift_s : float
         Largest shift in time that is tried, in seconds (at least one step of the longer clip's
         grid).
@@ -135,9 +136,8 @@ def near_duplicates(
     ids = [v for v in _by_age(library.videos, prints) if v not in skip]
     matches: dict[str, list[tuple[str, float, float]]] = {}
     for older, newer in candidate_pairs({v: prints[v] for v in ids}):
-        distance, motion, still = compare(prints[older], prints[newer], max_shift_s)
-        same = distance <= max_hamming / 2 if still else distance <= max_hamming
-        if same and (still or motion >= min_motion):
+        distance, motion, size = compare(prints[older], prints[newer], max_shift_s)
+        if is_copy(distance, motion, size, max_hamming, min_motion):
             matches.setdefault(newer, []).append((older, distance, motion))
     rows, copies = [], set()
     for video_id in ids:
@@ -195,7 +195,7 @@ def candidate_pairs(
 
 def compare(
     a: Fingerprint, b: Fingerprint, max_shift_s: float = MAX_SHIFT_S
-) -> tuple[float, float, bool]:
+) -> tuple[float, float, float]:
     """Compare two clips frame by frame at the shift in time at which they fit best.
 
     Returns
@@ -204,23 +204,44 @@ def compare(
         Mean Hamming distance of the frames that overlap, 0 to 64.
     motion : float
         Correlation of what moves, -1 to 1.
-    still : bool
-        Whether nothing moves in either clip; `motion` says nothing then.
+    size : float
+        Motion in grey levels (root mean square over pixels and frames), of the clip that moves
+        more; near 0, `motion` says nothing.
     """
     step = max(a.step_s, b.step_s)
     most = max(1, round(max_shift_s / step))
     moving, other = _motion(a.pictures), _motion(b.pictures)
-    still = max(_size(moving), _size(other)) < STILL
     fits = []
     for shift in range(-most, most + 1):
         mine, yours = _overlap(len(a.hashes), len(b.hashes), shift)
         if mine.stop - mine.start < min(len(a.hashes), len(b.hashes)) / 2:
             continue
         distance = float(hamming(a.hashes[mine], b.hashes[yours]).mean())
-        fits.append((distance, 0.0 if still else _correlation(moving[mine], other[yours])))
+        fits.append((distance, _correlation(moving[mine], other[yours])))
+    size = max(_size(moving), _size(other))
     if not fits:
-        return 64.0, 0.0, still
-    return *min(fits, key=lambda fit: fit[0] / 64 - fit[1]), still
+        return 64.0, 0.0, size
+    return *min(fits, key=lambda fit: fit[0] / 64 - fit[1]), size
+
+
+def is_copy(
+    distance: float,
+    motion: float,
+    size: float,
+    max_hamming: float = MAX_HAMMING,
+    min_motion: float = MIN_MOTION,
+) -> bool:
+    """Decide whether two clips are one, from what `compare` returned.
+
+    Re-encoding changes motion by a fixed amount e, about half a grey level, whatever the clip. A
+    motion of size s therefore keeps a correlation of about s^2 / (s^2 + e^2): near 1 for a dancer
+    who fills the frame, and far less for a bird in the distance. `min_motion` is scaled by that,
+    down to 0.3. Clips in which nothing moves are compared by their looks alone, twice as strictly.
+    """
+    if size < STILL:
+        return distance <= max_hamming / 2
+    asked = max(0.3, min_motion * size**2 / (size**2 + _LOSS**2))
+    return distance <= max_hamming and motion >= asked
 
 
 def motion_correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Looking at every file: broken, black, noisy or frozen?"""
+"""Looking at every file to find the broken, the black, the noisy and the frozen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.ndimage import convolve
 
 from vidrec_utils import video_io
 from vidrec_utils.datasets import LibraryError, VideoLibrary
-from vidrec_utils.preprocessing.fingerprints import (
+from vidrec_utils.preprocessing.hashing import (
     LUMA,
     Fingerprint,
     fingerprint,

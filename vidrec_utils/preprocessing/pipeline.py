@@ -21,7 +21,7 @@ from vidrec_utils.preprocessing.duplicates import (
     near_duplicates,
     sha256,
 )
-from vidrec_utils.preprocessing.fingerprints import in_parallel
+from vidrec_utils.preprocessing.hashing import in_parallel
 from vidrec_utils.preprocessing.media import repair_durations, survey, treat_media
 from vidrec_utils.preprocessing.missing import DEFAULT_STRATEGIES, fill_missing
 from vidrec_utils.preprocessing.report import FIRST_RECORD, Report, Step, empty_report

@@ -325,7 +325,7 @@ def _future_videos(part: pd.DataFrame, videos: pd.DataFrame) -> tuple[str, int, 
 
 
 def _video_ids(part: pd.DataFrame) -> pd.Series | pd.Index:
-    return part["video_id"] if "video_id" in part else part.index
+    return part.get("video_id", part.index)
 
 
 def _column(frame: pd.DataFrame, videos: pd.DataFrame, by: str) -> pd.Series:
