@@ -14,7 +14,7 @@ import pytest
 from vidrec_utils import notebooks
 from vidrec_utils.notebooks.__main__ import main
 from vidrec_utils.notebooks.code_rules import foreign_path
-from vidrec_utils.notebooks.form_rules import numbers
+from vidrec_utils.notebooks.lesson_rules import numbers
 
 TESTS = Path(__file__).parent
 COURSE = sorted((TESTS.parent / "notebooks").glob("*.ipynb"))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from vidrec_utils.notebooks import code_rules, form_rules, output_rules
+from vidrec_utils.notebooks import code_rules, form_rules, lesson_rules, output_rules
 from vidrec_utils.notebooks.form_rules import own_code, repeated
 from vidrec_utils.notebooks.reading import Notebook, Violation
 from vidrec_utils.notebooks.writing import from_script, normalise, refresh, with_stubs, write
@@ -36,7 +36,7 @@ __all__ = [
 
 RULES: dict[str, Callable[[Notebook], Iterator[Violation]]] = {
     rule.__name__.removeprefix("rule_"): rule
-    for rule in (*form_rules.RULES, *code_rules.RULES, *output_rules.RULES)
+    for rule in (*form_rules.RULES, *lesson_rules.RULES, *code_rules.RULES, *output_rules.RULES)
 }
 
 

@@ -365,3 +365,8 @@ def literal_text(node: ast.AST | None) -> str | None:
         sides = literal_text(node.left), literal_text(node.right)
         return None if None in sides else "".join(sides)
     return None
+
+
+def unparsed(cell: Cell) -> str:
+    """Return the code of a cell in one spelling, so that two cells can be compared."""
+    return ast.unparse(cell.tree) if cell.tree else ""
