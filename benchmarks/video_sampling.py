@@ -77,24 +77,28 @@ def on_display(frames: list[tuple[float, np.ndarray]], moment: float) -> np.ndar
     return max((f for f in frames if f[0] <= moment + 1e-6), key=lambda f: f[0])[1]
 
 
-def seconds_of(work: Callable[[Path], np.ndarray], path: Path) -> float:
-    began = time.perf_counter()
+def seconds_of(work: Callable[[Path], np.ndarray], path: Path) -> tuple[float, float]:
+    """Seconds by the clock and of processor time."""
+    began, busy = time.perf_counter(), time.process_time()
     work(path)
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - busy
 
 
-def compare(path: Path, repeats: int) -> dict[str, float]:
+def compare(path: Path, repeats: int) -> dict[str, tuple[float, float]]:
     """Median seconds of each way, interleaved, after checking that the pixels agree."""
     ways = {"ours": ours, "PyAV, decode all": decode_all, "pytorchvideo": pytorchvideo}
     expected = decode_all(path)
     for name, way in ways.items():
         if not np.array_equal(way(path), expected):
             raise SystemExit(f"{name} gives other pixels than decoding all.")
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items():
             taken[name].append(seconds_of(way, path))
-    return {name: statistics.median(values) for name, values in taken.items()}
+    return {
+        name: tuple(statistics.median(column) for column in zip(*values, strict=True))
+        for name, values in taken.items()
+    }
 
 
 def main() -> None:
@@ -102,20 +106,22 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="rounds, of which the median counts")
     repeats = parser.parse_args().repeats
     warnings.filterwarnings("ignore", category=FutureWarning)
-    slowest = float("inf")
+    least = float("inf")
     with tempfile.TemporaryDirectory() as folder:
         for gop in (250, 30):
             path = video_io.write_clip(Path(folder) / f"{gop}.mp4", scene(), FPS, gop=gop)
-            times = compare(path, repeats)
-            ratios = {name: value / times["ours"] for name, value in times.items()}
-            slowest = min(slowest, ratios["pytorchvideo"])
-            for name, value in times.items():
+            medians = compare(path, repeats)
+            for name, (clock, processor) in medians.items():
+                by_clock, by_processor = clock / medians["ours"][0], processor / medians["ours"][1]
+                if name == "pytorchvideo":
+                    least = min(least, by_clock, by_processor)
                 print(
-                    f"keyframe every {gop:3d}: {name:16s} {1000 * value:7.1f} ms, "
-                    f"{ratios[name]:5.1f} x ours"
+                    f"keyframe every {gop:3d}: {name:16s} {1000 * clock:7.0f} ms "
+                    f"({by_clock:5.1f} x ours), processor {1000 * processor:7.0f} ms "
+                    f"({by_processor:5.1f} x ours)"
                 )
-    print(f"All pixels are equal. pytorchvideo takes at least {slowest:.1f} times as long as ours.")
-    if slowest < REQUIRED:
+    print(f"All pixels are equal. pytorchvideo takes at least {least:.1f} times as long as ours.")
+    if least < REQUIRED:
         raise SystemExit(f"That is less than the {REQUIRED:.0f} times that the course claims.")
 
 

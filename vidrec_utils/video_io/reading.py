@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from .errors import VideoError
-from .reader import EndedEarly, Orientation, Painter, Reader
+from .painting import Orientation, Painter
+from .reader import EndedEarly, Reader
 
 Result = TypeVar("Result")
 
