@@ -54,8 +54,12 @@ def build(
     ValueError
         If the size or the seed is not one that a world can have.
     """
-    config = world_config(size, seed)
     home = Path(root) if root else settings.data_dir() / "minitube"
+    return build_world(world_config(size, seed), home, progress)
+
+
+def build_world(config: WorldConfig, home: Path, progress: bool = True) -> Path:
+    """Do the same as `build` for any configuration, such as a tiny one in a test."""
     world = home / config.name
     if _is_complete(world, config):
         return world / "library"

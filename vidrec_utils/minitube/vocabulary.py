@@ -72,7 +72,7 @@ TITLES: dict[str, dict[str, tuple[str, ...]]] = {
             "{s} for beginners: lesson {n}",
             "Learn to fold a paper {s} in {n} minutes",
             "My easy guide to the perfect {s}",
-            "The right way to film a {s}",
+            "The proper way to film a {s}",
         ),
         "comedy": (
             "When the {s} thinks nobody is watching",
@@ -82,8 +82,8 @@ TITLES: dict[str, dict[str, tuple[str, ...]]] = {
             "POV: you are a confused {s}",
         ),
         "relaxing": (
-            "Calm {s} for a slow evening",
-            "{n} minutes of {s} to fall asleep to",
+            "Calm {s} for a long evening",
+            "{n} minutes of {s} to doze off to",
             "Quiet {s}, soft light, no talking",
             "Breathe in, breathe out, {s}",
             "Peaceful {s} to unwind with",
@@ -113,7 +113,7 @@ TITLES: dict[str, dict[str, tuple[str, ...]]] = {
     "zh": {
         "tutorial": ("{s}入门教程第{n}课", "一步一步教你画{s}", "新手必看:如何拍好{s}"),
         "comedy": ("搞笑{s}合集第{n}期", "这个{s}笑死我了", "{s}:今天不想上班"),
-        "relaxing": ("安静的{s},陪你入睡", "{n}分钟放松{s}", "慢下来,看看{s}"),
+        "relaxing": ("安静的{s},陪你入睡", "{n}分钟放松{s}", "静下来,看看{s}"),
         "challenge": ("{s}挑战第{n}天", "你能打破我的{s}纪录吗", "不可能的{s}挑战"),
         "story": ("我和{s}的故事", "丢失{s}的那一天", "{n}年后{s}回来了"),
         "facts": ("关于{s}的{n}个冷知识", "{s}的科学原理", "为什么{s}长这样"),
