@@ -117,7 +117,7 @@ def test_a_killed_rendering_leaves_no_world_and_resumes(tiny, tmp_path):
     process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
     partial = tmp_path / f".{TINY.name}.partial" / "library" / "clips"
     deadline = time.monotonic() + 60
-    while len(list(partial.glob("*.mp4"))) < 5 and time.monotonic() < deadline:
+    while len(list(partial.glob("v*.mp4"))) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

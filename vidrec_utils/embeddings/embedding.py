@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 from filelock import AcquireReturnProxy, FileLock, Timeout
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vidrec_utils import settings, video_io
 from vidrec_utils.embeddings.store import Store

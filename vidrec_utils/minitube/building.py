@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vidrec_utils import settings
 from vidrec_utils.minitube import behavior, dirt, media, metadata, truth

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 from scipy.fft import dctn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vidrec_utils import settings, video_io
 from vidrec_utils.datasets import VideoLibrary

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vidrec_utils import settings
 from vidrec_utils.datasets import LibraryError, VideoLibrary
@@ -98,6 +98,9 @@ def _run(library, now, strategies, progress) -> tuple[Tables, list[Step]]:
     videos, log = library.videos, library.interactions
     found: dict[str, object] = {}
 
+    def times(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
+        return videos, *fix_timestamps(log, videos, now=now, start=library.earliest)
+
     def files(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
         media, found["prints"] = survey(library, progress=progress)
         found["media"] = media
@@ -114,7 +117,7 @@ def _run(library, now, strategies, progress) -> tuple[Tables, list[Step]]:
 
     plan: list[tuple[str, str, Callable[..., StepResult]]] = [
         ("incomplete rows", "user_id", _on_log(drop_incomplete)),
-        ("timestamps", "timestamp", lambda v, i: (v, *fix_timestamps(i, v, now=now))),
+        ("timestamps", "timestamp", times),
         ("bots", "timestamp", _on_log(drop_bots)),
         ("files", "path", files),
         ("durations", "path", _on_videos(lambda v: repair_durations(v, found["media"]))),
@@ -202,7 +205,7 @@ def _with_tables(library: VideoLibrary, videos: pd.DataFrame, log: pd.DataFrame)
 def _key(library: VideoLibrary, now: object, strategies: object) -> str:
     """Fingerprint of all that the result depends on: tables, files, options and this code."""
     digest = hashlib.sha256(_code_version().encode())
-    digest.update(repr((str(now), sorted((strategies or {}).items(), key=str))).encode())
+    digest.update(repr((str(now), str(library.earliest), sorted((strategies or {}).items(), key=str))).encode())
     for frame in (library.videos, library.interactions):
         digest.update(repr([*frame.columns, frame.index.name]).encode())
         digest.update(pd.util.hash_pandas_object(frame).to_numpy().tobytes())
