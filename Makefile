@@ -3,9 +3,9 @@
 
 # A Python 3.11 or newer; found by itself unless given: make setup PYTHON=/opt/python/bin/python3
 PYTHON =
-# make setup TORCH=cpu: on Linux, PyTorch without the gigabytes for CUDA.
-TORCH = default
-# Which notebooks to run, by name or its beginning: make course NOTEBOOKS="00 01"
+# make setup TORCH=cpu: on Linux, PyTorch without the gigabytes for CUDA. It is remembered.
+TORCH =
+# Only some notebooks: make course NOTEBOOKS="00 01", make notebooks NOTEBOOKS=notebooks/00_tour.ipynb
 NOTEBOOKS =
 VENV = .venv
 RUN = $(VENV)/bin/python
@@ -22,9 +22,10 @@ help:
 	@echo 'make clean      remove build/ and caches (make distclean: also .venv and data)'
 
 setup:
-	@for python in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
+	@torch='$(TORCH)'; \
+	for python in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
 	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    exec "$$python" scripts/set_up.py --environment $(VENV) --torch $(TORCH); \
+	    exec "$$python" scripts/set_up.py --environment $(VENV) $${torch:+--torch=$$torch}; \
 	  elif test "$$python" = "$(PYTHON)"; then \
 	    echo "$(PYTHON) is no Python 3.11 or newer." >&2; exit 1; \
 	  fi; \
@@ -43,7 +44,7 @@ lab: setup
 	@$(RUN) -m jupyterlab --notebook-dir=notebooks
 
 notebooks: setup
-	@$(RUN) -m vidrec_utils.course --in-place $(NOTEBOOKS)
+	@$(RUN) -m vidrec_utils.notebooks --refresh --check $(NOTEBOOKS)
 
 doctor: setup
 	@$(RUN) -m vidrec_utils.doctor

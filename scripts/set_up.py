@@ -82,6 +82,11 @@ def basis(torch: str) -> str:
     return f"Python {sys.version}\nPyTorch: {torch}\nCheckout: {REPO}\n"
 
 
+def choice(environment: Path) -> Path:
+    """The file that keeps which PyTorch was asked for, so that it need be said only once."""
+    return environment / ".torch"
+
+
 def is_built_on(environment: Path, torch: str) -> bool:
     """Whether the environment was complete once, for this Python, PyTorch and checkout."""
     stamps = environment.glob(".installed-*")
@@ -118,9 +123,9 @@ def pip_install(python: Path, *arguments: str) -> None:
     done = subprocess.run([str(python), "-m", "pip", "install", *arguments], check=False)
     if done.returncode:
         print(
-            "\nThe set-up stopped here, and nothing counts as installed. Call it again once the cause "
-            "is gone;\nwhat was downloaded is not fetched twice. The usual causes are no network, or "
-            "too little disk\n(8 GB on Linux; 3 GB elsewhere and with --torch cpu).",
+            "\nThe set-up stopped here, and nothing counts as installed. Call it again once the\n"
+            "cause is gone; what was downloaded is not fetched twice. The usual causes are no\n"
+            "network, or too little disk (8 GB on Linux; 3 GB elsewhere and with --torch cpu).",
             file=sys.stderr,
         )
         raise SystemExit(done.returncode)
@@ -147,6 +152,7 @@ def install(environment: Path, torch: str) -> None:
     for old in environment.glob(".installed-*"):
         old.unlink()
     python = interpreter(environment) if usable else create(environment)
+    choice(environment).write_text(torch, encoding="utf-8")
     entries = blocks(LOCK.read_text(encoding="utf-8"))
     install_locked(python, {"setuptools": entries.pop("setuptools")})
     if torch == "cpu" and sys.platform == "linux":
@@ -163,20 +169,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--torch",
         choices=("default", "cpu"),
-        default="default",
-        help="cpu: on Linux, take PyTorch's build without CUDA (elsewhere it has none anyway)",
+        help="cpu: on Linux, PyTorch's build without CUDA (default: as before, or with CUDA)",
     )
     parser.add_argument(
         "--environment", type=Path, default=REPO / ".venv", help="the folder (default: .venv)"
     )
     options = parser.parse_args(arguments)
     environment = options.environment.resolve()
+    torch = options.torch
+    if torch is None:
+        kept = choice(environment)
+        torch = kept.read_text(encoding="utf-8") if kept.is_file() else "default"
     mark = stamp(environment)
-    if mark.is_file() and is_built_on(environment, options.torch):
+    if mark.is_file() and is_built_on(environment, torch):
         return 0
     print(f"Setting up {environment} (once; a few minutes and a few gigabytes) ...", flush=True)
-    install(environment, options.torch)
-    mark.write_text(basis(options.torch), encoding="utf-8")
+    install(environment, torch)
+    mark.write_text(basis(torch), encoding="utf-8")
     print(f"The environment is complete: {environment}", flush=True)
     return 0
 

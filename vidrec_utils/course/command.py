@@ -146,7 +146,6 @@ def run_course(
     *,
     keep_going: bool = False,
     write_html: bool = True,
-    in_place: bool = False,
     cell_timeout_s: float = CELL_TIMEOUT_S,
 ) -> tuple[list[Run], list[NotebookFailed]]:
     """Run notebooks in order and write their copies.
@@ -161,8 +160,6 @@ def run_course(
         Go on with the next notebook after a failure.
     write_html : bool
         Write the reading copies too.
-    in_place : bool
-        Also write the outputs, normalised, into the notebooks themselves.
     cell_timeout_s : float
         Seconds for one cell.
 
@@ -200,17 +197,8 @@ def run_course(
         if write_html:
             write_atomically(page, reading_copy(notebook, run.title or run.name, among))
             write_atomically(output / "html" / "index.html", index_page(runs))
-        if in_place:
-            _refresh(path, notebook)
         write_atomically(output / "course.json", _timings(runs) + "\n")
     return runs, failures
-
-
-def _refresh(path: Path, notebook: nbformat.NotebookNode) -> None:
-    """Write new outputs into a notebook of the repository, in its committed form."""
-    from vidrec_utils import notebooks
-
-    write_atomically(path, nbformat.writes(notebooks.normalise(notebook)) + "\n")
 
 
 def run_tests(notebooks: Path, output: Path, workers: int | None = None) -> int:
@@ -259,7 +247,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=root / "build", metavar="FOLDER")
     parser.add_argument("--keep-going", action="store_true", help="go on after a failure")
     parser.add_argument("--no-html", action="store_true", help="write no reading copies")
-    parser.add_argument("--in-place", action="store_true", help="refresh the committed outputs")
     parser.add_argument("--cell-timeout", type=float, default=CELL_TIMEOUT_S, metavar="SECONDS")
     parser.add_argument("--test", action="store_true", help="run all tests instead")
     return parser
@@ -293,7 +280,6 @@ def main(arguments: list[str] | None = None) -> int:
                 options.output.resolve(),
                 keep_going=options.keep_going,
                 write_html=not options.no_html,
-                in_place=options.in_place,
                 cell_timeout_s=options.cell_timeout,
             )
     except KeyboardInterrupt:

@@ -304,20 +304,38 @@ def execute(
     )
     begin = time.monotonic()
     watch.start()
-    try:
-        _in_thread(lambda: client.execute(env=dict(env)), on_interrupt=lambda: _kill(watch.pid))
-    except (CellExecutionError, CellTimeoutError, DeadKernelError, RuntimeError) as error:
-        if isinstance(error, CellTimeoutError):
-            traceback = f"The cell had not ended after {cell_timeout_s:g} seconds."
-        elif isinstance(error, DeadKernelError):
-            traceback = "The kernel died; too little memory is the usual reason."
-        source = "" if current is None else notebook.cells[current].source
-        raise NotebookFailed(path.stem, current, source, traceback or str(error)) from error
-    finally:
-        watch.stop()
+    # What the kernel process says outside of cells (libraries grumbling at its end) is shown only
+    # when it explains a failure.
+    with tempfile.TemporaryFile() as log:
+        try:
+            _in_thread(
+                lambda: client.execute(env=dict(env), stdout=log, stderr=log),
+                on_interrupt=lambda: _kill(watch.pid),
+            )
+        except CellTimeoutError as error:
+            reason = f"The cell had not ended after {cell_timeout_s:g} seconds."
+            raise NotebookFailed(path.stem, current, _source(notebook, current), reason) from error
+        except CellExecutionError as error:
+            reason = traceback or str(error)
+            raise NotebookFailed(path.stem, current, _source(notebook, current), reason) from error
+        except (DeadKernelError, RuntimeError) as error:
+            reason = f"The kernel died; too little memory is the usual reason.\n{_tail(log)}"
+            raise NotebookFailed(path.stem, current, _source(notebook, current), reason) from error
+        finally:
+            watch.stop()
     seconds = time.monotonic() - begin
     run = Run(path.stem, title(notebook), round(seconds, 1), round(watch.peak_bytes / 1e6), done)
     return notebook, run
+
+
+def _source(notebook: nbformat.NotebookNode, index: int | None) -> str:
+    return "" if index is None else notebook.cells[index].source
+
+
+def _tail(log: Any, lines: int = 20) -> str:
+    """The last lines of an open binary file."""
+    log.seek(0)
+    return "\n".join(log.read().decode("utf-8", errors="replace").splitlines()[-lines:])
 
 
 def _in_thread(work: Any, on_interrupt: Any) -> None:

@@ -1,0 +1,269 @@
+"""Running the course: throw-away notebooks in real kernels."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from vidrec_utils import course
+
+REPO = Path(__file__).resolve().parent.parent
+
+
+def notebook(folder: Path, name: str, *cells: str) -> Path:
+    """Write a notebook; cells that begin with `#` and a blank are text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = [
+        nbformat.v4.new_markdown_cell(cell)
+        if cell.startswith("# ")
+        else nbformat.v4.new_code_cell(cell)
+        for cell in cells
+    ]
+    path = folder / f"{name}.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
+    return path
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, Path]:
+    output = folder.parent / "build"
+    code = course.main(["--notebooks", str(folder), "--output", str(output), *arguments])
+    return code, output
+
+
+def command(folder: Path, output: Path) -> list[str]:
+    """The same as a process of its own."""
+    program = [sys.executable, "-m", "vidrec_utils.course"]
+    return [*program, "--notebooks", str(folder), "--output", str(output)]
+
+
+def outputs(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    return "".join(
+        output.get("text", "") + output.get("data", {}).get("text/plain", "")
+        for cell in cells
+        for output in cell.get("outputs", [])
+    )
+
+
+def files(folder: Path) -> set[str]:
+    """All files but the kernels' own settings."""
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and "kernels" not in path.parts
+    }
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """Two notebooks that run, their build folder, and what was printed."""
+    folder = tmp_path_factory.mktemp("course") / "notebooks"
+    notebook(
+        folder,
+        "01_second",
+        "# Count, where $x^2$ is a formula",
+        "import os, sys\nprint(os.getcwd(), sys.executable)",
+        "print(*(os.environ.get(n) for n in ('HF_HUB_OFFLINE', 'IPYTHONDIR', 'MPLBACKEND')))",
+    )
+    notebook(
+        folder,
+        "00_first",
+        "# Begin here\nand go on with [the second](01_second.ipynb#count), pay `$5 or $6`",
+        "held = bytearray(200_000_000)",
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+    )
+    notebook(folder, "draft", "# Not of the course", "raise SystemError")
+    done = subprocess.run(
+        command(folder, folder.parent / "build"),
+        env=os.environ | {"MPLBACKEND": "Agg", "IPYTHONDIR": str(folder / "mine")},
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return folder, folder.parent / "build", done.stdout
+
+
+def test_runs_in_order_with_a_line_for_each(good: tuple[Path, Path, str]) -> None:
+    first, second, last = good[2].splitlines()
+    assert first.startswith("[1/2] 00_first ")
+    assert second.startswith("[2/2] 01_second ")
+    assert first.endswith("2 cells")
+    assert last.startswith("2 notebooks ran in ")
+
+
+def test_measures_memory_and_time(good: tuple[Path, Path, str]) -> None:
+    timings = json.loads((good[1] / "course.json").read_text("utf-8"))["notebooks"]
+    first, second = timings
+    assert (first["name"], first["title"], first["cells"]) == ("00_first", "Begin here", 2)
+    assert 0 < first["seconds"] < 120
+    # The first holds 200 MB that the second does not.
+    assert first["peak_memory_mb"] > second["peak_memory_mb"] + 150 > 150
+
+
+def test_writes_executed_copies_and_leaves_the_source_alone(good: tuple[Path, Path, str]) -> None:
+    folder, build, _ = good
+    executed = nbformat.read(build / "notebooks" / "00_first.ipynb", as_version=4)
+    assert "image/png" in str(executed.cells[2].outputs)
+    assert all("execution" not in cell.metadata for cell in executed.cells)
+    assert outputs(folder / "00_first.ipynb") == ""
+
+
+def test_kernel_is_ours_and_sees_no_settings_of_the_user(good: tuple[Path, Path, str]) -> None:
+    folder, build, _ = good
+    where, what = outputs(build / "notebooks" / "01_second.ipynb").splitlines()
+    assert where == f"{folder} {sys.executable}"
+    offline, ipython, backend = what.split()
+    assert offline == "1"
+    assert Path(ipython).is_relative_to(build)
+    assert backend == "module://matplotlib_inline.backend_inline"
+
+
+def test_reading_copies_need_no_network(good: tuple[Path, Path, str]) -> None:
+    build = good[1]
+    first = (build / "html" / "00_first.html").read_text("utf-8")
+    assert "<script src" not in first
+    assert "cdnjs" not in first
+    assert 'href="01_second.html#count"' in first
+    assert "data:image/png;base64," in first
+    assert "mathjax" in (build / "html" / "01_second.html").read_text("utf-8").lower()
+    index = (build / "html" / "index.html").read_text("utf-8")
+    assert index.index('href="00_first.html">Begin here') < index.index('href="01_second.html"')
+    assert files(build) == {
+        "course.json",
+        "html/00_first.html",
+        "html/01_second.html",
+        "html/index.html",
+        "notebooks/00_first.ipynb",
+        "notebooks/01_second.ipynb",
+    }
+
+
+def test_stops_at_the_failing_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "notebooks"
+    notebook(folder, "00_bad", "# Bad", "y = 3", "answer = 41\nraise ValueError('off by one')")
+    notebook(folder, "01_fine", "# Fine", "x = 1")
+    stale = tmp_path / "build" / "html" / "00_bad.html"
+    course.write_atomically(stale, "of an earlier run")
+    code, build = run(folder)
+    told = capsys.readouterr().err
+    assert code == 1
+    assert "00_bad failed in cell 3" in told
+    assert "answer = 41\nraise ValueError('off by one')" in told
+    assert "----> 2 raise ValueError" in told
+    assert "\x1b[" not in told
+    assert files(build) == set()
+
+
+def test_keeps_going_if_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "notebooks"
+    bad = notebook(folder, "00_bad", "# Bad", "raise ValueError")
+    made = nbformat.read(bad, as_version=4)
+    made.cells[1].metadata.tags = ["raises-exception"]  # a tag is no excuse
+    nbformat.write(made, bad)
+    notebook(folder, "01_hang", "# Hang", "import time\ntime.sleep(60)")
+    notebook(folder, "02_dead", "# Dead", "import os\nos.write(2, b'last words')\nos._exit(3)")
+    notebook(folder, "03_fine", "# Fine", "x = 1")
+    code, build = run(folder, "--keep-going", "--no-html", "--cell-timeout", "3")
+    told = capsys.readouterr()
+    assert code == 1
+    assert "The cell had not ended after 3 seconds." in told.err
+    assert "The kernel died" in told.err
+    assert "1 of 4 notebooks ran; failed: 00_bad, 01_hang, 02_dead." in told.err
+    assert files(build) == {"course.json", "notebooks/03_fine.ipynb"}
+
+
+def test_warnings_of_our_package_are_errors(tmp_path: Path) -> None:
+    emit = "import warnings\ndef old(kind): warnings.warn('going away', kind)"
+    path = notebook(
+        tmp_path / "notebooks",
+        "00_warn",
+        "# Warn",
+        f"import types\nours = types.ModuleType('vidrec_utils.x')\nexec({emit!r}, vars(ours))\n"
+        f"other = types.ModuleType('vidrec_utilsy')\nexec({emit!r}, vars(other))",
+        "other.old(FutureWarning)\nours.old(UserWarning)",
+        "for kind in (FutureWarning, DeprecationWarning):\n"
+        "    try:\n        ours.old(kind)\n"
+        "    except kind as error:\n        print('caught', error)",
+    )
+    executed, _ = course.execute(path, course.environment(tmp_path / "build"))
+    assert executed.cells[3].outputs[0].text == "caught going away\n" * 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_ends_the_kernel(tmp_path: Path, number: int) -> None:
+    folder = tmp_path / "notebooks"
+    child = "import subprocess, sys, time, pathlib"
+    notebook(
+        folder,
+        "00_long",
+        "# Wait",
+        f"{child}\np = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(90)'])\n"
+        "pathlib.Path('started').touch()\ntime.sleep(90)",
+    )
+    running = subprocess.Popen(
+        command(folder, tmp_path / "build"),
+        cwd=REPO,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 60
+    while not (folder / "started").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    family = psutil.Process(running.pid).children(recursive=True)
+    assert len(family) >= 2
+    running.send_signal(number)
+    told = running.communicate(timeout=30)[1]
+    assert running.returncode == 130
+    assert "Interrupted" in told
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert files(tmp_path / "build") == set()
+
+
+def test_finds_notebooks_by_beginning_name_and_path(tmp_path: Path) -> None:
+    one, two = (notebook(tmp_path, name, "# T") for name in ("00_tour", "01_clean"))
+    assert course.find(tmp_path) == [one, two]
+    assert course.find(tmp_path, ["01", "00_tour"]) == [one, two]
+    assert course.find(tmp_path, [str(two)]) == [two]
+    with pytest.raises(FileNotFoundError, match="there are: 00_tour, 01_clean"):
+        course.find(tmp_path, ["7"])
+
+
+def test_no_notebook_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert course.main(["--notebooks", str(tmp_path)]) == 2
+    assert "There is no notebook" in capsys.readouterr().err
+
+
+def test_relative_folders_mean_the_same_in_notebooks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given = {"VIDREC_DATASET": "mine", "VIDREC_DATA": "data", "HF_HUB_OFFLINE": "0"}
+    env = course.environment(tmp_path / "build", given)
+    assert env["VIDREC_DATASET"] == str(tmp_path.resolve() / "mine")
+    assert env["VIDREC_DATA"] == str(tmp_path.resolve() / "data")
+    assert env["HF_HUB_OFFLINE"] == "0"
+    assert "MPLBACKEND" not in env
+    named = course.environment(tmp_path / "build", {"VIDREC_DATASET": "minitube"})
+    assert named["VIDREC_DATASET"] == "minitube"
+
+
+def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    course.write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        course.write_atomically(path, "new \ud800")
+    assert path.read_text("utf-8") == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]

