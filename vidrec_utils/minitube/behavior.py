@@ -28,11 +28,11 @@ FACTORS: dict[str, tuple[str, ...]] = {
 """The visible factors that a taste is over, with their values."""
 
 WEIGHTS: dict[str, float] = {
-    "category": 0.6,
-    "topic": 0.8,
-    "scene": 0.75,
-    "motion": 0.8,
-    "pace": 0.5,
+    "category": 0.75,
+    "topic": 1.0,
+    "scene": 0.95,
+    "motion": 1.0,
+    "pace": 0.6,
     "category x motion": 0.3,
     "style": 0.7,
     "quality": 0.3,
@@ -86,7 +86,7 @@ def draw_tastes(config: WorldConfig) -> Tastes:
 _MEAN_SLATE = 8.0
 
 N_COMMUNITIES = 12
-SHARED = 0.5
+SHARED = 0.4
 """Users form communities; this share of the variance of a taste is common to its community."""
 
 
@@ -136,7 +136,7 @@ def liking(
     Returns
     -------
     numpy.ndarray
-        float32, shape (users, videos), zero on average, standard deviation about 1.7.
+        float32, shape (users, videos), zero on average, standard deviation about 2.1.
     """
     rows = slice(None) if who is None else who
     total = None
@@ -224,7 +224,7 @@ class _World:
         self.playable = plan["playable"].to_numpy()
         self.seen = np.zeros((config.n_users, len(plan)), dtype=bool)
         # The platform's model of its users is rough, and wrong in the same way every day.
-        self.misjudged = rng.normal(0, 1.0, (config.n_users, len(plan))).astype(np.float32)
+        self.misjudged = rng.normal(0, 1.2, (config.n_users, len(plan))).astype(np.float32)
         self.sessions = 0
 
     def day(self, day: int) -> dict[str, np.ndarray]:
@@ -243,12 +243,12 @@ class _World:
         mood = rng.integers(0, len(FACTORS["category"]), n)
         utility = liking(self.tastes, self.factors, moment, who)
         in_mood = self.category[None] == mood[:, None]
-        utility = utility + np.float32(0.5) * in_mood
+        utility = utility + np.float32(0.6) * in_mood
         online = self.published_s[None] < begin[:, None]
         fresh = (begin[:, None] - self.published_s[None]) < 4 * 86_400
         logits = (
             0.3 * np.log(3.0 + self.watched)[None]
-            + 0.7 * (utility + self.misjudged[who])
+            + 0.6 * (utility + self.misjudged[who])
             + 0.6 * fresh
         )
         logits = np.where(online & ~self.seen[who], logits, -np.inf).astype(np.float32)
@@ -288,14 +288,14 @@ def _responses(
 ) -> dict[str, object]:
     """Turn liking and attention into watch ratio, like, share and comment."""
     n, liked_by, examined = len(table), columns["liking"], columns["examined"]
-    pull = 1.5 * liked_by - 1.0 + rng.normal(0, 0.7, n)
+    pull = 1.25 * liked_by - 1.2 + rng.normal(0, 0.7, n)
     ratio = 1 / (1 + np.exp(-pull))
     ratio = np.where(examined, ratio, 0.12 * rng.random(n))
     again = (ratio > 0.9) & (rng.random(n) < 0.25)
     ratio = np.round(np.where(again, ratio + rng.uniform(0.2, 1.0, n), ratio), 3)
-    like = examined & (rng.random(n) < 1 / (1 + np.exp(-(1.8 * liked_by - 3.6))))
-    share = examined & (rng.random(n) < 1 / (1 + np.exp(-(1.5 * liked_by - 5.6))))
-    strong = np.abs(liked_by) > 1.6
+    like = examined & (rng.random(n) < 1 / (1 + np.exp(-(1.5 * liked_by - 3.8))))
+    share = examined & (rng.random(n) < 1 / (1 + np.exp(-(1.2 * liked_by - 5.6))))
+    strong = np.abs(liked_by) > 2.0
     writes = examined & (rng.random(n) < np.where(strong, 0.07, 0.02))
     language = tastes.users["language"].to_numpy()[columns["user"]]
     comment = np.full(n, None, dtype=object)
@@ -305,6 +305,6 @@ def _responses(
 
 
 def _comment(liked_by: float, language: str, rng: np.random.Generator) -> str:
-    tone = liked_by + rng.normal(0, 0.5)
-    kind = "positive" if tone > 0.7 else "negative" if tone < -0.7 else "neutral"
+    tone = liked_by + rng.normal(0, 0.6)
+    kind = "positive" if tone > 0.9 else "negative" if tone < -0.9 else "neutral"
     return str(rng.choice(COMMENTS[language][kind]))
