@@ -331,7 +331,9 @@ def test_the_library_says_nothing_of_the_truth(tiny):
     columns = set(pd.read_csv(tiny / "videos.csv").columns)
     assert not columns & {"motion", "pace", "scene", "subject", "topic", "quality", "media"}
     found = {path.name for path in tiny.iterdir()}
-    assert found == {"videos.csv", "users.csv", "interactions.parquet", "clips", "thumbnails"}
+    tables = {"videos.csv", "users.csv", "interactions.parquet", "library.json"}
+    assert found == {*tables, "clips", "thumbnails"}
+    assert datasets.load_folder(tiny).name == "minitube-tiny-0"
 
 
 # --- no model reads the truth -----------------------------------------------------------------

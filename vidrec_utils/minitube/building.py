@@ -90,7 +90,7 @@ def _render(world: Path, config: WorldConfig, progress: bool) -> None:
     (partial / "plan.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
     plan, tables = make_tables(config)
     _render_media(plan, config, partial, progress)
-    _write_tables(plan, tables, partial)
+    _write_tables(plan, tables, config, partial)
     (partial / "plan.json").replace(partial / MANIFEST)
     if world.exists():
         # An older version of the world: out of the way first, so that the name is free.
@@ -154,11 +154,13 @@ def make_tables(config: WorldConfig) -> tuple[pd.DataFrame, dict[str, pd.DataFra
     }
 
 
-def _write_tables(plan: pd.DataFrame, tables: dict, target: Path) -> None:
+def _write_tables(plan: pd.DataFrame, tables: dict, config: WorldConfig, target: Path) -> None:
     library = target / "library"
     tables["videos"].to_csv(library / "videos.csv", encoding="utf-8", lineterminator="\n")
     tables["users"].to_csv(library / "users.csv", encoding="utf-8", lineterminator="\n")
     tables["interactions"].to_parquet(library / "interactions.parquet", index=False)
+    name = json.dumps({"name": f"minitube-{config.name}"})
+    (library / "library.json").write_text(f"{name}\n", encoding="utf-8")
     found = truth.Truth(
         videos=plan,
         boxes=_collect_boxes(plan, target / "truth" / "boxes"),
