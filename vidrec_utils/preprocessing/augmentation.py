@@ -164,15 +164,13 @@ class ClipAugmentation:
         return F.adjust_hue(clip, turn) if self.hue and clip.shape[1] == 3 else clip
 
     def __getstate__(self) -> dict[str, object]:
-        """A generator does not pickle on every platform; its state does."""
-        state = self.__dict__.copy()
-        state["_rng"] = self._rng.get_state()
-        return state
+        """Pickle the generator as bytes: as a tensor it would need shared memory to travel."""
+        return {**self.__dict__, "_rng": self._rng.get_state().numpy().tobytes()}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
         self._rng = torch.Generator()
-        self._rng.set_state(state["_rng"])
+        self._rng.set_state(torch.frombuffer(bytearray(state["_rng"]), dtype=torch.uint8))
 
 
 def build_augmentation(

@@ -24,7 +24,7 @@ MIN_EXPOSURES = 20
 
 
 def infer_now(interactions: pd.DataFrame) -> pd.Timestamp:
-    """Find the end of the log: the last day on which it is about as busy as usual.
+    """Find the end of the log: the last day that hangs together with the days before.
 
     A wrong clock writes a few rows far in the future, so the latest timestamp is no good witness,
     and today's date makes results depend on the day on which they are computed.
@@ -32,16 +32,21 @@ def infer_now(interactions: pd.DataFrame) -> pd.Timestamp:
     Returns
     -------
     Timestamp
-        The latest timestamp of the last day that has at least a tenth of the median number of
-        exposures per active day; NaT for a log without timestamps.
+        The latest timestamp before the gap that separates the log from the future: starting at the
+        last day with at least a tenth of the usual number of exposures, later days belong to the
+        log as long as they follow within a tenth of its length. NaT for a log without timestamps.
     """
     times = interactions["timestamp"].dropna()
     if times.empty:
         return pd.NaT
     day = times.dt.floor("D")
-    counts = day.value_counts()
-    usual = counts[day].median()  # the day of the median exposure, not the median day
-    last = counts.index[counts >= max(1.0, usual / 10)].max()
+    counts = day.value_counts().sort_index()
+    usual = day.map(counts).median()  # of the median exposure: empty days say nothing
+    busy = counts.index[counts >= max(1.0, usual / 10)]
+    reach = max(pd.Timedelta(days=1), (busy[-1] - busy[0]) / 10)
+    later = counts.index[counts.index >= busy[-1]]
+    torn = np.flatnonzero(np.diff(later) > reach)
+    last = later[torn[0]] if len(torn) else later[-1]
     return times[day == last].max()
 
 
@@ -275,8 +280,9 @@ def find_bots(
     """Flag users who do not behave like people, and say why.
 
     `"rules"` turns each feature of `user_features` into a robust z-score on its suspicious side
-    and asks for **two** independent signs: a binge watcher has long sittings, and somebody who
-    always watches to the end has no spread, but hardly anyone has both and a timer's regularity.
+    and asks for **two** of four signs (volume, regularity, uniform watching, repetition): a binge
+    watcher has volume, and somebody who always watches to the end has no spread, but hardly
+    anyone has both.
     `"forest"` scores the same features by how easily random cuts isolate a user (Liu, Ting and
     Zhou, Isolation Forest, ICDM 2008), which needs no thresholds per feature and gives no
     reasons of its own; the most extreme features are named instead.
@@ -312,7 +318,7 @@ def find_bots(
     signs = pd.DataFrame({name: _sign(judged[name], way) for name, (way, _) in SUSPICIOUS.items()})
     signs = signs.reindex(features.index, fill_value=0.0).fillna(0.0)
     if method == "rules":
-        score = np.sort(signs.to_numpy(), axis=1)[:, -2]
+        score = _second_sign(signs)
         flagged = score >= threshold
     else:
         score, flagged = _forest(features, judged, seed)
@@ -323,6 +329,13 @@ def find_bots(
         for user, bad in zip(features.index, flagged, strict=True)
     ]
     return features.assign(score=score, flagged=flagged, reason=pd.array(reason, dtype="str"))
+
+
+def _second_sign(signs: pd.DataFrame) -> np.ndarray:
+    """The second strongest sign, where the two measures of volume count as one: binges have both."""
+    volume = signs[["per_active_day", "longest_sitting"]].max(axis=1)
+    others = signs.drop(columns=["per_active_day", "longest_sitting"])
+    return np.sort(others.assign(volume=volume).to_numpy(), axis=1)[:, -2]
 
 
 def _sign(values: pd.Series, way: int) -> pd.Series:

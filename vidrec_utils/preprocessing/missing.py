@@ -230,7 +230,7 @@ def _split(text: str) -> list[str]:
 
 def _fit_from_tags(videos: pd.DataFrame, column: str) -> Pipeline | None:
     known = videos.dropna(subset=["tags", column])
-    known = known[known["tags"].str.strip("|").str.len() > 0]
+    known = known[known["tags"].astype("str").str.strip("|") != ""]
     if known.empty:
         return None
     model = make_pipeline(

@@ -205,7 +205,11 @@ def _with_tables(library: VideoLibrary, videos: pd.DataFrame, log: pd.DataFrame)
 def _key(library: VideoLibrary, now: object, strategies: object) -> str:
     """Fingerprint of all that the result depends on: tables, files, options and this code."""
     digest = hashlib.sha256(_code_version().encode())
-    digest.update(repr((str(now), str(library.earliest), sorted((strategies or {}).items(), key=str))).encode())
+    digest.update(
+        repr(
+            (str(now), str(library.earliest), sorted((strategies or {}).items(), key=str))
+        ).encode()
+    )
     for frame in (library.videos, library.interactions):
         digest.update(repr([*frame.columns, frame.index.name]).encode())
         digest.update(pd.util.hash_pandas_object(frame).to_numpy().tobytes())

@@ -186,20 +186,20 @@ def split_grouped(
         If there are fewer than three groups.
     """
     _check_shares(validation, test)
-    groups = _column(frame, videos, by)
-    codes = groups.astype(object).to_numpy(copy=True)
-    lonely = groups.isna().to_numpy()
-    codes[lonely] = [("no group", i) for i in np.flatnonzero(lonely)]
-    codes = pd.factorize(codes)[0]
-    if len(np.unique(codes)) < 3:
+    codes = pd.factorize(_column(frame, videos, by))[0]
+    lonely = codes < 0
+    codes[lonely] = codes.max() + 1 + np.arange(lonely.sum())
+    number = len(np.unique(codes))
+    if number < 3:
         raise ValueError(f"Column {by!r} has fewer than three groups; there is nothing to split.")
     rest = np.arange(len(frame))
     chosen = {}
-    for name, share, left in (("test", test, 1.0), ("validation", validation, 1.0 - test)):
+    for name, share in (("test", test), ("validation", validation)):
         if share == 0:
-            chosen[name] = np.array([], dtype=int)
+            chosen[name] = rest[:0]
             continue
-        splitter = GroupShuffleSplit(n_splits=1, test_size=share / left, random_state=seed)
+        size = max(1, round(share * number))
+        splitter = GroupShuffleSplit(n_splits=1, test_size=size, random_state=seed)
         stay, leave = next(splitter.split(rest, groups=codes[rest]))
         chosen[name], rest = rest[leave], rest[stay]
     return _by_positions(frame, videos, chosen["validation"], chosen["test"], f"grouped by {by}")

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from vidrec_utils.preprocessing import (
+    add_noise,
+    denoise_spatial,
+    denoise_temporal,
+    moving_mask,
+    psnr,
+)
+
+from .conftest import moving
+
+TEXTURE = np.random.default_rng(2).normal(0, 25, (1, 64, 64, 1))
+CLEAN = (moving(11, "right", frames=16) + TEXTURE).clip(0, 255).astype(np.uint8)
+SMOOTH = moving(11, "right", frames=6)
+NOISY = add_noise(CLEAN, 20.0, rng=1)
+
+
+def test_psnr_by_hand():
+    a = np.zeros((1, 2, 2, 3), dtype=np.uint8)
+    b = a.copy()
+    b[..., 0] = 51  # mean squared error 51^2 / 3
+    assert psnr(a, b) == pytest.approx(20 * np.log10(5) + 10 * np.log10(3))
+    assert psnr(a, a) == float("inf")
+    half = np.array([[[True, False], [True, False]]])
+    b[:, :, 0] = 0
+    assert psnr(a, b, half) == float("inf")
+    with pytest.raises(ValueError, match="no match"):
+        psnr(a, b[..., :1])
+    with pytest.raises(ValueError, match="empty"):
+        psnr(a, b, np.zeros_like(half))
+
+
+def test_noise_has_its_size_and_seed():
+    grey = np.full((4, 32, 32, 3), 128, dtype=np.uint8)
+    assert add_noise(grey, 10.0, rng=0).std() == pytest.approx(10, rel=0.03)
+    np.testing.assert_array_equal(add_noise(grey, 10.0, rng=5), add_noise(grey, 10.0, rng=5))
+    assert (grey == 128).all()
+
+
+@pytest.mark.parametrize("method", ["gaussian", "median", "bilateral", "nl_means"])
+def test_spatial_filters_help(method):
+    noisy = add_noise(SMOOTH, 20.0, rng=1)
+    before = noisy.copy()
+    done = denoise_spatial(noisy, method)
+    assert done.shape == SMOOTH.shape
+    assert done.dtype == np.uint8
+    assert psnr(SMOOTH, done) > psnr(SMOOTH, noisy) + 2
+    np.testing.assert_array_equal(noisy, before)
+
+
+def test_time_beats_space_where_nothing_moves_and_smears_where_something_does():
+    motion = moving_mask(CLEAN, radius=4)
+    assert 0.05 < motion.mean() < 0.6
+    plain = denoise_temporal(NOISY, radius=4)
+    aware = denoise_temporal(NOISY, radius=4, motion_aware=True)
+    for method in ("gaussian", "median", "bilateral", "nl_means"):
+        space = denoise_spatial(NOISY, method)
+        assert psnr(CLEAN, plain, ~motion) > psnr(CLEAN, space, ~motion) + 3
+        assert psnr(CLEAN, plain, motion) < psnr(CLEAN, space, motion)
+    assert psnr(CLEAN, plain, motion) < psnr(CLEAN, NOISY, motion)
+    assert psnr(CLEAN, aware, motion) > psnr(CLEAN, plain, motion) + 3
+    assert psnr(CLEAN, aware) > psnr(CLEAN, plain)
+
+
+def test_averaging_n_frames_divides_the_variance_by_n():
+    flat = np.full((41, 24, 24, 3), 128, dtype=np.uint8)
+    noisy = add_noise(flat, 20.0, rng=0)
+    done = denoise_temporal(noisy, radius=2)[2:-2]
+    assert done.std() == pytest.approx(20 / np.sqrt(5), rel=0.05)
+    assert denoise_temporal(noisy, "median", radius=2)[2:-2].std() > done.std()
+
+
+def test_a_clean_still_clip_is_left_alone():
+    still = moving(1, "still", frames=5)
+    for options in ({}, {"method": "median"}, {"motion_aware": True}):
+        np.testing.assert_array_equal(denoise_temporal(still, **options), still)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="nl_means"):
+        denoise_spatial(NOISY, "wiener")
+    with pytest.raises(ValueError, match="median"):
+        denoise_temporal(NOISY, "mode")
+    with pytest.raises(ValueError, match="radius"):
+        denoise_temporal(NOISY, radius=0)
+    with pytest.raises(ValueError, match="no weights"):
+        denoise_temporal(NOISY, "median", motion_aware=True)
+    with pytest.raises(ValueError, match="height"):
+        denoise_spatial(NOISY[0])

@@ -1,0 +1,133 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from vidrec_utils import datasets, minitube
+from vidrec_utils.datasets import LibraryError, VideoLibrary
+from vidrec_utils.minitube import truth
+from vidrec_utils.preprocessing import clean, pipeline, score_detection
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDREC_DATA", str(tmp_path))
+    return tmp_path / "cache"
+
+
+def test_everything_planted_is_found():
+    """Precision and recall of every detector on the world's planted dirt."""
+    library = datasets.load_folder(minitube.build("small", seed=0, progress=False))
+    planted = truth.load(library.root)
+    cleaned, report = clean(library, cache=False, progress=False)
+    frame = report.frame
+    videos = frame[frame["table"] == "videos"]
+
+    def found(problem):
+        return videos.loc[videos["problem"].str.contains(problem), "id"]
+
+    scores = {
+        "broken": (found("broken file"), ("truncated", "text_as_video", "empty_file")),
+        "black": (found("black clip"), ("black",)),
+        "noisy": (found("noisy clip"), ("noisy",)),
+        "exact": (found("exact duplicate"), ("exact_duplicate",)),
+        "near": (found("near duplicate"), ("reencoded_duplicate",)),
+        "duration": (found("contradicts"), ("wrong_duration",)),
+    }
+    scores = {
+        k: score_detection(ids, planted.planted(*kinds)) for k, (ids, kinds) in scores.items()
+    }
+    users = frame.loc[frame["table"] == "users", "id"]
+    scores["bots"] = score_detection(users, planted.planted("bot"))
+    rows = frame.loc[(frame["table"] == "interactions") & (frame["column"] == "timestamp"), "row"]
+    times = [kind for kind in planted.dirt["kind"].unique() if kind.startswith("timestamp_")]
+    scores["times"] = score_detection(rows - 2, map(int, planted.planted(*times)))
+    for kind, score in scores.items():
+        assert score["n"] > 0, kind
+        assert score["precision"] >= 0.95, (kind, score)
+        assert score["recall"] >= 0.9, (kind, score)
+    kept = cleaned.interactions["video_id"].isin(cleaned.videos.index)
+    assert kept.all()
+    assert (
+        cleaned.problems(now=cleaned.interactions["timestamp"].max())["severity"].ne("error").all()
+    )
+
+
+def test_a_dirty_library(dirty, own_cache):
+    videos, log = dirty.videos.copy(), dirty.interactions.copy()
+    cleaned, report = clean(dirty, progress=False)
+    assert list(cleaned.videos.index) == [
+        "first", "reversed", "other way", "second", "noisy", "frozen", "one frame", "gone",
+    ]  # fmt: skip
+    assert cleaned.interactions["video_id"].isin(cleaned.videos.index).all()
+    assert (cleaned.interactions["video_id"] == "first").sum() == 6
+    assert [step.name for step in report if step.skipped] == ["tags"]
+    assert "no tags" in report.summary()
+    # Rows are those of the table that was handed in, though earlier steps dropped others.
+    frame = report.frame
+    moved = frame[frame["problem"] == "exposure of a duplicate"]
+    assert set(log["video_id"].iloc[moved["row"] - 2]) == {"exact copy", "recoded"}
+    copies = frame[frame["problem"].isin(["exact duplicate", "near duplicate"])]
+    assert list(videos.index[copies["row"] - 2]) == list(copies["id"])
+    pd.testing.assert_frame_equal(dirty.videos, videos)
+    pd.testing.assert_frame_equal(dirty.interactions, log)
+
+
+def test_the_cache_gives_the_same_and_notices_changes(dirty, own_cache, monkeypatch):
+    cleaned, report = clean(dirty, progress=False)
+    calls = []
+    monkeypatch.setattr(
+        pipeline, "_run", lambda *a: calls.append(a) or (_ for _ in ()).throw(OSError)
+    )
+    again, same = clean(dirty, progress=False)
+    assert not calls
+    pd.testing.assert_frame_equal(again.videos, cleaned.videos)
+    pd.testing.assert_frame_equal(again.interactions, cleaned.interactions)
+    pd.testing.assert_frame_equal(same.frame, report.frame)
+    assert same.summary() == report.summary()
+    assert not [p for p in (own_cache / "cleaning").iterdir() if p.name.startswith(".")]
+    renamed = VideoLibrary(dirty.videos.assign(title="other"), dirty.interactions, root=dirty.root)
+    with pytest.raises(OSError):  # noqa: PT011
+        clean(renamed, progress=False)
+    with pytest.raises(OSError):  # noqa: PT011
+        clean(dirty, progress=False, cache=False)
+
+
+def test_a_damaged_cache_is_made_again(dirty, own_cache):
+    cleaned, _ = clean(dirty, progress=False)
+    for path in (own_cache / "cleaning").glob("*/videos.parquet"):
+        path.write_bytes(b"half a fi")
+    again, _ = clean(dirty, progress=False)
+    pd.testing.assert_frame_equal(again.videos, cleaned.videos)
+    calls = len(list((own_cache / "cleaning").iterdir()))
+    assert calls == 1
+
+
+def test_a_library_of_bare_ids(own_cache):
+    videos = pd.DataFrame(index=pd.Index(["a", "b"], name="video_id"))
+    log = pd.DataFrame(
+        {"user_id": ["u", "u"], "video_id": ["a", "b"], "timestamp": pd.to_datetime(["2025"] * 2)}
+    )
+    cleaned, report = clean(VideoLibrary(videos, log), progress=False)
+    assert len(cleaned.interactions) == 2
+    skipped = {step.name for step in report if step.skipped}
+    assert skipped == {"files", "durations", "exact duplicates", "near duplicates", "text", "tags"}
+    assert "no video files" in report.summary()
+
+
+def test_what_cannot_be_repaired_is_refused(own_cache):
+    videos = pd.DataFrame({"video_id": ["a", "a"], "title": ["x", "y"]})
+    log = pd.DataFrame({"user_id": ["u"], "video_id": ["a"], "timestamp": ["2025-01-01"]})
+    with pytest.raises(LibraryError, match="a"):
+        clean(VideoLibrary(videos, log), progress=False)
+
+
+def test_strategies_and_now_are_part_of_the_key(own_cache, dirty):
+    part = dirty.subset(["first", "second"])
+    part.videos.loc["first", "category"] = np.nan
+    default, _ = clean(part, progress=False)
+    other, _ = clean(part, strategies={"category": ("constant", "misc")}, progress=False)
+    assert other.videos.loc["first", "category"] == "misc"
+    assert default.videos.loc["first", "category"] != "misc"
+    early, report = clean(part, now=pd.Timestamp("2025-01-01"), progress=False)
+    assert early.interactions.empty
+    assert len(report.frame) >= len(part.interactions)
