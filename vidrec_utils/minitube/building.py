@@ -87,6 +87,8 @@ def _render(world: Path, config: WorldConfig, progress: bool) -> None:
         shutil.rmtree(partial, ignore_errors=True)
     for folder in ("library/clips", "library/thumbnails", "truth/boxes"):
         (partial / folder).mkdir(parents=True, exist_ok=True)
+    for leftover in partial.rglob(".*"):  # what a killed process was writing
+        leftover.unlink()
     (partial / "plan.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
     plan, tables = make_tables(config)
     _render_media(plan, config, partial, progress)
