@@ -174,7 +174,8 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
             f"{path.name} was refused: it is damaged, or holds code or objects besides tensors "
             f"({str(error).splitlines()[0][:160]}). Save the state dict as safetensors."
         ) from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    for wrapper in ("state_dict", "model_state"):  # torchvision's and pytorchvideo's habit
+        state = state.get(wrapper, state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
         raise WeightsError(f"{path.name} is not a state dict (a mapping of names to tensors).")
     return dict(state)

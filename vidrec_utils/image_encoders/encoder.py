@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -85,10 +85,10 @@ class ImageEncoder:
         batch = check_images(images)
         if len({image.shape for image in batch}) == 1:  # one call for all of one size
             stacked = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
-            squares = _square(stacked, self.size)
+            squares = square(stacked, self.size)
         else:
             tensors = [torch.from_numpy(np.ascontiguousarray(i)).permute(2, 0, 1) for i in batch]
-            squares = torch.stack([_square(t, self.size) for t in tensors])
+            squares = torch.stack([square(t, self.size) for t in tensors])
         return squares.float().sub_(127).div_(128).contiguous(memory_format=torch.channels_last)
 
     def encode(self, images: Images, batch_size: int = 32) -> np.ndarray:
@@ -155,20 +155,8 @@ class ImageEncoder:
             )
         if len(images) < 2:
             raise ValueError(f"{len(images)} pictures are too few to estimate statistics from.")
-        norms = [m for m in self.net.modules() if isinstance(m, nn.BatchNorm2d)]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain mean over batches
-            norm.train()
-        try:
-            with torch.inference_mode():
-                for batch in _batches(images, batch_size):
-                    self.net.features(self.prepare(batch).to(self.device))
-        finally:
-            for norm, momentum in zip(norms, momenta, strict=True):
-                norm.momentum = momentum
-                norm.eval()
+        prepared = (self.prepare(batch).to(self.device) for batch in _batches(images, batch_size))
+        estimate_batch_norm(self.net, self.net.features, prepared)
         self.calibrated = True
         return self
 
@@ -216,9 +204,41 @@ class PixelEncoder:
     def encode(self, images: Images) -> np.ndarray:
         """Shrunk pictures, float32 `(n, side * side * 3)`."""
         tensors = [torch.from_numpy(np.ascontiguousarray(i)) for i in check_images(images)]
-        small = [_square(t.permute(2, 0, 1), self.side).permute(1, 2, 0) for t in tensors]
+        small = [square(t.permute(2, 0, 1), self.side).permute(1, 2, 0) for t in tensors]
         rows = [s.reshape(-1).numpy() for s in small]
         return np.stack(rows).astype(np.float32) / 255 if rows else np.empty((0, self.dim), "f4")
+
+
+def estimate_batch_norm(
+    net: nn.Module,
+    forward: Callable[[torch.Tensor], torch.Tensor],
+    batches: Iterable[torch.Tensor],
+) -> None:
+    """Replace a network's batch-norm statistics, in place, by the mean over some batches.
+
+    Parameters
+    ----------
+    net : nn.Module
+        Left in evaluation mode.
+    forward : callable
+        What to run on each batch; layers that it does not reach keep fresh statistics.
+    batches : iterable of tensor
+        Prepared inputs.
+    """
+    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over batches
+        norm.train()
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                forward(batch)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
 
 
 def check_images(images: Images) -> list[np.ndarray]:
@@ -239,7 +259,7 @@ def check_images(images: Images) -> list[np.ndarray]:
     return [np.asarray(image) for image in images]
 
 
-def _square(picture: torch.Tensor, size: int) -> torch.Tensor:
+def square(picture: torch.Tensor, size: int) -> torch.Tensor:
     """Crop the centre square and resize it; uint8 `(..., 3, height, width)` to `(..., size, size)`.
 
     The crop comes first, so that a picture of 1 x 10,000 pixels is never blown up.

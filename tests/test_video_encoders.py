@@ -1,0 +1,200 @@
+"""Video encoders: inflation keeps what was learned, correlation sees motion, nothing is claimed."""
+
+import numpy as np
+import pytest
+import torch
+
+from vidrec_utils import image_encoders, video_encoders
+from vidrec_utils.embeddings import Encoder, WeightsError, WeightsNotAtHand, weights
+from vidrec_utils.image_encoders.efficientnet_lite0 import SameConv2d
+from vidrec_utils.video_encoders.encoder import frame_places
+
+NAMES = ["frame_average", "efficientnet_lite0_3d", "lite0_correlation"]
+
+
+@pytest.fixture(scope="module")
+def encoders():
+    return {name: video_encoders.load(name, size=64, frames=4, device="cpu") for name in NAMES}
+
+
+def noise(n=3, time=6, size=72, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, time, size, size, 3), dtype=np.uint8)
+
+
+def moving(step, time=8, size=64, seed=0):
+    """A textured square that moves `step` pixels to the right a frame over a still background."""
+    rng = np.random.default_rng(seed)
+    frames = np.repeat(rng.integers(90, 130, (1, size, size, 3), dtype=np.uint8), time, axis=0)
+    texture = np.kron(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8), np.ones((4, 4, 1), np.uint8))
+    for t in range(time):
+        left = 20 + step * t if step > 0 else 20 + 8 * (time - 1) + step * t
+        left = min(left, size - 24)
+        frames[t, 20:44, left : left + 24] = texture
+    return frames
+
+
+def test_catalogue_tells_parameters_and_what_is_at_hand(encoders):
+    catalogue = video_encoders.available()
+    for name, encoder in encoders.items():
+        assert catalogue.loc[name, "parameters"] == encoder.parameters
+        assert catalogue.loc[name, "dim"] == encoder.dim
+        assert catalogue.loc[name, "at_hand"] == "packaged, random"
+    assert catalogue.loc["slowfast_r50", "at_hand"] in ("random", "published, random")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_protocol_batches_and_odd_clips(encoders, name):
+    encoder = encoders[name]
+    assert isinstance(encoder, Encoder)
+    assert encoder.modality == "video"
+    assert encoder.frame_contract.frames == 4
+    odd = [noise(1)[0], noise(1, time=1, size=20)[0], noise(1, time=9, size=90)[0][:, :40]]
+    together = encoder.encode(odd)
+    assert together.shape == (3, encoder.dim)
+    assert together.dtype == np.float32
+    assert np.isfinite(together).all()
+    alone = np.concatenate([encoder.encode([clip]) for clip in odd])
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+    np.testing.assert_array_equal(together, encoder.encode(odd))
+    assert encoder.encode([]).shape == (0, encoder.dim)
+    with pytest.raises(ValueError, match=r"Clip 1 is float32 of shape"):
+        encoder.encode([odd[0], odd[0].astype("f4")])
+
+
+def test_frames_are_the_middles_of_segments():
+    assert frame_places(8, 4).tolist() == [1, 3, 5, 7]
+    assert frame_places(4, 4).tolist() == [0, 1, 2, 3]
+    assert frame_places(1, 3).tolist() == [0, 0, 0]
+    assert frame_places(2, 4).tolist() == [0, 0, 1, 1]
+
+
+def test_centre_tap_equals_the_2d_network_on_every_frame(encoders):
+    images = image_encoders.load(size=64, device="cpu")
+    clips = noise(2, time=4, size=64)
+    features = encoders["efficientnet_lite0_3d"].features(clips)
+    assert features.shape == (2, 1280, 4)
+    for clip, got in zip(clips, features, strict=True):
+        np.testing.assert_allclose(got.numpy().T, images.encode(clip), atol=1e-4)
+    np.testing.assert_allclose(
+        encoders["efficientnet_lite0_3d"].encode(clips),
+        encoders["frame_average"].encode(clips),
+        atol=1e-4,
+    )
+
+
+def test_inflation_by_hand():
+    conv = SameConv2d(2, 2, 3, 2, groups=2, bias=False)
+    centre = video_encoders.inflate(conv, 3)
+    average = video_encoders.inflate(conv, 3, "average")
+    assert not centre.weight[:, :, [0, 2]].any()
+    torch.testing.assert_close(average.weight.sum(dim=2), conv.weight)
+    still = torch.randn(1, 2, 1, 9, 8).expand(-1, -1, 5, -1, -1)
+    flat = conv(still[:, :, 0])
+    torch.testing.assert_close(centre(still)[:, :, 2], flat)
+    torch.testing.assert_close(average(still)[:, :, 2], flat)  # away from the ends, where it fades
+    torch.testing.assert_close(average(still)[:, :, 0], flat * 2 / 3)
+    with pytest.raises(ValueError, match="odd"):
+        video_encoders.inflate(conv, 2)
+    with pytest.raises(ValueError, match="choose 'centre'"):
+        video_encoders.inflate(conv, 3, "middle")
+
+
+def test_correlation_finds_a_planted_displacement():
+    rng = torch.Generator().manual_seed(0)
+    patch = torch.randn(1, 8, 3, 3, generator=rng)
+    maps = torch.zeros(1, 8, 3, 12, 12)
+    for t in range(3):  # one cell down, two to the right, each frame
+        maps[:, :, t, 2 + t : 5 + t, 2 + 2 * t : 5 + 2 * t] = patch
+    got = video_encoders.correlate(maps, radius=2)
+    assert got.shape == (1, 26, 2, 12, 12)
+    strength = got[0, :25].sum(dim=(1, 2, 3)).reshape(5, 5)
+    down, right = divmod(int(strength.argmax()), 5)
+    assert (down - 2, right - 2) == (1, 2)
+    still = maps[:, :, :1].expand(-1, -1, 3, -1, -1)
+    assert video_encoders.correlate(still, radius=2).abs().max() < 1e-5
+    with pytest.raises(ValueError, match="at least two frames"):
+        video_encoders.correlate(maps[:, :, :1], radius=2)
+
+
+def test_order_of_frames_matters_where_it_should(encoders):
+    clip = moving(6, time=4)  # as many frames as the encoders take
+    for name, tells in {"frame_average": False, "lite0_correlation": True}.items():
+        forward, backward = encoders[name].encode([clip, clip[::-1].copy()])
+        apart = np.linalg.norm(forward - backward) / np.linalg.norm(forward)
+        assert (apart > 0.2) == tells, (name, apart)
+        if not tells:
+            assert apart < 1e-4
+
+
+def test_a_head_learns_on_frozen_maps(encoders):
+    clips = [moving(step, seed=s) for s in range(8) for step in (6, -6)]
+    labels = torch.tensor([0, 1] * 8)
+    encoder = encoders["lite0_correlation"]
+    maps = encoder.maps(clips)
+    assert maps.shape == (16, encoder.net.channels, 3, 8, 8)
+    torch.manual_seed(0)
+    head = video_encoders.MotionHead(encoder.net.channels, classes=2, width=8)
+    optimiser = torch.optim.Adam(head.parameters(), lr=0.01)
+    for _ in range(15):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(head(maps[:12]), labels[:12]).backward()
+        optimiser.step()
+    with torch.inference_mode():
+        assert (head.eval()(maps[12:]).argmax(dim=1) == labels[12:]).all()
+
+
+def test_networks_can_be_fine_tuned(encoders):
+    net = video_encoders.load("efficientnet_lite0_3d", size=32, frames=3, device="cpu").net
+    net.features(torch.randn(1, 3, 3, 32, 32)).sum().backward()
+    taps = net.net._blocks[2]._depthwise_conv.weight.grad
+    assert taps[:, :, 0].abs().sum() > 0  # the empty taps get a gradient, so they can be filled
+
+
+def test_random_weights_are_labelled_and_calibrated():
+    encoder = video_encoders.load("lite0_correlation", "random", frames=4, device="cpu")
+    assert encoder.weights.source == "random"
+    with pytest.raises(RuntimeError, match="calibrate"):
+        encoder.encode(noise())
+    before = encoder.fingerprint
+    assert np.isfinite(encoder.calibrate(noise()).encode(noise())).all()
+    assert encoder.fingerprint != before
+    with pytest.raises(ValueError, match="only random"):
+        video_encoders.load("lite0_correlation", device="cpu").calibrate(noise())
+
+
+def test_fingerprints_follow_the_frame_contract(encoders):
+    other = video_encoders.load("lite0_correlation", size=64, frames=5, device="cpu")
+    same = video_encoders.load("lite0_correlation", size=64, frames=4, device="cpu")
+    prints = [encoder.fingerprint for encoder in encoders.values()]
+    assert len({*prints, other.fingerprint}) == 4
+    assert same.fingerprint == encoders["lite0_correlation"].fingerprint
+
+
+def test_slowfast_is_built_random_and_its_published_layout_loads(tmp_path, monkeypatch):
+    monkeypatch.setenv("VIDREC_DATA", str(tmp_path))
+    with pytest.raises(WeightsNotAtHand, match="lite0_correlation"):
+        video_encoders.load("slowfast_r50")
+    with pytest.raises(WeightsNotAtHand, match=r"SLOWFAST_8x8_R50\.pyth"):
+        video_encoders.load("slowfast_r50", "published")
+    encoder = video_encoders.load("slowfast_r50", "random", device="cpu", size=224)
+    row = video_encoders.available().loc["slowfast_r50"]
+    assert (row["parameters"], row["dim"]) == (encoder.parameters, encoder.dim)
+    assert encoder.frame_contract.frames == 32
+    path = tmp_path / "cache" / "weights" / "SLOWFAST_8x8_R50.pyth"
+    path.parent.mkdir(parents=True)
+    torch.save({"model_state": encoder.net.net.state_dict()}, path)
+    with pytest.raises(WeightsError, match="no hash on record"):
+        video_encoders.load("slowfast_r50", "published")
+    with pytest.raises(WeightsError, match="SHA-256"):
+        video_encoders.load("slowfast_r50", "published", sha256="0" * 64)
+    loaded = video_encoders.load("slowfast_r50", "published", sha256=weights.sha256(path))
+    assert loaded.weights.source == "published"
+    assert loaded.fingerprint == encoder.fingerprint
+    loaded.net.train(False)
+    with torch.inference_mode():
+        assert loaded.net.vector(torch.randn(1, 3, 32, 224, 224)).shape == (1, 2304)
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match="choose from frame_average"):
+        video_encoders.load("c3d")

@@ -1,0 +1,44 @@
+"""Video encoders: from a clip to a vector, and why the order of frames matters.
+
+`load("lite0_correlation")` follows patches from frame to frame with features learned on
+photographs, and is told apart from `load("frame_average")`, the same features without time, by
+every motion that has a reverse. `MotionHead` is a small classifier to train on top. `available()`
+is the catalogue. No package carries weights that were trained on video; SlowFast's published ones
+load where they are laid in the cache.
+
+Measured on MiniTube: 12 motions, 255 clips to train on, about 130 clips of unseen subjects to test
+on, mean of four splits; a pair is a motion and its time reversal, chance .50; of all motions .08.
+
+==================================================== =========== =====
+encoder and what is trained on it                    all motions pairs
+==================================================== =========== =====
+frame average, logistic regression                   .12         .47
+pixels, correlation, MotionHead                      .66         .86
+lite0_correlation, random weights, MotionHead        .55         .76
+lite0_correlation, ImageNet weights, logistic regr.  .84         .99
+lite0_correlation, ImageNet weights, MotionHead      .91         .96
+==================================================== =========== =====
+
+On one idle core, the maps of 386 clips (16 frames of 64 pixels) take 8 s and 20 epochs of
+`MotionHead` (Adam, one-cycle rate up to 3e-3, batches of 16) 4 s.
+"""
+
+from vidrec_utils.embeddings.weights import FrameContract, WeightsNotAtHand
+from vidrec_utils.video_encoders.catalogue import available, load
+from vidrec_utils.video_encoders.correlation import CorrelationLite0, MotionHead, correlate
+from vidrec_utils.video_encoders.encoder import FrameAverage, VideoEncoder
+from vidrec_utils.video_encoders.inflation import InflatedLite0, inflate
+
+__all__ = [
+    "CorrelationLite0",
+    "FrameAverage",
+    "FrameContract",
+    "InflatedLite0",
+    "MotionHead",
+    "VideoEncoder",
+    "WeightsNotAtHand",
+    "available",
+    "correlate",
+    "inflate",
+    "load",
+]
