@@ -46,6 +46,7 @@ from vidrec_utils.preprocessing.hashing import (
     hamming,
     perceptual_hash,
 )
+from vidrec_utils.preprocessing.looking import backwards, compare_pairs, mirrored, thumbnails
 from vidrec_utils.preprocessing.media import (
     check_media,
     estimate_sigma,
@@ -87,6 +88,7 @@ __all__ = [
     "Step",
     "VideoClips",
     "add_noise",
+    "backwards",
     "build_augmentation",
     "candidate_pairs",
     "check_media",
@@ -97,6 +99,7 @@ __all__ = [
     "clean_tags",
     "clean_text",
     "compare",
+    "compare_pairs",
     "denoise_spatial",
     "denoise_temporal",
     "drop_bots",
@@ -114,6 +117,7 @@ __all__ = [
     "join_reports",
     "leave_last_out",
     "merge_duplicates",
+    "mirrored",
     "motion_correlation",
     "moving_mask",
     "near_duplicates",
@@ -129,6 +133,7 @@ __all__ = [
     "split_grouped",
     "split_stratified",
     "survey",
+    "thumbnails",
     "to_float",
     "treat_media",
     "user_features",

@@ -332,7 +332,7 @@ def find_bots(
 
 
 def _second_sign(signs: pd.DataFrame) -> np.ndarray:
-    """The second strongest sign, where the two measures of volume count as one: binges have both."""
+    """The second strongest sign; the two measures of volume are one, for a binge has both."""
     volume = signs[["per_active_day", "longest_sitting"]].max(axis=1)
     others = signs.drop(columns=["per_active_day", "longest_sitting"])
     return np.sort(others.assign(volume=volume).to_numpy(), axis=1)[:, -2]

@@ -6,6 +6,7 @@ fill a list of recommendations with one clip, and let a model meet its test clip
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.datasets import VideoLibrary
+from vidrec_utils.datasets import LibraryError, VideoLibrary
 from vidrec_utils.preprocessing.hashing import (
     Fingerprint,
     fingerprints,
@@ -67,9 +68,8 @@ def exact_duplicates(
     sizes = {}
     with_file = library.videos.index[library.videos["path"].notna()]
     for video_id in with_file.difference(list(exclude), sort=False):
-        path = library.file(video_id)
-        if path.is_file():
-            sizes[video_id] = path.stat().st_size
+        with contextlib.suppress(LibraryError, OSError):  # no such file: nothing to compare
+            sizes[video_id] = library.file(video_id).stat().st_size
     size = pd.Series(sizes, dtype="int64")
     twins = list(size.index[(size > 0) & size.duplicated(keep=False)])
     digests = in_parallel(lambda v: sha256(library.file(v)), twins, "checksums", progress)

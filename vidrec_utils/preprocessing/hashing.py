@@ -10,11 +10,12 @@ from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from scipy.fft import dctn
 from tqdm import tqdm
 
 from vidrec_utils import settings, video_io
-from vidrec_utils.datasets import VideoLibrary
+from vidrec_utils.datasets import LibraryError, VideoLibrary
 
 SIDE = 32
 """Height and width of the grey pictures that are hashed, in pixels."""
@@ -120,18 +121,9 @@ def shrink(frames: np.ndarray) -> np.ndarray:
     ndarray of uint8
         (n, 32, 32).
     """
-    grey = frames @ LUMA if frames.ndim == 4 else frames.astype(np.float32)
-    rows, columns = _areas(grey.shape[1]), _areas(grey.shape[2])
-    return np.rint(rows @ grey @ columns.T).clip(0, 255).astype(np.uint8)
-
-
-def _areas(size: int) -> np.ndarray:
-    """Matrix (32, size) that averages pixels over 32 equal stretches, borders shared."""
-    edges = np.linspace(0, size, SIDE + 1)
-    left, right = edges[:-1, None], edges[1:, None]
-    pixel = np.arange(size)[None, :]
-    cover = np.minimum(right, pixel + 1) - np.maximum(left, pixel)
-    return (cover.clip(0) / (right - left)).astype(np.float32)
+    pictures = (Image.fromarray(np.asarray(frame, dtype=np.uint8)) for frame in frames)
+    small = [p.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX) for p in pictures]
+    return np.stack([np.asarray(picture) for picture in small])
 
 
 def fingerprint(path: object, max_frames: int = MAX_FRAMES) -> Fingerprint:
@@ -189,6 +181,8 @@ def fingerprints(
             return fingerprint(library.file(video_id), max_frames)
         except video_io.VideoError as error:
             return error.reason
+        except LibraryError as error:
+            return str(error)
 
     results = dict(zip(ids, in_parallel(look, ids, "fingerprints", progress), strict=True))
     good = {v: found for v, found in results.items() if isinstance(found, Fingerprint)}

@@ -42,7 +42,7 @@ def clean(
     """Clean a library: every step of this subject, in the order in which they help each other.
 
     1. rows of the log that lack user, video or time, and impossible timestamps, are dropped;
-    2. the exposures of bots are dropped;
+    2. bots are dropped with their exposures;
     3. broken and black files are dropped with their exposures, noisy and frozen ones noted;
     4. durations are checked against the files;
     5. exact and near duplicates are merged into the earliest upload;
@@ -87,7 +87,7 @@ def clean(
             return kept
     tables, steps = _run(library, now, strategies, progress)
     report = Report(tuple(_original_rows(step, library) for step in steps))
-    result = _with_tables(library, *tables)
+    result = _with_tables(library, *tables, report)
     if cache:
         _store(folder, result, report)
     return result, report
@@ -189,11 +189,15 @@ def _original_rows(step: Step, library: VideoLibrary) -> Step:
     return Step(step.name, report.assign(row=rows), step.skipped)
 
 
-def _with_tables(library: VideoLibrary, videos: pd.DataFrame, log: pd.DataFrame) -> VideoLibrary:
+def _with_tables(
+    library: VideoLibrary, videos: pd.DataFrame, log: pd.DataFrame, report: Report
+) -> VideoLibrary:
+    frame = report.frame
+    bots = frame.loc[frame["table"] == "users", "id"]
     return VideoLibrary(
         videos=videos,
         interactions=log.reset_index(drop=True),
-        users=library.users,
+        users=library.users[~library.users.index.isin(bots)],
         root=library.root,
         name=library.name,
         notes={**library.notes, "cleaned": True},
@@ -205,11 +209,8 @@ def _with_tables(library: VideoLibrary, videos: pd.DataFrame, log: pd.DataFrame)
 def _key(library: VideoLibrary, now: object, strategies: object) -> str:
     """Fingerprint of all that the result depends on: tables, files, options and this code."""
     digest = hashlib.sha256(_code_version().encode())
-    digest.update(
-        repr(
-            (str(now), str(library.earliest), sorted((strategies or {}).items(), key=str))
-        ).encode()
-    )
+    options = (str(now), str(library.earliest), sorted((strategies or {}).items(), key=str))
+    digest.update(repr(options).encode())
     for frame in (library.videos, library.interactions):
         digest.update(repr([*frame.columns, frame.index.name]).encode())
         digest.update(pd.util.hash_pandas_object(frame).to_numpy().tobytes())
@@ -266,4 +267,5 @@ def _load(folder: Path, library: VideoLibrary) -> tuple[VideoLibrary, Report] | 
         )
         for step in names
     ]
-    return _with_tables(library, videos, log), Report(tuple(steps))
+    report = Report(tuple(steps))
+    return _with_tables(library, videos, log, report), report

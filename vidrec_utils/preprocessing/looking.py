@@ -1,0 +1,70 @@
+"""What detectors see, laid out so that a person can look at it and judge the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils import video_io
+from vidrec_utils.datasets import LibraryError, VideoLibrary
+from vidrec_utils.preprocessing.duplicates import compare, is_copy
+from vidrec_utils.preprocessing.hashing import Fingerprint, perceptual_hash
+
+
+def thumbnails(library: VideoLibrary, video_ids: Iterable[str]) -> list[np.ndarray | None]:
+    """Read the thumbnails of some videos.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        Where the pictures are.
+    video_ids : iterable of str
+        Whose thumbnails, in this order.
+
+    Returns
+    -------
+    list of (ndarray or None)
+        uint8 `(height, width, 3)` each; None where there is none, or none that can be read.
+    """
+
+    def read(video_id: str) -> np.ndarray | None:
+        try:
+            return video_io.read_image(library.file(video_id, "thumbnail"))
+        except (LibraryError, video_io.ImageError):
+            return None
+
+    return [read(video_id) for video_id in video_ids]
+
+
+def backwards(clip: Fingerprint) -> Fingerprint:
+    """The fingerprint of a clip played backwards: the same frames, hence the same bag of hashes."""
+    return replace(clip, pictures=clip.pictures[::-1], hashes=clip.hashes[::-1])
+
+
+def mirrored(clip: Fingerprint) -> Fingerprint:
+    """The fingerprint of a clip seen in a mirror."""
+    pictures = clip.pictures[:, :, ::-1]
+    return replace(clip, pictures=pictures, hashes=perceptual_hash(pictures))
+
+
+def compare_pairs(pairs: Iterable[tuple[Fingerprint, Fingerprint]]) -> pd.DataFrame:
+    """Compare pairs of clips, and say of each whether it counts as one video.
+
+    Parameters
+    ----------
+    pairs : iterable of (Fingerprint, Fingerprint)
+        What to compare.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair, in order: `hamming` (mean differing bits per frame, of 64), `motion`
+        (correlation of what moves), `size` (how much moves, in grey levels; see `compare`) and
+        `copy` (bool, see `is_copy`).
+    """
+    facts = [compare(a, b) for a, b in pairs]
+    table = pd.DataFrame(facts, columns=["hamming", "motion", "size"], dtype=float)
+    return table.assign(copy=np.array([is_copy(*fact) for fact in facts], dtype=bool))
