@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from vidrec_utils import plots
+from vidrec_utils import datasets, plots
 from vidrec_utils.plots import _output
 
 
@@ -301,3 +301,51 @@ def test_playing_sheet_names_what_is_wrong(shown, clips, labels, alt, message):
 def test_playing_sheet_that_cannot_fit_is_refused(shown):
     with pytest.raises(ValueError, match="limit of 500"):
         plots.playing_sheet(noise(2, 4, 32, 32, 3), alt="noise", tile=32, max_bytes=500)
+
+
+def test_contact_sheet_keeps_the_place_of_a_picture_that_is_not_there():
+    figure = plots.contact_sheet([noise(8, 8, 3), None], ["a", "b"])
+    assert len(figure.axes[0].images) == 1
+    assert not figure.axes[1].images
+    assert [text.get_text() for text in figure.axes[1].texts] == ["no picture"]
+
+
+def test_scatter_draws_each_group_apart_counts_it_and_leaves_gaps_out():
+    first = pd.DataFrame({"a": [1.0, np.nan, 3.0], "b": [1.0, 2.0, 3.0]})
+    groups = {"people": first, "bots": first.iloc[:1], "nobody": first.iloc[:0]}
+    figure = plots.scatter(groups, "a", "b", xlabel="width", x_line=2.0, log_x=True)
+    axes = figure.axes[0]
+    assert [len(dots.get_offsets()) for dots in axes.collections] == [2, 1, 0]
+    assert len({tuple(dots.get_facecolor()[0][:3]) for dots in axes.collections[:2]}) == 2
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["people (2)", "bots (1)", "nobody (0)"]
+    assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_xscale()) == ("width", "b", "log")
+    assert len(axes.lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"), [({}, "not 0"), ({"a": pd.DataFrame({"x": [1]})}, "lacks y")]
+)
+def test_scatter_refuses_what_it_cannot_draw(groups, message):
+    with pytest.raises(ValueError, match=message):
+        plots.scatter(groups, "x", "y")
+
+
+def test_split_spans_reach_from_the_first_to_the_last_moment_of_each_part():
+    times = pd.Series(pd.date_range("2025-03-01", periods=5, freq="D", tz="UTC"))
+    rows = pd.DataFrame({"timestamp": times})
+    split = datasets.Split(rows[:3], rows[:0], rows[3:], rows, "by day")
+    axes = plots.split_spans([split]).axes[0]
+    spans = [(bar.get_x(), bar.get_width()) for group in axes.containers for bar in group]
+    start = mpl.dates.date2num(times[0].tz_localize(None))
+    assert spans == [(start, 2.0), (start + 3, 1.0)]
+    assert [text.get_text() for text in axes.texts] == ["3", "2"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["by day"]
+
+
+def test_split_spans_need_splits_with_times():
+    with pytest.raises(ValueError, match="no split"):
+        plots.split_spans([])
+    rows = pd.DataFrame({"title": ["a"]})
+    with pytest.raises(ValueError, match="lacks timestamp"):
+        plots.split_spans([datasets.Split(rows, rows, rows, rows, "videos")])

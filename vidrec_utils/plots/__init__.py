@@ -9,6 +9,8 @@ from vidrec_utils.plots._charts import (
     bars_with_intervals,
     class_balance,
     confusion,
+    scatter,
+    split_spans,
     watch_time,
 )
 from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
@@ -26,7 +28,9 @@ __all__ = [
     "filmstrip",
     "playing_sheet",
     "safe_text",
+    "scatter",
     "show",
+    "split_spans",
     "use_style",
     "watch_time",
 ]

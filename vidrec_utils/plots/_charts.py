@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from vidrec_utils.plots._style import PALETTE, safe_text
+
+if TYPE_CHECKING:
+    from vidrec_utils.datasets import Split
+
+MARKERS = "os^Dv*"
 
 
 def _need(frame: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -231,4 +238,139 @@ def confusion(matrix: np.ndarray, labels: Sequence[object], *, title: str = "") 
     axes.set_ylabel("true")
     axes.set_title(safe_text(title))
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
+    return figure
+
+
+def scatter(
+    groups: Mapping[str, pd.DataFrame],
+    x: str,
+    y: str,
+    *,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    title: str = "",
+    x_line: float | None = None,
+    y_line: float | None = None,
+    log_x: bool = False,
+) -> Figure:
+    """Compare groups of things by two numbers each, a colour and a form for each group.
+
+    Parameters
+    ----------
+    groups : mapping of str to DataFrame
+        Rows to draw, by the group's name; later groups lie on top. Rows that lack a number are
+        left out, and the legend counts those that are drawn.
+    x, y : str
+        Columns of every frame.
+    xlabel, ylabel : str, optional
+        What is measured and in which unit; the column's name if not given.
+    title : str
+        The figure's message.
+    x_line, y_line : float, optional
+        Thresholds, drawn as dashed lines.
+    log_x : bool
+        Use a logarithmic axis.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes, with its legend on the right.
+
+    Raises
+    ------
+    ValueError
+        If there is no group, there are more than six, or a frame lacks a column.
+    """
+    if not 0 < len(groups) <= len(MARKERS):
+        raise ValueError(f"Give one to {len(MARKERS)} groups to draw, not {len(groups)}.")
+    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for place, (name, frame) in enumerate(groups.items()):
+        _need(frame, [x, y])
+        known = frame[[x, y]].dropna()
+        axes.scatter(
+            known[x].to_numpy(float),
+            known[y].to_numpy(float),
+            s=22,
+            alpha=0.7,
+            marker=MARKERS[place],
+            color=PALETTE[place],
+            linewidths=0,
+            label=safe_text(f"{name} ({len(known):,})", 40),
+        )
+    if x_line is not None:
+        axes.axvline(x_line, color="black", linestyle="--", linewidth=1)
+    if y_line is not None:
+        axes.axhline(y_line, color="black", linestyle="--", linewidth=1)
+    if log_x:
+        axes.set_xscale("log")
+    axes.set_xlabel(safe_text(xlabel or x))
+    axes.set_ylabel(safe_text(ylabel or y))
+    axes.set_title(safe_text(title))
+    figure.legend(loc="outside lower center", ncols=min(3, len(groups)), fontsize=10)
+    return figure
+
+
+def split_spans(splits: Sequence[Split], *, title: str = "") -> Figure:
+    """Show from when to when each part of some splits of a log reaches.
+
+    In an honest split by time the bars of training, validation and test follow each other; where
+    they lie above each other, the model is trained on what comes after its test.
+
+    Parameters
+    ----------
+    splits : sequence of Split
+        Each with `name`, and parts that have a `timestamp` (UTC).
+    title : str
+        The figure's message.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes: three bars per split, empty parts left out, each with its number of rows.
+
+    Raises
+    ------
+    ValueError
+        If there is no split, or a part has no timestamps.
+    """
+    if not len(splits):
+        raise ValueError("There is no split to draw.")
+    figure = Figure(figsize=(7.5, 0.9 + 1.1 * len(splits)), layout="constrained")
+    axes = figure.add_subplot()
+    for row, split in enumerate(splits):
+        for place, part in enumerate(("train", "validation", "test")):
+            rows = getattr(split, part)
+            if rows.empty:
+                continue
+            _need(rows, ["timestamp"])
+            first, last = (
+                moment.tz_localize(None) for moment in (rows["timestamp"].agg(["min", "max"]))
+            )
+            height = row + 0.25 * (place - 1)
+            axes.barh(
+                height,
+                max(last - first, pd.Timedelta(1, "h")),
+                left=first,
+                height=0.22,
+                color=PALETTE[place],
+                label=part if row == 0 else None,
+            )
+            axes.annotate(
+                f"{len(rows):,}",
+                (last, height),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+            )
+    axes.set_yticks(range(len(splits)), [safe_text(split.name, 30) for split in splits])
+    axes.invert_yaxis()
+    axes.margins(x=0.08)
+    axes.grid(False, axis="y")
+    locator = AutoDateLocator(maxticks=7)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.set_title(safe_text(title))
+    figure.legend(loc="outside lower center", ncols=3, fontsize=10)
     return figure

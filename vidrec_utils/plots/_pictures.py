@@ -51,8 +51,15 @@ def _bare(axes: Axes) -> None:
         side.set_visible(False)
 
 
+def _empty(axes: Axes) -> None:
+    """Draw the place of a picture that is not there."""
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set_facecolor("#e8e8e8")
+    axes.text(0.5, 0.5, "no picture", ha="center", va="center", fontsize=8, color="#555555")
+
+
 def contact_sheet(
-    images: Sequence[Picture],
+    images: Sequence[Picture | None],
     titles: Sequence[object] | None = None,
     columns: int = 6,
     size: float = 1.3,
@@ -62,8 +69,9 @@ def contact_sheet(
 
     Parameters
     ----------
-    images : sequence of arrays or PIL images
-        Each `(height, width, 3)`, uint8 or floats from 0 to 1; sizes may differ.
+    images : sequence of arrays, PIL images or None
+        Each `(height, width, 3)`, uint8 or floats from 0 to 1; sizes may differ. None leaves its
+        place empty and says so.
     titles : sequence, optional
         One text per image; long ones are cut.
     columns : int
@@ -92,7 +100,10 @@ def contact_sheet(
     figure = Figure(figsize=(columns * size, rows * height), layout="constrained")
     for place, (image, text) in enumerate(zip(images, texts, strict=True), start=1):
         axes = figure.add_subplot(rows, columns, place)
-        axes.imshow(_pixels(image))
+        if image is None:
+            _empty(axes)
+        else:
+            axes.imshow(_pixels(image))
         _bare(axes)
         if titles is not None:
             axes.set_title(safe_text(text, title_width), fontsize=8, loc="center", pad=3)
