@@ -28,3 +28,13 @@ def test_the_embedded_world_is_known_by_its_place_too(tmp_path):
     assert not claims.embedded(library)
     (tmp_path / "world.json").touch()
     assert claims.embedded(library)
+
+
+def test_a_signal_that_is_lacking_is_named_in_a_sentence(capsys):
+    library = SimpleNamespace(name="mine", has={"title": True, "path": False}.get)
+    assert claims.given(library, "title") is True
+    assert capsys.readouterr().out == ""
+    assert claims.given(library, "title", "path") is False
+    assert capsys.readouterr().out == (
+        "The library mine has no path, so there is nothing to show here.\n"
+    )

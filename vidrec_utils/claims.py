@@ -20,6 +20,28 @@ def embedded(library: VideoLibrary) -> bool:
     return rendered or library.name.startswith("minitube")
 
 
+def given(library: VideoLibrary, *signals: str) -> bool:
+    """Tell whether a library has what a cell needs, and say in a sentence what it lacks.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        The data at hand.
+    *signals : str
+        Columns such as `"path"` or `"watch_ratio"`.
+
+    Returns
+    -------
+    bool
+        False if one of them is empty throughout; the sentence is printed then.
+    """
+    lacking = [signal for signal in signals if not library.has(signal)]
+    if lacking:
+        names = " and ".join(lacking)
+        print(f"The library {library.name} has no {names}, so there is nothing to show here.")
+    return not lacking
+
+
 def check(condition: object, message: str, library: VideoLibrary | None = None) -> bool:
     """Assert a claim about the data at hand.
 
