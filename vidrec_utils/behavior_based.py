@@ -39,7 +39,7 @@ class ItemKNN(Recommender):
 
     name = "item-knn"
 
-    def __init__(self, neighbours: int = 50, shrinkage: float = 10.0):
+    def __init__(self, neighbours: int = 200, shrinkage: float = 10.0):
         if neighbours < 1:
             raise ValueError(f"neighbours is {neighbours}; it must be at least 1.")
         if shrinkage < 0:
