@@ -296,3 +296,35 @@ def test_two_processes_share_the_work(tmp_path):
     log = next((tmp_path / "both").rglob("log.jsonl")).read_text(encoding="utf-8")
     keys = [key for line in log.splitlines() for key in json.loads(line)["keys"]]
     assert len(keys) == len(set(keys)) == 23
+
+
+# --- joining ----------------------------------------------------------------------------------
+
+
+def test_join_gives_each_part_the_same_say():
+    looks = pd.DataFrame([[0.0, 7.0], [2.0, 7.0], [4.0, 7.0]], index=["a", "b", "c"])
+    moves = pd.DataFrame([[100.0], [300.0]], index=["a", "c"])
+    joined = embeddings.join(looks, moves)
+    # The first column standardised is -1.22, 0, 1.22, the constant one 0; of length 1: -1, 0, 1.
+    np.testing.assert_allclose(joined.loc["a"], [-1, 0, -1], atol=1e-6)
+    np.testing.assert_allclose(joined.loc["b"], [0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(joined.loc["c"], [1, 0, 1], atol=1e-6)
+    assert joined.to_numpy().dtype == np.float32
+
+
+def test_join_tells_missing_in_one_part_from_missing_in_all():
+    looks = pd.DataFrame([[1.0], [3.0], [np.nan]], index=["a", "b", "c"])
+    moves = pd.DataFrame([[1.0], [2.0], [np.nan]], index=["a", "d", "c"])
+    joined = embeddings.join(looks, moves)
+    assert list(joined.index) == ["a", "b", "c", "d"]
+    assert joined.loc["b"].tolist() == [1, 0]
+    assert joined.loc["d"].tolist() == [0, 1]
+    assert joined.loc["c"].isna().all()
+
+
+def test_join_refuses_what_it_cannot_join():
+    with pytest.raises(ValueError, match="nothing to join"):
+        embeddings.join()
+    twice = pd.DataFrame([[1.0], [2.0]], index=["a", "a"])
+    with pytest.raises(ValueError, match="two vectors for video 'a'"):
+        embeddings.join(twice)
