@@ -332,8 +332,16 @@ def test_the_library_says_nothing_of_the_truth(tiny):
     assert not columns & {"motion", "pace", "scene", "subject", "topic", "quality", "media"}
     found = {path.name for path in tiny.iterdir()}
     tables = {"videos.csv", "users.csv", "interactions.parquet", "library.json"}
-    assert found == {*tables, "clips", "thumbnails"}
+    assert found == {*tables, "clips", "thumbnails", "extras"}
     assert datasets.load_folder(tiny).name == "minitube-tiny-0"
+
+
+def test_annotations_are_right_and_only_of_a_part(tiny):
+    known, labels = truth.load(tiny), datasets.load_folder(tiny).extras["annotations"]
+    assert list(labels.columns) == ["video_id", "motion"]
+    assert labels["motion"].tolist() == known.videos["motion"].loc[labels["video_id"]].tolist()
+    assert (known.videos["media"].loc[labels["video_id"]] == "clip").all()
+    assert 0.5 * TINY.n_videos < len(labels) < 0.85 * TINY.n_videos
 
 
 # --- no model reads the truth -----------------------------------------------------------------

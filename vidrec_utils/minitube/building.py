@@ -158,6 +158,9 @@ def make_tables(config: WorldConfig) -> tuple[pd.DataFrame, dict[str, pd.DataFra
 
 def _write_tables(plan: pd.DataFrame, tables: dict, config: WorldConfig, target: Path) -> None:
     library = target / "library"
+    (library / "extras").mkdir(exist_ok=True)
+    annotations = metadata.annotate(plan, config)
+    annotations.to_parquet(library / "extras" / "annotations.parquet", index=False)
     tables["videos"].to_csv(library / "videos.csv", encoding="utf-8", lineterminator="\n")
     tables["users"].to_csv(library / "users.csv", encoding="utf-8", lineterminator="\n")
     tables["interactions"].to_parquet(library / "interactions.parquet", index=False)

@@ -30,6 +30,10 @@ class WorldConfig:
         Height and width of a clip, in pixels.
     fps, n_frames : int
         Frames per second and frames per clip.
+    start : str
+        First day of the log, UTC.
+    annotated : float
+        Share of the undamaged clips whose motion annotators wrote down, as public labels.
     """
 
     size: str
@@ -43,6 +47,7 @@ class WorldConfig:
     fps: int = 16
     n_frames: int = 32
     start: str = "2025-03-03"
+    annotated: float = 0.75
     # Dirt: shares of the original uploads, of the rows of the log, and of the users.
     exact_duplicates: float = 0.027
     reencoded_duplicates: float = 0.04

@@ -146,5 +146,22 @@ def spoil_metadata(
     return spoiled, dirt
 
 
+def annotate(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
+    """Say what hired annotators wrote down: the motion of a part of the undamaged clips.
+
+    These labels are public, in `library.extras["annotations"]`, so models may be trained on them.
+    Everything else about motion stays in the truth.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `video_id` and `motion`, in the order of the ids.
+    """
+    rng = config.rng("annotations")
+    intact = plan[plan["media"] == "clip"]
+    chosen = intact[rng.random(len(intact)) < config.annotated]
+    return chosen[["motion"]].sort_index().reset_index(names="video_id")
+
+
 def _record(video_id: str, kind: str, detail: object) -> dict[str, str]:
     return {"table": "videos", "id": video_id, "kind": kind, "detail": str(detail)}
