@@ -35,17 +35,18 @@ class ItemKNN(Recommender):
         How many similar videos may speak for a video.
     shrinkage : float
         Pulls similarities that rest on little evidence towards 0, in units of summed weights.
+    name : str
+        Shown in tables.
     """
 
-    name = "item-knn"
-
-    def __init__(self, neighbours: int = 200, shrinkage: float = 10.0):
+    def __init__(self, neighbours: int = 200, shrinkage: float = 10.0, name: str = "item-knn"):
         if neighbours < 1:
             raise ValueError(f"neighbours is {neighbours}; it must be at least 1.")
         if shrinkage < 0:
             raise ValueError(f"shrinkage is {shrinkage}; it must not be negative.")
         self.neighbours = int(neighbours)
         self.shrinkage = float(shrinkage)
+        self.name = name
 
     def similar(self, video_id: str, k: int = 10) -> pd.DataFrame:
         """The neighbours of a video, most similar first: `video_id, similarity`.
