@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 import threading
@@ -318,8 +319,16 @@ def execute(
         except CellExecutionError as error:
             reason = traceback or str(error)
             raise NotebookFailed(path.stem, current, _source(notebook, current), reason) from error
-        except (DeadKernelError, RuntimeError) as error:
+        except DeadKernelError as error:
             reason = f"The kernel died; too little memory is the usual reason.\n{_tail(log)}"
+            raise NotebookFailed(path.stem, current, _source(notebook, current), reason) from error
+        except RuntimeError as error:
+            # nbclient left a last clean-up for the interpreter's end, of what is cleaned up by now.
+            atexit.unregister(client._cleanup_kernel)
+            reason = (
+                f"No kernel to talk to: {error}. Notebooks need the loopback address 127.0.0.1 (no "
+                f"other), and a working environment: see the doctor.\n{_tail(log)}"
+            )
             raise NotebookFailed(path.stem, current, _source(notebook, current), reason) from error
         finally:
             watch.stop()
