@@ -1,11 +1,14 @@
 """Laying out what detectors see."""
 
+import math
+
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
 from vidrec_utils import preprocessing as pp
-from vidrec_utils.datasets import VideoLibrary
+from vidrec_utils.datasets import Split, VideoLibrary
 
 
 def fingerprint(seed=0, n=8):
@@ -62,3 +65,34 @@ def test_thumbnails_are_none_where_there_is_no_picture(tmp_path):
     assert good.shape == (4, 6, 3)
     assert (good == [255, 0, 0]).all()
     assert others == [None, None, None]
+
+
+def test_psnr_by_motion_measures_what_moves_apart_from_what_is_still():
+    clean = np.full((4, 20, 20, 3), 100, dtype=np.uint8)
+    clean[2:, :5] = 200  # the upper quarter changes in the middle of the clip
+    spoiled = clean.copy()
+    spoiled[:, :5] += 51  # an error of a fifth of 255
+    table = pp.psnr_by_motion(clean, {"same": clean, "spoiled": spoiled})
+    assert list(table.index) == ["same", "spoiled"]
+    assert (table.loc["same"] == math.inf).all()
+    assert table.loc["spoiled", "still"] == math.inf
+    assert table.loc["spoiled", "moving"] == pytest.approx(20 * math.log10(5))
+
+
+def test_psnr_by_motion_of_a_clip_that_never_moves_has_no_moving_part():
+    clean = np.full((3, 8, 8, 3), 100, dtype=np.uint8)
+    table = pp.psnr_by_motion(clean, {"other": clean + 1})
+    assert math.isnan(table.loc["other", "moving"])
+    assert table.loc["other", "still"] == pytest.approx(20 * math.log10(255))
+
+
+def test_describe_split_says_sizes_and_leaks():
+    times = pd.date_range("2025-03-01", periods=5, freq="D", tz="UTC")
+    log = pd.DataFrame({"user_id": list("aabbb"), "video_id": "v", "timestamp": times})
+    videos = pd.DataFrame(index=pd.Index(["v"], name="video_id"))
+    honest = Split(log[:3], log[3:4], log[4:], videos, "by day")
+    assert pp.describe_split(honest) == "by day: 3 / 1 / 1 rows, no leak."
+    spoiled = Split(pd.concat([log[:3], log[4:]]), log[3:4], log[4:], videos, "spoiled")
+    assert pp.describe_split(spoiled) == (
+        "spoiled: 4 / 1 / 1 rows, leaks by time travel and row overlap."
+    )

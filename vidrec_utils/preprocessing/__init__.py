@@ -31,6 +31,8 @@ from vidrec_utils.preprocessing.denoising import (
     psnr,
 )
 from vidrec_utils.preprocessing.duplicates import (
+    MAX_HAMMING,
+    MIN_MOTION,
     candidate_pairs,
     compare,
     exact_duplicates,
@@ -46,7 +48,14 @@ from vidrec_utils.preprocessing.hashing import (
     hamming,
     perceptual_hash,
 )
-from vidrec_utils.preprocessing.looking import backwards, compare_pairs, mirrored, thumbnails
+from vidrec_utils.preprocessing.looking import (
+    backwards,
+    compare_pairs,
+    describe_split,
+    mirrored,
+    psnr_by_motion,
+    thumbnails,
+)
 from vidrec_utils.preprocessing.media import (
     check_media,
     estimate_sigma,
@@ -79,6 +88,8 @@ from vidrec_utils.preprocessing.text import (
 )
 
 __all__ = [
+    "MAX_HAMMING",
+    "MIN_MOTION",
     "REPORT_COLUMNS",
     "ClipAugmentation",
     "Fingerprint",
@@ -102,6 +113,7 @@ __all__ = [
     "compare_pairs",
     "denoise_spatial",
     "denoise_temporal",
+    "describe_split",
     "drop_bots",
     "drop_incomplete",
     "estimate_sigma",
@@ -126,6 +138,7 @@ __all__ = [
     "normalize_text",
     "perceptual_hash",
     "psnr",
+    "psnr_by_motion",
     "repair_durations",
     "robust_z",
     "score_detection",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from vidrec_utils import video_io
-from vidrec_utils.datasets import LibraryError, VideoLibrary
+from vidrec_utils.datasets import LibraryError, Split, VideoLibrary
+from vidrec_utils.preprocessing.denoising import moving_mask, psnr
 from vidrec_utils.preprocessing.duplicates import compare, is_copy
 from vidrec_utils.preprocessing.hashing import Fingerprint, perceptual_hash
+from vidrec_utils.preprocessing.splitting import PARTS, check_split
 
 
 def thumbnails(library: VideoLibrary, video_ids: Iterable[str]) -> list[np.ndarray | None]:
@@ -68,3 +70,39 @@ def compare_pairs(pairs: Iterable[tuple[Fingerprint, Fingerprint]]) -> pd.DataFr
     facts = [compare(a, b) for a, b in pairs]
     table = pd.DataFrame(facts, columns=["hamming", "motion", "size"], dtype=float)
     return table.assign(copy=np.array([is_copy(*fact) for fact in facts], dtype=bool))
+
+
+def psnr_by_motion(clean: np.ndarray, versions: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Measure versions of a clip apart where it stands still and where it moves.
+
+    Parameters
+    ----------
+    clean : ndarray of uint8
+        The clip as it should be, (t, height, width, 3).
+    versions : mapping of str to ndarray
+        Versions of it, of the same shape.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by name: `still` and `moving`, peak signal-to-noise ratios in decibels over the
+        two parts that `moving_mask` tells apart; NaN for a part that the clip does not have.
+    """
+    moving = moving_mask(clean)
+    parts = {"still": ~moving, "moving": moving}
+    scores = {
+        name: {
+            part: psnr(clean, frames, mask) if mask.any() else np.nan
+            for part, mask in parts.items()
+        }
+        for name, frames in versions.items()
+    }
+    return pd.DataFrame.from_dict(scores, orient="index", columns=list(parts), dtype=float)
+
+
+def describe_split(split: Split) -> str:
+    """Say in a sentence how large the parts of a split are, and how it leaks, if it does."""
+    sizes = " / ".join(f"{len(getattr(split, part)):,}" for part in PARTS)
+    leaks = check_split(split, strict=False)["leak"].unique()
+    verdict = f"leaks by {' and '.join(leaks)}" if len(leaks) else "no leak"
+    return f"{split.name}: {sizes} rows, {verdict}."
