@@ -43,10 +43,7 @@ WRONG_DIFFERING_BITS = [
 
 
 def split_at(log: pd.DataFrame, moment: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return `(train, test)`: the rows before a moment, and those from it on.
-
-    Rows whose `timestamp` is missing go into neither. The log stays as it is.
-    """
+    """Return new `(train, test)`: rows before a moment, rows from it on; undated ones in neither."""
     # solution
     train = log[log["timestamp"] < moment]
     test = log[log["timestamp"] >= moment]
