@@ -102,7 +102,11 @@ def survey(
         look alike.
     """
 
+    pathless = set(library.videos.index[library.videos["path"].isna()])
+
     def look(video_id: str) -> tuple[dict[str, object], Fingerprint | None]:
+        if video_id in pathless:
+            return {"status": "absent", "reason": "no path"}, None
         try:
             return look_at(library.file(video_id), n_frames, prints=prints)
         except LibraryError as error:
