@@ -70,6 +70,15 @@ def test_the_good_notebook_breaks_no_rule(root):
     assert [str(v) for v in notebooks.check_notebook(GOOD, root=root)] == []
 
 
+def test_the_tests_of_a_notebook_may_be_a_folder_that_holds_some(root):
+    (root / "tests/test_example.py").unlink()
+    assert broken(GOOD, root) == {"name"}
+    (root / "tests/example").mkdir()
+    assert broken(GOOD, root) == {"name"}
+    (root / "tests/example/test_parts.py").touch()
+    assert broken(GOOD, root) == set()
+
+
 def test_there_is_a_known_bad_notebook_for_every_rule():
     assert set(make.BAD) == set(notebooks.RULES)
     files = {path.stem for path in (TESTS / "known_bad").glob("*.ipynb")}

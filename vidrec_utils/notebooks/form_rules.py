@@ -52,7 +52,9 @@ def rule_name(notebook: Notebook) -> Iterator[Violation]:
     places = [package / f"{notebook.subject}.py", package / notebook.subject / "__init__.py"]
     if not any(place.is_file() for place in places):
         yield Violation("name", None, f"there is no module vidrec_utils/{notebook.subject}")
-    if not (notebook.root / "tests" / f"test_{notebook.subject}.py").is_file():
+    tests = notebook.root / "tests"
+    folder = tests / notebook.subject  # of a module that is a folder itself
+    if not ((tests / f"test_{notebook.subject}.py").is_file() or any(folder.glob("test_*.py"))):
         yield Violation("name", None, f"there is no tests/test_{notebook.subject}.py")
 
 
