@@ -101,7 +101,6 @@ def survey(
         Video id to `Fingerprint` of every clip that can be read and is not black: black clips all
         look alike.
     """
-
     pathless = set(library.videos.index[library.videos["path"].isna()])
 
     def look(video_id: str) -> tuple[dict[str, object], Fingerprint | None]:
