@@ -1,13 +1,15 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
 from vidrec_utils import video_io
 from vidrec_utils.datasets import LibraryError
-from vidrec_utils.preprocessing import ClipAugmentation, VideoClips
+from vidrec_utils.preprocessing import ClipAugmentation, VideoClips, clip_labels
 
 GOOD = ["first", "reversed", "second", "frozen"]
 
@@ -108,3 +110,14 @@ def test_mistakes_are_named(dirty):
         VideoClips(dirty, ["first", "second"], labels={"first": 1})
     with pytest.raises(LibraryError, match="no video 'nobody'"):
         VideoClips(dirty, ["nobody"])
+
+
+def test_labels_are_annotations_or_else_categories(dirty):
+    assert clip_labels(dirty).equals(dirty.videos["category"])
+    asked = pd.DataFrame({"video_id": ["second", "first"], "motion": ["rise", "fall"]})
+    answered = clip_labels(replace(dirty, extras={"annotations": asked}))
+    assert answered["first"] == "fall"
+    assert answered["second"] == "rise"
+    assert answered.drop(["first", "second"]).isna().all()
+    other = clip_labels(replace(dirty, extras={"annotations": asked}), "mood")
+    assert other.equals(dirty.videos["category"])

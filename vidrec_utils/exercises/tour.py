@@ -1,4 +1,4 @@
-"""Exercises of `00_tour`: the measure, the baseline and the profile, each in a few lines."""
+"""Exercises of `00_tour`: the measure and the profile, each in a few lines."""
 
 from __future__ import annotations
 
@@ -42,44 +42,6 @@ WRONG_PRECISION_AT_K = [
     (lambda r, rel, k: sum(v in rel for v in r[:k]) / len(r[:k]), "empty places"),
     (lambda r, rel, k: sum(v in rel for v in r[:k]) / len(rel) / 2, "divide by k"),
     (lambda r, rel, k: print(sum(v in rel for v in r[:k]) / k), "returns nothing"),
-]
-
-
-def majority_accuracy(train_labels: list[str], test_labels: list[str]) -> float:
-    """Return the accuracy of always guessing the most frequent label of the training set.
-
-    It is what a classifier must beat before anybody may call it good.
-    For example, `["cat", "cat", "dog"]` tested on `["cat", "dog", "dog", "dog"]` gives 1 / 4.
-    """
-    # solution
-    guess = max(set(train_labels), key=train_labels.count)
-    return sum(label == guess for label in test_labels) / len(test_labels)
-    # end solution
-
-
-def check_majority_accuracy(function: Callable[[list[str], list[str]], float]) -> str:
-    """Check an attempt at `majority_accuracy`."""
-    plain = function(["cat", "cat", "dog"], ["cat", "dog", "dog", "dog"])
-    assert plain is not None, "your function returns nothing; end it with `return`."
-    assert plain != 3 / 4, (
-        "you took the most frequent label of the test set; a baseline may only know the training "
-        "set."
-    )
-    assert math.isclose(plain, 1 / 4), (
-        f"cat is the most frequent training label and right for one of four, yours is {plain}."
-    )
-    unseen = function(["cat"], ["dog", "dog"])
-    assert unseen == 0, "a label that never occurs in the test set is never right."
-    return "a score means something only beside what a guess that looks at nothing would reach."
-
-
-WRONG_MAJORITY_ACCURACY = [
-    (lambda train, test: max(test.count(label) for label in test) / len(test), "training set"),
-    (lambda train, test: 1 / len(set(train)), "right for one of four"),
-    (
-        lambda train, test: max(train.count(label) for label in train) / len(train),
-        "right for one of four",
-    ),
 ]
 
 

@@ -182,6 +182,27 @@ def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
 
 
+def clip_labels(library: VideoLibrary, name: str = "motion") -> pd.Series:
+    """Return what people wrote down about the clips: annotations, or else the categories.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        Annotations lie in `library.extras["annotations"]`: `video_id` and a column per question.
+    name : str
+        The question. A library that was not annotated for it answers with its categories.
+
+    Returns
+    -------
+    Series of str
+        Indexed by all video ids; NA where nobody said anything.
+    """
+    answers = library.extras.get("annotations")
+    if answers is None or name not in answers:
+        return library.videos["category"]
+    return answers.set_index("video_id")[name].reindex(library.videos.index)
+
+
 def _number_labels(labels, ids, library) -> tuple[list, list | None]:
     """Names of classes and one number (or the given number) per clip."""
     if labels is None:
