@@ -43,7 +43,7 @@ WRONG_DIFFERING_BITS = [
 
 
 def split_at(log: pd.DataFrame, moment: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return new `(train, test)`: rows before a moment, rows from it on; undated ones in neither."""
+    """Return new `(train, test)`: rows before a moment, or from it on; undated in neither."""
     # solution
     train = log[log["timestamp"] < moment]
     test = log[log["timestamp"] >= moment]
