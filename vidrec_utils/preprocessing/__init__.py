@@ -22,7 +22,7 @@ from vidrec_utils.preprocessing.behavior import (
     robust_z,
     user_features,
 )
-from vidrec_utils.preprocessing.clips import VideoClips
+from vidrec_utils.preprocessing.clips import VideoClips, clip_labels
 from vidrec_utils.preprocessing.denoising import (
     add_noise,
     denoise_spatial,
@@ -107,6 +107,7 @@ __all__ = [
     "check_timestamps",
     "class_balance",
     "clean",
+    "clip_labels",
     "clean_tags",
     "clean_text",
     "compare",
