@@ -57,8 +57,8 @@ class Run:
     seconds : float
         Wall time, starting the kernel included.
     peak_memory_mb : float
-        Highest resident memory of the kernel and its child processes together, in 10^6 bytes.
-        Pages that processes share are counted once for each.
+        Highest memory of the kernel and its child processes together, in 10^6 bytes. On Linux pages
+        that processes share are counted once; elsewhere, once for each.
     cells : int
         Number of code cells that were run.
     """
@@ -155,7 +155,9 @@ def _family(pid: int) -> list[psutil.Process]:
 
 def _resident(process: psutil.Process) -> int:
     try:
-        return process.memory_info().rss
+        # The proportional share of each page; only Linux tells it.
+        full = process.memory_full_info() if psutil.LINUX else process.memory_info()
+        return getattr(full, "pss", full.rss)
     except psutil.Error:
         return 0
 
