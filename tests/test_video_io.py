@@ -736,6 +736,18 @@ def test_same_frames_same_bytes(folder: Path, suffix: str) -> None:
     assert re.search(rb"Lav[cf]\d", one.read_bytes()) is None
 
 
+@pytest.mark.parametrize("edge", [96, 112, 128, 144])
+def test_many_encodings_are_one_file(folder: Path, edge: int) -> None:
+    """Some options of x264 depend on memory that nobody wrote; one repetition does not show it."""
+    rng = np.random.default_rng(edge)
+    still = rng.integers(0, 256, (edge // 8, edge // 8, 3), dtype=np.uint8)
+    still = still.repeat(8, axis=0).repeat(8, axis=1)
+    frames = np.stack([np.roll(still, 3 * t, axis=1) for t in range(32)])
+    path = folder / "again.mp4"
+    found = {video_io.write_clip(path, frames, fps=16, crf=30).read_bytes() for _ in range(20)}
+    assert len(found) == 1
+
+
 def test_settings_of_writing(folder: Path) -> None:
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (30, 64, 64, 3), np.uint8)

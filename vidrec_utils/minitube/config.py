@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a change alters the tables or the frames, so that an old rendering is remade."""
 
 
