@@ -99,7 +99,7 @@ def _encode(
     if container != "matroska":
         options["movflags"] = "+faststart"
     with av.open(str(draft), "w", format=container, container_options=options) as output:
-        # x264's macroblock tree gives other bytes from run to run at widths such as 96, 112 and 144.
+        # x264's macroblock tree gives other bytes from run to run at widths such as 96 or 112.
         codec = {"crf": str(crf), "preset": preset, "x264-params": "mbtree=0"}
         stream = output.add_stream("libx264", rate=rate, options=codec)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
