@@ -218,7 +218,7 @@ def promises(seed: int, seen: dict[str, str], liked: dict[str, str]) -> list[str
         ),
         "each modality beats popularity": all(ndcg[n] > ndcg["popularity"] for n in single),
         "together they beat each alone": all(ndcg[n] < 0.8 * whole for n in single),
-        "real features and behaviour add to each other": ndcg["text, images and item-knn"]
+        "real features and behaviour do not hurt each other": ndcg["text, images and item-knn"]
         > max(ndcg["text and images"], ndcg["item-knn"]),
     }
     return [f"seed {seed}: not true that {promise}" for promise, holds in kept.items() if not holds]

@@ -128,6 +128,19 @@ def test_kernel_is_ours_and_sees_no_settings_of_the_user(good: tuple[Path, Path,
     assert backend == "module://matplotlib_inline.backend_inline"
 
 
+def test_reading_copies_hold_no_progress_bars() -> None:
+    bar = nbformat.v4.new_output(
+        "stream", name="stderr", text="files:  50%|#####     | 1/2 [00:01]\r"
+    )
+    told = nbformat.v4.new_output("stream", name="stdout", text="Two files were read.\n")
+    cell = nbformat.v4.new_code_cell("read()", outputs=[bar, told])
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Read"), cell])
+    page = course.pages.reading_copy(notebook, "00_read", set())
+    assert "Two files were read." in page
+    assert "1/2 [00:01]" not in page
+    assert len(notebook.cells[1].outputs) == 2
+
+
 def test_reading_copies_need_no_network(good: tuple[Path, Path, str]) -> None:
     build = good[1]
     first = (build / "html" / "00_first.html").read_text("utf-8")

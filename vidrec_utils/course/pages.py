@@ -50,6 +50,8 @@ def reading_copy(notebook: nbformat.NotebookNode, name: str, among: set[str]) ->
     from jinja2 import DictLoader
     from nbconvert import HTMLExporter
 
+    from vidrec_utils.notebooks.writing import clean_outputs
+
     page = copy.deepcopy(notebook)
     has_math = False
     for cell in page.cells:
@@ -60,6 +62,8 @@ def reading_copy(notebook: nbformat.NotebookNode, name: str, among: set[str]) ->
                 lambda link: f"]({link[1]}.html{link[2] or ''})" if link[1] in among else link[0],
                 cell.source,
             )
+        elif cell.cell_type == "code":
+            cell.outputs = clean_outputs(cell.outputs)  # nobody reads progress bars
     exporter = HTMLExporter(
         extra_loaders=[DictLoader({"reading_copy.html.j2": _READING_COPY})],
         template_file="reading_copy.html.j2",

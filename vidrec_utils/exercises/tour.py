@@ -12,7 +12,7 @@ def precision_at_k(recommended: list[str], relevant: set[str], k: int) -> float:
     """Return which part of the first k recommended videos is relevant.
 
     Divide by k even when fewer than k videos were recommended: an empty place pleased nobody.
-    For example, `["a", "b", "c"]` with relevant `{"b", "z"}` at k = 2 gives 1 / 2.
+    For example, `["a", "b", "c"]` with relevant `{"b", "y", "z"}` at k = 2 gives 1 / 2.
     """
     # solution
     hits = sum(video_id in relevant for video_id in recommended[:k])
@@ -22,11 +22,11 @@ def precision_at_k(recommended: list[str], relevant: set[str], k: int) -> float:
 
 def check_precision_at_k(function: Callable[[list[str], set[str], int], float]) -> str:
     """Check an attempt at `precision_at_k`."""
-    plain = function(["a", "b", "c"], {"b", "z"}, 2)
+    plain = function(["a", "b", "c"], {"b", "y", "z"}, 2)
     assert plain is not None, "your function returns nothing; end it with `return`."
     assert math.isclose(plain, 1 / 2), (
         f"of the first two videos only b is relevant, which is 1 / 2, yours is {plain}: look at "
-        "the first k alone, and divide by k."
+        "the first k alone, and divide by k, not by the number of relevant videos (that is recall)."
     )
     late = function(["a", "b", "c"], {"c"}, 2)
     assert late == 0, "the third video does not count at k = 2; cut the list first."
@@ -40,7 +40,7 @@ def check_precision_at_k(function: Callable[[list[str], set[str], int], float]) 
 WRONG_PRECISION_AT_K = [
     (lambda r, rel, k: sum(v in rel for v in r) / k if len(r) > 1 else 0.25, "cut the list first"),
     (lambda r, rel, k: sum(v in rel for v in r[:k]) / len(r[:k]), "empty places"),
-    (lambda r, rel, k: sum(v in rel for v in r[:k]) / len(rel) / 2, "divide by k"),
+    (lambda r, rel, k: sum(v in rel for v in r[:k]) / len(rel), "that is recall"),
     (lambda r, rel, k: print(sum(v in rel for v in r[:k]) / k), "returns nothing"),
 ]
 
@@ -67,11 +67,13 @@ def check_taste(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> str
         f"a profile has one number per column of the vectors, so the shape is (2,), yours is "
         f"{only.shape}: sum over the videos."
     )
-    assert not np.allclose(only, [3, 0]), "scale the mean to length 1 at the end."
-    assert np.allclose(only, [1, 0]), (
-        f"a video with weight 0 must not count: expected [1, 0], yours is {only}."
-    )
     both = np.asarray(function(vectors, np.array([1.0, 0.5])))
+    assert math.isclose(only[1], 0), (
+        f"a video with weight 0 must not count: the second number is 0, yours is {only[1]}."
+    )
+    assert np.allclose([np.linalg.norm(only), np.linalg.norm(both)], 1), (
+        "scale the mean to length 1 at the end: divide it by its own `np.linalg.norm`."
+    )
     assert np.allclose(both, np.array([3, 2]) / math.sqrt(13)), (
         f"weights 1 and 0.5 make the direction of [3, 2], yours is {both}."
     )
@@ -80,6 +82,7 @@ def check_taste(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> str
 
 WRONG_TASTE = [
     (lambda vectors, weights: weights @ vectors / weights.sum(), "length 1"),
+    (lambda vectors, weights: weights @ vectors / (weights @ vectors).sum(), "length 1"),
     (
         lambda vectors, weights: vectors.mean(0) / np.linalg.norm(vectors.mean(0)),
         "weight 0 must not count",

@@ -25,8 +25,14 @@ def _is_progress(text: str) -> bool:
     return all(_BAR.fullmatch(line) or _NO_WIDGETS.fullmatch(line) for line in lines)
 
 
-def _clean_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Join what the kernel sent in pieces; drop progress bars and empty pieces."""
+def clean_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Join what the kernel sent in pieces; drop progress bars and empty pieces.
+
+    Parameters
+    ----------
+    outputs : list of NotebookNode
+        Of one code cell; not changed.
+    """
     joined: list[NotebookNode] = []
     for output in outputs:
         last = joined[-1] if joined else None
@@ -76,7 +82,7 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
             continue
         count += cell.execution_count is not None
         cell.execution_count = count if cell.execution_count is not None else None
-        cell.outputs = _clean_outputs(cell.outputs)
+        cell.outputs = clean_outputs(cell.outputs)
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = cell.execution_count
