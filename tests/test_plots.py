@@ -112,8 +112,9 @@ def test_filmstrip_is_one_row_per_clip_with_time_to_the_right():
     figure = plots.filmstrip(clips, ["first", "second"])
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["first", "second"]
     strip = np.asarray(figure.axes[1].images[0].get_array())
-    assert strip.shape == (6, 5 * 7, 3)
-    assert np.array_equal(strip[:, 7:14], clips[1, 1])
+    assert strip.shape == (6, 5 * 7 + 4, 3)
+    assert np.array_equal(strip[:, 8:15], clips[1, 1])
+    assert (strip[:, 7] == 255).all()  # frames do not touch
 
 
 def test_filmstrip_takes_clips_of_different_lengths_and_names_a_missing_axis():
@@ -341,6 +342,16 @@ def test_split_spans_reach_from_the_first_to_the_last_moment_of_each_part():
     assert spans == [(start, 2.0), (start + 3, 1.0)]
     assert [text.get_text() for text in axes.texts] == ["3", "2"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["by day"]
+    assert axes.get_xlabel() == "day of the exposure (UTC)"
+    assert axes.xaxis.get_major_formatter()(start) == "01 Mar"
+
+
+def test_split_spans_of_years_name_the_year():
+    times = pd.Series(pd.to_datetime(["2019-05-01", "2021-06-01"], utc=True))
+    rows = pd.DataFrame({"timestamp": times})
+    axes = plots.split_spans([datasets.Split(rows[:1], rows[:0], rows[1:], rows, "x")]).axes[0]
+    moment = mpl.dates.date2num(times[0].tz_localize(None))
+    assert axes.xaxis.get_major_formatter()(moment) == "May 2019"
 
 
 def test_split_spans_need_splits_with_times():

@@ -9,6 +9,7 @@ from PIL import Image
 
 from vidrec_utils import preprocessing as pp
 from vidrec_utils.datasets import Split, VideoLibrary
+from vidrec_utils.preprocessing.report import make_report
 
 
 def fingerprint(seed=0, n=8):
@@ -65,6 +66,25 @@ def test_thumbnails_are_none_where_there_is_no_picture(tmp_path):
     assert good.shape == (4, 6, 3)
     assert (good == [255, 0, 0]).all()
     assert others == [None, None, None]
+
+
+def test_score_report_compares_rows_of_the_log_by_place_and_the_rest_by_id():
+    late = make_report(
+        "interactions", [2, 9], ["u", "u"], "timestamp", "timestamp in the future", ""
+    )
+    files = make_report("videos", [5], ["v"], "path", "broken file: empty", "removed")
+    dirt = {"timestamp_far_future": {"0", "3"}, "empty_file": {"v"}, "truncated": {"w"}}
+
+    def planted(*kinds):
+        return set().union(*(dirt.get(kind, set()) for kind in kinds))
+
+    report = pp.Report((pp.Step("timestamps", late), pp.Step("files", files)))
+    table = pp.score_report(report, planted)
+    assert list(table.index) == list(pp.PLANTED_AS)
+    # Rows 2 and 9 of the file are places 0 and 7; places 0 and 3 were planted.
+    assert tuple(table.loc["timestamp in the future"]) == (0.5, 0.5, 2)
+    assert tuple(table.loc["broken file"]) == (1.0, 0.5, 2)
+    assert tuple(table.loc["black clip"]) == (1.0, 1.0, 0)
 
 
 def test_psnr_by_motion_measures_what_moves_apart_from_what_is_still():

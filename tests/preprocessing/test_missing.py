@@ -32,6 +32,11 @@ def test_defaults_fill_with_what_is_known(videos):
     assert pd.isna(cleaned.loc["e", "tags"])  # "cat" is no word of "Cats and dogs"
     assert set(report["column"]) == {"title", "tags", "category", "duration_s"}
     assert report.loc[report["column"] == "title", "row"].tolist() == [3, 5]
+    actions = report.groupby("column")["action"].agg(list)
+    assert actions["title"] == ["filled from tags", "marked untitled"]
+    assert actions["category"] == ["filled from tags", "marked unknown"]
+    assert actions["tags"] == ["left missing", "left missing"]
+    assert set(actions["duration_s"]) == {"filled with the median"}
     assert list(cleaned.dtypes) == list(videos.dtypes)
     pd.testing.assert_frame_equal(videos, before)
 
@@ -55,7 +60,8 @@ def test_other_strategies(videos):
     assert cleaned.loc["e", "category"] == "misc"
     assert cleaned.loc["e", "duration_s"] == 5.0
     assert set(report.loc[report["column"] == "title", "action"]) == {"row dropped"}
-    cleaned, _ = fill_missing(videos, {"category": "unknown"}, indicators=True)
+    cleaned, report = fill_missing(videos, {"category": "unknown"}, indicators=True)
+    assert list(report["action"]) == ["marked unknown", "marked unknown"]
     assert list(cleaned["category_was_missing"]) == [False, True, False, False, True]
 
 
@@ -79,7 +85,7 @@ def test_durations_can_be_probed(videos):
     cleaned, report = fill_missing(videos, {"duration_s": "probe"}, probe=probe)
     assert pd.isna(cleaned.loc["b", "duration_s"])
     assert cleaned.loc["e", "duration_s"] == 7.5
-    assert list(report["action"]) == ["left missing", "filled (probe)"]
+    assert list(report["action"]) == ["left missing", "filled from file"]
 
 
 def test_mistakes_are_named(videos):

@@ -38,6 +38,18 @@ def test_a_report_says_each_step_in_a_sentence():
     assert [step.name for step in report] == ["files", "bots", "text"]
 
 
+def test_examples_are_the_first_row_of_each_step_cut_to_be_read():
+    files = make_report("videos", [2, 3], ["a", "b"], "path", "black clip", "removed", "a.mp4")
+    bots = make_report("users", [7], ["u"], "", "bot", "removed", "far too busy for a person", None)
+    shown = Report((Step("files", files), Step("none"), Step("bots", bots))).examples(width=9)
+    assert list(shown.index) == ["files", "bots"]
+    assert list(shown.columns) == list(REPORT_COLUMNS)
+    assert list(shown["row"]) == [2, 7]
+    assert list(shown["before"]) == ["a.mp4", "far too…"]
+    assert list(shown["after"]) == ["", ""]
+    assert Report().examples().empty
+
+
 def test_no_reports_join_to_an_empty_one():
     assert list(join_reports([]).columns) == list(REPORT_COLUMNS)
     assert Report().frame.empty

@@ -23,7 +23,8 @@ def check_differing_bits(function: Callable[[int, int], int]) -> str:
     assert function(0b111, 0b111) == 0, "a hash does not differ from itself: the answer is 0."
     assert function(0b1000, 0b0111) == 4, (
         "0b1000 and 0b0111 have no bit in common and differ in 4: neither the difference of the "
-        "numbers nor that of their counts of ones tells."
+        "numbers nor that of their counts of ones tells; as text they differ in length, so fill "
+        "with zeros first, or use `a ^ b`."
     )
     long = function(2**64 - 1, 0)
     assert long == 64, f"a perceptual hash has 64 bits, and all may differ; yours says {long}."
@@ -38,6 +39,7 @@ WRONG_DIFFERING_BITS = [
     (lambda a, b: abs(a.bit_count() - b.bit_count()), "differ in 2 bits"),
     (lambda a, b: int(a != b), "differ in 2 bits"),
     (lambda a, b: sum((a ^ b) >> k & 1 for k in range(32)), "64 bits"),
+    (lambda a, b: sum(p != q for p, q in zip(bin(a), bin(b), strict=False)), "fill with zeros"),
     (lambda a, b: print((a ^ b).bit_count()), "returns nothing"),
 ]
 
@@ -67,6 +69,9 @@ def check_split_at(
     assert parts is not None, "your function returns nothing; end it with `return train, test`."
     assert isinstance(parts, tuple), "return two frames, `train, test`."
     assert len(parts) == 2, "return two frames, `train, test`."
+    assert all(isinstance(part, pd.DataFrame) for part in parts), (
+        "return rows, not masks: `log[mask]`."
+    )
     train, test = (set(part["video_id"]) for part in parts)
     assert log.equals(_log()), (
         "the caller's log was changed; make new frames instead of writing into it."
@@ -117,6 +122,7 @@ WRONG_SPLIT_AT = [
         lambda log, moment: (log[log["timestamp"] >= moment], log[log["timestamp"] < moment]),
         "lies after the moment",
     ),
+    (lambda log, moment: (log["timestamp"] < moment, log["timestamp"] >= moment), "not masks"),
     (_by_place, "is not sorted"),
     (_in_place, "was changed"),
     (_negated, "without a time"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 
 from vidrec_utils.plots._style import PALETTE, safe_text
@@ -368,9 +368,10 @@ def split_spans(splits: Sequence[Split], *, title: str = "") -> Figure:
     axes.invert_yaxis()
     axes.margins(x=0.08)
     axes.grid(False, axis="y")
-    locator = AutoDateLocator(maxticks=7)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    low, high = axes.get_xlim()  # in days
+    axes.xaxis.set_major_locator(AutoDateLocator(maxticks=7))
+    axes.xaxis.set_major_formatter(DateFormatter("%d %b" if high - low < 300 else "%b %Y"))
+    axes.set_xlabel("day of the exposure (UTC)")
     axes.set_title(safe_text(title))
     figure.legend(loc="outside lower center", ncols=3, fontsize=10)
     return figure

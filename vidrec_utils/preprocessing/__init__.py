@@ -49,11 +49,14 @@ from vidrec_utils.preprocessing.hashing import (
     perceptual_hash,
 )
 from vidrec_utils.preprocessing.looking import (
+    COPY_AXES,
+    PLANTED_AS,
     backwards,
     compare_pairs,
     describe_split,
     mirrored,
     psnr_by_motion,
+    score_report,
     thumbnails,
 )
 from vidrec_utils.preprocessing.media import (
@@ -88,8 +91,10 @@ from vidrec_utils.preprocessing.text import (
 )
 
 __all__ = [
+    "COPY_AXES",
     "MAX_HAMMING",
     "MIN_MOTION",
+    "PLANTED_AS",
     "REPORT_COLUMNS",
     "ClipAugmentation",
     "Fingerprint",
@@ -143,6 +148,7 @@ __all__ = [
     "repair_durations",
     "robust_z",
     "score_detection",
+    "score_report",
     "split_by_time",
     "split_grouped",
     "split_stratified",

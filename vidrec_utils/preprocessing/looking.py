@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +11,32 @@ import pandas as pd
 from vidrec_utils import video_io
 from vidrec_utils.datasets import LibraryError, Split, VideoLibrary
 from vidrec_utils.preprocessing.denoising import moving_mask, psnr
-from vidrec_utils.preprocessing.duplicates import compare, is_copy
+from vidrec_utils.preprocessing.duplicates import MAX_HAMMING, MIN_MOTION, compare, is_copy
 from vidrec_utils.preprocessing.hashing import Fingerprint, perceptual_hash
+from vidrec_utils.preprocessing.report import FIRST_RECORD, Report
 from vidrec_utils.preprocessing.splitting import PARTS, check_split
+from vidrec_utils.preprocessing.summaries import score_detection
+
+COPY_AXES = {
+    "xlabel": "bits of 64 that differ, mean per frame",
+    "ylabel": "correlation of motion (1: the same)",
+    "x_line": MAX_HAMMING,
+    "y_line": MIN_MOTION,
+}
+"""How `plots.scatter` draws what `compare_pairs` returns: names of the axes, limits of a copy."""
+
+PLANTED_AS: dict[str, tuple[str, ...]] = {
+    "timestamp in the future": ("timestamp_far_future",),
+    "timestamp before the platform": ("timestamp_epoch_zero",),
+    "watched before it was published": ("timestamp_before_upload",),
+    "behaves like a bot": ("bot",),
+    "broken file": ("truncated", "text_as_video", "empty_file"),
+    "black clip": ("black",),
+    "noisy clip": ("noisy",),
+    "exact duplicate": ("exact_duplicate",),
+    "near duplicate": ("reencoded_duplicate",),
+}
+"""Problems of a report, and the kinds of planted dirt that each of them should find."""
 
 
 def thumbnails(library: VideoLibrary, video_ids: Iterable[str]) -> list[np.ndarray | None]:
@@ -70,6 +93,33 @@ def compare_pairs(pairs: Iterable[tuple[Fingerprint, Fingerprint]]) -> pd.DataFr
     facts = [compare(a, b) for a, b in pairs]
     table = pd.DataFrame(facts, columns=["hamming", "motion", "size"], dtype=float)
     return table.assign(copy=np.array([is_copy(*fact) for fact in facts], dtype=bool))
+
+
+def score_report(report: Report, planted: Callable[..., set[str]]) -> pd.DataFrame:
+    """Measure each detector of a cleaning run against what was planted.
+
+    Parameters
+    ----------
+    report : Report
+        What `clean` did.
+    planted : callable
+        From kinds of dirt to the ids of everything spoiled so, such as `Truth.planted` of
+        MiniTube; the id of a row of the log is its place, counted from 0.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by problem, those of `PLANTED_AS`: `precision` and `recall` (see
+        `score_detection`), and `planted`, how many there were to find.
+    """
+    frame, scores = report.frame, {}
+    places = (frame["row"] - FIRST_RECORD).astype("str")
+    ids = frame["id"].where(frame["table"] != "interactions", places)
+    for problem, kinds in PLANTED_AS.items():
+        found = ids[frame["problem"].str.contains(problem, regex=False, na=False)]
+        score = score_detection(found, planted(*kinds))
+        scores[problem] = (score["precision"], score["recall"], score["n"])
+    return pd.DataFrame.from_dict(scores, "index", columns=["precision", "recall", "planted"])
 
 
 def psnr_by_motion(clean: np.ndarray, versions: Mapping[str, np.ndarray]) -> pd.DataFrame:

@@ -39,6 +39,16 @@ STRATEGIES = (
 )
 _CONSTANTS = {"title": "untitled", "description": ""}
 _IMPUTED = ("most_frequent", "median", "mean")
+_FILLED = {
+    "constant": "filled with a constant",
+    "unknown": "marked unknown",
+    "most_frequent": "filled with the commonest",
+    "median": "filled with the median",
+    "mean": "filled with the mean",
+    "from_tags": "filled from tags",
+    "from_title": "filled from title",
+    "probe": "filled from file",
+}
 
 
 class MissingValues(TransformerMixin, BaseEstimator):
@@ -108,7 +118,8 @@ class MissingValues(TransformerMixin, BaseEstimator):
         Returns
         -------
         cleaned, report : DataFrame
-            The filled table, and one report row for each value that was missing and not kept.
+            The filled table, and one report row for each value that was missing and not kept. A
+            text that only stands for "nobody knows" is reported as marked, not as filled.
         """
         check_is_fitted(self, "learned_")
         cleaned, reports, dropped = videos.copy(), [], np.zeros(len(videos), dtype=bool)
@@ -126,8 +137,7 @@ class MissingValues(TransformerMixin, BaseEstimator):
                 continue
             values = self._values(videos.loc[missing], column, strategy)
             cleaned[column] = _put(cleaned[column], missing, values)
-            action = np.where(values.isna(), "left missing", f"filled ({_name(strategy)})")
-            reports.append(_report(videos, missing, column, action, values))
+            reports.append(_report(videos, missing, column, _actions(values, strategy), values))
         return cleaned.loc[~dropped], join_reports(reports)
 
     def _plan(self) -> dict[str, Any]:
@@ -182,6 +192,15 @@ def fill_missing(
 
 def _name(strategy: object) -> str:
     return strategy[0] if isinstance(strategy, tuple) else str(strategy)
+
+
+def _actions(values: pd.Series, strategy: object) -> np.ndarray:
+    """Say per value whether it was filled, left, or only marked where no tag told anything."""
+    action = np.where(values.isna(), "left missing", _FILLED[_name(strategy)])
+    if _name(strategy) == "from_tags":
+        for mark in ("unknown", "untitled"):
+            action = np.where(values == mark, f"marked {mark}", action)
+    return action
 
 
 def _check_strategy(column: str, strategy: object, videos: pd.DataFrame, probe: object) -> None:

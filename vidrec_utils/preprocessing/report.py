@@ -154,6 +154,26 @@ class Report:
         found = frame.loc[frame["problem"].str.contains(problem, regex=False, na=False), "id"]
         return list(dict.fromkeys(found))
 
+    def examples(self, width: int = 36) -> pd.DataFrame:
+        """Show the first row of each step, to read: what was done to which row of which file.
+
+        Parameters
+        ----------
+        width : int
+            Longest value before and after, in characters; longer ones end in an ellipsis.
+
+        Returns
+        -------
+        DataFrame
+            `REPORT_COLUMNS`, indexed by step; what is missing is an empty text.
+        """
+        rows = self.frame.groupby("step", sort=False).head(1).set_index("step")
+        for column in ("before", "after"):
+            text = rows[column].fillna("")
+            short = text.str.slice(0, width - 1).str.rstrip() + "…"
+            rows[column] = text.where(text.str.len() <= width, short)
+        return rows
+
     def __add__(self, other: Report) -> Report:
         """Join two reports, the second after the first."""
         return Report(self.steps + other.steps)
