@@ -21,6 +21,12 @@ def fingerprint(seed=0, n=8):
     return pp.Fingerprint.of_frames(frames, n / 16)
 
 
+def test_files_to_look_at_are_the_first_of_each_status():
+    media = pd.DataFrame({"status": ["ok", "noisy", "broken", "noisy", "absent", "noisy"]})
+    assert list(pp.to_look_at(media, most=2).index) == [2, 1, 3]
+    assert list(pp.to_look_at(media.iloc[[0, 4]], most=1).index) == [0]
+
+
 def test_backwards_has_the_same_bag_of_hashes_in_the_opposite_order():
     clip = fingerprint()
     turned = pp.backwards(clip)

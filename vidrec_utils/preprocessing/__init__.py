@@ -49,6 +49,7 @@ from vidrec_utils.preprocessing.hashing import (
     perceptual_hash,
 )
 from vidrec_utils.preprocessing.looking import (
+    BOT_AXES,
     COPY_AXES,
     PLANTED_AS,
     backwards,
@@ -58,6 +59,7 @@ from vidrec_utils.preprocessing.looking import (
     psnr_by_motion,
     score_report,
     thumbnails,
+    to_look_at,
 )
 from vidrec_utils.preprocessing.media import (
     check_media,
@@ -91,6 +93,7 @@ from vidrec_utils.preprocessing.text import (
 )
 
 __all__ = [
+    "BOT_AXES",
     "COPY_AXES",
     "MAX_HAMMING",
     "MIN_MOTION",
@@ -155,6 +158,7 @@ __all__ = [
     "survey",
     "thumbnails",
     "to_float",
+    "to_look_at",
     "treat_media",
     "user_features",
     "watch_time_summary",

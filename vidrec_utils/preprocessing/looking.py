@@ -18,12 +18,21 @@ from vidrec_utils.preprocessing.splitting import PARTS, check_split
 from vidrec_utils.preprocessing.summaries import score_detection
 
 COPY_AXES = {
+    "title": "Copies look alike and move alike",
     "xlabel": "bits of 64 that differ, mean per frame",
     "ylabel": "correlation of motion (1: the same)",
     "x_line": MAX_HAMMING,
     "y_line": MIN_MOTION,
 }
-"""How `plots.scatter` draws what `compare_pairs` returns: names of the axes, limits of a copy."""
+"""How `plots.scatter` draws what `compare_pairs` returns; the lines are the limits of a copy."""
+
+BOT_AXES = {
+    "title": "Bots are busy, and watch without variety",
+    "xlabel": "exposures per user",
+    "ylabel": "watch ratio, 90th minus 10th percentile",
+    "log_x": True,
+}
+"""How `plots.scatter` draws `exposures` and `watch_spread` of `find_bots`."""
 
 PLANTED_AS: dict[str, tuple[str, ...]] = {
     "timestamp in the future": ("timestamp_far_future",),
@@ -37,6 +46,26 @@ PLANTED_AS: dict[str, tuple[str, ...]] = {
     "near duplicate": ("reencoded_duplicate",),
 }
 """Problems of a report, and the kinds of planted dirt that each of them should find."""
+
+
+def to_look_at(media: pd.DataFrame, most: int = 6) -> pd.DataFrame:
+    """Choose the files that a person should look at.
+
+    Parameters
+    ----------
+    media : DataFrame
+        What `survey` or `check_media` returned, with the column `status`.
+    most : int
+        Files of each status.
+
+    Returns
+    -------
+    DataFrame
+        The first files of each status that is neither `"ok"` nor `"absent"`, grouped by status;
+        the first files of all if nothing is wrong.
+    """
+    odd = media[~media["status"].isin(["ok", "absent"])].sort_values("status", kind="stable")
+    return odd.groupby("status").head(most) if len(odd) else media.head(most)
 
 
 def thumbnails(library: VideoLibrary, video_ids: Iterable[str]) -> list[np.ndarray | None]:
