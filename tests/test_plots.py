@@ -324,6 +324,23 @@ def test_scatter_draws_each_group_apart_counts_it_and_leaves_gaps_out():
     assert len(axes.lines) == 1
 
 
+def test_scatter_keeps_long_names_inside_the_figure():
+    rows = pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, 2.0]})
+    groups = {"candidate pairs that are no copies": rows, "clip and its reversal": rows}
+    groups["called copies, exact or nearly so"] = rows
+    name = "watch ratio, 90th minus 10th percentile"
+    figure = plots.scatter(groups, "a", "b", ylabel=name)
+    assert figure.axes[0].get_ylabel().split("\n") == ["watch ratio, 90th minus 10th", "percentile"]
+    figure.draw_without_rendering()
+    inside = figure.bbox.padded(1)
+    for part in (figure.legends[0], figure.axes[0].yaxis.label):
+        box = part.get_window_extent()
+        assert inside.x0 <= box.x0
+        assert inside.y0 <= box.y0
+        assert box.x1 <= inside.x1
+        assert box.y1 <= inside.y1
+
+
 @pytest.mark.parametrize(
     ("groups", "message"), [({}, "not 0"), ({"a": pd.DataFrame({"x": [1]})}, "lacks y")]
 )

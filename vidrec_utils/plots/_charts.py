@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -305,9 +306,15 @@ def scatter(
     if log_x:
         axes.set_xscale("log")
     axes.set_xlabel(safe_text(xlabel or x))
-    axes.set_ylabel(safe_text(ylabel or y))
+    axes.set_ylabel("\n".join(textwrap.wrap(safe_text(ylabel or y), 36)))
     axes.set_title(safe_text(title))
-    figure.legend(loc="outside lower center", ncols=min(3, len(groups)), fontsize=10)
+    figure.legend(
+        loc="outside lower center",
+        ncols=min(3, len(groups)),
+        fontsize=9,
+        columnspacing=1.2,
+        handletextpad=0.2,
+    )
     return figure
 
 
