@@ -1,5 +1,6 @@
 """Metrics by hand and against scikit-learn; the protocol; intervals that cover the truth."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -106,7 +107,47 @@ def test_novelty_popularity_coverage_and_lift_by_hand():
     assert np.isnan(table.loc["coverage", "low"])
     # histories: u watched a (2 shows), w watched c (1 show), x has none
     np.testing.assert_allclose(table.loc["popularity_lift", "mean"], 1.0 / 1.5 - 1)
-    assert (table["n_users"] == 3).all()
+    assert (table["n_users"].drop("popularity_lift") == 3).all()
+    assert table.loc["popularity_lift", "n_users"] == 2  # x has no history to lift from
+
+
+def short_lists():
+    """Results of a full catalogue and of two of its four videos, which leave u no list."""
+    split = split_of(
+        train="u a 1, u b 1, v a 1, w b 1, w c 1", test="u c 1, v b 1, w a 1", videos="abcd"
+    )
+    part = split.train[split.train["video_id"].isin(["a", "b"])]
+    full, partial = (
+        evaluation.evaluate(Popularity().fit(data), split, k=2) for data in (split, part)
+    )
+    assert partial.top.loc["u"].isna().all()
+    return full, partial
+
+
+def test_empty_lists_are_left_out_of_means_and_counts():
+    _, partial = short_lists()
+    table = partial.table()
+    # u has no list; v's is b, w's is a, each shown to 2 of 3 users
+    bits = -np.log2((2 + 1) / (3 + 1))
+    np.testing.assert_allclose(table.loc["novelty", ["mean", "low", "high"]].astype(float), bits)
+    assert table.loc["novelty", "n_users"] == 2
+    assert table.loc["ndcg", "n_users"] == 3
+    cold = result().table("cold videos")
+    assert cold.loc["accuracy", "n_users"] == 0
+    assert cold.loc["accuracy", ["mean", "low", "high"]].isna().all()
+
+
+def test_compare_leaves_out_users_without_a_value():
+    full, partial = short_lists()
+    got = evaluation.compare(partial, full, "novelty")
+    # b and a have 2 viewers, c 1, d none: full lists are v: b, c and w: a, d (ties by catalogue)
+    two, one, none = -np.log2(np.array([3, 2, 1]) / 4)
+    np.testing.assert_allclose(got.difference, (2 * two - (two + one) / 2 - (two + none) / 2) / 2)
+    assert got.n_users == 2
+    assert got.low <= got.difference <= got.high < 0
+    nothing = dataclasses.replace(partial, per_user=partial.per_user.assign(novelty=np.nan))
+    with pytest.raises(ValueError, match="no user has a novelty in both"):
+        evaluation.compare(nothing, full, "novelty")
 
 
 def test_slices_by_hand():

@@ -66,7 +66,9 @@ class Result:
         Returns
         -------
         DataFrame
-            Indexed by `metric`: `mean, low, high, n_users`. Coverage has no interval: it is not a
+            Indexed by `metric`: `mean, low, high, n_users`, the last the number of users who have
+            the metric (an empty list has no novelty, for example); the others are left out of
+            mean and interval. Coverage has no interval: it is not a
             mean, and a resampled crowd of users covers less by construction.
         """
         users = self.per_user if which == "all" else self.slices[which]
@@ -75,14 +77,13 @@ class Result:
         draws = bootstrap_means(values.to_numpy(), resamples, self.seed)
         columns = [*USER_METRICS, "popularity_lift"]
         center, spread = _with_lift(means[None])[0], _with_lift(draws)
-        if len(users):
-            low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        else:
-            low = high = np.full(len(columns), np.nan)
+        low, high = _interval(spread, level)
         frame = pd.DataFrame({"mean": center, "low": low, "high": high}, index=columns)
+        counts = values.notna().sum().to_numpy()
         if which == "all":
             frame.loc["coverage"] = [self.coverage, np.nan, np.nan]
-        return frame.assign(n_users=len(users)).rename_axis("metric")
+            counts = np.append(counts, len(users))
+        return frame.assign(n_users=counts).rename_axis("metric")
 
     def interval(self, metric: str, which: str = "all") -> tuple[float, float, float]:
         """Mean, lower and upper end of one metric."""
@@ -127,6 +128,9 @@ def compare(
 ) -> Comparison:
     """Does `a` beat `b` on the same users? A paired bootstrap over the per-user differences.
 
+    Users who lack the metric in either result (an empty list has no novelty, for example) are left
+    out; `n_users` counts the others.
+
     Parameters
     ----------
     a, b : Result
@@ -145,7 +149,7 @@ def compare(
     Raises
     ------
     ValueError
-        If the protocols or the users differ, or there is no such metric.
+        If the protocols or the users differ, there is no such metric, or no user has it in both.
     """
     if (a.protocol, a.digest) != (b.protocol, b.digest):
         raise ValueError(
@@ -154,15 +158,29 @@ def compare(
         )
     if metric not in USER_METRICS:
         raise ValueError(f"There is no metric {metric!r}; choose from {', '.join(USER_METRICS)}.")
-    differences = (a.per_user[metric] - b.per_user[metric]).to_numpy()
-    draws = bootstrap_means(differences[:, None], resamples, seed)[:, 0]
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    differences = (a.per_user[metric] - b.per_user[metric]).dropna().to_numpy()
+    if not len(differences):
+        raise ValueError(
+            f"There is nothing to compare: no user has a {metric} in both {a.name} and {b.name}. "
+            "Lists that stayed empty have none; choose a ranking metric, or fit both on the whole "
+            "catalogue."
+        )
+    draws = bootstrap_means(differences[:, None], resamples, seed)
+    (low,), (high,) = _interval(draws, level)
     side = min((draws <= 0).sum(), (draws >= 0).sum())
     p_value = min(1.0, 2 * (side + 1) / (resamples + 1))
     mean = float(differences.mean())
     return Comparison(
         a.name, b.name, metric, mean, float(low), float(high), float(p_value), len(differences)
     )
+
+
+def _interval(draws: np.ndarray, level: float) -> np.ndarray:
+    """Percentile interval of each column, `(2, m)`, without NaN draws; NaN where all are."""
+    ends = np.full((2, draws.shape[1]), np.nan)
+    some = ~np.isnan(draws).all(axis=0)  # an all-NaN column would only add a warning
+    ends[:, some] = np.nanquantile(draws[:, some], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return ends
 
 
 def _with_lift(means: np.ndarray) -> np.ndarray:
