@@ -106,7 +106,8 @@ def test_novelty_popularity_coverage_and_lift_by_hand():
     assert table.loc["coverage", "mean"] == 5 / 6
     assert np.isnan(table.loc["coverage", "low"])
     # histories: u watched a (2 shows), w watched c (1 show), x has none
-    np.testing.assert_allclose(table.loc["popularity_lift", "mean"], 1.0 / 1.5 - 1)
+    # only these two count: their lists have 2/3 and 3/3, on average 5/6, their histories 3/2
+    np.testing.assert_allclose(table.loc["popularity_lift", "mean"], (5 / 6) / 1.5 - 1)
     assert (table["n_users"].drop("popularity_lift") == 3).all()
     assert table.loc["popularity_lift", "n_users"] == 2  # x has no history to lift from
 
@@ -223,6 +224,29 @@ def test_videos_outside_the_recommenders_catalogue_cannot_be_hit():
     got = evaluation.evaluate(known_only, split, k=4)
     assert got.top.loc["u"].dropna().tolist() == ["c", "b"]
     assert got.per_user.loc["u", "recall"] == 0.5
+
+
+def test_accuracy_counts_only_filled_places():
+    _, partial = short_lists()
+    # u: nothing listed, c missed of c, d; v: b listed, rightly, of b, c, d; w: a of a, d
+    np.testing.assert_allclose(partial.per_user["accuracy"], [1 / 2, 1, 1])
+    # candidates b to f, catalogue a, b: only c is relevant, and only b, wrongly, on the list
+    split = split_of("u a 1, v b 1", "u c 1", "abcdef")
+    got = evaluation.evaluate(Popularity().fit(split.train), split, k=5)
+    np.testing.assert_allclose(got.per_user["accuracy"], [3 / 5])
+    many = simulated(n_users=60)
+    few = many.train[many.train["video_id"] < "v04"]
+    values = evaluation.evaluate(Popularity().fit(few), many).per_user["accuracy"]
+    assert values.between(0, 1).all()
+
+
+def test_lift_compares_lists_and_histories_of_the_same_users():
+    _, partial = short_lists()
+    # u has no list. v was shown a, which 2 users were, and is offered b, which 2 were; w was
+    # shown b (2) and c (1), on average 1.5, and is offered a (2): (2 + 2) / (2 + 1.5) - 1
+    table = partial.table()
+    np.testing.assert_allclose(table.loc["popularity_lift", "mean"], 4 / 3.5 - 1)
+    assert table.loc["popularity_lift", "n_users"] == 2
 
 
 def test_blocks_do_not_change_the_result(monkeypatch):

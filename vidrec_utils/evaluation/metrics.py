@@ -20,8 +20,8 @@ popularity     mean over the list of the number of known exposures of the video
 ============== ===================================================================================
 
 Over all users: `coverage`, the share of the catalogue that is on at least one list, and
-`popularity_lift`, the mean popularity of the lists over that of the users' histories, minus 1
-(Abdollahpouri et al., RMSE workshop 2019).
+`popularity_lift`, the mean popularity of the lists over that of the users' histories, minus 1, both
+over the users who have a list and a history (Abdollahpouri et al., RMSE workshop 2019).
 """
 
 from __future__ import annotations
@@ -83,9 +83,14 @@ def list_means(values: np.ndarray, top: np.ndarray) -> np.ndarray:
     return np.where(there.any(axis=1), sums / np.maximum(there.sum(axis=1), 1), np.nan)
 
 
-def accuracy(hits: np.ndarray, n_relevant: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Share of candidates rightly on the list or rightly off it, `(n_users,)`."""
-    listed = np.minimum(hits.shape[1], candidates)
+def accuracy(
+    hits: np.ndarray, n_relevant: np.ndarray, candidates: np.ndarray, listed: np.ndarray
+) -> np.ndarray:
+    """Share of candidates rightly on the list or rightly off it, `(n_users,)`.
+
+    `listed` is the number of places filled, `(n_users,)`: a recommender whose own catalogue is
+    small leaves some empty, and an empty place recommends nothing wrong.
+    """
     found = hits.sum(axis=1)
     wrong = (listed - found) + (n_relevant - found)
     return 1 - wrong / candidates

@@ -119,7 +119,7 @@ def evaluate(
     users, seen, relevant = every[kept], seen[kept], relevant[kept]
     top, hits, candidates = _rank(recommender, users, videos, seen, relevant, k)
     per_user = metrics(hits, n_relevant[kept], k)
-    per_user["accuracy"] = accuracy(hits, n_relevant[kept], candidates)
+    per_user["accuracy"] = accuracy(hits, n_relevant[kept], candidates, (top >= 0).sum(axis=1))
     surprise = -np.log2((audience + 1) / (len(crowd) + 1))
     per_user["novelty"] = list_means(surprise, top)
     per_user["popularity"] = list_means(exposures, top)

@@ -72,14 +72,18 @@ class Result:
             mean, and a resampled crowd of users covers less by construction.
         """
         users = self.per_user if which == "all" else self.slices[which]
-        values = users[list(USER_METRICS)].assign(_history=self.history.loc[users.index])
+        listed, history = users["popularity"], self.history.loc[users.index]
+        both = listed.notna() & history.notna()  # a lift compares one crowd with itself
+        values = users[list(USER_METRICS)].assign(
+            _listed=listed.where(both), _history=history.where(both)
+        )
         means = values.mean().to_numpy()
         draws = bootstrap_means(values.to_numpy(), resamples, self.seed)
         columns = [*USER_METRICS, "popularity_lift"]
         center, spread = _with_lift(means[None])[0], _with_lift(draws)
         low, high = _interval(spread, level)
         frame = pd.DataFrame({"mean": center, "low": low, "high": high}, index=columns)
-        counts = values.notna().sum().to_numpy()
+        counts = values.notna().sum().to_numpy()[:-1]  # both columns of the lift: the same users
         if which == "all":
             frame.loc["coverage"] = [self.coverage, np.nan, np.nan]
             counts = np.append(counts, len(users))
@@ -184,7 +188,7 @@ def _interval(draws: np.ndarray, level: float) -> np.ndarray:
 
 
 def _with_lift(means: np.ndarray) -> np.ndarray:
-    """Replace the last column, mean popularity of histories, by the lists' lift over it."""
+    """Replace the last two columns, mean popularity of lists and of histories, by the lift."""
     with np.errstate(invalid="ignore", divide="ignore"):
         lift = means[:, -2] / means[:, -1] - 1
-    return np.column_stack([means[:, :-1], lift])
+    return np.column_stack([means[:, :-2], lift])
