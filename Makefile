@@ -2,6 +2,7 @@
 # On Windows, or without make: see "Without make" in README.md.
 
 # A Python 3.11 or newer; found by itself unless given: make setup PYTHON=/opt/python/bin/python3
+# An environment keeps the Python that it has until another one is given.
 PYTHON =
 # make setup TORCH=cpu: on Linux, PyTorch without the gigabytes for CUDA. It is remembered.
 TORCH =
@@ -23,9 +24,10 @@ help:
 
 setup:
 	@torch='$(TORCH)'; \
-	for python in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
+	for python in $(PYTHON) $(RUN) python3.13 python3.12 python3.11 python3 python; do \
 	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    exec "$$python" scripts/set_up.py --environment $(VENV) $${torch:+--torch=$$torch}; \
+	    exec "$$python" scripts/set_up.py --environment $(VENV) $${torch:+--torch=$$torch} \
+	      $(if $(PYTHON),--this-python); \
 	  elif test "$$python" = "$(PYTHON)"; then \
 	    echo "$(PYTHON) is no Python 3.11 or newer." >&2; exit 1; \
 	  fi; \

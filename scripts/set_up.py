@@ -7,7 +7,10 @@ It runs on a bare Python (standard library only) and does nothing when the envir
 Complete means: the stamp `.venv/.installed-<hash>` is there, with the hash taken over the files
 that decide what is installed. It is written last and removed before any change, so that an
 interrupted installation is never mistaken for a whole one. When the requirements change, a complete
-environment of the same Python is brought up to date; anything else is made anew.
+environment is brought up to date; what was interrupted, or meant for another PyTorch or checkout,
+is made anew. The environment keeps its Python, whichever one runs this script, until it is told:
+
+    python3.13 scripts/set_up.py --this-python   # anew, unless it is of this very Python
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
@@ -77,9 +79,9 @@ def stamp(environment: Path) -> Path:
     return environment / f".installed-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:16]}"
 
 
-def basis(torch: str) -> str:
-    """What an environment is built on; when this changes, it has to be made anew."""
-    return f"Python {sys.version}\nPyTorch: {torch}\nCheckout: {REPO}\n"
+def basis(torch: str) -> list[str]:
+    """What an environment is built on, as the lines of its stamp."""
+    return [f"Python {sys.version}", f"PyTorch: {torch}", f"Checkout: {REPO}"]
 
 
 def choice(environment: Path) -> Path:
@@ -87,12 +89,41 @@ def choice(environment: Path) -> Path:
     return environment / ".torch"
 
 
-def is_built_on(environment: Path, torch: str) -> bool:
-    """Whether the environment was complete once, for this Python, PyTorch and checkout."""
-    stamps = environment.glob(".installed-*")
-    return interpreter(environment).exists() and any(
-        path.read_text(encoding="utf-8") == basis(torch) for path in stamps
-    )
+def built_on(environment: Path, torch: str, *, this_python: bool = False) -> str | None:
+    """The stamp's text of an environment that can be kept.
+
+    Parameters
+    ----------
+    environment : Path
+        Its folder.
+    torch : str
+        The PyTorch that it must have.
+    this_python : bool
+        It must be of the running Python, too, and not only of some Python that still works.
+
+    Returns
+    -------
+    str or None
+        None if the environment was never complete, or was so for another basis.
+    """
+    if not interpreter(environment).exists():
+        return None
+    wanted = basis(torch)
+    for path in environment.glob(".installed-*"):
+        text = path.read_text(encoding="utf-8")
+        python, *rest = text.splitlines() or [""]
+        if rest != wanted[1:] or (this_python and python != wanted[0]):
+            continue
+        # Its Python may have been replaced by one that looks for packages in another folder.
+        series = f"Python {sys.version_info[0]}.{sys.version_info[1]}."
+        if not is_running(environment) or python.startswith(series):
+            return text
+    return None
+
+
+def is_running(environment: Path) -> bool:
+    """Whether the Python that runs this script is the environment's own."""
+    return Path(sys.prefix).resolve() == environment
 
 
 def interpreter(environment: Path) -> Path:
@@ -103,18 +134,22 @@ def interpreter(environment: Path) -> Path:
 
 
 def create(environment: Path) -> Path:
-    """Make a fresh virtual environment and return its Python."""
-    if os.name == "nt" and Path(sys.prefix).resolve() == environment:
+    """Make a fresh virtual environment and return its Python.
+
+    The Python below the environment makes it, because the environment's own may be running this
+    script and is deleted first.
+    """
+    if os.name == "nt" and is_running(environment):
         raise SystemExit(
             "This Python lives in the environment to be made: type `deactivate` first."
         )
-    try:
-        venv.create(environment, clear=True, with_pip=True)
-    except subprocess.CalledProcessError as error:
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    done = subprocess.run([base, "-m", "venv", "--clear", str(environment)], check=False)
+    if done.returncode:
         raise SystemExit(
-            f"Python could not make a virtual environment in {environment}: {error}. On Debian "
-            "and Ubuntu its part `venv` is a package of its own: `sudo apt install python3-venv`."
-        ) from error
+            f"Python could not make a virtual environment in {environment}. On Debian and Ubuntu "
+            "its part `venv` is a package of its own: `sudo apt install python3-venv`."
+        )
     return interpreter(environment)
 
 
@@ -146,12 +181,11 @@ def install_locked(python: Path, entries: dict[str, str]) -> None:
         )
 
 
-def install(environment: Path, torch: str) -> None:
+def install(environment: Path, torch: str, *, anew: bool) -> None:
     """Put the locked packages and this repository's own into the environment."""
-    usable = is_built_on(environment, torch)
     for old in environment.glob(".installed-*"):
         old.unlink()
-    python = interpreter(environment) if usable else create(environment)
+    python = create(environment) if anew else interpreter(environment)
     choice(environment).write_text(torch, encoding="utf-8")
     entries = blocks(LOCK.read_text(encoding="utf-8"))
     install_locked(python, {"setuptools": entries.pop("setuptools")})
@@ -174,18 +208,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--environment", type=Path, default=REPO / ".venv", help="the folder (default: .venv)"
     )
+    parser.add_argument(
+        "--this-python",
+        action="store_true",
+        help="make the environment anew if it is of another Python than the one that runs this",
+    )
     options = parser.parse_args(arguments)
     environment = options.environment.resolve()
     torch = options.torch
     if torch is None:
-        kept = choice(environment)
-        torch = kept.read_text(encoding="utf-8") if kept.is_file() else "default"
+        chosen = choice(environment)
+        torch = chosen.read_text(encoding="utf-8") if chosen.is_file() else "default"
     mark = stamp(environment)
-    if mark.is_file() and is_built_on(environment, torch):
+    kept = built_on(environment, torch, this_python=options.this_python)
+    if mark.is_file() and kept is not None:
         return 0
     print(f"Setting up {environment} (once; a few minutes and a few gigabytes) ...", flush=True)
-    install(environment, torch)
-    mark.write_text(basis(torch), encoding="utf-8")
+    install(environment, torch, anew=kept is None)
+    mark.write_text(kept or "\n".join(basis(torch)) + "\n", encoding="utf-8")
     print(f"The environment is complete: {environment}", flush=True)
     return 0
 

@@ -1,9 +1,12 @@
 """The set-up script, and the lock against the requirements."""
 
 import importlib.util
+import os
 import re
+import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -135,6 +138,85 @@ def test_cpu_choice_is_remembered(
     assert len(calls) == before
     set_up.main([*place, "--torch", "default"])
     assert calls[before] == ["create"]
+
+
+def test_another_python_changes_nothing_unless_asked_to(
+    tmp_path: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = ["--environment", str(tmp_path / "env")]
+    set_up.main(place)
+    (stamp,) = (tmp_path / "env").glob(".installed-*")
+    before = stamp.read_text("utf-8")
+    calls.clear()
+    monkeypatch.setattr(sys, "version", "3.99.0 (another one)")
+    set_up.main(place)
+    assert calls == []
+    # Changed requirements: brought up to date, by the Python that the environment has.
+    changed = tmp_path / "requirements.lock"
+    changed.write_text(LOCK + "\n", "utf-8")
+    monkeypatch.setattr(set_up, "LOCK", changed)
+    set_up.main(place)
+    assert calls
+    assert ["create"] not in calls
+    (stamp,) = (tmp_path / "env").glob(".installed-*")
+    assert stamp.read_text("utf-8") == before
+    calls.clear()
+    set_up.main([*place, "--this-python"])
+    assert calls[0] == ["create"]
+    calls.clear()
+    set_up.main([*place, "--this-python"])
+    assert calls == []
+
+
+def test_replaced_python_of_the_environment_is_noticed(
+    tmp_path: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = tmp_path / "env"
+    set_up.main(["--environment", str(environment)])
+    calls.clear()
+    monkeypatch.setattr(sys, "prefix", str(environment))
+    set_up.main(["--environment", str(environment)])
+    assert calls == []
+    monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+    set_up.main(["--environment", str(environment)])
+    assert calls[0] == ["create"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows refuses to delete a running program")
+def test_environment_makes_itself_anew(tmp_path: Path) -> None:
+    environment = tmp_path / "env"
+    venv.create(environment, symlinks=True)
+    (environment / "rest").touch()
+    program = (
+        f"import runpy; m = runpy.run_path({str(REPO / 'scripts' / 'set_up.py')!r}); "
+        f"import pathlib; print(m['create'](pathlib.Path({str(environment)!r})))"
+    )
+    own = str(set_up.interpreter(environment))
+    done = subprocess.run([own, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == own
+    assert not (environment / "rest").exists()
+    subprocess.run([own, "-m", "pip", "--version"], check=True, capture_output=True)
+    home = (environment / "pyvenv.cfg").read_text("utf-8").splitlines()[0]
+    assert not Path(home.partition("=")[2].strip()).is_relative_to(environment)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_make_prefers_the_python_of_the_environment(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    fakes = [tmp_path / "env" / "bin" / "python", tmp_path / "other"]
+    for fake in fakes:
+        fake.parent.mkdir(parents=True, exist_ok=True)
+        fake.write_text(f'#!/bin/sh\ntest "$1" = -c || echo "$0" "$@" >> "{told}"\n', "utf-8")
+        fake.chmod(0o755)
+    make = ["make", "setup", f"VENV={tmp_path / 'env'}"]
+    subprocess.run(make, cwd=REPO, check=True)
+    subprocess.run([*make, f"PYTHON={fakes[1]}", "TORCH=cpu"], cwd=REPO, check=True)
+    script = f"scripts/set_up.py --environment {tmp_path / 'env'}"
+    assert told.read_text("utf-8").splitlines() == [
+        f"{fakes[0]} {script}",
+        f"{fakes[1]} {script} --torch=cpu --this-python",
+    ]
 
 
 def test_failed_pip_stops_with_advice(capfd: pytest.CaptureFixture[str]) -> None:
