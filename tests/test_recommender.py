@@ -108,6 +108,30 @@ def test_integer_ids_and_a_split():
     assert model.recommend([1], k=1)["video_id"].tolist() == ["8"]
 
 
+@pytest.mark.parametrize("one", [1, np.int64(1), "1", np.str_("1")])
+def test_one_id_alone_is_a_list_of_one(one):
+    pairs = pd.DataFrame({"user_id": [1, 2], "video_id": [7, 8], "watch_ratio": 1.0})
+    model = rec.Popularity().fit(pairs)
+    assert model.recommend(one, k=1).to_numpy().tolist() == [["1", "8", 1, 1.0]]
+    assert model.score(one).shape == (1, 2)
+    assert model.recommend(i for i in (1, 2))["user_id"].tolist() == ["1", "2"]
+
+
+def test_missing_ids_are_refused_and_counted():
+    videos = pd.DataFrame(index=["a", "b"])
+    for users in (["u", None, "v", None], [1, np.nan, 2, np.nan]):
+        frame = pd.DataFrame({"user_id": users, "video_id": list("aabb"), "watch_ratio": 1.0})
+        split = SimpleNamespace(train=frame, videos=videos)
+        for data in (frame, library(frame, ["a", "b"]), split):
+            with pytest.raises(ValueError, match=r"2 of 4 .* no user_id.* row 1.*ing\.clean"):
+                rec.Popularity().fit(data)
+    frame = events(("u", "a"), ("v", None)).assign(video_id=["a", None])
+    with pytest.raises(ValueError, match=r"1 of 2 .* no video_id"):
+        rec.Popularity().fit(frame)
+    with pytest.raises(ValueError, match="user ids asked for are missing"):
+        rec.Popularity().fit(PAIRS).recommend(None)
+
+
 def test_own_weights():
     by_series = rec.Popularity().fit(PAIRS, weights=pd.Series([5.0, 0, 0, 0, 0]))
     assert by_series.recommend("x", k=1)["video_id"].tolist() == ["b"]

@@ -186,7 +186,8 @@ class Recommender(ABC):
         Raises
         ------
         ValueError
-            If there is no video at all, an event names an unknown one, or weights are not finite.
+            If there is no video at all, an event names an unknown one or lacks its user or video,
+            or weights are not finite.
         TypeError
             If `data` is none of the three.
         """
@@ -204,13 +205,13 @@ class Recommender(ABC):
         self._fit(interaction_matrix(interactions, weights, self.user_ids, self.video_ids))
         return self
 
-    def score(self, user_ids: Iterable[str]) -> np.ndarray:
+    def score(self, user_ids: Iterable[str] | str | int) -> np.ndarray:
         """Score of every video for each user; only comparable within a row.
 
         Parameters
         ----------
         user_ids : iterable of str
-            Known or unknown, in any order.
+            Known or unknown, in any order. One id alone may be given as it is.
 
         Returns
         -------
@@ -228,7 +229,7 @@ class Recommender(ABC):
         return scores
 
     def recommend(
-        self, user_ids: Iterable[str], k: int = 10, exclude_seen: bool = True
+        self, user_ids: Iterable[str] | str | int, k: int = 10, exclude_seen: bool = True
     ) -> pd.DataFrame:
         """The k best videos for each user.
 
@@ -249,7 +250,7 @@ class Recommender(ABC):
         Raises
         ------
         ValueError
-            If k is not positive.
+            If k is not positive, or an id is missing.
         """
         if k < 1:
             raise ValueError(f"k is {k}; ask for at least one video.")
@@ -263,10 +264,13 @@ class Recommender(ABC):
             parts.append(_ranking(asked[block], self.video_ids, scores, best))
         return pd.concat(parts, ignore_index=True) if parts else _ranking(asked, asked, *[None] * 2)
 
-    def _ids(self, user_ids: Iterable[str]) -> pd.Index:
+    def _ids(self, user_ids: Iterable[str] | str | int) -> pd.Index:
         if not hasattr(self, "video_ids"):
             raise RuntimeError(f"{type(self).__name__} is not fitted: call fit(...) first.")
-        return as_ids([user_ids] if isinstance(user_ids, str) else user_ids)
+        asked = as_ids([user_ids] if pd.api.types.is_scalar(user_ids) else user_ids)
+        if asked.hasnans:
+            raise ValueError(f"{asked.isna().sum()} of the user ids asked for are missing (NA).")
+        return asked
 
     def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
         """Change the event weights before they reach `_fit` (recency, say); default: leave them."""
@@ -392,6 +396,13 @@ def _unpack(data: VideoLibrary | Split | pd.DataFrame) -> tuple[pd.DataFrame, pd
         raise TypeError(
             f"fit takes a VideoLibrary, a Split or a frame of interactions, not {type(data)}."
         )
+    for column in ("user_id", "video_id"):
+        missing = interactions[column].isna().to_numpy()
+        if missing.any():
+            raise ValueError(
+                f"{missing.sum()} of {len(missing)} interactions have no {column}, the first in "
+                f"row {int(np.argmax(missing))} (from 0). preprocessing.clean drops incomplete rows."
+            )
     if not len(video_ids):
         raise ValueError("There is no video to recommend: the catalogue is empty.")
     if video_ids.has_duplicates:
