@@ -401,7 +401,7 @@ def _unpack(data: VideoLibrary | Split | pd.DataFrame) -> tuple[pd.DataFrame, pd
         if missing.any():
             raise ValueError(
                 f"{missing.sum()} of {len(missing)} interactions have no {column}, the first in "
-                f"row {int(np.argmax(missing))} (from 0). preprocessing.clean drops incomplete rows."
+                f"row {int(np.argmax(missing))} (from 0). preprocessing.clean drops such rows."
             )
     if not len(video_ids):
         raise ValueError("There is no video to recommend: the catalogue is empty.")
