@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from vidrec_utils import datasets, minitube
 from vidrec_utils.datasets import LibraryError, VideoLibrary
 from vidrec_utils.minitube import truth
-from vidrec_utils.preprocessing import clean, pipeline, score_detection
+from vidrec_utils.preprocessing import clean, drop_bots, pipeline, score_detection
 
 
 @pytest.fixture
@@ -137,3 +139,75 @@ def test_strategies_and_now_are_part_of_the_key(own_cache, dirty):
     early, report = clean(part, now=pd.Timestamp("2025-01-01"), progress=False)
     assert early.interactions.empty
     assert len(report.frame) >= len(part.interactions)
+
+
+def bare(**columns):
+    """A library without files: two videos, one user who is in no table of users."""
+    videos = pd.DataFrame({"title": ["x", "y"], **columns}, index=["a", "b"])
+    videos.index.name = "video_id"
+    log = pd.DataFrame(
+        {"user_id": ["u", "u"], "video_id": ["a", "b"], "timestamp": pd.to_datetime(["2025"] * 2)}
+    )
+    return VideoLibrary(videos, log)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_an_extra_column_of_lists_is_no_obstacle(own_cache, cache):
+    library = bare(faces=[[1, 2], []])
+    cleaned, _ = clean(library, cache=cache, progress=False)
+    again, _ = clean(library, cache=cache, progress=False)
+    for result in (cleaned, again):
+        assert [list(faces) for faces in result.videos["faces"]] == [[1, 2], []]
+    assert own_cache.exists() == cache
+
+
+def test_every_value_of_an_array_is_part_of_the_key():
+    long = np.zeros(5000)
+    other = long.copy()
+    other[2500] = 1
+    keys = {pipeline._key(bare(vector=[v, long]), None, None) for v in (long, other)}
+    assert len(keys) == 2
+
+
+def test_a_cache_that_cannot_be_written_costs_only_a_warning(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    monkeypatch.setenv("VIDREC_DATA", str(tmp_path / "file"))
+    with pytest.warns(RuntimeWarning, match="could not be kept"):
+        cleaned, _ = clean(bare(), progress=False)
+    assert list(cleaned.videos.index) == ["a", "b"]
+
+
+def test_a_table_that_no_file_can_hold_costs_only_a_warning(own_cache):
+    with pytest.warns(RuntimeWarning, match="could not be kept"):
+        cleaned, _ = clean(bare(mixed=[1, "one"]), progress=False)
+    assert list(cleaned.videos["mixed"]) == [1, "one"]
+
+
+def test_a_bot_whom_the_table_of_users_lacks_has_no_row_there(own_cache, monkeypatch):
+    planted = pd.DataFrame({"flagged": True, "reason": "planted"}, index=["u1", "u2"])
+    monkeypatch.setattr(pipeline, "drop_bots", lambda log: drop_bots(log, planted))
+    log = pd.DataFrame(
+        {
+            "user_id": ["u1", "u2", "u3"],
+            "video_id": ["a", "b", "a"],
+            "timestamp": pd.to_datetime(["2025-01-01", "2025-01-02", "2025-01-03"]),
+        }
+    )
+    users = pd.DataFrame({"country": ["x", "y"]}, index=pd.Index(["u3", "u2"], name="user_id"))
+    library = VideoLibrary(bare().videos, log, users)
+    for _ in range(2):  # the second time from the cache
+        _, report = clean(library, progress=False)
+        rows = report.frame[report.frame["table"] == "users"].set_index("id")["row"]
+        assert pd.isna(rows["u1"])
+        assert rows["u2"] == 3
+
+
+def test_users_and_rows_of_the_files_are_part_of_the_key():
+    library = bare()
+    users = pd.DataFrame({"country": ["x"]}, index=pd.Index(["u"], name="user_id"))
+    libraries = [
+        library,
+        dataclasses.replace(library, users=users),
+        dataclasses.replace(library, file_rows={"videos": np.array([2, 4])}),
+    ]
+    assert len({pipeline._key(one, None, None) for one in libraries}) == 3

@@ -6,10 +6,13 @@ import contextlib
 import hashlib
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 from tqdm import tqdm
 
 from vidrec_utils import settings
@@ -63,7 +66,7 @@ def clean(
         in an experiment fit `MissingValues` on the training videos instead.
     cache : bool
         Keep the result in `settings.cache_dir()`, keyed by the content of tables and files, and
-        use it next time.
+        use it next time. A cache that cannot be written costs a warning, never the result.
     progress : bool
         Show progress bars.
 
@@ -78,10 +81,15 @@ def clean(
     ------
     vidrec_utils.datasets.LibraryError
         If the library has errors that cleaning cannot repair, such as duplicate ids.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the result could not be kept in the cache.
     """
     library.check()
-    folder = settings.cache_dir() / "cleaning" / f"{_key(library, now, strategies)}"
     if cache:
+        folder = settings.cache_dir() / "cleaning" / _key(library, now, strategies)
         kept = _load(folder, library)
         if kept is not None:
             return kept
@@ -89,7 +97,16 @@ def clean(
     report = Report(tuple(_original_rows(step, library) for step in steps))
     result = _with_tables(library, *tables, report)
     if cache:
-        _store(folder, result, report)
+        try:
+            _store(folder, result, report)
+        except (OSError, pa.ArrowException) as error:
+            warnings.warn(
+                f"The cleaned library could not be kept in {folder.parent} ({error}), so the next "
+                "run cleans it again; set VIDREC_DATA to a folder that can be written, or pass "
+                "cache=False.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
     return result, report
 
 
@@ -173,19 +190,25 @@ def _lack(library: VideoLibrary, signal: str) -> str:
 
 
 def _original_rows(step: Step, library: VideoLibrary) -> Step:
-    """Turn positions into rows of the files that the library was read from."""
-    report = step.report.copy()
+    """Turn positions into rows of the files that the library was read from.
+
+    A user of the log whom the table of users lacks has no row there: NA.
+    """
+    report = step.report
     if report.empty:
         return step
     rows = report["row"].to_numpy(copy=True)
-    videos = (report["table"] == "videos").to_numpy()
-    places = library.videos.index.get_indexer(report.loc[videos, "id"])
-    rows[videos] = library.rows("videos")[places]
+    known = np.ones(len(rows), dtype=bool)
     log = (report["table"] == "interactions").to_numpy()
     rows[log] = library.rows("interactions")[rows[log] - FIRST_RECORD]
-    users = (report["table"] == "users").to_numpy()
-    places = library.users.index.get_indexer(report.loc[users, "id"])
-    rows[users] = library.rows("users")[places]
+    for table, index in (("videos", library.videos.index), ("users", library.users.index)):
+        of_table = np.flatnonzero(report["table"] == table)
+        places = index.get_indexer(report["id"].iloc[of_table])
+        known[of_table] = places >= 0
+        rows[of_table[places >= 0]] = library.rows(table)[places[places >= 0]]
+    if not known.all():
+        rows = pd.array(rows, dtype="Int64")
+        rows[~known] = pd.NA
     return Step(step.name, report.assign(row=rows), step.skipped)
 
 
@@ -211,13 +234,31 @@ def _key(library: VideoLibrary, now: object, strategies: object) -> str:
     digest = hashlib.sha256(_code_version().encode())
     options = (str(now), str(library.earliest), sorted((strategies or {}).items(), key=str))
     digest.update(repr(options).encode())
-    for frame in (library.videos, library.interactions):
-        digest.update(repr([*frame.columns, frame.index.name]).encode())
-        digest.update(pd.util.hash_pandas_object(frame).to_numpy().tobytes())
+    for table in ("videos", "interactions", "users"):
+        frame = getattr(library, table)
+        digest.update(repr([table, *frame.columns, frame.index.name]).encode())
+        digest.update(pd.util.hash_pandas_object(_hashable(frame)).to_numpy().tobytes())
+        # The report names rows of the files, which blank lines there move.
+        digest.update(np.asarray(library.rows(table), dtype=np.int64).tobytes())
     with_file = list(library.videos.index[library.videos["path"].notna()])
     checksums = in_parallel(lambda v: _checksum(library, v), with_file, "checksums", False)
     digest.update(repr(checksums).encode())
     return digest.hexdigest()[:32]
+
+
+def _hashable(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with lists, arrays and the like as texts, since only plain values have a hash."""
+    texts = {
+        name: column.map(_whole_text)
+        for name, column in frame.items()
+        if column.dtype == object or isinstance(column.dtype, pd.ArrowDtype)
+    }
+    return frame.assign(**texts)
+
+
+def _whole_text(value: object) -> str:
+    # The repr of a long array leaves out its middle.
+    return repr(value.tolist() if isinstance(value, np.ndarray) else value)
 
 
 def _checksum(library: VideoLibrary, video_id: str) -> str:
