@@ -1,5 +1,6 @@
 """The set-up script, and the lock against the requirements."""
 
+import ast
 import importlib.util
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,24 @@ def test_requirements_have_bounds_and_say_what_for() -> None:
             requirement, what_for = line.split("#")
             assert Requirement(requirement.strip()).specifier, line
             assert what_for.strip(), line
+
+
+def test_requirements_name_every_package_that_we_import() -> None:
+    imported: dict[str, str] = {}
+    for path in (REPO / "vidrec_utils").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            else:
+                continue
+            imported |= {name.partition(".")[0]: path.name for name in names}
+    wanted = {canonicalize_name(Requirement(line).name) for line in doctor.requirement_lines()}
+    from_where = packages_distributions()
+    for name in imported.keys() - sys.stdlib_module_names - {"vidrec_utils"}:
+        projects = {canonicalize_name(project) for project in from_where.get(name, [])}
+        assert projects & wanted, f"{imported[name]} imports {name}; requirements.txt lacks it"
 
 
 def test_entries_keep_both_versions_of_a_name() -> None:
