@@ -212,6 +212,89 @@ def test_warnings_of_our_package_are_errors(tmp_path: Path) -> None:
     assert executed.cells[3].outputs[0].text == "caught going away\n" * 2
 
 
+_LOOPBACK = """
+import socket
+with socket.create_server(("127.0.0.1", 0)) as server:
+    port = server.getsockname()[1]
+    for host in ("127.0.0.1", "localhost"):
+        with socket.socket() as ours:
+            ours.connect((host, port))
+            server.accept()[0].close()
+print(socket.getaddrinfo("192.0.2.1", 80)[0][4], sorted(n for n in dir() if "network" in n))
+"""
+
+_NETWORK = """
+import socket, urllib.request
+def datagram(ours): ours.sendto(b"x", ("192.0.2.1", 9))
+def attempt(what):
+    try:
+        what()
+    except OSError as error:
+        print("course runs without a network" in str(error), end=" ")
+attempt(lambda: socket.create_connection(("192.0.2.1", 80), timeout=5))
+attempt(lambda: socket.socket().connect_ex(("192.0.2.1", 80)))
+attempt(lambda: socket.socket(socket.AF_INET6).connect(("2001:db8::1", 80)))
+attempt(lambda: datagram(socket.socket(type=socket.SOCK_DGRAM)))
+attempt(lambda: socket.getaddrinfo(b"example.org", 80))
+attempt(lambda: socket.gethostbyname("example.org"))
+attempt(lambda: urllib.request.urlopen("http://example.org", timeout=5))
+"""
+
+
+def test_loopback_is_allowed_and_the_network_refused(tmp_path: Path) -> None:
+    path = notebook(tmp_path / "notebooks", "00_net", "# Net", _LOOPBACK, _NETWORK)
+    executed, _ = course.execute(path, course.environment(tmp_path / "build"))
+    assert executed.cells[1].outputs[0].text == "('192.0.2.1', 80) []\n"
+    assert executed.cells[2].outputs[0].text == "True " * 7
+
+
+_CONNECT = "import socket\nsocket.create_connection(('192.0.2.1', 80), timeout=2)"
+
+
+def test_notebook_that_needs_the_network_fails_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "notebooks"
+    notebook(folder, "00_net", "# Net", _CONNECT)
+    code, _ = run(folder)
+    assert code == 1
+    assert "This notebook asks the network for 192.0.2.1." in capsys.readouterr().err
+
+
+def test_network_is_allowed_when_asked_for(tmp_path: Path) -> None:
+    tried = _CONNECT.replace("import socket\n", "import socket\ntry:\n    ") + (
+        "\nexcept PermissionError as error:\n    print(error)\nexcept OSError:\n    pass"
+    )
+    path = notebook(tmp_path / "notebooks", "00_net", "# Net", tried)
+    given = os.environ | {"HF_HUB_OFFLINE": "0"}
+    executed, _ = course.execute(path, course.environment(tmp_path / "build", given))
+    assert "This notebook asks" not in str(executed.cells[1].outputs)
+
+
+def test_kernels_of_the_tests_refuse_the_network_too(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_nothing.py").write_text("def test(): pass\n", "utf-8")
+    notebook(tmp_path / "notebooks", "00_net", "# Net", _CONNECT)
+    program = (
+        "import subprocess, sys; from pathlib import Path\n"
+        "from vidrec_utils.course import command\n"
+        "first = command.subprocess.run\n"
+        "def skip_the_world(call, **options):\n"
+        "    if 'vidrec_utils.minitube' in call:\n"
+        "        call = [sys.executable, '-c', '']\n"
+        "    return first(call, **options)\n"
+        "command.subprocess.run = skip_the_world\n"
+        f"here = Path({str(tmp_path)!r})\n"
+        "sys.exit(command.run_tests(here / 'notebooks', here / 'build', workers=1))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "This notebook asks the network for 192.0.2.1." in done.stdout
+    assert "1 failed, 1 passed" in done.stdout
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_ends_the_kernel(tmp_path: Path, number: int) -> None:

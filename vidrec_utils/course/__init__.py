@@ -6,7 +6,7 @@
 
 Executed copies go to `build/notebooks/`, reading copies to `build/html/` (begin with `index.html`),
 timings to `build/course.json`. The kernels see none of the user's own Jupyter, IPython or
-Matplotlib settings, ask no network for model weights, and turn every FutureWarning and
+Matplotlib settings, refuse every connection to a network, and turn every FutureWarning and
 DeprecationWarning that our package causes into an error.
 """
 

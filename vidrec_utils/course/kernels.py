@@ -34,7 +34,57 @@ import warnings
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 for category in (FutureWarning, DeprecationWarning):
     warnings.filterwarnings("error", category=category, module=r"vidrec_utils(\\.|$)")
-del category, os, warnings
+
+
+def _refuse_the_network():
+    import ipaddress
+    import socket
+    import sys
+
+    # The kernel itself talks over the loopback address.
+    local_names = {"", "localhost", "ip6-localhost", socket.gethostname().lower()}
+    families = (socket.AF_INET, socket.AF_INET6)
+    looks_up = {"socket.getaddrinfo", "socket.gethostbyname"}
+    sends = {"socket.connect", "socket.sendto", "socket.sendmsg"}
+
+    def refuse(host):
+        raise PermissionError(
+            f"This notebook asks the network for {host}. The course runs without a network: put "
+            "what it needs into the data folder first (HF_HUB_OFFLINE=0 in the environment lifts "
+            "this)."
+        )
+
+    def watch(event, arguments):
+        if event in looks_up:
+            host, is_address_fine = arguments[0], True
+        elif event in sends:
+            which, address = arguments[:2]
+            if which.family not in families or not isinstance(address, tuple):
+                return
+            host, is_address_fine = address[0], False
+        else:
+            return
+        if host is None:
+            return
+        name = host.decode("ascii", "replace") if isinstance(host, (bytes, bytearray)) else host
+        name = str(name).lower().rstrip(".")
+        if name in local_names or name.endswith(".localhost"):
+            return
+        try:
+            number = ipaddress.ip_address(name.partition("%")[0])
+        except ValueError:
+            refuse(name)
+        number = getattr(number, "ipv4_mapped", None) or number
+        # Taking a number apart asks nobody; only the connection does.
+        if not (is_address_fine or number.is_loopback or number.is_unspecified):
+            refuse(name)
+
+    sys.addaudithook(watch)
+
+
+if os.environ.get("HF_HUB_OFFLINE", "1").lower() not in ("0", "false", "no", "off"):
+    _refuse_the_network()
+del _refuse_the_network, category, os, warnings
 '''
 
 
@@ -207,6 +257,8 @@ def environment(output: Path, base: Mapping[str, str] | None = None) -> dict[str
     -------
     dict of str to str
         A new mapping. `HF_HUB_OFFLINE` and `TRANSFORMERS_OFFLINE` are 1 unless they were set.
+        Kernels refuse every connection but those to this machine itself, unless `HF_HUB_OFFLINE`
+        was set to 0. Programs that a notebook starts are not watched.
         A relative path in `VIDREC_DATASET` or `VIDREC_DATA` becomes absolute, because notebooks
         run in their own folder.
     """
