@@ -79,6 +79,41 @@ def test_moments_in_time_and_ties(world):
         split_by_time(log, videos)
 
 
+def test_a_share_before_a_moment_must_fit(world):
+    log, videos = world
+    border = START + pd.Timedelta(hours=300)  # a quarter of the 400 hours lies after it
+    split = split_by_time(log, videos, validation=0.25, test=border)
+    assert [len(p) for p in parts(split)] == [200, 100, 100]
+    for share in (1.1, 0.75, -0.1, float("nan")):
+        with pytest.raises(ValueError, match=r"holds 25.0% of the exposures"):
+            split_by_time(log, videos, validation=share, test=border)
+    for share in (1.5, -0.1, float("nan")):
+        with pytest.raises(ValueError, match="less than 1"):
+            split_by_time(log, videos, validation=border, test=share)
+
+
+def test_logs_that_repeat_their_index(world):
+    """What `pd.concat([a, b])` gives is split as the same rows with an index of their own."""
+    log, videos = world
+    repeated = log.set_axis([*range(200)] * 2)
+    before = repeated.copy()
+    splitters = {
+        "time": split_by_time,
+        "last": leave_last_out,
+        "stratified": lambda *tables: split_stratified(*tables, by="category"),
+        "own column": lambda rows, v: split_stratified(rows, v, by="user_id"),
+        "grouped": lambda *tables: split_grouped(*tables, by="uploader"),
+    }
+    for name, splitter in splitters.items():
+        split, usual = splitter(repeated, videos), splitter(log, videos)
+        for part, same in zip(parts(split), parts(usual), strict=True):
+            pd.testing.assert_frame_equal(
+                part.reset_index(drop=True), same.reset_index(drop=True), obj=name
+            )
+        assert check_split(split, strict=False).equals(check_split(usual, strict=False)), name
+    pd.testing.assert_frame_equal(repeated, before)
+
+
 def test_leave_last_out(world):
     log, videos = world
     split = leave_last_out(log, videos)
@@ -114,6 +149,44 @@ def test_stratified_with_single_and_missing_classes(world):
     assert_partition(split_stratified(log, videos, by="category"), log)
     with pytest.raises(KeyError, match="mood"):
         split_stratified(log, videos, by="mood")
+
+
+def test_small_classes_do_not_change_the_share():
+    videos = pd.DataFrame({"topic": [f"t{k % 100}" for k in range(1000)]})
+    split = split_stratified(videos, videos, by="topic", validation=0.01, test=0.01)
+    assert [len(p) for p in parts(split)] == [980, 10, 10]
+    assert_partition(split, videos)
+    # Both parts are of the same ten classes, one row of each.
+    topics = [sorted(part["topic"]) for part in (split.validation, split.test)]
+    assert topics[0] == topics[1]
+    assert len(set(topics[0])) == 10
+    # Of large and small classes the small ones stay in training.
+    mixed = pd.DataFrame(
+        {"topic": ["a"] * 300 + ["b"] * 150 + [f"s{k // 3}" for k in range(50 * 3)]}
+    )
+    split = split_stratified(mixed, mixed, by="topic", validation=0.0, test=2 / 600)
+    assert len(split.test) == 2
+    assert set(split.test["topic"]) <= {"a", "b"}
+
+
+def test_shares_that_the_classes_cannot_give():
+    single = pd.DataFrame({"topic": [f"t{k}" for k in range(20)]})
+    with pytest.raises(ValueError, match=r"test=0.1 asks for 2 rows, .*'topic'"):
+        split_stratified(single, single, by="topic")
+    threes = pd.DataFrame({"topic": [k // 3 for k in range(30)]})
+    with pytest.raises(ValueError, match=r"test=0.8 asks for 24 rows, .* have 30, .* 10 classes"):
+        split_stratified(threes, threes, by="topic", validation=0.0, test=0.8)
+    with pytest.raises(ValueError, match=r"validation=0.4 asks for 12 rows"):
+        split_stratified(threes, threes, by="topic", validation=0.4, test=0.5)
+    empty = split_stratified(threes.iloc[:0], threes, by="topic")
+    assert [len(p) for p in parts(empty)] == [0, 0, 0]
+
+
+def test_classes_of_several_types():
+    videos = pd.DataFrame({"level": [1.0, 2.0, np.nan] * 20})
+    split = split_stratified(videos, videos, by="level", validation=0.1, test=0.1)
+    assert [len(p) for p in parts(split)] == [48, 6, 6]
+    assert split.test["level"].value_counts(dropna=False).tolist() == [2, 2, 2]
 
 
 def test_groups_stay_together(world):

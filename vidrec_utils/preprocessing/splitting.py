@@ -7,8 +7,6 @@ which the future, or the same thing under another name, leaks into training.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
@@ -56,13 +54,21 @@ def split_by_time(
     Raises
     ------
     ValueError
-        If a timestamp is missing or the parts do not fit.
+        If a timestamp is missing, a share is impossible or the parts do not fit.
     """
     times = _times(interactions)
-    if isinstance(test, float | int) and isinstance(validation, float | int):
-        _check_shares(validation, test)
+    if isinstance(test, float | int):
+        later = test
+        _check_shares(validation if isinstance(validation, float | int) else 0.0, test)
     test_from = _moment(times, test, 0.0)
-    later = test if isinstance(test, float | int) else float((times >= test_from).mean())
+    if not isinstance(test, float | int):
+        later = float((times >= test_from).mean()) if len(times) else 0.0
+        if isinstance(validation, float | int) and not 0 <= validation < 1 - later:
+            raise ValueError(
+                f"Share validation={validation} leaves nothing for training, since test from "
+                f"{test_from} on holds {later:.1%} of the exposures; give a number from 0 to less "
+                f"than {1 - later:.3f}, or a later moment for test."
+            )
     validation_from = _moment(times, validation, later)
     if validation_from > test_from:
         raise ValueError(f"Validation begins at {validation_from}, after test at {test_from}.")
@@ -96,11 +102,13 @@ def leave_last_out(
         Named `"leave last out"`.
     """
     _times(interactions)
-    ordered = interactions.sort_values(["user_id", "timestamp"], kind="stable")
+    # By position: logs that were put together with pd.concat repeat their index.
+    log = interactions.reset_index(drop=True)
+    ordered = log.sort_values(["user_id", "timestamp"], kind="stable")
     groups = ordered.groupby("user_id")
     from_end = groups.cumcount(ascending=False)
     enough = groups["user_id"].transform("size") >= min_interactions
-    place = from_end.where(enough, 2).reindex(interactions.index)
+    place = from_end.where(enough, 2).reindex(log.index)
     return Split(
         train=_part(interactions, place >= 2),
         validation=_part(interactions, place == 1),
@@ -130,9 +138,12 @@ def split_stratified(
     videos : DataFrame
         The table of videos; `by` is looked up here when `frame` lacks it.
     by : str
-        Column of classes; classes with fewer than three rows stay in training.
+        Column of classes. Classes that are too small to be divided stay in training whole: those
+        with fewer than three rows, and, where a part is to have fewer rows than there are
+        classes, the smallest ones, until each of the rest can have a row. So the parts keep the
+        size that was asked for.
     validation, test : float
-        Shares.
+        Shares of all rows.
     seed : int
         Seed of the draw.
 
@@ -140,15 +151,23 @@ def split_stratified(
     -------
     Split
         Named `"stratified by ..."`.
+
+    Raises
+    ------
+    ValueError
+        If the shares are impossible, or the classes that can be divided have too few rows.
+    KeyError
+        If there is no such column.
     """
     _check_shares(validation, test)
     classes = _column(frame, videos, by).astype(object).fillna("(missing)")
-    counts = classes.map(classes.value_counts())
-    divisible = np.flatnonzero((counts >= 3).to_numpy())
-    labels = classes.to_numpy()
-    number = len(classes)
-    kept, tested = _divide(divisible, labels, round(test * number), seed)
-    kept, validated = _divide(kept, labels, round(validation * number), seed + 1)
+    labels = pd.factorize(classes.to_numpy(), sort=True)[0]
+    divisible = np.flatnonzero(np.bincount(labels)[labels] >= 3) if len(labels) else labels
+    number = len(labels)
+    kept, tested = _divide(divisible, labels, round(test * number), seed, f"test={test}", by)
+    kept, validated = _divide(
+        kept, labels, round(validation * number), seed + 1, f"validation={validation}", by
+    )
     return _by_positions(frame, videos, validated, tested, f"stratified by {by}")
 
 
@@ -360,28 +379,37 @@ def _moment(times: pd.Series, part: float | str | pd.Timestamp, later: float) ->
 
 
 def _check_shares(validation: float, test: float) -> None:
-    if validation < 0 or test < 0 or validation + test >= 1:
+    # So turned, it also refuses NaN.
+    if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise ValueError(
             f"Shares validation={validation} and test={test} leave nothing for training; give "
             "numbers from 0 that sum to less than 1."
         )
 
 
-def _divide(positions, labels, number, seed) -> tuple[np.ndarray, np.ndarray]:
-    """Take `number` of the positions away, stratified; returns what stays and what is taken."""
+def _divide(positions, labels, number, seed, share, by) -> tuple[np.ndarray, np.ndarray]:
+    """Take `number` of the positions away, stratified; returns what stays and what is taken.
+
+    Rows stay whose class has a single row here, or is not among the `number` largest of all rows.
+    """
     if number == 0:
         return positions, np.array([], dtype=int)
-    counts: Mapping = pd.Series(labels[positions]).value_counts()
-    if counts.min() < 2 or number < len(counts):
-        counted = pd.Series(labels[positions]).map(counts).to_numpy()
-        rare, positions = positions[counted < 2], positions[counted >= 2]
-        number = max(number, len(np.unique(labels[positions])))
-    else:
-        rare = positions[:0]
+    here = np.bincount(labels[positions], minlength=labels.max() + 1)
+    # The size in all rows, so that validation and test take from the same classes.
+    by_size = np.argsort(-np.bincount(labels), kind="stable")
+    chosen = by_size[here[by_size] >= 2][:number]
+    divided = np.isin(labels[positions], chosen)
+    small, positions = positions[~divided], positions[divided]
+    if number > len(positions) - len(chosen):
+        raise ValueError(
+            f"{share} asks for {number:,} rows, but the classes of {by!r} that are large enough "
+            f"to be divided have {len(positions):,}, of which each of these {len(chosen):,} "
+            "classes keeps one for training; give a smaller share, or merge small classes."
+        )
     stay, taken = train_test_split(
         positions, test_size=number, stratify=labels[positions], random_state=seed
     )
-    return np.sort(np.concatenate([rare, stay])), np.sort(taken)
+    return np.sort(np.concatenate([small, stay])), np.sort(taken)
 
 
 def _by_positions(frame, videos, validation, test, name) -> Split:
