@@ -178,3 +178,17 @@ def test_rows_without_user_or_time_are_dropped():
     assert list(report["row"]) == [3, 4]
     untimed = log_of([pd.NaT, pd.NaT])
     assert len(drop_incomplete(untimed)[0]) == 2
+
+
+@pytest.mark.parametrize("strategy", ["drop", "clip", "na"])
+def test_a_log_that_repeats_its_index(impossible, strategy):
+    """What `pd.concat([a, b])` gives is cleaned as the same rows with an index of their own."""
+    log, videos, now = impossible
+    repeated = log.set_axis([0, 1, 2, 0, 1, 2])
+    before = repeated.copy()
+    options = {"now": now, "strategy": strategy}
+    cleaned, report = fix_timestamps(repeated, videos, **options)
+    usual, same = fix_timestamps(log, videos, **options)
+    pd.testing.assert_frame_equal(cleaned, usual.set_axis(repeated.index[usual.index]))
+    pd.testing.assert_frame_equal(report.drop(columns="row"), same.drop(columns="row"))
+    pd.testing.assert_frame_equal(repeated, before)

@@ -136,8 +136,11 @@ def fix_timestamps(
     """
     if strategy not in ("drop", "clip", "na"):
         raise ValueError(f"strategy is {strategy!r}; choose 'drop', 'clip' or 'na'.")
-    found = check_timestamps(interactions, videos, now=now, start=start)
-    before = interactions.loc[found.index, "timestamp"]
+    # By position: logs that were put together with pd.concat repeat their index.
+    log = interactions.reset_index(drop=True)
+    found = check_timestamps(log, videos, now=now, start=start)
+    at = found.index.to_numpy()
+    before = log.loc[at, "timestamp"]
     after = pd.Series(pd.NaT, index=found.index, dtype=before.dtype)
     wrong_unit = (found["problem"] == "timestamp in a wrong unit").to_numpy() & repair_units
     keep_remedy = wrong_unit | (strategy == "clip")
@@ -146,18 +149,18 @@ def fix_timestamps(
     action = np.where(wrong_unit, "unit repaired", words[strategy])
     report = make_report(
         "interactions",
-        file_rows(interactions)[interactions.index.get_indexer(found.index)],
-        interactions.loc[found.index, "user_id"],
+        file_rows(interactions)[at],
+        log.loc[at, "user_id"],
         "timestamp",
         found["problem"],
         action,
         before,
         after,
     )
-    cleaned = interactions.copy()
-    cleaned.loc[found.index, "timestamp"] = after
+    log.loc[at, "timestamp"] = after
+    cleaned = log.set_axis(interactions.index)
     if strategy == "drop":
-        cleaned = cleaned.drop(index=found.index[~wrong_unit])
+        cleaned = cleaned.iloc[np.delete(np.arange(len(log)), at[~wrong_unit])]
     return cleaned, report
 
 
