@@ -12,10 +12,13 @@ def test_a_claim_that_holds_says_nothing(capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("library", [None, SimpleNamespace(name="minitube-small-0")])
-def test_a_claim_that_fails_on_the_embedded_world_is_an_error(library):
-    with pytest.raises(AssertionError, match="because of this"):
-        claims.check(False, "because of this", library)
+def test_a_claim_that_fails_on_the_embedded_world_is_an_error(tmp_path):
+    (tmp_path / "world.json").touch()
+    (tmp_path / "truth").mkdir()
+    library = SimpleNamespace(name="minitube-small-0", root=tmp_path / "library")
+    for about in (None, library):
+        with pytest.raises(AssertionError, match="because of this"):
+            claims.check(False, "because of this", about)
 
 
 def test_a_claim_that_fails_on_other_data_is_a_sentence(capsys):
@@ -23,10 +26,14 @@ def test_a_claim_that_fails_on_other_data_is_a_sentence(capsys):
     assert capsys.readouterr().out == "This does not hold on 'mine': because of this\n"
 
 
-def test_the_embedded_world_is_known_by_its_place_too(tmp_path):
-    library = SimpleNamespace(name="library", root=tmp_path / "library")
+def test_the_embedded_world_is_known_by_its_place_not_its_name(tmp_path):
+    # A copy that somebody saved keeps the name, but has no truth beside it.
+    library = SimpleNamespace(name="minitube-small-0", root=tmp_path / "library")
     assert not claims.embedded(library)
+    assert not claims.embedded(SimpleNamespace(name="minitube-small-0", root=None))
     (tmp_path / "world.json").touch()
+    assert not claims.embedded(library)
+    (tmp_path / "truth").mkdir()
     assert claims.embedded(library)
 
 

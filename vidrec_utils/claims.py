@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def embedded(library: VideoLibrary) -> bool:
-    """Tell whether a library is MiniTube, or was derived from it, so that its truth is known."""
+    """Tell whether a library is MiniTube where it was rendered, its truth beside it."""
     root = getattr(library, "root", None)
-    rendered = root is not None and (Path(root).parent / "world.json").is_file()
-    return rendered or library.name.startswith("minitube")
+    if root is None:
+        return False
+    world = Path(root).parent
+    return (world / "world.json").is_file() and (world / "truth").is_dir()
 
 
 def given(library: VideoLibrary, *signals: str) -> bool:

@@ -28,14 +28,14 @@ FACTORS: dict[str, tuple[str, ...]] = {
 """The visible factors that a taste is over, with their values."""
 
 WEIGHTS: dict[str, float] = {
-    "category": 0.75,
-    "topic": 1.0,
-    "scene": 0.95,
-    "motion": 1.0,
+    "category": 0.85,
+    "topic": 1.2,
+    "scene": 1.05,
+    "motion": 1.1,
     "pace": 0.6,
     "category x motion": 0.3,
-    "style": 0.7,
-    "quality": 0.3,
+    "style": 1.1,
+    "quality": 0.25,
 }
 """Standard deviation of each factor's share in a user's liking of a video, over videos."""
 
@@ -136,7 +136,7 @@ def liking(
     Returns
     -------
     numpy.ndarray
-        float32, shape (users, videos), zero on average, standard deviation about 2.1.
+        float32, shape (users, videos), zero on average, standard deviation about 2.4.
     """
     rows = slice(None) if who is None else who
     total = None
@@ -219,7 +219,7 @@ class _World:
         published = (plan["published_at"] - start).dt.total_seconds().to_numpy()
         self.published_s = published
         # Videos that were online before the log begins already have an audience.
-        self.watched = np.where(published < 0, rng.gamma(1.0, 4.0, len(plan)), 0.0)
+        self.watched = np.where(published < 0, rng.gamma(0.5, 12.0, len(plan)), 0.0)
         self.watched *= np.exp(0.8 * plan["quality"].to_numpy())
         self.playable = plan["playable"].to_numpy()
         self.seen = np.zeros((config.n_users, len(plan)), dtype=bool)
@@ -247,7 +247,7 @@ class _World:
         online = self.published_s[None] < begin[:, None]
         fresh = (begin[:, None] - self.published_s[None]) < 4 * 86_400
         logits = (
-            0.3 * np.log(3.0 + self.watched)[None]
+            0.5 * np.log(2.0 + self.watched)[None]
             + 0.6 * (utility + self.misjudged[who])
             + 0.6 * fresh
         )

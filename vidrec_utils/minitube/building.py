@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 from filelock import FileLock
 from joblib import Parallel, delayed
 from tqdm import tqdm
@@ -71,7 +73,17 @@ def build_world(config: WorldConfig, home: Path, progress: bool = True) -> Path:
 
 
 def _is_complete(world: Path, config: WorldConfig) -> bool:
-    return _read_json(world / MANIFEST) == config.to_dict()
+    """Tell whether a world was finished by this version, and nobody deleted from it since."""
+    manifest = _read_json(world / MANIFEST)
+    if not isinstance(manifest, dict):
+        return False
+    files = manifest.pop("files", None)
+    return manifest == config.to_dict() and files == _count_files(world)
+
+
+def _count_files(world: Path) -> dict[str, int]:
+    parts = ("library", "library/clips", "library/thumbnails", "library/extras", "truth")
+    return {part: sum(one.is_file() for one in (world / part).glob("[!.]*")) for part in parts}
 
 
 def _read_json(path: Path) -> object:
@@ -88,12 +100,14 @@ def _render(world: Path, config: WorldConfig, progress: bool) -> None:
     for folder in ("library/clips", "library/thumbnails", "truth/boxes"):
         (partial / folder).mkdir(parents=True, exist_ok=True)
     for leftover in partial.rglob(".*"):  # what a killed process was writing
-        leftover.unlink()
+        leftover.unlink(missing_ok=True)
     (partial / "plan.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
     plan, tables = make_tables(config)
     _render_media(plan, config, partial, progress)
     _write_tables(plan, tables, config, partial)
-    (partial / "plan.json").replace(partial / MANIFEST)
+    manifest = json.dumps(config.to_dict() | {"files": _count_files(partial)})
+    (partial / MANIFEST).write_text(manifest, encoding="utf-8")
+    (partial / "plan.json").unlink()
     if world.exists():
         # An older version of the world: out of the way first, so that the name is free.
         old = world.with_name(f".{config.name}.old")
@@ -105,7 +119,8 @@ def _render(world: Path, config: WorldConfig, progress: bool) -> None:
 
 def _render_media(plan: pd.DataFrame, config: WorldConfig, target: Path, progress: bool) -> None:
     # Long chunks keep the cost of sending the plan to another process small.
-    jobs = [delayed(_make_many)(part, plan, config, target) for part in _chunks(plan.index, 8)]
+    parts = _chunks(plan.index, 8)
+    jobs = [delayed(_make_many)(part, plan, config, target, os.getpid()) for part in parts]
     results = Parallel(n_jobs=settings.threads(), return_as="generator_unordered")(jobs)
     with tqdm(
         total=len(plan), desc=f"Rendering MiniTube {config.name}", unit="clip", disable=not progress
@@ -118,8 +133,12 @@ def _chunks(ids: pd.Index, length: int) -> list[list[str]]:
     return [list(ids[first : first + length]) for first in range(0, len(ids), length)]
 
 
-def _make_many(video_ids: list[str], plan: pd.DataFrame, config: WorldConfig, target: Path) -> int:
+def _make_many(
+    video_ids: list[str], plan: pd.DataFrame, config: WorldConfig, target: Path, builder: int
+) -> int:
     for video_id in video_ids:
+        if not psutil.pid_exists(builder):
+            break  # the builder was killed: another may be at work in the same folder
         media.make_media(video_id, plan, config, target)
     return len(video_ids)
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-VERSION = 2
+VERSION = 3
 """Raised whenever a change alters the tables or the frames, so that an old rendering is remade."""
 
 
@@ -33,7 +33,7 @@ class WorldConfig:
     start : str
         First day of the log, UTC.
     annotated : float
-        Share of the undamaged clips whose motion annotators wrote down, as public labels.
+        Share of the watchable clips whose motion annotators wrote down, as public labels.
     """
 
     size: str

@@ -140,6 +140,8 @@ def plant_log(
     log = log.iloc[order].reset_index(drop=True)
     truth = truth.iloc[order].reset_index(drop=True)
     truth["timestamp"] = log["timestamp"]
+    # Numbered anew in order of time, so that a session's id says nothing about who was in it.
+    log["session_id"] = [f"s{k:07d}" for k in pd.factorize(log["session_id"])[0]]
     dirt = [
         {"table": "users", "id": user, "kind": "bot", "detail": kind} for user, kind in crew.items()
     ]
@@ -149,7 +151,8 @@ def plant_log(
         detail = str(log.at[row, "watch_ratio"])
         dirt.append(_row(row, "missing_watch_ratio", detail))
     log.loc[lost, "watch_ratio"] = np.nan
-    everyone = pd.concat([users, pd.DataFrame({"language": "en"}, index=list(crew))])
+    spoken = rng.choice(users["language"].to_numpy(), size=len(crew))
+    everyone = pd.concat([users, pd.DataFrame({"language": spoken}, index=list(crew))])
     everyone = everyone.sort_index()
     everyone.index.name = "user_id"
     return log, truth, everyone, dirt
@@ -215,7 +218,7 @@ def _bots(
                     "shared": False,
                     "comment": None,
                     "position": 1,
-                    "session_id": f"b{k:04d}",
+                    "session_id": f"bot {k}",
                 }
             )
         )

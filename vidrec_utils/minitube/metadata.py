@@ -147,7 +147,7 @@ def spoil_metadata(
 
 
 def annotate(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
-    """Say what hired annotators wrote down: the motion of a part of the undamaged clips.
+    """Say what hired annotators wrote down: the motion of a part of the clips that can be watched.
 
     These labels are public, in `library.extras["annotations"]`, so models may be trained on them.
     Everything else about motion stays in the truth.
@@ -158,8 +158,8 @@ def annotate(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
         `video_id` and `motion`, in the order of the ids.
     """
     rng = config.rng("annotations")
-    intact = plan[plan["media"] == "clip"]
-    chosen = intact[rng.random(len(intact)) < config.annotated]
+    watchable = plan[plan["playable"] & (plan["media"] != "black")]
+    chosen = watchable[rng.random(len(watchable)) < config.annotated]
     return chosen[["motion"]].sort_index().reset_index(names="video_id")
 
 
