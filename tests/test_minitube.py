@@ -360,10 +360,10 @@ def test_no_public_id_or_column_tells_a_bot(small_tables):
     theirs = log["user_id"].isin(bots)
     for column in ("session_id", "user_id"):
         shape = log[column].str.replace(r"\d", "9", regex=True)
-        assert shape.nunique() == 1, f"the form of {column} tells something"
+        assert len(set(shape)) == 1, f"the form of {column} tells something"
     sessions = log["session_id"].str[1:].astype(int)
     assert sessions[theirs].between(sessions[~theirs].min(), sessions[~theirs].max()).all()
-    assert users["language"].loc[list(bots)].nunique() > 1
+    assert len(set(users["language"].loc[list(bots)])) > 1
 
 
 # --- no model reads the truth -----------------------------------------------------------------
