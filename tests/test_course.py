@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -210,6 +211,53 @@ def test_warnings_of_our_package_are_errors(tmp_path: Path) -> None:
     )
     executed, _ = course.execute(path, course.environment(tmp_path / "build"))
     assert executed.cells[3].outputs[0].text == "caught going away\n" * 2
+
+
+def links(page: Path) -> list[str]:
+    return re.findall(r'href="(\d\d_[^"]+)"', page.read_text("utf-8"))
+
+
+def test_run_of_some_keeps_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "notebooks"
+    notebook(folder, "00_first", "# First\n[on](01_second.ipynb#x), [later](02_third.ipynb)", "1")
+    notebook(folder, "01_second", "# Second\n[back](00_first.ipynb) `01_second.ipynb`", "2\n")
+    notebook(folder, "02_third", "# Third", "3")
+    monkeypatch.setenv("VIDREC_PROFILE", "large")
+    code, build = run(folder, "00")
+    html = build / "html"
+    assert code == 0
+    assert links(html / "00_first.html") == ["01_second.ipynb#x", "02_third.ipynb"]
+    assert links(html / "index.html") == ["00_first.html"]
+    monkeypatch.setenv("VIDREC_PROFILE", "small")
+    run(folder, "01")
+    assert links(html / "00_first.html") == ["01_second.html#x", "02_third.ipynb"]
+    assert links(html / "01_second.html") == ["00_first.html"]
+    assert "01_second.ipynb<" in (html / "01_second.html").read_text("utf-8")
+    assert links(html / "index.html") == ["00_first.html", "01_second.html"]
+    report = json.loads((build / "course.json").read_text("utf-8"))
+    assert [entry["name"] for entry in report["notebooks"]] == ["00_first", "01_second"]
+    # What was measured under other circumstances says so.
+    assert report["machine"]["profile"] == "small"
+    assert report["notebooks"][0]["machine"]["profile"] == "large"
+    assert "machine" not in report["notebooks"][1]
+    # One that fails afterwards loses its copies and its place, and nothing links to it.
+    notebook(folder, "01_second", "# Second", "raise ValueError")
+    assert run(folder, "01")[0] == 1
+    assert links(html / "00_first.html") == ["01_second.ipynb#x", "02_third.ipynb"]
+    assert links(html / "index.html") == ["00_first.html"]
+    (entry,) = json.loads((build / "course.json").read_text("utf-8"))["notebooks"]
+    assert entry["name"] == "00_first"
+
+
+def test_unreadable_report_is_written_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks"
+    notebook(folder, "00_first", "# First", "1")
+    course.write_atomically(tmp_path / "build" / "course.json", '{"notebooks": [{"name": 3}]}')
+    code, build = run(folder, "--no-html")
+    assert code == 0
+    (entry,) = json.loads((build / "course.json").read_text("utf-8"))["notebooks"]
+    assert entry["name"] == "00_first"
+    assert files(build) == {"course.json", "notebooks/00_first.ipynb"}
 
 
 _LOOPBACK = """

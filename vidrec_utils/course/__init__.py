@@ -20,7 +20,7 @@ from vidrec_utils.course.kernels import (
     execute,
     write_atomically,
 )
-from vidrec_utils.course.pages import index_page, reading_copy, title
+from vidrec_utils.course.pages import index_page, reading_copy, relink, title
 
 __all__ = [
     "CELL_TIMEOUT_S",
@@ -34,6 +34,7 @@ __all__ = [
     "main",
     "plain",
     "reading_copy",
+    "relink",
     "run_course",
     "run_tests",
     "title",

@@ -29,7 +29,7 @@ from vidrec_utils.course.kernels import (
     execute,
     write_atomically,
 )
-from vidrec_utils.course.pages import index_page, reading_copy
+from vidrec_utils.course.pages import index_page, reading_copy, relink
 
 
 def find(folder: Path, names: list[str] | None = None) -> list[Path]:
@@ -70,15 +70,68 @@ def find(folder: Path, names: list[str] | None = None) -> list[Path]:
     return sorted(chosen)
 
 
-def _timings(runs: list[Run]) -> str:
-    machine = {
+def _machine() -> dict[str, Any]:
+    return {
         "python": platform.python_version(),
         "system": platform.platform(terse=True),
         "threads": settings.threads(),
         "dataset": settings.dataset_name(),
         "profile": settings.profile(),
     }
-    return json.dumps({"machine": machine, "notebooks": [asdict(run) for run in runs]}, indent=1)
+
+
+def _earlier(output: Path) -> list[dict[str, Any]]:
+    """What `course.json` tells of earlier runs whose executed copies are still there.
+
+    An entry from other circumstances (data set, Python, ...) keeps them as its own `machine`.
+    """
+    try:
+        report = json.loads((output / "course.json").read_text(encoding="utf-8"))
+        entries = [{"machine": report["machine"], **entry} for entry in report["notebooks"]]
+        there = [
+            entry
+            for entry in entries
+            if (output / "notebooks" / f"{entry['name']}.ipynb").is_file()
+        ]
+        now = _machine()
+        for entry in there:
+            _run_of(entry)
+            if entry["machine"] == now:
+                del entry["machine"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # absent, or of another version of this program
+    return there
+
+
+def _run_of(entry: dict[str, Any]) -> Run:
+    return Run(**{name: value for name, value in entry.items() if name != "machine"})
+
+
+def _write_report(output: Path, runs: list[Run]) -> None:
+    """Write the timings and the index of all copies that there are, of this and earlier runs.
+
+    Afterwards links between the reading copies lead to pages that exist.
+    """
+    entries = {entry["name"]: entry for entry in _earlier(output)}
+    entries |= {run.name: asdict(run) for run in runs}
+    entries = dict(sorted(entries.items()))
+    report, index = output / "course.json", output / "html" / "index.html"
+    if entries:
+        content = {"machine": _machine(), "notebooks": list(entries.values())}
+        write_atomically(report, json.dumps(content, indent=1) + "\n")
+    else:
+        report.unlink(missing_ok=True)
+    pages = {name: output / "html" / f"{name}.html" for name in entries}
+    pages = {name: page for name, page in pages.items() if page.is_file()}
+    if pages:
+        write_atomically(index, index_page([_run_of(entries[name]) for name in pages]))
+    else:
+        index.unlink(missing_ok=True)
+    for page in pages.values():
+        before = page.read_text(encoding="utf-8")
+        after = relink(before, set(pages))
+        if after != before:
+            write_atomically(page, after)
 
 
 def plain(text: str) -> str:
@@ -150,6 +203,8 @@ def run_course(
 ) -> tuple[list[Run], list[NotebookFailed]]:
     """Run notebooks in order and write their copies.
 
+    Copies of other notebooks, of earlier runs, stay and keep their place in the index.
+
     Parameters
     ----------
     notebooks : list of Path
@@ -172,8 +227,7 @@ def run_course(
         earlier copy of it stay.
     """
     env = environment(output)
-    among = {path.stem for path in notebooks}
-    width = max(map(len, among))
+    width = max(len(path.stem) for path in notebooks)
     runs: list[Run] = []
     failures: list[NotebookFailed] = []
     for number, path in enumerate(notebooks, start=1):
@@ -189,15 +243,15 @@ def run_course(
             message = str(failure) if sys.stderr.isatty() else plain(str(failure))
             print(f"{label} FAILED\n\n{message}\n", file=sys.stderr, flush=True)
             failures.append(failure)
+            _write_report(output, runs)
             if not keep_going:
                 break
             continue
         runs.append(run)
         write_atomically(executed, nbformat.writes(notebook))
         if write_html:
-            write_atomically(page, reading_copy(notebook, run.title or run.name, among))
-            write_atomically(output / "html" / "index.html", index_page(runs))
-        write_atomically(output / "course.json", _timings(runs) + "\n")
+            write_atomically(page, reading_copy(notebook, run.title or run.name, {run.name}))
+        _write_report(output, runs)
     return runs, failures
 
 

@@ -73,6 +73,28 @@ def reading_copy(notebook: nbformat.NotebookNode, name: str, among: set[str]) ->
     return exporter.from_notebook_node(page, resources=resources)[0]
 
 
+def relink(page: str, among: set[str]) -> str:
+    """Let the links between reading copies lead to pages that exist.
+
+    Parameters
+    ----------
+    page : str
+        A reading copy.
+    among : set of str
+        Names of notebooks that have a page. A link to any other leads to the notebook itself.
+
+    Returns
+    -------
+    str
+        The page with its links, and nothing else, changed.
+    """
+    return re.sub(
+        r'(<a\b[^>]*\bhref=")(\d\d_[\w-]+)\.(?:ipynb|html)(?=["#])',
+        lambda link: f"{link[1]}{link[2]}.{'html' if link[2] in among else 'ipynb'}",
+        page,
+    )
+
+
 def _prose(markdown: str) -> str:
     """Markdown without its code, where a dollar sign is no formula."""
     return re.sub(r"```.*?```|`[^`\n]*`", "", markdown, flags=re.DOTALL)
