@@ -24,8 +24,8 @@ BLACK_LUMA = 24.0
 """Grey level under which a pixel counts as black: video black is 16 of 255, plus a little noise."""
 NOISE_SIGMA = 4.5
 """Grey levels of noise (standard deviation) from which a clip counts as noisy."""
-# Lossy encoders refine a still picture from frame to frame, which alone changes it by up to 0.4 grey
-# levels between two sampled frames; clips in which something moves change by 4.6 and more.
+# Lossy encoders refine a still picture from frame to frame, which alone changes it by up to 0.4
+# grey levels between two sampled frames; clips in which something moves change by 4.6 and more.
 FROZEN_CHANGE = 1.0
 """Mean change in grey levels between frames under which a clip counts as frozen."""
 DURATION_TOLERANCE = 0.05
