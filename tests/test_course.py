@@ -361,6 +361,8 @@ def test_interruption_ends_the_kernel(tmp_path: Path, number: int) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # As in a terminal: a job that a script started in the background inherits a deaf ear.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 60
     while not (folder / "started").exists() and time.monotonic() < end:
