@@ -199,7 +199,8 @@ def check_texts(texts: Texts) -> list[str]:
                 f"Text {position} is {text!r} of type {type(text).__name__}, wanted is a string; "
                 "leave missing titles out (titles.dropna()) or give an empty string."
             )
-    return texts
+    # half a character, as a cut in the middle of an emoji leaves it, cannot be tokenized
+    return [text.encode("utf-8", "replace").decode() for text in texts]
 
 
 def _digest_of(tokenizer: PreTrainedTokenizerBase) -> str:
