@@ -411,3 +411,18 @@ def test_keywords_by_hand():
     assert (table["weight"] > 0).all()
     with pytest.raises(ValueError, match="one keyword or more"):
         text_encoders.keywords(texts, k=0)
+
+
+def test_accuracy_by_hand():
+    hits = pd.DataFrame({"a": [True] * 5 + [False] * 5, "b": False}, index=range(10))
+    by = pd.Series(["x"] * 10 + ["y"], index=range(11))
+    table = text_encoders.accuracy(hits, by)
+    assert list(table.index) == ["x, a", "x, b"]
+    assert table["n"].tolist() == [10, 10]
+    # Wilson's interval for 5 of 10 and 0 of 10, as in textbooks
+    np.testing.assert_allclose(
+        table.loc["x, a", ["mean", "low", "high"]], [0.5, 0.2366, 0.7634], atol=1e-4
+    )
+    np.testing.assert_allclose(
+        table.loc["x, b", ["mean", "low", "high"]], [0, 0, 0.2775], atol=1e-4
+    )

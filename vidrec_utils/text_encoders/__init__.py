@@ -10,7 +10,7 @@ and `load("gpt2", "published")` read their authors' checkpoints where they are a
 from vidrec_utils.embeddings.weights import WeightsError, WeightsNotAtHand
 from vidrec_utils.text_encoders.catalogue import available, load
 from vidrec_utils.text_encoders.encoder import TextEncoder, mean_pool
-from vidrec_utils.text_encoders.tasks import keywords, zero_shot
+from vidrec_utils.text_encoders.tasks import accuracy, keywords, zero_shot
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder, words
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "TfidfEncoder",
     "WeightsError",
     "WeightsNotAtHand",
+    "accuracy",
     "available",
     "keywords",
     "load",

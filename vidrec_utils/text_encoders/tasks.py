@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -99,6 +100,42 @@ def keywords(texts: Texts, k: int = 3) -> pd.DataFrame:
         best = best[weights[best] > 0]
         rows += [(label, r, names[w], float(weights[w])) for r, w in enumerate(best, start=1)]
     return pd.DataFrame(rows, columns=["text", "rank", "keyword", "weight"])
+
+
+def accuracy(hits: pd.DataFrame, by: pd.Series) -> pd.DataFrame:
+    """How often each method was right in each group, with 95% intervals.
+
+    Parameters
+    ----------
+    hits : DataFrame of bool
+        A row an item, a column a method.
+    by : Series
+        The group of each item, with the same index.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `"<group>, <method>"`: `mean, low, high, n`.
+
+    References
+    ----------
+    Wilson: Probable inference, the law of succession, and statistical inference. JASA 22, 1927.
+    """
+    rows = {}
+    for group, part in hits.groupby(by.loc[hits.index]):
+        for method in hits.columns:
+            low, high = _wilson(int(part[method].sum()), len(part))
+            rows[f"{group}, {method}"] = (float(part[method].mean()), low, high, len(part))
+    columns = ["mean", "low", "high", "n"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype({"n": int})
+
+
+def _wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Ends of Wilson's interval for a share; unlike the normal one it never leaves 0..1."""
+    share = right / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
