@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -180,6 +182,7 @@ def _published(name: str, download: bool) -> Path:
 
 def _cached(name: str, download: bool = False) -> Path | None:
     """Folder of a published checkpoint in the cache of transformers, or None."""
+    _import_quietly()
     from transformers.utils import cached_file
 
     found = []
@@ -193,6 +196,7 @@ def _cached(name: str, download: bool = False) -> Path | None:
 
 def _network(folder: Path, kind: str, seed: int | None) -> tuple[PreTrainedModel, Path | None]:
     """The network that a folder describes, with its weights, or random ones if there is a seed."""
+    _import_quietly()
     from transformers import AutoConfig, AutoModel
 
     try:
@@ -239,6 +243,15 @@ def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"The tokenizer in {folder.name} cannot be read: {error}") from error
+
+
+def _import_quietly() -> None:
+    """Import what transformers draws its bars with; in a notebook without widgets it complains."""
+    from tqdm import TqdmWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TqdmWarning)
+        importlib.import_module("tqdm.auto")
 
 
 def _info(name: str, weights: str | Path, file: Path | None) -> WeightsInfo:
