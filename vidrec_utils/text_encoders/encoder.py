@@ -1,0 +1,211 @@
+"""A language model with its tokenizer around it: from strings to float32 vectors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vidrec_utils import settings
+from vidrec_utils.embeddings.weights import WeightsInfo, state_digest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Texts = Sequence[str] | pd.Series
+
+
+class TextEncoder:
+    """A network of the BERT or GPT family that reads a text and answers with one vector.
+
+    A text is cut into tokens, the network gives each token a vector that depends on the others, and
+    the mean over tokens is scaled to length 1. Of a text longer than `max_tokens` only the
+    beginning is read. A text without anything to read (empty, or blanks only) gets the zero vector,
+    which resembles nothing. What the vocabulary lacks (most emoji, rare scripts) is read as one
+    "unknown" token, so that texts which differ only there get the same vector.
+
+    Attributes
+    ----------
+    name, modality, dim, parameters, weights
+        See `vidrec_utils.embeddings.Encoder`.
+    max_tokens : int
+        How much of a text is read, special tokens included.
+    """
+
+    modality = "text"
+
+    def __init__(
+        self,
+        name: str,
+        net: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        weights: WeightsInfo,
+        device: torch.device | str | None = None,
+        max_tokens: int = 256,
+    ):
+        if not 4 <= max_tokens <= net.config.max_position_embeddings:
+            raise ValueError(
+                f"max_tokens is {max_tokens}; {name} reads 4 to "
+                f"{net.config.max_position_embeddings} tokens."
+            )
+        self.name = name
+        self.weights = weights
+        self.max_tokens = int(max_tokens)
+        self.dim = int(net.config.hidden_size)
+        self.parameters = sum(p.numel() for p in net.parameters())
+        self.device = torch.device(device) if device is not None else settings.device()
+        self.net = net.eval().to(self.device)
+        self.tokenizer = tokenizer
+        self._tokenizer_digest = _digest_of(tokenizer)
+
+    @property
+    def preprocessing(self) -> dict[str, object]:
+        """Everything that is done to a text before and after the network sees it."""
+        return {
+            "tokenizer": self._tokenizer_digest[:16],
+            "max_tokens": self.max_tokens,
+            "pooling": "mean over tokens",
+            "length": 1,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the name, the values of all weights, the tokenizer and the pooling."""
+        told = json.dumps([self.name, self.dim, self.preprocessing], sort_keys=True)
+        told += self._tokenizer_digest
+        return hashlib.sha256((told + state_digest(self.net)).encode()).hexdigest()
+
+    def encode(self, texts: Texts, batch_size: int = 32) -> np.ndarray:
+        """Vectors of texts.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Any length, any script.
+        batch_size : int
+            Texts in one forward pass; no effect on the values beyond 1e-5.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, dim)
+            Rows of length 1, or of zeros for blank texts.
+
+        Raises
+        ------
+        TypeError
+            If an item is not a string; the message says which.
+        """
+        texts = check_texts(texts)
+        out = np.zeros((len(texts), self.dim), dtype=np.float32)
+        ids = self._ids(texts)
+        # Similar lengths side by side: less padding to compute.
+        order = sorted(
+            (i for i, text in enumerate(texts) if text.strip()), key=lambda i: -len(ids[i])
+        )
+        dtype = settings.dtype(self.device)
+        lower = torch.autocast(self.device.type, dtype) if dtype != torch.float32 else nullcontext()
+        with torch.inference_mode(), lower:
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                out[rows] = self._forward([ids[i] for i in rows])
+        return out
+
+    def tokens(self, text: str) -> list[str]:
+        """What the network reads of a text, token by token."""
+        return self.tokenizer.convert_ids_to_tokens(self._ids(check_texts([text]))[0])
+
+    def reading(self, texts: Texts) -> pd.DataFrame:
+        """How well texts fit into the vocabulary and the window.
+
+        Returns
+        -------
+        DataFrame
+            A row a text (a Series keeps its index): `tokens` (special ones not counted), `unknown`
+            (share of tokens outside the vocabulary) and `cut` (whether the end was not read).
+        """
+        index = texts.index if isinstance(texts, pd.Series) else None
+        texts = check_texts(texts)
+        unknown = self.tokenizer.unk_token_id
+        rows = []
+        for text in texts:
+            ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            lost = sum(i == unknown for i in ids)  # never in GPT-2, which falls back to bytes
+            room = self.max_tokens - self.tokenizer.num_special_tokens_to_add()
+            rows.append((len(ids), lost / max(len(ids), 1), len(ids) > room))
+        return pd.DataFrame(rows, columns=["tokens", "unknown", "cut"], index=index)
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        return self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"]
+
+    def _forward(self, ids: list[list[int]]) -> np.ndarray:
+        """Unit vectors of some token lists, shape `(len(ids), dim)`."""
+        longest = max(map(len, ids))
+        batch = torch.zeros(len(ids), longest, dtype=torch.long)  # masked: any id serves to pad
+        mask = torch.zeros(len(ids), longest, dtype=torch.long)
+        for row, one in enumerate(ids):
+            batch[row, : len(one)] = torch.tensor(one)
+            mask[row, : len(one)] = 1
+        batch, mask = batch.to(self.device), mask.to(self.device)
+        states = self.net(input_ids=batch, attention_mask=mask).last_hidden_state
+        pooled = mean_pool(states.float(), mask)  # (batch, dim)
+        return torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
+
+
+def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over the tokens of each text, padding left out.
+
+    Parameters
+    ----------
+    states : tensor, shape (batch, tokens, dim)
+        One vector a token.
+    mask : tensor, shape (batch, tokens)
+        1 for tokens, 0 for padding.
+
+    Returns
+    -------
+    tensor, shape (batch, dim)
+        Zeros for a text without tokens.
+
+    References
+    ----------
+    Reimers, Gurevych: Sentence-BERT. EMNLP 2019 (arXiv:1908.10084), section 3.
+    """
+    weights = mask.unsqueeze(-1).to(states.dtype)  # (batch, tokens, 1)
+    return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def check_texts(texts: Texts) -> list[str]:
+    """Return texts as a list of strings.
+
+    Raises
+    ------
+    TypeError
+        If they are one string instead of a list, or an item is something else than a string.
+    """
+    if isinstance(texts, str):
+        raise TypeError("One string came where a list is wanted: encode([text]).")
+    texts = list(texts)
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"Text {position} is {text!r} of type {type(text).__name__}, wanted is a string; "
+                "leave missing titles out (titles.dropna()) or give an empty string."
+            )
+    # half a character, as a cut in the middle of an emoji leaves it, cannot be tokenized
+    return [text.encode("utf-8", "replace").decode() for text in texts]
+
+
+def _digest_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of a tokenizer's rules and vocabulary; padding and truncation are ours to say."""
+    rules = json.loads(tokenizer.backend_tokenizer.to_str())
+    rules.pop("padding", None)
+    rules.pop("truncation", None)
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
