@@ -4,6 +4,7 @@
 the vectors lie on disk, `weights` where an encoder's weights come from and how they are checked.
 """
 
+from vidrec_utils.embeddings.download import fetch, hub_folder
 from vidrec_utils.embeddings.embedding import Embeddings, embed
 from vidrec_utils.embeddings.joining import join
 from vidrec_utils.embeddings.store import StoreError
@@ -24,5 +25,7 @@ __all__ = [
     "WeightsInfo",
     "WeightsNotAtHand",
     "embed",
+    "fetch",
+    "hub_folder",
     "join",
 ]

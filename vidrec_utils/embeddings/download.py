@@ -1,0 +1,340 @@
+"""Fetching published weights: once, by hash, and never without being asked.
+
+`fetch` gets one file from a web address, `hub_folder` some files of a model-hub repository. What
+is at hand is hashed again at every call, since a disk or a person may have changed it meanwhile.
+
+`VIDREC_MIRROR=http://host:port` lets a server in the room stand for the internet: the address
+`https://example.org/a/b.pth` then becomes `<mirror>/example.org/a/b.pth`. The folder of fetched
+weights has that very layout, so serving the folder of one machine makes a mirror for the others.
+Hashes are compared all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from vidrec_utils import settings
+from vidrec_utils.embeddings.store import write_atomically
+from vidrec_utils.embeddings.weights import WeightsError, WeightsNotAtHand, sha256
+
+HUB = "https://huggingface.co"
+CHUNK = 1 << 20
+_HASH = re.compile(r"[0-9a-f]{8,64}")
+
+
+def mirror() -> str | None:
+    """Address of the server that stands for the internet: `VIDREC_MIRROR`, or None."""
+    return (os.environ.get("VIDREC_MIRROR") or "").rstrip("/") or None
+
+
+def at_hand(url: str, folder: Path | None = None) -> Path | None:
+    """Where `fetch` keeps the file of an address, or None if it is not there; nothing is hashed."""
+    file = _place(url, folder)
+    return file if file.is_file() else None
+
+
+def fetch(
+    url: str,
+    *,
+    sha256: str | None,
+    folder: Path | None = None,
+    timeout_s: float = 30.0,
+    progress: bool = True,
+    download: bool = True,
+) -> Path:
+    """Return the file of a web address, fetched at the first call and hashed at every call.
+
+    Parameters
+    ----------
+    url : str
+        An `http` or `https` address that ends in a file name.
+    sha256 : str or None
+        The file's SHA-256, or its first 8 hexadecimal digits or more (torchvision writes them into
+        its file names). None is *trust on first use*: the hash of the first download is written to
+        `<file>.sha256` beside it and compared ever after.
+    folder : Path, optional
+        Where the file is kept; default `settings.cache_dir() / "weights" / <host> / <path>`.
+    timeout_s : float
+        Seconds in which the server must connect, and send more.
+    progress : bool
+        Show a bar while fetching.
+    download : bool
+        False: only what is at hand.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    WeightsNotAtHand
+        If it cannot be had: no network, not found, too slow, broken off; names the remedy.
+    WeightsError
+        If the bytes are other ones. A wrong download is removed, a wrong file at hand is left.
+    ValueError
+        If the address or the hash has not the form of one.
+    """
+    file = _place(url, folder)
+    expected = _checked_hash(sha256) or _remembered(file)
+    if file.is_file():
+        _compare(file, expected, f"Remove {file} and fetch it again, from {_host(url)}.")
+    elif download:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _download(url, file, expected, timeout_s, progress)
+    else:
+        raise WeightsNotAtHand(
+            f"{file.name} is not at hand and was not asked for on the network. With a network, say "
+            f"download=True; or put the file from {_host(url)} at {file}."
+        )
+    if expected is None:
+        write_atomically(_record(file), f"{_sha256(file)}\n")
+    return file
+
+
+def hub_folder(
+    repo: str,
+    files: Sequence[str],
+    *,
+    revision: str,
+    sha256: Mapping[str, str] | None = None,
+    download: bool,
+    timeout_s: float = 30.0,
+) -> Path | None:
+    """Return the folder that holds files of a model-hub repository, in the hub's own cache.
+
+    The cache names a file by its hash (large ones by SHA-256, small ones by Git's SHA-1), so every
+    file is compared with `sha256` or, where that is not given, with its own name.
+
+    Parameters
+    ----------
+    repo : str
+        `owner/name`.
+    files : sequence of str
+        Files wanted, all of them.
+    revision : str
+        A commit (which can never change), or a branch or tag.
+    sha256 : mapping of str to str, optional
+        SHA-256 of some of the files, or its first 8 digits or more.
+    download : bool
+        Whether files that are not at hand may be fetched.
+    timeout_s : float
+        Seconds in which the hub must answer at all.
+
+    Returns
+    -------
+    Path or None
+        None if a file is not at hand and `download` is False.
+
+    Raises
+    ------
+    WeightsNotAtHand
+        If a file should be fetched and cannot be had; names the remedy.
+    WeightsError
+        If the bytes are other ones. A wrong download is removed, a wrong file at hand is left.
+    """
+    expected = {name: _checked_hash(value) for name, value in (sha256 or {}).items()}
+    found = []
+    for name in files:
+        file, fresh = _in_hub_cache(repo, name, revision), False
+        if file is None and not download:
+            return None
+        if file is None:
+            file, fresh = _from_hub(repo, name, revision, timeout_s), True
+        _compare_in_hub(file, expected.get(name), fresh, repo)
+        found.append((name, file))
+    name, file = found[0]
+    return file.parents[len(Path(name).parts) - 1]
+
+
+def _place(url: str, folder: Path | None) -> Path:
+    parts = urlsplit(url)
+    path = [unquote(part) for part in parts.path.split("/") if part]
+    if parts.scheme not in ("http", "https") or not parts.hostname or not path:
+        raise ValueError(f"{url!r} is not an http address of a file, as https://host/folder/file.")
+    if any(part in (".", "..") or set(part) & set('\\/:*?"<>|\0') for part in path):
+        raise ValueError(f"The path of {url!r} cannot be a file's path; give an address without.")
+    if folder is not None:
+        return Path(folder) / path[-1]
+    return settings.cache_dir().joinpath("weights", parts.hostname, *path)
+
+
+def _host(url: str) -> str:
+    """The address as far as a person needs it; what follows `?` may be a secret."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}{parts.path}"
+
+
+def _mirrored(url: str) -> str:
+    parts = urlsplit(url)
+    query = f"?{parts.query}" if parts.query else ""
+    there = mirror()
+    return f"{there}/{parts.netloc.rpartition('@')[2]}{parts.path}{query}" if there else url
+
+
+def _checked_hash(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _HASH.fullmatch(value.lower()):
+        raise ValueError(f"{value!r} is no SHA-256: give 8 to 64 hexadecimal digits, or None.")
+    return value.lower()
+
+
+def _record(file: Path) -> Path:
+    return file.with_name(f"{file.name}.sha256")
+
+
+def _remembered(file: Path) -> str | None:
+    """The hash written at the first download, or None."""
+    record = _record(file)
+    if not (file.is_file() and record.is_file()):
+        return None  # a file that was removed is fetched, and trusted, anew
+    text = record.read_text(encoding="utf-8").strip()
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise WeightsError(
+            f"{record} holds no SHA-256; remove it and {file.name}, and fetch again."
+        )
+    return text
+
+
+def _sha256(file: Path) -> str:
+    return sha256(file)  # under this name, since arguments are called sha256
+
+
+def _compare(file: Path, expected: str | None, remedy: str, name: str | None = None) -> None:
+    found = _sha256(file)
+    if expected is not None and not found.startswith(expected):
+        raise WeightsError(
+            f"{name or file.name} has SHA-256 {found[:12]}..., expected {expected[:12]}...: it is "
+            f"damaged or is another file. {remedy}"
+        )
+
+
+def _download(url: str, file: Path, expected: str | None, timeout_s: float, bar: bool) -> None:
+    """Fetch into a temporary file beside the place, compare, and only then put it there."""
+    import requests
+    from pooch import HTTPDownloader
+
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    os.close(handle)
+    get = HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=timeout_s)
+    remedy = f"or put the file from {_host(url)} at {file}."
+    try:
+        get(_mirrored(url), name, None)
+        again = "The download was removed; try again, and if it stays so, do not use the file."
+        _compare(Path(name), expected, again, f"{file.name} from {_from(url)}")
+        Path(name).replace(file)
+    except requests.RequestException as error:
+        told = f"{file.name} cannot be had: {_from(url)} {_happened(error, timeout_s)}."
+        raise WeightsNotAtHand(f"{told} Look after the network and try again, {remedy}") from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _from(url: str) -> str:
+    """Which server was asked."""
+    there = mirror()
+    host = str(urlsplit(url).hostname)
+    return f"{urlsplit(there).netloc} (VIDREC_MIRROR, for {host})" if there else host
+
+
+def _happened(error: Exception, timeout_s: float) -> str:
+    """What went wrong on the network, in words after the server's name."""
+    import requests
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        return "has no such file (404)" if status == 404 else f"answered with error {status}"
+    if isinstance(error, requests.ConnectTimeout | requests.ReadTimeout) or "timed out" in str(
+        error
+    ):
+        return f"sent nothing for {timeout_s:g} s"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "broke off before the end of the file"
+    return "cannot be reached"
+
+
+def _in_hub_cache(repo: str, name: str, revision: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, name, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
+    """Fetch a file into the hub's cache."""
+    import requests
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    base = mirror()
+    endpoint = f"{base}/{urlsplit(HUB).netloc}" if base else constants.ENDPOINT
+    remedy = (
+        f"Look after the network and try again; or copy the folder of {repo} in the hub's cache "
+        "(HF_HOME) from a machine that has it."
+    )
+    if constants.is_offline_mode():
+        raise WeightsNotAtHand(
+            f"{name} of {repo} is not at hand, and HF_HUB_OFFLINE forbids the network. Unset it "
+            "and try again."
+        )
+    url = f"{endpoint}/{repo}/resolve/{revision}/{name}"
+    server = _from(HUB) if base else str(urlsplit(endpoint).hostname)
+    try:
+        # Asked first, because the hub's client tries for a minute where nobody answers
+        requests.head(url, timeout=timeout_s, allow_redirects=True).raise_for_status()
+        file = hf_hub_download(repo, name, revision=revision, endpoint=endpoint)
+    except requests.RequestException as error:
+        told = f"{name} of {repo} cannot be had: {server} {_happened(error, timeout_s)}."
+        raise WeightsNotAtHand(f"{told} {remedy}") from error
+    except (OSError, ValueError, RuntimeError, OfflineModeIsEnabled, *_client_errors()) as error:
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
+        told = f"{name} of {repo} could not be fetched whole from {server}"
+        raise WeightsNotAtHand(f"{told} ({type(error).__name__}: {first}). {remedy}") from error
+    return Path(file)
+
+
+def _client_errors() -> tuple[type[Exception], ...]:
+    """Errors of the HTTP library that the hub's client was built on, whichever it is."""
+    from huggingface_hub.utils import get_session
+
+    session = get_session()
+    module = __import__(type(session).__module__.partition(".")[0])
+    return tuple(
+        error
+        for name in ("HTTPError", "TransportError", "RequestException")
+        if isinstance(error := getattr(module, name, None), type)
+    )
+
+
+def _compare_in_hub(file: Path, expected: str | None, fresh: bool, repo: str) -> None:
+    """Compare a cached file with its name in the cache and with what is known of it."""
+    blob = file.resolve()
+    found = _sha256(file)
+    own = blob.name if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob.name) else None
+    if expected is None:  # what is known of a file weighs more than the name it was given
+        expected = own
+    if expected is None or found.startswith(expected) or expected == _git_sha1(file):
+        return
+    if fresh:
+        file.unlink(missing_ok=True)
+        blob.unlink(missing_ok=True)
+    remedy = "The download was removed; try again." if fresh else f"Remove {blob}, fetch it again."
+    raise WeightsError(
+        f"{file.name} of {repo} has SHA-256 {found[:12]}..., expected "
+        f"{expected[:12]}...: it is damaged or is another file. {remedy}"
+    )
+
+
+def _git_sha1(file: Path) -> str:
+    """The name that Git gives to a file's content."""
+    digest = hashlib.sha1(f"blob {file.stat().st_size}\0".encode(), usedforsecurity=False)
+    with file.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
