@@ -1,22 +1,28 @@
 """The store of vectors: nothing computed twice, nothing lost to a kill, everything told."""
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from vidrec_utils import embeddings, video_io
 from vidrec_utils.datasets import VideoLibrary
-from vidrec_utils.embeddings import FrameContract, StoreError, WeightsInfo
+from vidrec_utils.embeddings import FrameContract, StoreError, WeightsInfo, computing
 
 
 class TextHash:
@@ -222,7 +228,7 @@ RUN = textwrap.dedent("""
     from vidrec_utils import embeddings
     from vidrec_utils.embeddings import WeightsInfo, store
 
-    root, moment, pause = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    root, moment, pause, size = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 
     def die():
         os.kill(os.getpid(), signal.SIGKILL) if hasattr(signal, "SIGKILL") else os._exit(9)
@@ -243,6 +249,9 @@ RUN = textwrap.dedent("""
         if Slow.calls == 3 and moment == ("log" if cut else "vectors"):
             write_at(path, offset, data[: len(data) // 2], cut)
             die()
+        if moment == "slowly":  # half, and a pause in which to be killed from outside
+            write_at(path, offset, data[: len(data) // 2], cut)
+            time.sleep(pause)
         write_at(path, offset, data, cut)
         if Slow.calls == 3 and moment == "between" and not cut:
             die()
@@ -251,13 +260,13 @@ RUN = textwrap.dedent("""
     texts = ["x" * (i + 1) for i in range(23)] + [None]
     ids = [str(i) for i in range(24)]
     library = SimpleNamespace(videos=pd.DataFrame({"title": texts}, index=ids))
-    got = embeddings.embed(library, Slow(), root=root, batch_size=4, progress=False)
+    got = embeddings.embed(library, Slow(), root=root, batch_size=size, progress=False)
     print(Slow.calls, len(got.failures))
 """)
 
 
-def start(root, moment="never", pause=0.0):
-    arguments = [sys.executable, "-c", RUN, str(root), moment, str(pause)]
+def start(root, moment="never", pause=0.0, size=4):
+    arguments = [sys.executable, "-c", RUN, str(root), moment, str(pause), str(size)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -289,6 +298,36 @@ def test_killed_at_any_moment_nothing_is_lost_or_doubled(tmp_path):
             assert hashlib.sha256(data).digest() == hashlib.sha256(expected[name]).digest(), name
 
 
+def test_killed_at_ten_random_moments_and_restarted_the_store_is_the_same(tmp_path):
+    """Ten moments, one in each tenth of a run, from the start of Python to its end."""
+    began = time.perf_counter()
+    finish(start(tmp_path / "whole", "slowly", pause=0.02, size=1))
+    seconds = time.perf_counter() - began
+    expected = contents(tmp_path / "whole")
+    rng = np.random.default_rng()
+    moments = (np.arange(10) + rng.random(10)) / 10 * seconds
+
+    def kill_and_restart(number):
+        root = tmp_path / str(number)
+        process = start(root, "slowly", pause=0.02, size=1)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=moments[number])
+        process.kill()  # SIGKILL where there is one
+        process.communicate(timeout=60)
+        log = next(root.rglob("log.jsonl"), None)
+        kept = log.read_bytes().count(b"\n") if log else 0
+        calls = int(finish(start(root, size=1))[0])
+        return process.returncode != 0, kept, calls, contents(root)
+
+    with ThreadPoolExecutor(max_workers=3) as threads:
+        results = list(threads.map(kill_and_restart, range(10)))
+    assert sum(killed for killed, *_ in results) >= 8
+    assert len({kept for _, kept, *_ in results}) >= 4, "the kills did not spread over the run"
+    for moment, (_, kept, calls, found) in zip(moments, results, strict=True):
+        assert calls == 23 - kept, f"killed after {moment:.2f} s: something was computed twice"
+        assert found == expected, f"killed after {moment:.2f} s"
+
+
 def test_two_processes_share_the_work(tmp_path):
     both = [start(tmp_path / "both", pause=0.1) for _ in range(2)]
     calls = sorted(int(finish(process)[0]) for process in both)
@@ -296,6 +335,143 @@ def test_two_processes_share_the_work(tmp_path):
     log = next((tmp_path / "both").rglob("log.jsonl")).read_text(encoding="utf-8")
     keys = [key for line in log.splitlines() for key in json.loads(line)["keys"]]
     assert len(keys) == len(set(keys)) == 23
+
+
+# --- side by side, in bounded memory ------------------------------------------------------------
+
+
+class Apart(TextHash):
+    """Prepares in one step and encodes in another; keeps which thread did what."""
+
+    def prepare(self, batch):
+        self.prepared_by = threading.current_thread().name
+        return np.array([[len(t), ord(t[0]), ord(t[-1])] for t in batch], dtype="f4")
+
+    def encode_prepared(self, prepared):
+        self.encoded_by = threading.current_thread().name
+        return prepared * self.version
+
+    def encode(self, batch):
+        raise AssertionError("the two steps are there to be used")
+
+
+def test_an_encoder_of_two_steps_is_prepared_in_another_thread(tmp_path):
+    encoder = Apart()
+    got = embed(titles("ab", "xyz", np.nan, "q"), encoder, tmp_path, batch_size=2)
+    whole = embed(titles("ab", "xyz", np.nan, "q"), TextHash(), tmp_path / "other")
+    np.testing.assert_array_equal(got.vectors, whole.vectors)
+    assert encoder.prepared_by.startswith("prepare")
+    assert encoder.encoded_by == threading.current_thread().name
+
+
+def test_reading_goes_on_while_encoding_and_no_further_than_two_batches(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(video_io, "read_image", lambda path: read.append(path.name))
+    seen = []
+
+    class Waits(MeanColour):
+        def encode(self, batch):
+            wanted = min(len(seen) * 2 + 6, 20)  # this batch and the two after it
+            deadline = time.perf_counter() + 5
+            while len(read) < wanted and time.perf_counter() < deadline:
+                time.sleep(0.001)
+            time.sleep(0.02)
+            seen.append(len(read))
+            return np.zeros((len(batch), 3), dtype="f4")
+
+    root = tmp_path / "library"
+    root.mkdir()
+    for number in range(20):
+        (root / f"{number}.png").write_text(str(number), encoding="utf-8")
+    names = pd.DataFrame({"video_id": [f"v{i}" for i in range(20)]})
+    names["thumbnail"] = [f"{i}.png" for i in range(20)]
+    none = pd.DataFrame(columns=["user_id", "video_id", "timestamp"])
+    library = VideoLibrary(names.astype("str"), none, root=root)
+    embed(library, Waits("image"), tmp_path, of="thumbnail", batch_size=2)
+    assert seen == [6, 8, 10, 12, 14, 16, 18, 20, 20, 20]
+
+
+class Small(TextHash):
+    """Runs out of memory above some items, in the words of one device or another."""
+
+    def __init__(self, most, error):
+        super().__init__()
+        self.most, self.error, self.sizes = most, error, []
+
+    def encode(self, batch):
+        self.sizes.append(len(batch))
+        if len(batch) > self.most:
+            raise self.error
+        return super().encode(batch)
+
+
+NO_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", NO_MEMORY, ids=str)
+def test_out_of_memory_means_smaller_batches_told_once(tmp_path, error):
+    texts = [f"text {'x' * i}" for i in range(20)]
+    encoder = Small(3, error)
+    with pytest.warns(RuntimeWarning, match="out of memory with 10 items") as told:
+        got = embed(titles(*texts), encoder, tmp_path, batch_size=10)
+    assert len(told) == 1
+    assert encoder.sizes == [10, 5] + [2] * 10
+    whole = embed(titles(*texts), TextHash(), tmp_path / "other", batch_size=10)
+    np.testing.assert_array_equal(got.vectors, whole.vectors)
+    ours, theirs = (next(p.rglob("log.jsonl")) for p in (tmp_path, tmp_path / "other"))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_one_item_too_large_for_memory_stops_with_a_remedy(tmp_path):
+    encoder = Small(0, MemoryError())
+    with (
+        pytest.warns(RuntimeWarning, match="out of memory"),
+        pytest.raises(MemoryError, match=r"one item at a time.*smaller size"),
+    ):
+        embed(titles("one", "two"), encoder, tmp_path)
+
+
+def test_other_errors_of_an_encoder_are_not_taken_for_a_lack_of_memory(tmp_path):
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        embed(titles("one", "two"), Small(0, RuntimeError("shapes cannot be multiplied")), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "clips", "thumbnails"), [(64, 8, 32), (3, 2, 32), (0.1, 1, 2), (0, 1, 1)]
+)
+def test_batches_fit_into_memory(monkeypatch, gigabytes, clips, thumbnails):
+    # A clip of 32 x 224 x 224 takes 19.3 MB as float32, 308 MB with its activations, of which a
+    # quarter of 3 GiB holds 2.6; of a picture 9.6 MB.
+    memory = SimpleNamespace(available=gigabytes * 2**30)
+    monkeypatch.setattr(computing.psutil, "virtual_memory", lambda: memory)
+    video, image = MeanColour("video"), MeanColour("image")
+    video.frame_contract = FrameContract(frames=32, size=224)
+    image.size = 224
+    assert computing.batch_size_for(video, "clip") == clips
+    assert computing.batch_size_for(image, "thumbnail") == thumbnails
+
+
+def test_a_store_goes_on_with_the_batch_size_that_it_was_begun_with(tmp_path, monkeypatch):
+    encoder = TextHash()
+    embed(titles("a", "b", "c"), encoder, tmp_path, batch_size=2)
+    embed(titles("d", "e", "f"), encoder, tmp_path)
+    assert [len(call) for call in encoder.calls] == [2, 1, 2, 1]
+    embed(titles("g", "h", "i"), encoder, tmp_path, batch_size=3)
+    assert len(encoder.calls[-1]) == 3
+
+
+def test_bar_tells_items_per_second_and_the_time_left(tmp_path, capsys):
+    embeddings.embed(titles("a", "b", "c"), TextHash(), root=tmp_path, batch_size=1)
+    shown = capsys.readouterr().err
+    assert "text/hash: 1, titles" in shown
+    assert "3/3" in shown
+    assert re.search(r"\[\d\d:\d\d<(\d\d:\d\d|\?), ", shown)
+    assert "item" in shown
 
 
 # --- joining ----------------------------------------------------------------------------------

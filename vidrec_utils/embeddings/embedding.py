@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -18,6 +18,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
 from vidrec_utils import settings, video_io
+from vidrec_utils.embeddings.computing import Item, batch_size_for, compute, reason_of
 from vidrec_utils.embeddings.store import Store
 from vidrec_utils.embeddings.weights import Encoder
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from vidrec_utils.datasets import VideoLibrary
 
 MODALITY = {"title": "text", "thumbnail": "image", "clip": "video"}
-BATCH_SIZE = {"title": 64, "thumbnail": 32, "clip": 8}
 VERSIONS = ("numpy", "torch", "torchvision", "transformers", "av", "pillow")
 
 
@@ -100,14 +100,6 @@ class Embeddings:
         return out
 
 
-@dataclass(frozen=True)
-class _Item:
-    """Something to encode: its key, and how it is read."""
-
-    key: str
-    read: Callable[[], Any]
-
-
 def embed(
     library: VideoLibrary,
     encoder: Encoder,
@@ -124,6 +116,16 @@ def embed(
     as a call that was never killed. A second process that wants the same vectors waits for the
     first. A broken or missing file costs one row of `failures`, not the run.
 
+    While a batch is in the network, the next ones are read by several threads, and prepared in
+    another where the encoder offers that as a step of its own: `prepare(batch)`, whose result can
+    be sliced, and `encode_prepared(prepared)`, float32 `(n, dim)`. Where a batch does not fit into
+    memory, it is halved, said once in a warning, and the run goes on with the smaller size.
+
+    The same item may get a vector that differs by rounding (up to about 1e-4 of its length) in a
+    batch of another size. So the batch size of a new store is kept in its provenance, and used
+    again by every later call that does not name one: that is what makes interrupted and
+    uninterrupted runs equal to the last bit.
+
     Parameters
     ----------
     library : VideoLibrary
@@ -136,9 +138,10 @@ def embed(
     root : Path, optional
         Folder of all stores; default `settings.cache_dir() / "embeddings"`. Safe to delete.
     batch_size : int, optional
-        Items in one call of the encoder; default 64 titles, 32 thumbnails, 8 clips.
+        Items in one call of the encoder; default the size that the store was begun with, and for a
+        new store 64 titles, 32 thumbnails or 8 clips, fewer where memory is short.
     progress : bool
-        Show a bar while computing.
+        Show a bar with items per second and the time left while computing.
 
     Returns
     -------
@@ -150,6 +153,8 @@ def embed(
         If `of` is unknown or the encoder is of another modality.
     StoreError
         If the folder of these vectors is damaged or of another provenance.
+    MemoryError
+        If not even one item at a time fits into memory.
     """
     if of not in MODALITY:
         raise ValueError(f"of is {of!r}; choose from {', '.join(MODALITY)}.")
@@ -158,89 +163,56 @@ def embed(
             f"{encoder.name} is an encoder of {encoder.modality}; of={of!r} needs one of "
             f"{MODALITY[of]}."
         )
-    size = batch_size or BATCH_SIZE[of]
-    if size < 1:
+    if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
     items, reasons = _items(library, encoder, of)
     folder, provenance = _store_of(encoder, of, root)
-    store = Store(folder, provenance)
+    provenance["batch_size"] = batch_size or batch_size_for(encoder, of)
+    store = _opened(folder, provenance, progress)
     if any(item.key not in store.rows for item in items.values()):
         with _locked(folder, progress):
             store.refresh()  # another process may have been at work
             todo = {i.key: i for i in items.values() if i.key not in store.rows}
-            _compute(store, encoder, list(todo.values()), size, of, progress)
+            size = batch_size or store.provenance.get("batch_size") or provenance["batch_size"]
+            compute(store, encoder, list(todo.values()), size, f"{encoder.name}, {of}s", progress)
     return _result(library, store, items, reasons)
-
-
-def _compute(
-    store: Store, encoder: Encoder, todo: list[_Item], size: int, of: str, progress: bool
-) -> None:
-    """Encode items batch by batch; the next batch is read while the current one is encoded."""
-    if not todo:
-        return
-    batches = [todo[start : start + size] for start in range(0, len(todo), size)]
-    title = f"{encoder.name}, {of}s"
-    with tqdm(total=len(todo), desc=title, unit="item", disable=not progress) as bar:
-        for batch, (loaded, reasons) in zip(batches, _read_ahead(batches), strict=True):
-            vectors = np.full((len(batch), encoder.dim), np.nan, dtype=np.float32)
-            good = [place for place, reason in enumerate(reasons) if reason is None]
-            if good:
-                vectors[good] = encoder.encode([loaded[place] for place in good])
-            store.append([item.key for item in batch], vectors, reasons)
-            bar.update(len(batch))
-
-
-def _read_ahead(batches: list[list[_Item]]) -> Iterator[tuple[list[Any], list[str | None]]]:
-    """Contents and reasons for failure of each batch, read one batch ahead in a thread."""
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        ahead = reader.submit(_read, batches[0])
-        for following in [*batches[1:], None]:
-            current = ahead.result()
-            if following is not None:
-                ahead = reader.submit(_read, following)
-            yield current
-
-
-def _read(batch: Sequence[_Item]) -> tuple[list[Any], list[str | None]]:
-    loaded: list[Any] = []
-    reasons: list[str | None] = []
-    for item in batch:
-        try:
-            loaded.append(item.read())
-            reasons.append(None)
-        except (ValueError, OSError) as error:
-            loaded.append(None)
-            reasons.append(_reason(error))
-    return loaded, reasons
 
 
 def _items(
     library: VideoLibrary, encoder: Encoder, of: str
-) -> tuple[dict[str, _Item], dict[str, str]]:
+) -> tuple[dict[str, Item], dict[str, str]]:
     """What there is to encode, by video, and why some videos have nothing."""
-    items: dict[str, _Item] = {}
-    reasons: dict[str, str] = {}
-    for video_id in library.videos.index:
+
+    def look(video_id: str) -> Item | str:
         try:
-            items[video_id] = _item(library, video_id, encoder, of)
+            return _item(library, video_id, encoder, of)
         except (ValueError, OSError) as error:
-            reasons[video_id] = _reason(error)
-    return items, reasons
+            return reason_of(error)
+
+    ids = list(library.videos.index)
+    if of == "title":
+        found = [look(video_id) for video_id in ids]
+    else:  # hashing files waits for the disk, and lets other threads run
+        with ThreadPoolExecutor(max_workers=settings.threads()) as threads:
+            found = list(threads.map(look, ids))
+    pairs = list(zip(ids, found, strict=True))
+    items = {video_id: item for video_id, item in pairs if isinstance(item, Item)}
+    return items, {video_id: why for video_id, why in pairs if isinstance(why, str)}
 
 
-def _item(library: VideoLibrary, video_id: str, encoder: Encoder, of: str) -> _Item:
+def _item(library: VideoLibrary, video_id: str, encoder: Encoder, of: str) -> Item:
     if of == "title":
         title = library.videos.at[video_id, "title"]
         if not isinstance(title, str) or not title.strip():
             raise ValueError("there is no title")
-        return _Item(hashlib.sha256(title.encode()).hexdigest(), lambda: title)
+        return Item(hashlib.sha256(title.encode()).hexdigest(), lambda: title)
     path = library.file(video_id, of="thumbnail" if of == "thumbnail" else "path")
     with path.open("rb") as file:
         key = hashlib.file_digest(file, "sha256").hexdigest()
     if of == "thumbnail":
-        return _Item(key, lambda: video_io.read_image(path))
+        return Item(key, lambda: video_io.read_image(path))
     contract = encoder.frame_contract
-    return _Item(
+    return Item(
         key, lambda: video_io.sample_frames(path, n=contract.frames, size=contract.read_size)
     )
 
@@ -248,24 +220,25 @@ def _item(library: VideoLibrary, video_id: str, encoder: Encoder, of: str) -> _I
 def _store_of(encoder: Encoder, of: str, root: Path | None) -> tuple[Path, dict[str, Any]]:
     """Folder and provenance of the vectors of one encoder and one kind of item."""
     contract = getattr(encoder, "frame_contract", None) if of == "clip" else None
+    fingerprint = encoder.fingerprint  # hashes all weights
     provenance = {
         "of": of,
         "encoder": encoder.name,
-        "fingerprint": encoder.fingerprint,
+        "fingerprint": fingerprint,
         "dim": encoder.dim,
         "weights": asdict(encoder.weights),
         "preprocessing": getattr(encoder, "preprocessing", None),
         "frames": asdict(contract) if contract else None,
         "versions": _versions(),
     }
-    told = f"{of}/{encoder.name}/{encoder.fingerprint}/{provenance['frames']}"
+    told = f"{of}/{encoder.name}/{fingerprint}/{provenance['frames']}"
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{of}-{encoder.name}")[:60]
     folder = f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
     return Path(root or settings.cache_dir() / "embeddings") / folder, provenance
 
 
 def _result(
-    library: VideoLibrary, store: Store, items: dict[str, _Item], reasons: dict[str, str]
+    library: VideoLibrary, store: Store, items: dict[str, Item], reasons: dict[str, str]
 ) -> Embeddings:
     ids = pd.Index(library.videos.index, name="video_id")
     keys = [items[video_id].key if video_id in items else None for video_id in ids]
@@ -279,8 +252,17 @@ def _result(
     return Embeddings(ids, rows, store.vectors(), failures, store.provenance)
 
 
+def _opened(folder: Path, provenance: dict[str, Any], progress: bool) -> Store:
+    """The store; a new one is made by one process at a time."""
+    if (folder / "provenance.json").exists():
+        return Store(folder, provenance)
+    with _locked(folder, progress):
+        return Store(folder, provenance)
+
+
 def _locked(folder: Path, progress: bool) -> AcquireReturnProxy:
     """The store's lock, held until the block ends; says so when it has to wait."""
+    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock")
     try:
         return lock.acquire(timeout=0.5)
@@ -288,13 +270,6 @@ def _locked(folder: Path, progress: bool) -> AcquireReturnProxy:
         if progress:
             tqdm.write("Another process is computing these vectors; waiting for it.")
         return lock.acquire()
-
-
-def _reason(error: Exception) -> str:
-    """What failed, in a sentence without machine paths where the error offers one."""
-    if isinstance(error, FileNotFoundError):
-        return "the file is missing"
-    return str(getattr(error, "explanation", None) or error)
 
 
 def _versions() -> dict[str, str]:

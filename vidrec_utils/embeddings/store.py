@@ -5,7 +5,8 @@ A store is a folder for one encoder and one kind of item:
 - `vectors.f32`: rows of little-endian float32, one a key, in the order of the log;
 - `log.jsonl`: one line a batch, the keys of its rows and what failed. **A batch counts once its
   line is complete**, and the line is written after the rows have reached the disk;
-- `provenance.json`: which encoder, weights, preprocessing and versions made it; checked on opening.
+- `provenance.json`: which encoder, weights, preprocessing and versions made it, and the batch size
+  that it was begun with; checked on opening.
 
 After a kill, the rows and the half line of an unfinished batch are written over by the next run.
 Keys are hashes of content, so nothing is computed twice, and a file that changed is a new key.
@@ -31,7 +32,9 @@ class StoreError(RuntimeError):
 
 
 class Store:
-    """Rows of vectors by key. Appending needs the lock that `embed` holds; reading needs none.
+    """Rows of vectors by key. Making a store and appending need the lock that `embed` holds.
+
+    Reading an existing one needs none.
 
     Parameters
     ----------
@@ -117,6 +120,8 @@ class Store:
             if self.log_file.exists():
                 raise self._damaged("provenance.json is gone")
             self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder.glob(f".{file.name}.*"):  # of a kill while writing it
+                leftover.unlink(missing_ok=True)
             write_atomically(file, json.dumps(provenance, indent=1, sort_keys=True))
             return provenance
         try:

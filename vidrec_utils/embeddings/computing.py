@@ -1,0 +1,208 @@
+"""The work behind `embed`: reading, preparing and encoding side by side, in bounded memory."""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from tqdm import tqdm
+
+from vidrec_utils import settings
+
+if TYPE_CHECKING:
+    from vidrec_utils.embeddings.store import Store
+    from vidrec_utils.embeddings.weights import Encoder
+
+MOST = {"title": 64, "thumbnail": 32, "clip": 8}
+AHEAD = 2  # batches that are read before they are needed
+SHARE = 0.25  # of the memory at hand that one batch may take
+ACTIVATIONS = 16  # bytes that a network holds at once, per byte of its float32 input
+_NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to encode: its key, and how it is read."""
+
+    key: str
+    read: Callable[[], Any]
+
+
+def compute(
+    store: Store, encoder: Encoder, todo: Sequence[Item], size: int, title: str, progress: bool
+) -> None:
+    """Encode items batch by batch and append each batch to the store.
+
+    Parameters
+    ----------
+    store : Store
+        Its lock is held by the caller.
+    encoder : Encoder
+        With or without `encode_prepared`.
+    todo : sequence of Item
+        Keys that the store lacks, each once.
+    size : int
+        Items of a batch.
+    title : str
+        Shown before the bar.
+    progress : bool
+        Show it.
+    """
+    batches = [todo[start : start + size] for start in range(0, len(todo), size)]
+    apart = hasattr(encoder, "encode_prepared") and hasattr(encoder, "prepare")
+    forward = Forward(encoder.encode_prepared if apart else encoder.encode, encoder.name)
+    ahead = _read_ahead(batches, encoder.prepare if apart else None)
+    with (
+        closing(ahead),
+        tqdm(total=len(todo), desc=title, unit="item", disable=not progress) as bar,
+    ):
+        for batch, (loaded, reasons) in zip(batches, ahead, strict=True):
+            vectors = np.full((len(batch), encoder.dim), np.nan, dtype=np.float32)
+            good = [place for place, reason in enumerate(reasons) if reason is None]
+            if good:
+                vectors[good] = forward(loaded)
+            store.append([item.key for item in batch], vectors, reasons)
+            bar.update(len(batch))
+
+
+class Forward:
+    """Calls of an encoder that become smaller where memory does not suffice.
+
+    Parameters
+    ----------
+    encode : callable
+        Of a batch that can be cut by slices, to float32 `(n, dim)`.
+    name : str
+        Of the encoder, for messages.
+    """
+
+    def __init__(self, encode: Callable[[Any], np.ndarray], name: str):
+        self.encode = encode
+        self.name = name
+        self.limit = sys.maxsize
+
+    def __call__(self, batch: Any) -> np.ndarray:
+        """Vectors of a batch.
+
+        Raises
+        ------
+        MemoryError
+            If not even one item at a time fits.
+        """
+        parts, start = [], 0
+        while start < len(batch):
+            part = batch[start : start + self.limit]
+            try:
+                parts.append(self.encode(part))
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                self._lower(len(part), error)
+                continue
+            start += len(part)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _lower(self, tried: int, error: Exception) -> None:
+        if tried == 1:
+            raise MemoryError(
+                f"{self.name} does not fit into memory even with one item at a time. Close other "
+                "programs, choose a smaller size or fewer frames, or a smaller encoder."
+            ) from error
+        if self.limit == sys.maxsize:
+            warnings.warn(
+                f"{self.name} ran out of memory with {tried} items at once; going on with fewer. "
+                "Pass a smaller batch_size to avoid the attempt.",
+                RuntimeWarning,
+                stacklevel=5,
+            )
+        self.limit = tried // 2
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory did not suffice, on a CPU or an accelerator."""
+    return isinstance(error, MemoryError) or bool(_NO_MEMORY.search(str(error)))
+
+
+def batch_size_for(encoder: Encoder, of: str) -> int:
+    """Items whose batch takes at most a quarter of the memory at hand.
+
+    The estimate is the float32 input of an item times 16, for the activations that a network holds
+    at once; rounded down to a power of 2, at least 1, at most 64 titles, 32 thumbnails, 8 clips.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Its `frame_contract`, `size` or `max_tokens` tell what it is given.
+    of : {"title", "thumbnail", "clip"}
+        What is encoded.
+    """
+    if of == "title":
+        values = getattr(encoder, "max_tokens", 256) * encoder.dim
+    elif of == "thumbnail":
+        values = 3 * getattr(encoder, "size", 224) ** 2
+    else:
+        contract = encoder.frame_contract
+        values = 3 * contract.frames * max(contract.size, contract.read_size or 0) ** 2
+    fits = SHARE * psutil.virtual_memory().available / (4 * values * ACTIVATIONS)
+    return min(MOST[of], 1 << max(int(fits).bit_length() - 1, 0))
+
+
+def reason_of(error: Exception) -> str:
+    """What failed, in a sentence without machine paths where the error offers one."""
+    if isinstance(error, FileNotFoundError):
+        return "the file is missing"
+    return str(getattr(error, "explanation", None) or error)
+
+
+def _read_ahead(
+    batches: Sequence[Sequence[Item]], prepare: Callable[[list], Any] | None
+) -> Iterator[tuple[Any, list[str | None]]]:
+    """What could be read of each batch (prepared if asked), and reasons for what could not.
+
+    Items are read by as many threads as there are cores, one more thread puts batches together; at
+    most `AHEAD` batches wait, so memory is bounded whatever the library's size.
+    """
+    readers = ThreadPoolExecutor(max_workers=settings.threads(), thread_name_prefix="read")
+    preparer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
+
+    def start(batch: Sequence[Item]) -> Future:
+        return preparer.submit(_gathered, [readers.submit(_read, i) for i in batch], prepare)
+
+    try:
+        waiting = deque(start(batch) for batch in batches[:AHEAD])
+        for place in range(len(batches)):
+            current = waiting.popleft().result()
+            if place + AHEAD < len(batches):
+                waiting.append(start(batches[place + AHEAD]))
+            yield current
+    finally:
+        readers.shutdown(wait=True, cancel_futures=True)
+        preparer.shutdown(wait=True, cancel_futures=True)
+
+
+def _gathered(
+    readings: list[Future], prepare: Callable[[list], Any] | None
+) -> tuple[Any, list[str | None]]:
+    results = [reading.result() for reading in readings]
+    reasons = [reason for _, reason in results]
+    loaded = [content for content, reason in results if reason is None]
+    return (prepare(loaded) if prepare and loaded else loaded), reasons
+
+
+def _read(item: Item) -> tuple[Any, str | None]:
+    try:
+        return item.read(), None
+    except (ValueError, OSError) as error:
+        return None, reason_of(error)
