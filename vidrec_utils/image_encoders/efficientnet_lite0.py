@@ -25,6 +25,7 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+_STAGE_ENDS = {"stage1": 3, "stage2": 5, "stage3": 11, "stage4": 16}  # blocks, by halvings
 
 
 class SameConv2d(nn.Conv2d):
@@ -39,13 +40,17 @@ class SameConv2d(nn.Conv2d):
         kernel, stride = self.kernel_size[0], self.stride[0]
         if stride == 1:
             return functional.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
-        pads = []
-        for size in (x.shape[-1], x.shape[-2]):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            pads += [total // 2, total - total // 2]
-        return functional.conv2d(
-            functional.pad(x, pads), self.weight, self.bias, stride, 0, 1, self.groups
-        )
+        padded = same_pad(x, kernel, stride)
+        return functional.conv2d(padded, self.weight, self.bias, stride, 0, 1, self.groups)
+
+
+def same_pad(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
+    """Pad height and width with zeros, so that a convolution's output is `ceil(input / stride)`."""
+    pads = []
+    for size in (x.shape[-1], x.shape[-2]):
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        pads += [total // 2, total - total // 2]
+    return functional.pad(x, pads)
 
 
 def _batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -85,8 +90,11 @@ class EfficientNetLite0(nn.Module):
         Outputs of the classifier (1,000 for ImageNet).
     """
 
+    layers = ("stage1", "stage2", "stage3", "stage4", "stage5", "penultimate", "logits")
+
     def __init__(self, classes: int = 1000):
         super().__init__()
+        self.dim, self.classes = 1280, classes
         self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
         self._bn0 = _batch_norm(32)
         blocks, inputs = [], 32
@@ -110,6 +118,17 @@ class EfficientNetLite0(nn.Module):
         for block in self._blocks:
             x = block(x)
         return functional.relu6(self._bn1(self._conv_head(x)))  # (batch, 1280, h / 32, w / 32)
+
+    def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
+        """Output of one of `layers`: the last block of each width, the head, or a vector."""
+        if layer == "stage5":
+            return self.maps(x)
+        if layer in ("penultimate", "logits"):
+            return self.features(x) if layer == "penultimate" else self(x)
+        x = self.stem(x)
+        for block in self._blocks[: _STAGE_ENDS[layer]]:
+            x = block(x)
+        return x
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Maps averaged over the picture, `(batch, 1280)`: what the classifier sees."""

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torchvision.transforms import v2
 
 from vidrec_utils import settings
 from vidrec_utils.embeddings.weights import WeightsInfo, state_digest
-from vidrec_utils.image_encoders.efficientnet_lite0 import EfficientNetLite0
+from vidrec_utils.image_encoders.preparing import Images, Recipe, check_images, square
 
-Images = Sequence[np.ndarray] | np.ndarray
+LITE0 = Recipe(224, None, mean=(127, 127, 127), std=(128, 128, 128), unit=1)
 
 
 class ImageEncoder:
     """A network with its preprocessing, its device and the story of its weights.
 
-    A picture is cropped to its centre square, resized to `size x size` (bilinear, antialiased) and
-    scaled to `(x - 127) / 128`. The published accuracy was measured on the central 87.5 % of each
-    picture; a thumbnail is framed by hand, so here the whole shorter side is kept.
+    For EfficientNet-Lite0 a picture is cropped to its centre square, resized to `size x size`
+    (bilinear, antialiased) and scaled to `(x - 127) / 128`. Its published accuracy was measured on
+    the central 87.5 % of each picture; a thumbnail is framed by hand, so here the whole shorter
+    side is kept. All other networks get what their authors' own preprocessing makes.
 
     Attributes
     ----------
@@ -33,6 +33,10 @@ class ImageEncoder:
         See `vidrec_utils.embeddings.Encoder`.
     size : int
         Pixels of the square that the network sees. Cost grows with its square.
+    layers : tuple of str
+        What `activations` can be asked for, from the first stage to the last.
+    net : nn.Module
+        With `features`, `activations`, `dim`, `classes` and `layers`.
     """
 
     modality = "image"
@@ -40,33 +44,30 @@ class ImageEncoder:
     def __init__(
         self,
         name: str,
-        net: EfficientNetLite0,
+        net: nn.Module,
         weights: WeightsInfo,
         device: torch.device | str | None = None,
         size: int = 224,
+        recipe: Recipe | None = None,
     ):
-        if size < 32:
+        self.recipe = recipe or LITE0.at(size)
+        self.size = self.recipe.size
+        if self.size < 32:
             raise ValueError(f"size is {size}; the network halves it five times, give at least 32.")
         self.name = name
         self.weights = weights
-        self.size = int(size)
-        self.dim = net._fc.in_features
+        self.dim = int(net.dim)
+        self.layers: tuple[str, ...] = net.layers
         self.parameters = sum(p.numel() for p in net.parameters())
         self.device = torch.device(device) if device is not None else settings.device()
         # channels_last: the 1x1 convolutions, most of this network, run about 1.5 times as fast
         self.net = net.eval().to(self.device, memory_format=torch.channels_last)
-        self.calibrated = weights.source != "random"
+        self.calibrated = weights.source != "random" or not _norms(net)
 
     @property
     def preprocessing(self) -> dict[str, object]:
         """Everything that is done to a picture before the network sees it."""
-        return {
-            "crop": "centre square",
-            "resize": "bilinear, antialias",
-            "size": self.size,
-            "mean": 127,
-            "scale": 128,
-        }
+        return self.recipe.told()
 
     @property
     def fingerprint(self) -> str:
@@ -82,14 +83,7 @@ class ImageEncoder:
         ValueError
             If a picture is not uint8 `(height, width, 3)`; the message says which.
         """
-        batch = check_images(images)
-        if len({image.shape for image in batch}) == 1:  # one call for all of one size
-            stacked = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2)
-            squares = square(stacked, self.size)
-        else:
-            tensors = [torch.from_numpy(np.ascontiguousarray(i)).permute(2, 0, 1) for i in batch]
-            squares = torch.stack([square(t, self.size) for t in tensors])
-        return squares.float().sub_(127).div_(128).contiguous(memory_format=torch.channels_last)
+        return self.recipe(images).contiguous(memory_format=torch.channels_last)
 
     def encode(self, images: Images, batch_size: int = 32) -> np.ndarray:
         """Vectors of pictures: the layer before the classifier, averaged over the picture.
@@ -110,11 +104,51 @@ class ImageEncoder:
         RuntimeError
             If the weights are random and `calibrate` was not called.
         """
-        return self._run(self.net.features, images, batch_size, self.dim)
+        return self._run(self.net.features, images, batch_size, (self.dim,)).numpy()
+
+    def activations(self, images: Images, layer: str, batch_size: int = 32) -> torch.Tensor:
+        """What one layer makes of pictures.
+
+        Parameters
+        ----------
+        images : list of uint8 (height, width, 3), or uint8 (n, height, width, 3)
+            RGB; sizes may differ.
+        layer : str
+            One of `layers`.
+        batch_size : int
+            Pictures in one forward pass.
+
+        Returns
+        -------
+        tensor of float32 on the CPU, shape (n, channels, height, width) or (n, channels)
+            Maps of a stage (of a transformer: the tokens of patches where they lie in the
+            picture), or vectors.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer.
+        """
+        if layer not in self.layers:
+            raise ValueError(
+                f"{self.name} has no layer {layer!r}; choose from {', '.join(self.layers)}."
+            )
+        return self._run(lambda x: self.net.activations(x, layer), images, batch_size, None)
 
     def classify(self, images: Images, batch_size: int = 32) -> np.ndarray:
-        """Logits of the network's classes, float32 `(n, classes)`; see `encode`."""
-        return self._run(self.net, images, batch_size, self.net._fc.out_features)
+        """Logits of the network's classes, float32 `(n, classes)`; see `encode`.
+
+        Raises
+        ------
+        ValueError
+            If the network was not trained to name classes.
+        """
+        if not self.net.classes:
+            raise ValueError(
+                f"{self.name} has no classifier: it was trained without classes. Take "
+                "'efficientnet_lite0', or train a head on its vectors."
+            )
+        return self._run(self.net, images, batch_size, (self.net.classes,)).numpy()
 
     def top(self, images: Images, k: int = 5) -> pd.DataFrame:
         """The k most probable ImageNet classes of each picture.
@@ -160,7 +194,10 @@ class ImageEncoder:
         self.calibrated = True
         return self
 
-    def _run(self, function, images: Images, batch_size: int, width: int) -> np.ndarray:
+    def _run(
+        self, function: Callable, images: Images, batch_size: int, shape: tuple[int, ...] | None
+    ) -> torch.Tensor:
+        """Run a function over prepared batches; `shape` is that of one result, for no pictures."""
         if not self.calibrated:
             raise RuntimeError(
                 "Random weights need batch-norm statistics first: call encoder.calibrate(images) "
@@ -168,14 +205,15 @@ class ImageEncoder:
             )
         dtype = settings.dtype(self.device)
         lower = torch.autocast(self.device.type, dtype) if dtype != torch.float32 else nullcontext()
-        out = np.empty((len(images), width), dtype=np.float32)
-        start = 0
+        if shape is None and not len(images):
+            blank = np.zeros((1, self.size, self.size, 3), np.uint8)
+            shape = tuple(self._run(function, blank, 1, None).shape[1:])
         with torch.inference_mode(), lower:
-            for batch in _batches(images, batch_size):
-                result = function(self.prepare(batch).to(self.device))
-                out[start : start + len(batch)] = result.float().cpu().numpy()
-                start += len(batch)
-        return out
+            parts = [
+                function(self.prepare(batch).to(self.device)).float().cpu()
+                for batch in _batches(images, batch_size)
+            ]
+        return torch.cat(parts) if parts else torch.empty(0, *shape)
 
 
 class PixelEncoder:
@@ -191,6 +229,7 @@ class PixelEncoder:
     modality = "image"
     parameters = 0
     weights = WeightsInfo(source="none")
+    layers = ("pixels",)
 
     def __init__(self, side: int = 16):
         self.side = int(side)
@@ -203,10 +242,16 @@ class PixelEncoder:
 
     def encode(self, images: Images) -> np.ndarray:
         """Shrunk pictures, float32 `(n, side * side * 3)`."""
+        maps = self.activations(images).permute(0, 2, 3, 1)
+        return maps.reshape(len(images), self.dim).numpy()
+
+    def activations(self, images: Images, layer: str = "pixels") -> torch.Tensor:
+        """Shrunk pictures as maps, float32 `(n, 3, side, side)`."""
+        if layer not in self.layers:
+            raise ValueError(f"Of pixels there is no layer {layer!r}, only 'pixels'.")
         tensors = [torch.from_numpy(np.ascontiguousarray(i)) for i in check_images(images)]
-        small = [square(t.permute(2, 0, 1), self.side).permute(1, 2, 0) for t in tensors]
-        rows = [s.reshape(-1).numpy() for s in small]
-        return np.stack(rows).astype(np.float32) / 255 if rows else np.empty((0, self.dim), "f4")
+        small = [square(t.permute(2, 0, 1), self.side).float() / 255 for t in tensors]
+        return torch.stack(small) if small else torch.empty(0, 3, self.side, self.side)
 
 
 def estimate_batch_norm(
@@ -225,7 +270,7 @@ def estimate_batch_norm(
     batches : iterable of tensor
         Prepared inputs.
     """
-    norms = [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = _norms(net)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -241,34 +286,8 @@ def estimate_batch_norm(
             norm.eval()
 
 
-def check_images(images: Images) -> list[np.ndarray]:
-    """Return pictures as a list of uint8 `(height, width, 3)` arrays.
-
-    Raises
-    ------
-    ValueError
-        If one is anything else; the message names its position, shape and type.
-    """
-    for position, image in enumerate(images):
-        array = np.asarray(image)
-        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
-            raise ValueError(
-                f"Picture {position} is {array.dtype} of shape {array.shape}; wanted is uint8 of "
-                "shape (height, width, 3), RGB. video_io.read_image gives that for any file."
-            )
-    return [np.asarray(image) for image in images]
-
-
-def square(picture: torch.Tensor, size: int) -> torch.Tensor:
-    """Crop the centre square and resize it; uint8 `(..., 3, height, width)` to `(..., size, size)`.
-
-    The crop comes first, so that a picture of 1 x 10,000 pixels is never blown up.
-    """
-    side = min(picture.shape[-2:])
-    square = v2.functional.center_crop(picture, [side, side])
-    if side == size:
-        return square
-    return v2.functional.resize(square, [size, size], antialias=True)
+def _norms(net: nn.Module) -> list[nn.Module]:
+    return [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
 
 
 def _batches(images: Images, batch_size: int) -> Iterator[Images]:

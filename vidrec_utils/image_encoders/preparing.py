@@ -1,0 +1,121 @@
+"""What is done to a picture before a network sees it: framing, scaling, normalising."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torchvision.transforms import InterpolationMode, v2
+
+Images = Sequence[np.ndarray] | np.ndarray
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+LONGEST = 8
+"""Of a picture whose sides differ by more than this factor, only the middle is looked at."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Preprocessing of one network, as its authors do it.
+
+    Attributes
+    ----------
+    size : int
+        Pixels of the square that the network sees.
+    resize : int or None
+        Pixels of the shorter side before the centre square is cut out; None cuts the largest
+        square out first and resizes that, so that nothing of the shorter side is lost.
+    interpolation : {"bilinear", "bicubic"}
+        Always antialiased.
+    mean, std : tuple of float
+        Of the three channels; the network gets `(x / unit - mean) / std`.
+    unit : float
+        255 where mean and std are of values in [0, 1].
+    """
+
+    size: int
+    resize: int | None
+    interpolation: str = "bilinear"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    unit: float = 255.0
+
+    def at(self, size: int) -> Recipe:
+        """The same for another size; the margin that is cut off stays the same part."""
+        resize = self.resize and round(self.resize * size / self.size)
+        return replace(self, size=int(size), resize=resize)
+
+    def told(self) -> dict[str, object]:
+        """What it does, for the provenance of vectors."""
+        told: dict[str, object] = {
+            "crop": "centre square",
+            "resize": f"{self.interpolation}, antialias",
+            "size": self.size,
+            "mean": self.mean[0] if len(set(self.mean)) == 1 else list(self.mean),
+            "scale": self.std[0] if len(set(self.std)) == 1 else list(self.std),
+        }
+        if self.resize:
+            told |= {"shorter side": self.resize, "unit": self.unit}
+        return told
+
+    def __call__(self, images: Images) -> torch.Tensor:
+        """Prepare pictures: float32 `(n, 3, size, size)`; errors as in `check_images`."""
+        batch = check_images(images)
+        if not batch:
+            return torch.empty(0, 3, self.size, self.size)
+        tensors = [torch.from_numpy(np.ascontiguousarray(i)).permute(2, 0, 1) for i in batch]
+        if len({tensor.shape for tensor in tensors}) == 1:  # one call for all of one size
+            framed = self._frame(torch.stack(tensors))
+        else:
+            framed = torch.stack([self._frame(tensor) for tensor in tensors])
+        mean, std = (
+            torch.tensor(v, dtype=torch.float32).view(3, 1, 1) for v in (self.mean, self.std)
+        )
+        return framed.float().div_(self.unit).sub_(mean).div_(std)
+
+    def _frame(self, picture: torch.Tensor) -> torch.Tensor:
+        """Frame uint8 `(..., 3, height, width)` to `(..., 3, size, size)`."""
+        mode = InterpolationMode(self.interpolation)
+        if self.resize is None:
+            return square(picture, self.size, mode)
+        height, width = picture.shape[-2:]
+        most = LONGEST * min(height, width)
+        if max(height, width) > most:  # or 1 x 10,000 pixels would unfold into gigabytes
+            picture = v2.functional.center_crop(picture, [min(height, most), min(width, most)])
+        picture = v2.functional.resize(picture, [self.resize], mode, antialias=True)
+        return v2.functional.center_crop(picture, [self.size, self.size])
+
+
+def check_images(images: Images) -> list[np.ndarray]:
+    """Return pictures as a list of uint8 `(height, width, 3)` arrays.
+
+    Raises
+    ------
+    ValueError
+        If one is anything else; the message names its position, shape and type.
+    """
+    for position, image in enumerate(images):
+        array = np.asarray(image)
+        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+            raise ValueError(
+                f"Picture {position} is {array.dtype} of shape {array.shape}; wanted is uint8 of "
+                "shape (height, width, 3), RGB. video_io.read_image gives that for any file."
+            )
+    return [np.asarray(image) for image in images]
+
+
+def square(
+    picture: torch.Tensor, size: int, mode: InterpolationMode = InterpolationMode.BILINEAR
+) -> torch.Tensor:
+    """Crop the centre square and resize it; uint8 `(..., 3, height, width)` to `(..., size, size)`.
+
+    The crop comes first, so that a picture of 1 x 10,000 pixels is never blown up.
+    """
+    side = min(picture.shape[-2:])
+    square = v2.functional.center_crop(picture, [side, side])
+    if side == size:
+        return square
+    return v2.functional.resize(square, [size, size], mode, antialias=True)
