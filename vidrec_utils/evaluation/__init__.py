@@ -6,6 +6,8 @@ come with bootstrap intervals over users. `compare` asks whether one recommender
 the same users. Each result carries its protocol in words, and refuses to be compared with a result
 under another.
 
+`linear_probe` asks a frozen vector what it tells about a label, on groups never seen in training.
+
 The definitions of all metrics are in `evaluation.metrics`.
 """
 
@@ -15,6 +17,7 @@ from vidrec_utils.evaluation.metrics import (
     bootstrap_means,
     metrics,
 )
+from vidrec_utils.evaluation.probing import Probe, linear_probe, probe_pairs
 from vidrec_utils.evaluation.ranking import evaluate, positives
 from vidrec_utils.evaluation.results import Comparison, Result, compare
 
@@ -22,10 +25,13 @@ __all__ = [
     "RANKING_METRICS",
     "USER_METRICS",
     "Comparison",
+    "Probe",
     "Result",
     "bootstrap_means",
     "compare",
     "evaluate",
+    "linear_probe",
     "metrics",
     "positives",
+    "probe_pairs",
 ]

@@ -1,0 +1,70 @@
+"""Linear probes: on signal, on noise, on groups, and by the book."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vidrec_utils.evaluation import Probe, linear_probe, probe_pairs
+
+IDS = [f"v{i}" for i in range(200)]
+LABELS = pd.Series(["left", "right"] * 100, index=IDS)
+
+
+def vectors(signal: float, seed: int = 0) -> pd.DataFrame:
+    noise = np.random.default_rng(seed).normal(size=(200, 5))
+    noise[:, 2] += signal * (LABELS == "right").to_numpy()
+    return pd.DataFrame(noise, index=IDS)
+
+
+def test_signal_is_found_and_noise_is_not():
+    mean, low, high = linear_probe(vectors(6.0), LABELS).interval()
+    assert mean > 0.97
+    assert linear_probe(vectors(0.0), LABELS).interval()[1] < 0.5 < high <= 1
+    assert low < mean <= high
+
+
+def test_the_interval_is_wilsons():
+    """Eight of ten right, 95%: Wilson's formula with z = 1.959964, worked out by hand."""
+    probe = Probe(pd.Series(list("aaaaaaaaaa")), pd.Series(list("aaaaaaaabb")))
+    z, n, p = 1.959963984540054, 10, 0.8
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert probe.interval() == pytest.approx((p, middle - half, middle + half))
+    assert list(probe.row()) == ["mean", "low", "high"]
+
+
+def test_a_group_is_never_on_both_sides():
+    """A vector that only names its group is perfect without groups and useless with them."""
+    groups = pd.Series([f"g{i // 4}" for i in range(200)], index=IDS)
+    labels = pd.Series(np.where(np.arange(200) // 4 % 2, "a", "b"), index=IDS)
+    named = pd.get_dummies(groups).astype(float) * 5
+    assert linear_probe(named, labels, strength=1.0).right.mean() > 0.95
+    assert linear_probe(named, labels, groups, strength=1.0).right.mean() < 0.65
+
+
+def test_pairs_are_told_within_themselves():
+    labels = pd.Series(["in", "out", "up", "down"] * 50, index=IDS)
+    both = pd.DataFrame(np.random.default_rng(1).normal(size=(200, 3)), index=IDS)
+    both[0] += 8.0 * labels.isin(["in", "up"])  # tells the way, not the pair
+    pairs = {"in": "out", "up": "down"}
+    assert probe_pairs(both, labels, pairs).right.mean() > 0.97
+    assert linear_probe(both, labels).right.mean() < 0.75
+    assert len(probe_pairs(both, labels, {"in": "out"}).right) == 100
+
+
+def test_what_is_missing_stays_out():
+    holes = vectors(3.0)
+    holes.iloc[:10] = np.nan
+    labels = LABELS.astype("object")
+    labels.iloc[10:20] = None
+    probe = linear_probe(holes, labels)
+    assert list(probe.predicted.index) == IDS[20:]
+
+
+def test_too_little_to_probe():
+    with pytest.raises(ValueError, match="1 labels"):
+        linear_probe(vectors(0), pd.Series("one", index=IDS))
+    with pytest.raises(ValueError, match="3 groups cannot fill 5 folds"):
+        linear_probe(vectors(0), LABELS, pd.Series(["a", "b", "c", "a"] * 50, index=IDS))

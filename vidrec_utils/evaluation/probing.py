@@ -1,0 +1,133 @@
+"""Linear probes: what a frozen vector tells, asked in the plainest way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What a linear probe answered about videos that it was not trained on.
+
+    Attributes
+    ----------
+    labels, predicted : Series
+        By video, in the same order.
+    """
+
+    labels: pd.Series
+    predicted: pd.Series
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether each answer was right, bool `(n,)`."""
+        return self.predicted.to_numpy() == self.labels.to_numpy()
+
+    def interval(self, level: float = 0.95) -> tuple[float, float, float]:
+        """Accuracy with the ends of its interval (Wilson 1927, for a share of independent tries)."""
+        right = self.right
+        ends = binomtest(int(right.sum()), len(right)).proportion_ci(level, method="wilson")
+        return float(right.mean()), float(ends.low), float(ends.high)
+
+    def row(self) -> dict[str, float]:
+        """The interval as a row of a table: `mean, low, high`."""
+        return dict(zip(("mean", "low", "high"), self.interval(), strict=True))
+
+
+def linear_probe(
+    vectors: pd.DataFrame,
+    labels: pd.Series,
+    groups: pd.Series | None = None,
+    folds: int = 5,
+    strength: float = 0.01,
+    seed: int = 0,
+) -> Probe:
+    """Train a logistic regression on frozen vectors and test it on other videos, fold by fold.
+
+    Parameters
+    ----------
+    vectors : DataFrame, shape (n, dim)
+        By video; rows with NaN are left out.
+    labels : Series
+        By video; only videos with a label and a vector take part.
+    groups : Series, optional
+        By video, such as the subject: a group is never in training and test at once. Without it
+        the folds are stratified by label.
+    folds : int
+        How many parts the videos are cut into.
+    strength : float
+        Inverse of the L2 penalty (`C` of scikit-learn); the columns are standardised first.
+    seed : int
+        Which videos fall into which fold.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two labels, or fewer groups than folds, are left.
+
+    References
+    ----------
+    Alain, Bengio: Understanding Intermediate Layers Using Linear Classifier Probes. 2016
+    (arXiv:1610.01644).
+    """
+    vectors = vectors.dropna()
+    labels = labels.dropna()
+    ids = vectors.index[vectors.index.isin(labels.index)]
+    if groups is not None:
+        ids = ids[ids.isin(groups.dropna().index)]
+    labels = labels.loc[ids]
+    if labels.nunique() < 2:
+        raise ValueError(f"{len(ids)} videos with a vector hold {labels.nunique()} labels; give 2.")
+    if groups is not None and groups.loc[ids].nunique() < folds:
+        raise ValueError(f"{groups.loc[ids].nunique()} groups cannot fill {folds} folds.")
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+    cut = (StratifiedKFold if groups is None else GroupKFold)(
+        folds, shuffle=True, random_state=seed
+    )
+    answers = cross_val_predict(
+        model,
+        vectors.loc[ids].to_numpy(),
+        labels.to_numpy(),
+        groups=None if groups is None else groups.loc[ids].to_numpy(),
+        cv=cut,
+    )
+    return Probe(labels, pd.Series(answers, index=ids))
+
+
+def probe_pairs(
+    vectors: pd.DataFrame,
+    labels: pd.Series,
+    pairs: Mapping[str, str],
+    groups: pd.Series | None = None,
+    **options: float,
+) -> Probe:
+    """Probe two labels at a time, such as a motion and its time reversal: chance is one half.
+
+    Parameters
+    ----------
+    vectors, labels, groups, **options
+        As for `linear_probe`.
+    pairs : mapping
+        Label -> the other label of its pair.
+
+    Returns
+    -------
+    Probe
+        The answers of all pairs together.
+    """
+    parts = [
+        linear_probe(vectors, labels[labels.isin([one, other])], groups, **options)
+        for one, other in pairs.items()
+    ]
+    return Probe(
+        pd.concat([part.labels for part in parts]), pd.concat([part.predicted for part in parts])
+    )
