@@ -33,7 +33,7 @@ class Probe:
         return self.predicted.to_numpy() == self.labels.to_numpy()
 
     def interval(self, level: float = 0.95) -> tuple[float, float, float]:
-        """Accuracy with the ends of its interval (Wilson 1927, for a share of independent tries)."""
+        """Accuracy with the ends of its interval (Wilson 1927, for independent tries)."""
         right = self.right
         ends = binomtest(int(right.sum()), len(right)).proportion_ci(level, method="wilson")
         return float(right.mean()), float(ends.low), float(ends.high)
