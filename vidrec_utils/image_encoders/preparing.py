@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms import InterpolationMode, functional, v2
 
 Images = Sequence[np.ndarray] | np.ndarray
 
@@ -85,7 +85,9 @@ class Recipe:
         most = LONGEST * min(height, width)
         if max(height, width) > most:  # or 1 x 10,000 pixels would unfold into gigabytes
             picture = v2.functional.center_crop(picture, [min(height, most), min(width, most)])
-        picture = v2.functional.resize(picture, [self.resize], mode, antialias=True)
+        # each as its authors' library does it: the two round half a grey level differently
+        resize = functional.resize if self.interpolation == "bilinear" else v2.functional.resize
+        picture = resize(picture, [self.resize], mode, antialias=True)
         return v2.functional.center_crop(picture, [self.size, self.size])
 
 

@@ -1,0 +1,158 @@
+"""Looking at what encoders see and cost: probes, neighbours, receptive fields, milliseconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from vidrec_utils.image_encoders.convolutional import Opened
+from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder
+from vidrec_utils.image_encoders.preparing import Images
+
+
+def probe(
+    vectors: np.ndarray, labels: pd.Series, groups: pd.Series, *, folds: int = 5, seed: int = 0
+) -> pd.Series:
+    """Guess each label by a linear classifier that never saw the item's group.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim)
+        Features, standardised column by column on what each classifier is trained on.
+    labels : Series
+        What to tell, n values.
+    groups : Series
+        What must not stand on both sides, such as the subject shown; n values.
+    folds : int
+        Parts that the groups are dealt into.
+    seed : int
+        Of the dealing.
+
+    Returns
+    -------
+    Series
+        Guesses, indexed as `labels`.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer groups than folds.
+    """
+    if groups.nunique() < folds:
+        raise ValueError(f"{groups.nunique()} groups cannot be dealt into {folds} parts.")
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
+    deal = GroupKFold(folds, shuffle=True, random_state=seed)
+    guesses = cross_val_predict(
+        model, np.asarray(vectors), labels.to_numpy(), groups=groups.to_numpy(), cv=deal
+    )
+    return pd.Series(guesses, index=labels.index)
+
+
+def shares(hits: pd.DataFrame) -> pd.DataFrame:
+    """How often each method was right, with 95% intervals.
+
+    Parameters
+    ----------
+    hits : DataFrame of bool
+        A row an item, a column a method.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by method: `mean, low, high` (Wilson's interval).
+    """
+    n = len(hits)
+    mean = hits.mean().astype(float)
+    z = 1.959964
+    centre = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return pd.DataFrame({"mean": mean, "low": centre - half, "high": centre + half})
+
+
+def nearest(vectors: np.ndarray, k: int = 1) -> np.ndarray:
+    """Positions of the k other rows with the largest cosine, best first, `(n, k)`."""
+    rows = np.asarray(vectors, dtype=np.float32)
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, -np.inf)
+    return np.argsort(-cosine, axis=1, kind="stable")[:, :k]
+
+
+def flat_map(vectors: np.ndarray, *, seed: int = 0) -> pd.DataFrame:
+    """Lay vectors out on a plane so that neighbours stay neighbours: t-SNE of 30 directions.
+
+    Returns
+    -------
+    DataFrame
+        Columns `x` and `y`, in no unit; only who lies near whom has a meaning.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    rows = np.asarray(vectors)
+    small = PCA(min(30, *rows.shape), random_state=seed).fit_transform(rows)
+    near = TSNE(perplexity=min(30, (len(rows) - 1) / 3), init="pca", random_state=seed)
+    return pd.DataFrame(near.fit_transform(small), columns=["x", "y"])
+
+
+def milliseconds(encoder: ImageEncoder | PixelEncoder, images: Images, repeats: int = 3) -> float:
+    """Median time that an encoder takes a picture, preprocessing included, in ms.
+
+    Parameters
+    ----------
+    encoder : ImageEncoder or PixelEncoder
+        Random weights take as long as trained ones; calibrate them first.
+    images : list of uint8 (height, width, 3)
+        One batch.
+    repeats : int
+        Runs that are timed, after one that is not.
+    """
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        encoder.encode(images)
+        times.append(time.perf_counter() - start)
+    return 1000 * float(np.median(times[1:])) / len(images)
+
+
+def receptive_field(net: Opened, layer: str, size: int = 224, *, seed: int = 0) -> int:
+    """Side of the square of pixels that one place of a layer depends on, measured by gradients.
+
+    Parameters
+    ----------
+    net : Opened
+        VGG, ResNet or Inception; random weights serve.
+    layer : str
+        One of its stages.
+    size : int
+        Pixels of the picture; a field that is larger is reported as large as the picture.
+    seed : int
+        Of the picture, which is noise.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(1, 3, size, size, generator=generator).requires_grad_()
+    maps = net.activations(x, layer)
+    middle = maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2]
+    weights = torch.rand(len(middle), generator=generator)  # or opposite channels might cancel
+    (gradient,) = torch.autograd.grad((middle * weights).sum(), x)
+    touched = gradient[0].abs().sum(dim=0) > 0
+    rows = touched.any(dim=1).nonzero()
+    return int(rows.max() - rows.min() + 1) if len(rows) else 0
+
+
+def anatomy(net: Opened, kinds: Sequence[str] = ("Conv2d", "Linear")) -> pd.Series:
+    """Share of a network's parameters that sits in each kind of layer, the rest as `other`."""
+    counts = dict.fromkeys([*kinds, "other"], 0)
+    for module in net.modules():
+        own = sum(p.numel() for p in module.parameters(recurse=False))
+        kind = type(module).__name__
+        counts[kind if kind in kinds else "other"] += own
+    return pd.Series(counts, dtype=float) / max(sum(counts.values()), 1)
