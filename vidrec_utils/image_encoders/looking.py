@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from vidrec_utils.embeddings.geometry import Geometry, mean_cosine
 from vidrec_utils.image_encoders.convolutional import Opened
 from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder
 from vidrec_utils.image_encoders.preparing import Images
@@ -156,3 +157,92 @@ def anatomy(net: Opened, kinds: Sequence[str] = ("Conv2d", "Linear")) -> pd.Seri
         kind = type(module).__name__
         counts[kind if kind in kinds else "other"] += own
     return pd.Series(counts, dtype=float) / max(sum(counts.values()), 1)
+
+
+def neighbour_strip(
+    vectors: Mapping[str, np.ndarray],
+    pictures: Sequence[np.ndarray],
+    captions: Sequence[str],
+    start: int,
+    k: int = 4,
+) -> tuple[list[np.ndarray], list[str]]:
+    """Lay out one picture and its nearest neighbours, a row for each encoder.
+
+    Parameters
+    ----------
+    vectors : mapping of str to ndarray, shape (n, dim)
+        By the encoder's name.
+    pictures, captions : sequences of length n
+        What to show of each item.
+    start : int
+        Whose neighbours.
+    k : int
+        How many of them.
+
+    Returns
+    -------
+    (list of ndarray, list of str)
+        Pictures and titles, `1 + k` a row, for `plots.contact_sheet`.
+    """
+    strip, titles = [], []
+    for name, rows in vectors.items():
+        near = nearest(rows, k)[start]
+        strip += [pictures[place] for place in (start, *near)]
+        titles += [name, *(captions[place] for place in near)]
+    return strip, titles
+
+
+def opened(names: Sequence[str], pictures: Images, *, seed: int = 0) -> pd.DataFrame:
+    """Where parameters sit, how far an early map sees, and what a picture costs.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of VGG, ResNet and Inception; built with random weights, which change none of the answers.
+    pictures : list of uint8 (height, width, 3)
+        Two or more, to take the time with.
+    seed : int
+        Of the weights.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by name: `parameters, M`, `in the classifier, %`, `field after stage 2, pixels` and
+        `ms a picture`.
+    """
+    from vidrec_utils.image_encoders.catalogue import load
+
+    rows = {}
+    for name in names:
+        encoder = load(name, "random", seed=seed)
+        if not encoder.calibrated:
+            encoder.calibrate(pictures)
+        rows[name] = {
+            "parameters, M": encoder.parameters / 1e6,
+            "in the classifier, %": 100 * anatomy(encoder.net)["Linear"],
+            "field after stage 2, pixels": receptive_field(encoder.net, "stage2", 128),
+            "ms a picture": milliseconds(encoder, pictures, repeats=1),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def geometries(
+    vectors: np.ndarray,
+    labels: pd.Series,
+    k: int = 10,
+    kinds: Sequence[str] = ("raw", "centred", "whitened"),
+) -> pd.DataFrame:
+    """How narrow the vectors lie, and how many neighbours share a label, in several geometries.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by geometry: `mean_cosine` of all pairs, and `same`, the share of the k nearest
+        neighbours that have the same label.
+    """
+    rows, values = {}, labels.to_numpy()
+    for kind in kinds:
+        moved = Geometry(kind).fit(vectors).transform(vectors)
+        same = (values[nearest(moved, k)] == values[:, None]).mean()
+        rows[kind] = {"mean_cosine": mean_cosine(moved), "same": float(same)}
+    return pd.DataFrame.from_dict(rows, orient="index")
