@@ -1,0 +1,91 @@
+"""Looking at encoders: probes that do not leak, fields by hand, shares that are right."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from vidrec_utils import image_encoders
+from vidrec_utils.image_encoders import looking
+from vidrec_utils.image_encoders.convolutional import Opened
+
+
+def test_probe_learns_what_is_there_and_never_from_the_same_group():
+    rng = np.random.default_rng(0)
+    labels = pd.Series(np.repeat(["a", "b"], 40), index=[f"v{i}" for i in range(80)])
+    groups = pd.Series(np.repeat(np.arange(20), 4), index=labels.index)
+    telling = rng.normal(size=(80, 3)) + (labels == "a").to_numpy()[:, None] * 6
+    assert (looking.probe(telling, labels, groups) == labels).mean() > 0.95
+    names_of_groups = np.eye(20)[groups]  # tell the group, and so the label, to who has seen it
+    assert (looking.probe(names_of_groups, labels, groups) == labels).mean() < 0.7
+    with pytest.raises(ValueError, match="2 groups cannot be dealt"):
+        looking.probe(telling, labels, labels)
+
+
+def test_shares_are_wilsons():
+    # 8 of 10: Wilson's interval is 0.4902 to 0.9433 (Newcombe 1998, by the formula)
+    hits = pd.DataFrame({"x": [True] * 8 + [False] * 2, "none": [False] * 10})
+    table = looking.shares(hits)
+    assert table.loc["x"].tolist() == pytest.approx([0.8, 0.4902, 0.9433], abs=1e-4)
+    assert table.loc["none", "low"] == pytest.approx(0, abs=1e-9)
+    assert table.loc["none", "high"] == pytest.approx(0.2775, abs=1e-4)
+
+
+def test_nearest_by_hand():
+    rows = np.array([[1, 0], [2, 0.1], [0, 1], [0, 0]], dtype=float)
+    assert looking.nearest(rows, 2)[0].tolist() == [1, 2]
+    assert looking.nearest(rows, 1)[2].tolist() == [1]
+
+
+def test_strip_begins_with_the_picture_itself():
+    rows = np.array([[1, 0], [1, 0.1], [0, 1]])
+    pictures = [np.full((2, 2, 3), i, np.uint8) for i in range(3)]
+    strip, titles = looking.neighbour_strip({"net": rows}, pictures, ["a", "b", "c"], 0, k=2)
+    assert [int(p[0, 0, 0]) for p in strip] == [0, 1, 2]
+    assert titles == ["net", "b", "c"]
+
+
+def test_receptive_field_is_that_of_the_formula():
+    # 3, then 3 and a pooling of 2 (as in VGG's first stage: 1 + 2 + 2 + 1), then 3 at step 2
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.AvgPool2d(2),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.Linear(1, 1),
+    )
+    net = Opened(layers[:4].append(layers[4]), {"stage1": "2", "stage2": "3"}, 8)
+    net.forward = lambda x: layers[:4](x)
+    net.net.forward = lambda x: layers[:4](x)
+    assert looking.receptive_field(net, "stage1", 32) == 6
+    assert looking.receptive_field(net, "stage2", 32) == 10
+
+
+def test_vggs_stages_see_as_far_as_the_paper_says():
+    vgg = image_encoders.load("vgg16", "random", "cpu", size=64)
+    assert [looking.receptive_field(vgg.net, f"stage{n}", 96) for n in (1, 2, 3)] == [6, 16, 44]
+    share = looking.anatomy(vgg.net)
+    assert share["Linear"] == pytest.approx(123_642_856 / 138_357_544)
+    assert share.sum() == pytest.approx(1)
+
+
+def test_centring_opens_a_cone():
+    rng = np.random.default_rng(0)
+    labels = pd.Series(np.repeat(["a", "b"], 30))
+    rows = rng.normal(size=(60, 8)) + 10
+    rows[:, 0] += (labels == "a") * 4
+    table = looking.geometries(rows, labels, k=5)
+    assert table.at["raw", "mean_cosine"] > 0.9
+    assert abs(table.at["centred", "mean_cosine"]) < 0.1
+    assert table.at["centred", "same"] > 0.5
+
+
+def test_map_and_time_have_a_form():
+    rows = np.random.default_rng(0).normal(size=(40, 6))
+    flat = looking.flat_map(rows)
+    assert flat.shape == (40, 2)
+    pd.testing.assert_frame_equal(flat, looking.flat_map(rows))
+    pixels = image_encoders.load("pixels")
+    assert looking.milliseconds(pixels, [np.zeros((8, 8, 3), np.uint8)] * 2) > 0
+    assert torch.is_grad_enabled()
