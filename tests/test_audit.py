@@ -1,0 +1,320 @@
+"""The audit of layers, poolings and geometries, against values by hand and planted worlds."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.covariance import ledoit_wolf_shrinkage
+
+from vidrec_utils import embeddings
+from vidrec_utils.content_based import ContentRecommender
+from vidrec_utils.datasets import Split, VideoLibrary
+from vidrec_utils.embeddings import Geometry, WeightsInfo, audit, effective_rank, mean_cosine
+from vidrec_utils.embeddings.pooling import pool
+from vidrec_utils.evaluation import evaluate
+
+# --- geometry -------------------------------------------------------------------------------------
+
+
+def test_mean_cosine_by_hand():
+    # Cosines of the pairs: 0, sqrt(.5), sqrt(.5); rows of NaN and zeros have no direction.
+    rows = [[1, 0], [0, 2], [3, 3], [np.nan, 1], [0, 0]]
+    assert mean_cosine(rows) == pytest.approx(2 * np.sqrt(0.5) / 3)
+    assert mean_cosine([[1, 0], [-2, 0]]) == pytest.approx(-1)
+    assert np.isnan(mean_cosine([[1, 0]]))
+
+
+def test_effective_rank_by_hand():
+    assert effective_rank(3 * np.eye(5)) == pytest.approx(5)
+    assert effective_rank(np.outer([1, 2, 3], [1, 1])) == pytest.approx(1)
+    # Shares 3/4 and 1/4.
+    expected = np.exp(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))
+    assert effective_rank([[3, 0, 0], [0, 1, 0], [np.nan, 0, 0]]) == pytest.approx(expected)
+    assert np.isnan(effective_rank(np.zeros((2, 2))))
+
+
+@pytest.fixture
+def cloud():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(400, 6)) * [5, 3, 1, 1, 0.5, 0.1] + [20, 0, 0, 0, 5, 0]
+    rows[7] = np.nan
+    return rows.astype(np.float32)
+
+
+def test_centred_learns_from_training_rows_alone(cloud):
+    train = cloud[:300]
+    got = Geometry("centred").fit(train).transform(cloud)
+    np.testing.assert_allclose(np.nanmean(got[:300], axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(got[350], cloud[350] - np.nanmean(train, axis=0), atol=1e-5)
+    assert np.isnan(got[7]).all()
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(Geometry("raw").fit(train).transform(cloud), cloud)
+
+
+def test_whitened_has_variances_alike_and_pca_keeps_the_largest(cloud):
+    white = Geometry("whitened").fit(cloud).transform(cloud)
+    spread = np.nanvar(white, axis=0)
+    assert spread.max() < 1.05
+    assert spread[:3].min() > 0.9
+    flat = Geometry("pca", dim=2).fit(cloud).transform(cloud)
+    assert flat.shape == (400, 2)
+    np.testing.assert_allclose(np.nanvar(flat, axis=0), [25, 9], rtol=0.2)
+    assert Geometry("whitened", dim=3).fit(cloud).transform(cloud).shape == (400, 3)
+
+
+@pytest.mark.parametrize("shape", [(30, 8), (8, 30)])
+def test_shrinkage_is_that_of_the_reference(shape):
+    rows = np.random.default_rng(1).normal(size=shape) * np.linspace(0.2, 3, shape[1])
+    fitted = Geometry("whitened").fit(rows)
+    assert fitted.shrinkage == pytest.approx(ledoit_wolf_shrinkage(rows))
+    assert np.isfinite(fitted.transform(rows)).all()
+    assert fitted.transform(rows).shape[1] == (8 if shape[1] == 8 else 7)
+
+
+def test_geometry_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match="choose from raw, centred"):
+        Geometry("round")
+    with pytest.raises(ValueError, match="only 'pca'"):
+        Geometry("centred", dim=3)
+    with pytest.raises(ValueError, match="too few"):
+        Geometry("pca").fit(np.ones((1, 3)))
+    with pytest.raises(RuntimeError, match="call fit"):
+        Geometry("pca").transform(np.ones((1, 3)))
+    same = Geometry("whitened").fit(np.ones((4, 3))).transform(np.ones((4, 3)))
+    np.testing.assert_allclose(same, 0)
+
+
+# --- pooling --------------------------------------------------------------------------------------
+
+
+def test_poolings_of_a_text_leave_padding_out():
+    x = torch.tensor([[[1.0, 3.0, torch.nan], [-2.0, -4.0, torch.nan]]])  # two tokens, two channels
+    assert pool(x, "mean").tolist() == [[2, -3]]
+    assert pool(x, "max").tolist() == [[3, -2]]
+    assert pool(x, "mean_std").tolist() == [[2, -3, 1, 1]]
+    assert pool(x, "segments").tolist() == [[1, 1, 3, 3, -2, -2, -4, -4]]
+    assert pool(x * torch.nan, "max").isnan().all()
+    assert pool(x * torch.nan, "segments").isnan().all()
+
+
+def test_segments_of_pictures_and_clips():
+    picture = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert pool(picture, "segments").tolist() == [[2.5, 4.5, 10.5, 12.5]]
+    clip = torch.arange(8.0).reshape(1, 1, 8, 1, 1).expand(1, 1, 8, 2, 2)
+    assert pool(clip, "segments").tolist() == [[0.5, 2.5, 4.5, 6.5]]
+    assert pool(clip[:, :, :2], "segments").tolist() == [[0, 1]]
+    with pytest.raises(ValueError, match="nothing to pool"):
+        pool(torch.ones(2, 3), "mean")
+    with pytest.raises(ValueError, match="choose from mean, max"):
+        pool(clip, "median")
+
+
+# --- a planted world ------------------------------------------------------------------------------
+
+TOPICS = 10
+VIDEOS = 120
+WIDTH = 30
+COMMON = 40.0
+
+
+class Planted:
+    """Topics stand in layer "deep", under a large common part; "early" is noise."""
+
+    name, modality, dim, parameters = "planted", "text", WIDTH, 0
+    weights = WeightsInfo("none")
+    fingerprint = "planted-1"
+    layers = ("early", "deep")
+
+    def __init__(self):
+        self.passes = []
+
+    def _deep(self, batch):
+        rows = []
+        for title in batch:
+            number = int(title.split()[-1]) if title[-1].isdigit() else 0
+            rng = np.random.default_rng(number)
+            topic = np.eye(WIDTH)[number % TOPICS] * 5
+            # How strongly a video shows its topic says nothing about liking it; raw cosines prefer
+            # the faint ones, which are nearest to what all have in common.
+            rows.append(COMMON + rng.choice([0.3, 3]) * (topic + rng.normal(0, 0.5, WIDTH)))
+        return np.array(rows, dtype=np.float32)
+
+    def encode(self, batch):
+        return self._deep(batch)
+
+    def activations(self, batch, layer):
+        self.passes.append(layer)
+        if layer == "early":
+            rng = np.random.default_rng(len(batch))
+            return torch.from_numpy(rng.normal(size=(len(batch), 5, 3)).astype("f4"))
+        deep = torch.from_numpy(self._deep(batch))
+        # The second token is the opposite of the signal, so that a mean over tokens loses it.
+        return torch.stack([deep, 2 * COMMON - deep], dim=2)
+
+
+def world(seed=0):
+    rng = np.random.default_rng(seed)
+    ids = [f"v{i}" for i in range(VIDEOS)]
+    videos = pd.DataFrame({"title": [f"video {i}" for i in range(VIDEOS)]}, index=ids)
+    rows = []
+    for user in range(400):
+        taste = user % TOPICS
+        for place, video in enumerate(rng.permutation(VIDEOS)[:60]):
+            liked = rng.random() < (0.9 if video % TOPICS == taste else 0.01)
+            rows.append((f"u{user}", ids[video], place, 1.0 if liked else 0.1))
+    log = pd.DataFrame(rows, columns=["user_id", "video_id", "timestamp", "watch_ratio"])
+    log["liked"] = pd.array([None] * len(log), dtype="boolean")
+    part = log["timestamp"]
+    split = Split(log[part < 20], log[(part >= 20) & (part < 40)], log[part >= 40], videos, "test")
+    return SimpleNamespace(videos=videos), split
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    library, split = world()
+    root = tmp_path_factory.mktemp("audit")
+    return audit(Planted(), library, "title", split=split, root=root, progress=False), split
+
+
+def row(table, layer, pooling, geometry):
+    wanted = (table["layer"] == layer) & (table["pooling"] == pooling)
+    return table[wanted & (table["geometry"] == geometry)].iloc[0]
+
+
+def test_centring_lifts_recall_where_a_common_part_drowns_the_signal(planted):
+    table = planted[0].table
+    raw, centred = (row(table, "vector", "none", kind) for kind in ("raw", "centred"))
+    assert raw["mean_cosine"] > 0.95
+    assert abs(centred["mean_cosine"]) < 0.3
+    assert centred["low"] > raw["high"]
+    assert centred["effective_rank"] > raw["effective_rank"] + 2
+
+
+def test_the_planted_layer_is_chosen_and_holds_on_the_test(planted):
+    result, _ = planted
+    assert result.best["layer"] in ("deep", "vector")
+    assert result.best["geometry"] in ("whitened", "pca", "centred")
+    noise = result.table[result.table["layer"] == "early"]["high"].max()
+    assert result.best["low"] > noise
+    assert result.best["test_low"] > result.baseline["test_high"]
+    assert result.table["recall_test"].notna().sum() == 2
+    assert result.baseline["layer"] == "vector"
+    assert result.vectors.shape == (VIDEOS, result.best["dim"])
+    assert len(result.table) == 4 * (1 + 4 + 4)
+    assert (result.table["low"] <= result.table["recall_validation"]).all()
+
+
+def test_recall_is_that_of_the_evaluation(planted):
+    result, split = planted
+    liked = split.train[split.train["watch_ratio"] >= 0.8].assign(watch_ratio=1.0)
+    model = ContentRecommender(result.vectors, center=False)
+    model.fit(VideoLibrary(split.videos.rename_axis("video_id").reset_index(), liked))
+    for on in ("validation", "test"):
+        measured = evaluate(model, split, k=10, on=on, slices=False)
+        profiled = measured.per_user.index.isin(liked["user_id"])
+        assert profiled.sum() == getattr(result, f"n_{on}")
+        expected = measured.per_user["recall"][profiled].mean()
+        assert result.best[f"recall_{on}"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_choice_never_sees_the_test(planted, tmp_path):
+    result, split = planted
+    library, _ = world()
+    other = split.test.assign(watch_ratio=1 - split.test["watch_ratio"])
+    changed = Split(split.train, split.validation, other, split.videos, "changed")
+    again = audit(Planted(), library, "title", split=changed, root=tmp_path, progress=False)
+    hidden = ["recall_test", "test_low", "test_high"]
+    pd.testing.assert_frame_equal(
+        again.table.drop(columns=hidden), result.table.drop(columns=hidden)
+    )
+    assert again.best["recall_test"] != result.best["recall_test"]
+
+
+def test_labels_alone_are_enough(tmp_path):
+    library, _ = world()
+    labels = pd.Series(np.arange(VIDEOS) % TOPICS, index=library.videos.index).astype("Int64")
+    labels.iloc[:3] = pd.NA
+    options = {"root": tmp_path, "progress": False, "layers": ["vector"]}
+    result = audit(Planted(), library, "title", relevant=labels, **options)
+    assert result.best["recall_test"] > 0.5  # chance: a sixth
+    assert result.n_validation + result.n_test == VIDEOS - 3 - (VIDEOS - 3) // 2
+
+
+def test_an_encoder_without_layers_and_one_pass_for_all(tmp_path):
+    library, split = world()
+
+    class Plain:
+        name, modality, dim, parameters = "plain", "text", 2, 0
+        weights, fingerprint = WeightsInfo("none"), "plain-1"
+
+        def encode(self, batch):
+            return np.array([[len(t), hash(t) % 7 + 1] for t in batch], dtype="f4")
+
+    result = audit(Plain(), library, "title", split=split, root=tmp_path, progress=False)
+    assert set(result.table["layer"]) == {"vector"}
+    assert set(result.table["pooling"]) == {"none"}
+
+    class OnePass(Planted):
+        fingerprint = "planted-2"
+
+        def all_activations(self, batch, layers):
+            self.passes.append(tuple(layers))
+            return {layer: Planted.activations(Planted(), batch, layer) for layer in layers}
+
+    encoder = OnePass()
+    audit(encoder, library, "title", split=split, root=tmp_path, progress=False)
+    assert encoder.passes == [("early", "deep")] * 3  # to see the widths, and two batches
+    encoder.passes.clear()
+    audit(encoder, library, "title", split=split, root=tmp_path, progress=False)
+    assert encoder.passes == [("early", "deep")]  # the rest was kept
+
+
+def test_failed_videos_are_never_recommended_and_stand_in_the_report(tmp_path):
+    library, split = world()
+    videos = library.videos.copy()
+    videos.loc[["v3", "v9"], "title"] = np.nan
+    result = audit(
+        Planted(),
+        SimpleNamespace(videos=videos),
+        "title",
+        split=split,
+        layers=["vector"],
+        root=tmp_path,
+        progress=False,
+    )
+    assert result.failures["video_id"].tolist() == ["v3", "v9"]
+    assert result.vectors.loc[["v3", "v9"]].isna().all(axis=None)
+    assert result.table["recall_validation"].notna().all()
+
+
+def test_figure_marks_the_chosen_and_draws_the_baseline(planted):
+    axes = planted[0].plot(most=5).axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(names) == 5
+    assert names[0].startswith("chosen: ")
+
+
+def test_audit_refuses_what_makes_no_sense(tmp_path):
+    library, split = world()
+    options = {"root": tmp_path, "progress": False}
+    with pytest.raises(ValueError, match=r"either split=.*or relevant"):
+        audit(Planted(), library, "title", **options)
+    with pytest.raises(ValueError, match=r"layer is \['late'\]; choose from vector, early, deep"):
+        audit(Planted(), library, "title", split=split, layers=["late"], **options)
+    with pytest.raises(ValueError, match=r"pooling is \['median'\]"):
+        audit(Planted(), library, "title", split=split, poolings=["median"], **options)
+    with pytest.raises(ValueError, match="geometry is empty"):
+        audit(Planted(), library, "title", split=split, geometries=[], **options)
+    with pytest.raises(ValueError, match="too few"):
+        audit(Planted(), library, "title", relevant=pd.Series({"x": 1}), **options)
+    with pytest.raises(ValueError, match="nothing to measure"):
+        audit(
+            Planted(),
+            library,
+            "title",
+            split=Split(split.train, split.train, split.test, split.videos, "leaky"),
+            **options,
+        )
+    assert embeddings.AuditResult.__doc__
