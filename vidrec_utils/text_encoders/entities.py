@@ -75,7 +75,7 @@ class Gazetteer:
 
     @staticmethod
     def _matching(name: str) -> str:
-        if _UNSPACED.search(name):
+        if _UNSPACED.search(name) or not re.search(r"\w", name):  # Chinese, emoji: no blanks
             return re.escape(name)
         return rf"(?<!\w){re.escape(name)}(?!\w)"
 
@@ -103,7 +103,8 @@ def emoji_names(characters: Iterable[str] | None = None) -> dict[str, str]:
     for character in chosen:
         entry = emoji.EMOJI_DATA.get(character, {})
         english = entry.get("en", "").strip(":").replace("_", " ").lower()
-        if not english or "skin tone" in english or "flag" in english:
+        country = any("\U0001f1e6" <= sign <= "\U0001f1ff" for sign in character)
+        if not english or "skin tone" in english or country:
             continue
         names.setdefault(english, english)
         names.setdefault(character, english)

@@ -7,6 +7,7 @@ format, holds sizes, tokenizer and tensors in one file, here with 4 bits a weigh
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ class GgufFile:
                 f"{self.path.name} is at hand, but the package 'gguf' that reads it is not. Run "
                 "`pip install gguf`."
             ) from error
-        except (OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, IndexError, RuntimeError, struct.error) as error:
             raise WeightsError(f"{self.path.name} is no GGUF file, or cut off: {error}") from error
 
     def tokenizer(self) -> PreTrainedTokenizerBase:

@@ -1,0 +1,53 @@
+"""What pretraining is worth: networks beside themselves with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import pandas as pd
+
+from vidrec_utils.text_encoders.catalogue import load
+from vidrec_utils.text_encoders.encoder import TextEncoder
+from vidrec_utils.text_encoders.tasks import probe
+from vidrec_utils.text_encoders.tfidf import TfidfEncoder
+
+
+def against_random(
+    networks: Sequence[TextEncoder], texts: pd.Series, labels: pd.Series, groups: pd.Series,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """Probe networks, the same networks untrained, and TF-IDF, on groups that they were not shown.
+
+    Parameters
+    ----------
+    networks : sequence of TextEncoder
+        Each by a name of the catalogue.
+    texts, labels, groups : Series
+        With one index; see `probe`.
+    seed : int
+        Of the random weights.
+
+    Returns
+    -------
+    right : DataFrame of bool
+        A row a text; columns `"TF-IDF"`, and `"<name>"` and `"<name>, random"` of each network.
+    cost : DataFrame
+        Indexed by name: `ms` (milliseconds a text, all of them in batches) and `megabytes` (of the
+        weights in memory, float32).
+    """
+    right = {"TF-IDF": probe(TfidfEncoder().fit(texts).encode(texts), labels, groups) == labels}
+    cost = {}
+    for network in networks:
+        start = perf_counter()
+        vectors = network.encode(texts)
+        cost[network.name] = {
+            "ms": (perf_counter() - start) / len(texts) * 1000,
+            "megabytes": network.parameters * 4 / 1e6,
+        }
+        right[network.name] = probe(vectors, labels, groups) == labels
+        untrained = load(network.name, "random", network.device, seed=seed)
+        vectors = untrained.encode(texts)
+        right[f"{network.name}, random"] = probe(vectors, labels, groups) == labels
+    columns = ["ms", "megabytes"]
+    return pd.DataFrame(right), pd.DataFrame.from_dict(cost, orient="index", columns=columns)
