@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vidrec_utils import image_encoders, video_encoders
-from vidrec_utils.embeddings import Encoder, WeightsError, WeightsNotAtHand, weights
+from vidrec_utils.embeddings import Encoder
 from vidrec_utils.image_encoders.efficientnet_lite0 import SameConv2d
 from vidrec_utils.video_encoders.encoder import frame_places
 
@@ -39,7 +39,6 @@ def test_catalogue_tells_parameters_and_what_is_at_hand(encoders):
         assert catalogue.loc[name, "parameters"] == encoder.parameters
         assert catalogue.loc[name, "dim"] == encoder.dim
         assert catalogue.loc[name, "at_hand"] == "packaged, random"
-    assert catalogue.loc["slowfast_r50", "at_hand"] in ("random", "published, random")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -150,6 +149,34 @@ def test_networks_can_be_fine_tuned(encoders):
     assert taps[:, :, 0].abs().sum() > 0  # the empty taps get a gradient, so they can be filled
 
 
+def test_layers_for_the_audit(encoders):
+    clips = noise(2, time=5)
+    average = encoders["frame_average"]
+    assert average.activations(clips, "stage5").shape == (2, 1280, 4, 2, 2)
+    got = average.activations(clips, "penultimate").numpy()
+    np.testing.assert_allclose(got, average.encode(clips), atol=1e-5)
+    correlation = encoders["lite0_correlation"]
+    assert correlation.layers == ("maps", "penultimate")
+    assert torch.equal(correlation.activations(clips, "maps"), correlation.maps(clips))
+    got = correlation.activations(clips, "penultimate").numpy()
+    np.testing.assert_allclose(got, correlation.encode(clips), atol=1e-5)
+    for encoder in (average, correlation):
+        with pytest.raises(ValueError, match="no layer"):
+            encoder.activations(clips, "stage9")
+        with pytest.raises(ValueError, match="at least one"):
+            encoder.activations([], "penultimate")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_preparing_and_encoding_apart_is_encoding(encoders, name):
+    clips = noise(2)
+    prepared = encoders[name].prepare(clips)
+    assert len(prepared[1:]) == 1
+    np.testing.assert_array_equal(
+        encoders[name].encode_prepared(prepared), encoders[name].encode(clips)
+    )
+
+
 def test_random_weights_are_labelled_and_calibrated():
     encoder = video_encoders.load("lite0_correlation", "random", frames=4, device="cpu")
     assert encoder.weights.source == "random"
@@ -168,31 +195,6 @@ def test_fingerprints_follow_the_frame_contract(encoders):
     prints = [encoder.fingerprint for encoder in encoders.values()]
     assert len({*prints, other.fingerprint}) == 4
     assert same.fingerprint == encoders["lite0_correlation"].fingerprint
-
-
-def test_slowfast_is_built_random_and_its_published_layout_loads(tmp_path, monkeypatch):
-    monkeypatch.setenv("VIDREC_DATA", str(tmp_path))
-    with pytest.raises(WeightsNotAtHand, match="lite0_correlation"):
-        video_encoders.load("slowfast_r50")
-    with pytest.raises(WeightsNotAtHand, match=r"SLOWFAST_8x8_R50\.pyth"):
-        video_encoders.load("slowfast_r50", "published")
-    encoder = video_encoders.load("slowfast_r50", "random", device="cpu", size=224)
-    row = video_encoders.available().loc["slowfast_r50"]
-    assert (row["parameters"], row["dim"]) == (encoder.parameters, encoder.dim)
-    assert encoder.frame_contract.frames == 32
-    path = tmp_path / "cache" / "weights" / "SLOWFAST_8x8_R50.pyth"
-    path.parent.mkdir(parents=True)
-    torch.save({"model_state": encoder.net.net.state_dict()}, path)
-    with pytest.raises(WeightsError, match="no hash on record"):
-        video_encoders.load("slowfast_r50", "published")
-    with pytest.raises(WeightsError, match="SHA-256"):
-        video_encoders.load("slowfast_r50", "published", sha256="0" * 64)
-    loaded = video_encoders.load("slowfast_r50", "published", sha256=weights.sha256(path))
-    assert loaded.weights.source == "published"
-    assert loaded.fingerprint == encoder.fingerprint
-    loaded.net.train(False)
-    with torch.inference_mode():
-        assert loaded.net.vector(torch.randn(1, 3, 32, 224, 224)).shape == (1, 2304)
 
 
 def test_unknown_names():

@@ -2,87 +2,219 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
-from vidrec_utils import settings
 from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.weights import (
-    FrameContract,
-    WeightsError,
-    WeightsInfo,
-    WeightsNotAtHand,
-)
+from vidrec_utils.embeddings.weights import FrameContract
 from vidrec_utils.image_encoders import catalogue as images
 from vidrec_utils.image_encoders.encoder import ImageEncoder
+from vidrec_utils.video_encoders import published
 from vidrec_utils.video_encoders.correlation import CorrelationLite0
-from vidrec_utils.video_encoders.encoder import FrameAverage, VideoEncoder
+from vidrec_utils.video_encoders.encoder import FrameAverage, TimedContract, VideoEncoder
 from vidrec_utils.video_encoders.inflation import InflatedLite0
+from vidrec_utils.video_encoders.published import Published, Wanted
 
-SLOWFAST_FILE = "SLOWFAST_8x8_R50.pyth"
-SLOWFAST_URL = (
-    "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/SLOWFAST_8x8_R50.pyth"
-)
 
-_LITE0 = {
-    "family": "EfficientNet",
+@dataclass(frozen=True)
+class Entry:
+    """One encoder of the catalogue.
+
+    Attributes
+    ----------
+    about : dict
+        `family, year, parameters, gflops, dim, licence, pretrained_on, accuracy, accuracy_source`.
+    contract : FrameContract
+        What the network is given, where the caller does not want it otherwise.
+    load : callable
+        Of a `Wanted`, the encoder.
+    at_hand : callable
+        The values for `load`'s `weights` that need no network now.
+    """
+
+    about: dict[str, Any]
+    contract: FrameContract
+    load: Callable[[Wanted], VideoEncoder | FrameAverage]
+    at_hand: Callable[[], list[str]]
+
+
+def _lite0(contract: FrameContract, wanted: Wanted) -> VideoEncoder | FrameAverage:
+    """The encoders that are made of EfficientNet-Lite0, which saw pictures only."""
+    frames, size = wanted.frames or contract.frames, wanted.size or contract.size
+    contract = FrameContract(frames, size, max(128, size))
+    net, info = images.lite0_network(wanted.weights, wanted.seed)
+    if wanted.name == "frame_average":
+        return FrameAverage(
+            ImageEncoder("efficientnet_lite0", net, info, wanted.device, size), frames
+        )
+    body = (CorrelationLite0 if wanted.name == "lite0_correlation" else InflatedLite0)(net)
+    return VideoEncoder(wanted.name, body, info, contract, wanted.device)
+
+
+def _lite0_at_hand() -> list[str]:
+    found = weights_io.find_packaged(images.LITE0_PACKAGE, images.LITE0_FILE)
+    return ["packaged", "random"] if found else ["random"]
+
+
+_PICTURES = {
     "year": 2020,
     "licence": "Apache-2.0",
     "pretrained_on": "ImageNet-1k (pictures)",
     "accuracy": None,
     "accuracy_source": None,
 }
-CATALOGUE = {
-    "frame_average": {**_LITE0, "parameters": 4_652_008, "dim": 1280, "frames": 8, "size": 96},
-    "efficientnet_lite0_3d": {
-        **_LITE0,
-        "family": "EfficientNet, inflated",
-        "parameters": 5_016_040,
-        "dim": 1280,
-        "frames": 8,
-        "size": 96,
-    },
-    "lite0_correlation": {
-        **_LITE0,
-        "family": "EfficientNet, correlation",
-        "parameters": 55_504,
-        "dim": 800,
-        "frames": 16,
-        "size": 64,
-    },
-    "slowfast_r50": {
-        "family": "SlowFast",
-        "year": 2019,
-        "licence": "Apache-2.0",
-        "pretrained_on": "Kinetics-400",
-        "accuracy": 76.94,
-        "accuracy_source": "top-1 %, 8x8, pytorchvideo model zoo",
-        "parameters": 34_566_488,
-        "dim": 2304,
-        "frames": 32,
-        "size": 224,
-    },
-}
+_KINETICS = {"pretrained_on": "Kinetics-400"}
+_ZOO_SOURCE = "top-1 %, {}, pytorchvideo model zoo (10 x 3 views)"
+
+
+def _of_pictures(contract: FrameContract, **about: Any) -> Entry:
+    return Entry(_PICTURES | about, contract, partial(_lite0, contract), _lite0_at_hand)
+
+
+def _of_videos(network: Published, **about: Any) -> Entry:
+    told = _KINETICS | {"licence": network.licence} | about
+    return Entry(told, network.contract, network.load, network.at_hand)
+
+
+def _entries() -> dict[str, Entry]:
+    nets = published.networks()
+    videomae = TimedContract(16, 224, 224, 7.5)
+    return {
+        "frame_average": _of_pictures(
+            FrameContract(8, 96, 128),
+            family="EfficientNet",
+            parameters=4_652_008,
+            gflops=1.13,
+            dim=1280,
+        ),
+        "efficientnet_lite0_3d": _of_pictures(
+            FrameContract(8, 96, 128),
+            family="EfficientNet, inflated",
+            parameters=5_016_040,
+            gflops=1.33,
+            dim=1280,
+        ),
+        "lite0_correlation": _of_pictures(
+            FrameContract(16, 64, 128),
+            family="EfficientNet, correlation",
+            parameters=55_504,
+            gflops=0.30,
+            dim=800,
+        ),
+        "i3d_r50": _of_videos(
+            nets["i3d_r50"],
+            family="I3D",
+            year=2017,
+            parameters=28_043_472,
+            gflops=74.21,
+            dim=2048,
+            accuracy=73.27,
+            accuracy_source=_ZOO_SOURCE.format("8x8"),
+        ),
+        "r2plus1d_18": _of_videos(
+            nets["r2plus1d_18"],
+            family="R(2+1)D",
+            year=2018,
+            parameters=31_505_325,
+            gflops=81.04,
+            dim=512,
+            accuracy=67.463,
+            accuracy_source="top-1 %, torchvision R2Plus1D_18_Weights.KINETICS400_V1",
+        ),
+        "slowfast_r50": _of_videos(
+            nets["slowfast_r50"],
+            family="SlowFast",
+            year=2019,
+            parameters=34_566_488,
+            gflops=100.62,
+            dim=2304,
+            accuracy=76.94,
+            accuracy_source=_ZOO_SOURCE.format("8x8"),
+        ),
+        "x3d_s": _of_videos(
+            nets["x3d_s"],
+            family="X3D",
+            year=2020,
+            parameters=3_794_274,
+            gflops=5.45,
+            dim=2048,
+            accuracy=73.33,
+            accuracy_source=_ZOO_SOURCE.format("13x6"),
+        ),
+        "mvit_v2_s": _of_videos(
+            nets["mvit_v2_s"],
+            family="MViTv2",
+            year=2021,
+            parameters=34_537_744,
+            gflops=128.45,
+            dim=768,
+            accuracy=80.757,
+            accuracy_source="top-1 %, torchvision MViT_V2_S_Weights.KINETICS400_V1",
+        ),
+        "videomae_small": Entry(
+            _KINETICS
+            | {
+                "family": "VideoMAE",
+                "year": 2022,
+                "licence": "CC-BY-NC-4.0",
+                "parameters": 22_033_936,
+                "gflops": 113.76,
+                "dim": 384,
+                "accuracy": 79.0,
+                "accuracy_source": "top-1 %, 16x4, 5 x 3 views, MODEL_ZOO of MCG-NJU/VideoMAE",
+            },
+            videomae,
+            partial(published.load_videomae, videomae),
+            published.videomae_at_hand,
+        ),
+    }
+
+
+CATALOGUE = _entries()
 
 
 def available() -> pd.DataFrame:
     """The catalogue of video encoders, one row each, and which weights are at hand now.
 
+    No weights are read for it.
+
     Returns
     -------
     DataFrame
-        Indexed by `name`: `family, year, parameters, dim, frames, size` (what the network is
-        given)`, licence, pretrained_on, accuracy, accuracy_source, at_hand` (comma-separated values
-        for `load`'s `weights`).
+        Indexed by `name`: `family, year, parameters, gflops` (one clip as the frame contract has
+        it; a multiply and an add count as two)`, dim, frames` (of a clip)`, rate` (frames a second
+        that the network was trained on; NA: none in particular)`, window_s` (seconds that they
+        cover at that rate)`, size` (pixels of the square that the network sees)`, shorter` (what
+        happens to a clip of fewer frames)`, licence, pretrained_on, accuracy, accuracy_source,
+        at_hand` (comma-separated values for `load`'s `weights`).
     """
-    frame = pd.DataFrame.from_dict(CATALOGUE, orient="index").rename_axis("name")
-    lite0 = weights_io.find_packaged(images.LITE0_PACKAGE, images.LITE0_FILE)
-    packaged = "packaged, random" if lite0 else "random"
-    slowfast = "published, random" if slowfast_file().is_file() else "random"
-    frame["at_hand"] = [slowfast if n == "slowfast_r50" else packaged for n in frame.index]
-    return frame.astype({"year": "Int64", "accuracy": "Float64"})
+    frame = pd.DataFrame.from_dict(
+        {name: _row(entry) for name, entry in CATALOGUE.items()}, orient="index"
+    )
+    numbers = {"year": "Int64", "accuracy": "Float64", "rate": "Float64", "window_s": "Float64"}
+    return frame.rename_axis("name").astype(numbers)
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    about, contract = dict(entry.about), entry.contract
+    first = ("family", "year", "parameters", "gflops", "dim")
+    window = getattr(contract, "window_s", None)
+    return {
+        **{key: about.pop(key) for key in first},
+        "frames": contract.frames,
+        "rate": getattr(contract, "fps", None),
+        "window_s": window and round(window, 2),
+        "size": contract.size,
+        "shorter": "frames repeat",
+        **about,
+        "at_hand": ", ".join(entry.at_hand()),
+    }
 
 
 def load(
@@ -94,33 +226,40 @@ def load(
     size: int | None = None,
     seed: int = 0,
     sha256: str | None = None,
+    download: bool = False,
 ) -> VideoEncoder | FrameAverage:
     """Load a video encoder by its name in the catalogue.
 
     Parameters
     ----------
     name : str
-        `"frame_average"`: ImageNet features of each frame, averaged; knows no order.
-        `"efficientnet_lite0_3d"`: the same network inflated at the centre tap; equal to the average
-        until it is trained. `"lite0_correlation"`: correlation of neighbouring frames' features.
-        `"slowfast_r50"`: pytorchvideo's.
+        A name of `available()`. `"frame_average"`: ImageNet features of each frame, averaged; knows
+        no order. `"efficientnet_lite0_3d"`: the same network inflated at the centre tap; equal to
+        the average until it is trained. `"lite0_correlation"`: correlation of neighbouring frames'
+        features. All others were trained on video.
     weights : {"packaged", "published", "random"} or path
-        No package carries weights trained on video, so `"packaged"` means ImageNet weights, for all
-        but SlowFast. `"published"` (SlowFast) reads the authors' file from the cache folder.
-        `"random"`: call `.calibrate(clips)` before encoding.
+        `"packaged"`: came with an installed package. `"published"`: the authors' checkpoint, the
+        hash checked. `"random"`: untrained, from `seed`; call `.calibrate(clips)` before encoding
+        where there is batch normalisation. A path: a checkpoint with the published keys, for
+        VideoMAE a folder as in the hub.
     device : torch.device or str, optional
         Default: `settings.device()`.
     frames, size : int, optional
-        Other than the catalogue's: frames per clip, and pixels of the square.
+        Other than the catalogue's: frames per clip, and pixels of the square. VideoMAE's weights
+        fit one choice only.
     seed : int
         For random weights.
     sha256 : str, optional
-        Needed for `"published"`: the hash that the file must have.
+        Hash that the file must have (or its first 8 digits), instead of the one on record.
+        pytorchvideo tells none: without this, the hash of the first download is kept and compared
+        from then on.
+    download : bool
+        Whether published weights may be fetched from the network when they are not at hand.
 
     Raises
     ------
     ValueError
-        If there is no encoder of that name, or it knows no such weights.
+        If there is no encoder of that name, or it knows no such weights, frames or size.
     WeightsNotAtHand
         If the weights are not on this machine; names the remedy.
     WeightsError
@@ -128,51 +267,4 @@ def load(
     """
     if name not in CATALOGUE:
         raise ValueError(f"There is no video encoder {name!r}; choose from {', '.join(CATALOGUE)}.")
-    frames = frames or CATALOGUE[name]["frames"]
-    size = size or CATALOGUE[name]["size"]
-    contract = FrameContract(frames, size, max(128, size))
-    if name == "slowfast_r50":
-        net, info = _slowfast(weights, seed, sha256)
-        return VideoEncoder(name, net, info, contract, device, 0.45 * 255, 0.225 * 255)
-    net, info = images.lite0_network(weights, seed)
-    if name == "frame_average":
-        return FrameAverage(ImageEncoder("efficientnet_lite0", net, info, device, size), frames)
-    if name == "lite0_correlation":
-        return VideoEncoder(name, CorrelationLite0(net), info, contract, device)
-    return VideoEncoder(name, InflatedLite0(net), info, contract, device)
-
-
-def slowfast_file() -> Path:
-    """Where the published SlowFast checkpoint is looked for."""
-    return settings.cache_dir() / "weights" / SLOWFAST_FILE
-
-
-def _slowfast(
-    weights: str | Path, seed: int, sha256: str | None
-) -> tuple[torch.nn.Module, WeightsInfo]:
-    from vidrec_utils.video_encoders.slowfast import SlowFastR50
-
-    if weights == "packaged":
-        raise WeightsNotAtHand(
-            "No package carries weights of slowfast_r50. Use weights='published' after laying the "
-            "authors' file in the cache, or 'lite0_correlation', whose weights are packaged."
-        )
-    if weights == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return SlowFastR50(), WeightsInfo("random")
-    published = weights == "published"
-    path = slowfast_file() if published else Path(weights)
-    if not path.is_file():
-        raise WeightsNotAtHand(
-            f"The weights of slowfast_r50 are not at hand. Download {SLOWFAST_URL} and lay it at "
-            f"{path}, then pass its sha256."
-        )
-    if published and sha256 is None:
-        raise WeightsError(
-            f"{path.name} has no hash on record. Pass sha256=..., from a source that you trust."
-        )
-    digest = weights_io.verify(path, sha256) if sha256 else weights_io.sha256(path)
-    net = SlowFastR50()
-    weights_io.load_strictly(net.net, weights_io.read_checkpoint(path), path.name)
-    return net, WeightsInfo("published" if published else "file", path.name, digest, "Apache-2.0")
+    return CATALOGUE[name].load(Wanted(name, weights, device, frames, size, seed, sha256, download))

@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from torch import nn
+from torchvision.transforms import InterpolationMode, functional, v2
 
 from vidrec_utils import settings
 from vidrec_utils.embeddings.weights import FrameContract, WeightsInfo, state_digest
@@ -18,13 +19,86 @@ from vidrec_utils.image_encoders.encoder import ImageEncoder, estimate_batch_nor
 
 Clips = Sequence[np.ndarray] | np.ndarray
 
+LONGEST = 8
+"""Of a frame whose sides differ by more than this factor, only the middle is looked at."""
+
+
+@dataclass(frozen=True)
+class TimedContract(FrameContract):
+    """A frame contract that also tells which stretch of time the network was trained on.
+
+    The encoder spreads its frames over the whole clip all the same. A clip much longer than
+    `window_s` is therefore seen at a slower rate than in training: cut it first, by the `start_s`
+    and `end_s` of `video_io.sample_frames`, where that matters.
+
+    Attributes
+    ----------
+    fps : float or None
+        Frames a second that the network was trained on; None: no rate in particular.
+    """
+
+    fps: float | None = None
+
+    @property
+    def window_s(self) -> float | None:
+        """Seconds from the first frame to the end of the last one, at the rate of training."""
+        return self.frames / self.fps if self.fps else None
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Preprocessing of frames as a network's authors do it, where it is not the usual one.
+
+    Attributes
+    ----------
+    size : int
+        Pixels of the square that is cut out of the centre.
+    resize : int or tuple of int
+        The shorter side before that, or height and width, whatever the shape was.
+    mean, std : tuple of float
+        Of the three channels, for values in [0, 1].
+    antialias : bool
+        Torchvision's video networks were trained without.
+    """
+
+    size: int
+    resize: int | tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    antialias: bool
+
+    def at(self, size: int) -> Framing:
+        """The same for another size; the margin that is cut off stays the same part."""
+        if size == self.size:
+            return self
+        sides = self.resize if isinstance(self.resize, tuple) else (self.resize,)
+        scaled = tuple(round(side * size / self.size) for side in sides)
+        resize = scaled if isinstance(self.resize, tuple) else scaled[0]
+        return Framing(size, resize, self.mean, self.std, self.antialias)
+
+    def __call__(self, frames: torch.Tensor) -> torch.Tensor:
+        """Uint8 `(time, 3, height, width)` to float32 `(time, 3, size, size)`."""
+        height, width = frames.shape[-2:]
+        most = LONGEST * min(height, width)
+        if max(height, width) > most and isinstance(self.resize, int):
+            frames = v2.functional.center_crop(frames, [min(height, most), min(width, most)])
+        sides = list(self.resize) if isinstance(self.resize, tuple) else [self.resize]
+        # each as its authors' library does it: the two round half a grey level differently
+        resize = v2.functional.resize if self.antialias else functional.resize
+        frames = resize(frames, sides, InterpolationMode.BILINEAR, antialias=self.antialias)
+        frames = v2.functional.center_crop(frames, [self.size, self.size])
+        mean, std = (
+            torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (self.mean, self.std)
+        )
+        return frames.float().div_(255).sub_(mean).div_(std)
+
 
 class VideoEncoder:
     """A network over clips with its preprocessing, its device and the story of its weights.
 
     Of a clip, `frame_contract.frames` frames are taken at the middles of equal segments (a shorter
     clip repeats frames), cropped to the centre square, resized to `frame_contract.size` and scaled
-    to `(x - mean) / scale`.
+    to `(x - mean) / scale`; or prepared by `framing` where that is given.
 
     Attributes
     ----------
@@ -32,8 +106,11 @@ class VideoEncoder:
         See `vidrec_utils.embeddings.Encoder`.
     frame_contract : FrameContract
         How many frames the network is given, and of which size.
+    layers : tuple of str
+        What `activations` can be asked for, from the first stage to the last.
     net : nn.Module
-        With `maps`, `features` and `vector` for prepared clips; ready to be fine-tuned.
+        With `maps`, `features` and `vector` for prepared clips; ready to be fine-tuned. Where it
+        has `layers` and `activations(x, layer)` of its own, the encoder offers those.
     """
 
     modality = "video"
@@ -47,6 +124,7 @@ class VideoEncoder:
         device: torch.device | str | None = None,
         mean: float = 127.0,
         scale: float = 128.0,
+        framing: Framing | None = None,
     ):
         self.name = name
         self.weights = weights
@@ -55,12 +133,16 @@ class VideoEncoder:
         self.parameters = sum(p.numel() for p in net.parameters())
         self.device = torch.device(device) if device is not None else settings.device()
         self.net = net.eval().to(self.device)
-        self.mean, self.scale = mean, scale
-        self.calibrated = weights.source != "random"
+        self.mean, self.scale, self.framing = mean, scale, framing
+        self.layers: tuple[str, ...] = getattr(net, "layers", ("maps", "penultimate"))
+        self.calibrated = weights.source != "random" or not _has_batch_norm(net)
 
     @property
     def preprocessing(self) -> dict[str, object]:
         """Everything that is done to a clip before the network sees it."""
+        if self.framing is not None:
+            told = {"frames": "uniform, middles of segments", "framing": asdict(self.framing)}
+            return told | asdict(self.frame_contract)
         return {
             "frames": "uniform, middles of segments",
             "crop": "centre square",
@@ -87,10 +169,14 @@ class VideoEncoder:
         frames, size = self.frame_contract.frames, self.frame_contract.size
         out = torch.empty(len(clips), 3, frames, size, size)
         for place, clip in enumerate(check_clips(clips)):
-            chosen = torch.from_numpy(clip[frame_places(len(clip), frames)])
-            pictures = square(chosen.permute(0, 3, 1, 2), size)  # (frames, 3, size, size)
-            out[place] = pictures.transpose(0, 1)
-        return out.sub_(self.mean).div_(self.scale)
+            chosen = torch.from_numpy(clip[frame_places(len(clip), frames)]).permute(0, 3, 1, 2)
+            pictures = self.framing(chosen) if self.framing else square(chosen, size)
+            out[place] = pictures.transpose(0, 1)  # (3, frames, size, size)
+        return out if self.framing else out.sub_(self.mean).div_(self.scale)
+
+    def encode_prepared(self, prepared: torch.Tensor) -> np.ndarray:
+        """Vectors of clips that `prepare` made ready, in one forward pass, float32 `(n, dim)`."""
+        return self._forward(self.net.vector, prepared).numpy()
 
     def encode(self, clips: Clips, batch_size: int = 8) -> np.ndarray:
         """Vectors of clips, float32 `(n, dim)`.
@@ -118,6 +204,41 @@ class VideoEncoder:
         """Feature maps, float32 `(n, channels, time, height, width)` on the CPU."""
         return torch.cat(list(self._run(self.net.maps, clips, batch_size)))
 
+    def activations(self, clips: Clips, layer: str, batch_size: int = 8) -> torch.Tensor:
+        """What one layer makes of clips.
+
+        Parameters
+        ----------
+        clips : list of uint8 (time, height, width, 3), or uint8 (n, time, height, width, 3)
+            RGB; lengths and sizes may differ.
+        layer : str
+            One of `layers`.
+        batch_size : int
+            Clips in one forward pass.
+
+        Returns
+        -------
+        tensor of float32 on the CPU, shape (n, channels, time, height, width) or (n, channels)
+            Maps of a stage (of a transformer: the tokens where they lie in the clip), or vectors.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, or no clip.
+        """
+        if layer not in self.layers:
+            raise ValueError(
+                f"{self.name} has no layer {layer!r}; choose from {', '.join(self.layers)}."
+            )
+        if not len(clips):
+            raise ValueError("There is no clip to look at; give at least one.")
+        if hasattr(self.net, "activations"):
+            return torch.cat(
+                list(self._run(lambda x: self.net.activations(x, layer), clips, batch_size))
+            )
+        function = self.net.vector if layer == "penultimate" else self.net.maps
+        return torch.cat(list(self._run(function, clips, batch_size)))
+
     def calibrate(self, clips: Clips, batch_size: int = 8) -> VideoEncoder:
         """Estimate the batch-norm statistics of a random network on clips; returns itself.
 
@@ -142,19 +263,18 @@ class VideoEncoder:
     def _run(
         self, function: Callable[[torch.Tensor], torch.Tensor], clips: Clips, batch_size: int
     ) -> Iterator[torch.Tensor]:
+        for batch in _batches(clips, batch_size):
+            yield self._forward(function, self.prepare(batch))
+
+    def _forward(
+        self, function: Callable[[torch.Tensor], torch.Tensor], prepared: torch.Tensor
+    ) -> torch.Tensor:
         if not self.calibrated:
             raise RuntimeError(
                 "Random weights need batch-norm statistics first: call encoder.calibrate(clips) "
                 "with some clips of your library."
             )
-        dtype = settings.dtype(self.device)
-        for batch in _batches(clips, batch_size):
-            lower = (
-                torch.autocast(self.device.type, dtype) if dtype != torch.float32 else nullcontext()
-            )
-            with torch.inference_mode(), lower:
-                result = function(self.prepare(batch).to(self.device)).float().cpu()
-            yield result.clone()  # a normal tensor, which a head can be trained on
+        return _inferred(function, prepared, self.device)
 
 
 class FrameAverage:
@@ -178,6 +298,7 @@ class FrameAverage:
         self.dim = images.dim
         self.parameters = images.parameters
         self.frame_contract = FrameContract(frames, images.size, max(128, images.size))
+        self.layers = images.layers
 
     @property
     def weights(self) -> WeightsInfo:
@@ -195,12 +316,69 @@ class FrameAverage:
         told = f"{self.name} {self.frame_contract.frames} {self.images.fingerprint}"
         return hashlib.sha256(told.encode()).hexdigest()
 
+    def prepare(self, clips: Clips) -> torch.Tensor:
+        """Frames as the image network wants them, float32 `(n, frames, 3, size, size)`."""
+        frames, size = self.frame_contract.frames, self.frame_contract.size
+        chosen = [clip[frame_places(len(clip), frames)] for clip in check_clips(clips)]
+        if not chosen:
+            return torch.empty(0, frames, 3, size, size)
+        return torch.stack([self.images.prepare(clip) for clip in chosen])
+
     def encode(self, clips: Clips) -> np.ndarray:
-        """Mean of the frames' vectors, float32 `(n, dim)`."""
+        """Mean of the frames' vectors, float32 `(n, dim)`.
+
+        Raises
+        ------
+        RuntimeError
+            If the weights are random and `calibrate` was not called.
+        """
+        return self.encode_prepared(self.prepare(clips))
+
+    def encode_prepared(self, prepared: torch.Tensor) -> np.ndarray:
+        """Vectors of clips that `prepare` made ready, a clip at a time, float32 `(n, dim)`."""
+        if not self.images.calibrated:
+            raise RuntimeError(
+                "Random weights need batch-norm statistics first: call encoder.calibrate(clips) "
+                "with some clips of your library."
+            )
+        images = self.images
+        channels_last = {"memory_format": torch.channels_last}
+        means = [
+            _inferred(images.net.features, clip.contiguous(**channels_last), images.device).mean(0)
+            for clip in prepared
+        ]
+        return torch.stack(means).numpy() if means else np.empty((0, self.dim), dtype=np.float32)
+
+    def activations(self, clips: Clips, layer: str) -> torch.Tensor:
+        """What one of the image network's layers makes of the frames.
+
+        Returns
+        -------
+        tensor of float32, shape (n, channels, frames, height, width) or (n, channels)
+            Maps of each frame; where a layer has no places left, the mean over frames.
+
+        Raises
+        ------
+        ValueError
+            If there is no such layer, or no clip.
+        """
+        frames = self.frame_contract.frames
+        if not len(clips):
+            raise ValueError("There is no clip to look at; give at least one.")
+        found = [
+            self.images.activations(clip[frame_places(len(clip), frames)], layer)
+            for clip in check_clips(clips)
+        ]
+        if found[0].ndim == 2:
+            return torch.stack([each.mean(dim=0) for each in found])
+        return torch.stack([each.transpose(0, 1) for each in found])
+
+    def calibrate(self, clips: Clips) -> FrameAverage:
+        """Estimate the batch-norm statistics of random weights on the clips' frames."""
         frames = self.frame_contract.frames
         chosen = [clip[frame_places(len(clip), frames)] for clip in check_clips(clips)]
-        means = [self.images.encode(clip).mean(axis=0) for clip in chosen]
-        return np.stack(means) if means else np.empty((0, self.dim), dtype=np.float32)
+        self.images.calibrate([frame for clip in chosen for frame in clip])
+        return self
 
 
 def frame_places(length: int, frames: int) -> np.ndarray:
@@ -229,3 +407,18 @@ def check_clips(clips: Clips) -> list[np.ndarray]:
 def _batches(clips: Clips, batch_size: int) -> Iterator[Clips]:
     for start in range(0, len(clips), batch_size):
         yield clips[start : start + batch_size]
+
+
+def _inferred(
+    function: Callable[[torch.Tensor], torch.Tensor], prepared: torch.Tensor, device: torch.device
+) -> torch.Tensor:
+    """What a network answers without learning from it, float32 on the CPU."""
+    dtype = settings.dtype(device)
+    lower = torch.autocast(device.type, dtype) if dtype != torch.float32 else nullcontext()
+    with torch.inference_mode(), lower:
+        result = function(prepared.to(device)).float().cpu()
+    return result.clone()  # a normal tensor, which a head can be trained on
+
+
+def _has_batch_norm(net: nn.Module) -> bool:
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())
