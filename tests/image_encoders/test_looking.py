@@ -41,7 +41,8 @@ def test_nearest_by_hand():
 def test_strip_begins_with_the_picture_itself():
     rows = np.array([[1, 0], [1, 0.1], [0, 1]])
     pictures = [np.full((2, 2, 3), i, np.uint8) for i in range(3)]
-    strip, titles = looking.neighbour_strip({"net": rows}, pictures, ["a", "b", "c"], 0, k=2)
+    captions = pd.Series(["a", "b", "c"], index=["v1", "v2", "v3"])
+    strip, titles = looking.neighbour_strip({"net": rows}, pictures, captions, 0, k=2)
     assert [int(p[0, 0, 0]) for p in strip] == [0, 1, 2]
     assert titles == ["net", "b", "c"]
 

@@ -184,7 +184,7 @@ def neighbour_strip(
     (list of ndarray, list of str)
         Pictures and titles, `1 + k` a row, for `plots.contact_sheet`.
     """
-    strip, titles = [], []
+    strip, titles, captions = [], [], list(captions)
     for name, rows in vectors.items():
         near = nearest(rows, k)[start]
         strip += [pictures[place] for place in (start, *near)]
