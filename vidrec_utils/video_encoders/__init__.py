@@ -3,8 +3,9 @@
 `load("lite0_correlation")` follows patches from frame to frame with features learned on
 photographs, and is told apart from `load("frame_average")`, the same features without time, by
 every motion that has a reverse. `MotionHead` is a small classifier to train on top. `available()`
-is the catalogue. No package carries weights that were trained on video; SlowFast's published ones
-load where they are laid in the cache.
+is the catalogue. No package carries weights that were trained on video: the published ones are
+fetched with `download=True`, and `slowfast_mini`, `i3d_mini` and `two_stream_mini` are small
+networks that this course trained itself (`video_encoders.mini`), so that they work offline.
 
 Measured on MiniTube: 12 motions, 255 clips to train on, about 130 clips of unseen subjects to test
 on, mean of four splits; a pair is a motion and its time reversal, chance .50; of all motions .08.

@@ -15,7 +15,7 @@ from vidrec_utils.embeddings import weights as weights_io
 from vidrec_utils.embeddings.weights import FrameContract
 from vidrec_utils.image_encoders import catalogue as images
 from vidrec_utils.image_encoders.encoder import ImageEncoder
-from vidrec_utils.video_encoders import published
+from vidrec_utils.video_encoders import mini, published
 from vidrec_utils.video_encoders.correlation import CorrelationLite0
 from vidrec_utils.video_encoders.encoder import FrameAverage, TimedContract, VideoEncoder
 from vidrec_utils.video_encoders.inflation import InflatedLite0
@@ -82,6 +82,31 @@ def _of_videos(network: Published, **about: Any) -> Entry:
     return Entry(told, network.contract, network.load, network.at_hand)
 
 
+def _mini(wanted: Wanted) -> VideoEncoder:
+    return mini.load(
+        wanted.name,
+        wanted.weights,
+        wanted.device,
+        frames=wanted.frames,
+        size=wanted.size,
+        seed=wanted.seed,
+        sha256=wanted.sha256,
+    )
+
+
+def _of_ours(frames: int, **about: Any) -> Entry:
+    told = {
+        "year": 2026,
+        "licence": "MIT",
+        "pretrained_on": "6,600 rendered clips (this course)",
+        "accuracy": None,
+        "accuracy_source": None,
+    }
+    return Entry(
+        told | about, FrameContract(frames, 64, 128), _mini, lambda: ["packaged", "random"]
+    )
+
+
 def _entries() -> dict[str, Entry]:
     nets = published.networks()
     videomae = TimedContract(16, 224, 224, 7.5)
@@ -106,6 +131,13 @@ def _entries() -> dict[str, Entry]:
             parameters=55_504,
             gflops=0.30,
             dim=800,
+        ),
+        "two_stream_mini": _of_ours(
+            16, family="Two-Stream", parameters=5_365_502, gflops=0.18, dim=1504
+        ),
+        "i3d_mini": _of_ours(8, family="I3D", parameters=837_718, gflops=0.37, dim=224),
+        "slowfast_mini": _of_ours(
+            16, family="SlowFast", parameters=1_948_878, gflops=0.57, dim=768
         ),
         "i3d_r50": _of_videos(
             nets["i3d_r50"],
@@ -236,10 +268,11 @@ def load(
         A name of `available()`. `"frame_average"`: ImageNet features of each frame, averaged; knows
         no order. `"efficientnet_lite0_3d"`: the same network inflated at the centre tap; equal to
         the average until it is trained. `"lite0_correlation"`: correlation of neighbouring frames'
-        features. All others were trained on video.
+        features. `"..._mini"`: this course's own, trained on
+        rendered clips. All others were trained on films of people.
     weights : {"packaged", "published", "random"} or path
-        `"packaged"`: came with an installed package. `"published"`: the authors' checkpoint, the
-        hash checked. `"random"`: untrained, from `seed`; call `.calibrate(clips)` before encoding
+        `"packaged"`: came with an installed package, or with this course. `"published"`: the
+        authors' checkpoint, the hash checked. `"random"`: untrained, from `seed`; call `.calibrate(clips)` before encoding
         where there is batch normalisation. A path: a checkpoint with the published keys, for
         VideoMAE a folder as in the hub.
     device : torch.device or str, optional

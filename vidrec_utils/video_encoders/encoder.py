@@ -301,6 +301,11 @@ class FrameAverage:
         self.layers = images.layers
 
     @property
+    def calibrated(self) -> bool:
+        """Whether the image encoder's statistics are trained or estimated."""
+        return self.images.calibrated
+
+    @property
     def weights(self) -> WeightsInfo:
         """The image encoder's."""
         return self.images.weights

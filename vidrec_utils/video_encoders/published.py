@@ -334,9 +334,7 @@ def load_videomae(contract: TimedContract, wanted: Wanted) -> VideoEncoder:
                 f"There is no {VIDEOMAE_FILES[0]} in {folder}: give a folder as in the repository "
                 f"{VIDEOMAE_REPO}."
             )
-        digest = (
-            weights_io.verify(path, wanted.sha256) if wanted.sha256 else weights_io.sha256(path)
-        )
+        digest = _digest(path, wanted.sha256)
         published = wanted.weights == "published"
         licence = "CC-BY-NC-4.0" if published else None
         info = WeightsInfo("published" if published else "file", path.name, digest, licence)
@@ -464,8 +462,18 @@ def _from_file(wanted: Wanted) -> tuple[Path, WeightsInfo]:
             f"There is no weights file {path} for {wanted.name}. Give the path of a checkpoint, or "
             "weights='published' with download=True."
         )
-    digest = weights_io.verify(path, wanted.sha256) if wanted.sha256 else weights_io.sha256(path)
-    return path, WeightsInfo("file", path.name, digest)
+    return path, WeightsInfo("file", path.name, _digest(path, wanted.sha256))
+
+
+def _digest(path: Path, expected: str | None) -> str:
+    """Hash of a file, compared with what a caller knows of it: all digits, or the first 8."""
+    found = weights_io.sha256(path)
+    if expected is not None and not (len(expected) >= 8 and found.startswith(expected.lower())):
+        raise WeightsError(
+            f"{path.name} has SHA-256 {found[:12]}..., expected {expected[:12]}...: it is damaged, "
+            "or is another file."
+        )
+    return found
 
 
 def _check_contract(

@@ -1,0 +1,177 @@
+"""Loading the compact networks, trained or not, with their preprocessing around them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from vidrec_utils.embeddings import weights as weights_io
+from vidrec_utils.embeddings.weights import FrameContract, WeightsError, WeightsInfo
+from vidrec_utils.image_encoders.catalogue import lite0_network
+from vidrec_utils.video_encoders.encoder import Clips, VideoEncoder
+from vidrec_utils.video_encoders.flow import optical_flow, stack_flow
+from vidrec_utils.video_encoders.mini.networks import (
+    FlowStream,
+    I3DMini,
+    SlowFastMini,
+    TwoStreamMini,
+)
+
+WEIGHTS = Path(__file__).parent / "weights"
+SIZE = 64
+FRAMES = {"slowfast_mini": 16, "i3d_mini": 8, "two_stream_mini": 16}
+
+
+class TwoStreamEncoder(VideoEncoder):
+    """A video encoder whose network also sees the optical flow between the frames it is given."""
+
+    @property
+    def preprocessing(self) -> dict[str, object]:
+        """As of every video encoder, and the flow."""
+        return {**super().preprocessing, "flow": "OpenCV, on the resized frames, +-20 pixels"}
+
+    def prepare(self, clips: Clips) -> torch.Tensor:
+        """RGB and flow, float32 `(n, 5, frames, size, size)`: the last frame's flow is zero."""
+        rgb = super().prepare(clips)
+        out = torch.zeros(len(rgb), 5, *rgb.shape[2:])
+        out[:, :3] = rgb
+        pixels = (rgb * self.scale + self.mean).round().clamp(0, 255).to(torch.uint8)
+        for place, clip in enumerate(pixels.permute(0, 2, 3, 4, 1).contiguous().numpy()):
+            stacked = stack_flow(optical_flow(clip), n=len(clip) - 1)  # (2 * (frames - 1), h, w)
+            flow = torch.as_tensor(np.asarray(stacked)).unflatten(0, (-1, 2)).transpose(0, 1)
+            out[place, 3:, :-1] = flow
+        return out
+
+
+def untrained(name: str, classes: int, seed: int = 0) -> VideoEncoder:
+    """A network as its training starts: SlowFast from nothing, the others from ImageNet's filters.
+
+    Parameters
+    ----------
+    name : {"slowfast_mini", "i3d_mini", "two_stream_mini"}
+        Which.
+    classes : int
+        Outputs of the classifier.
+    seed : int
+        For what starts at random; the global seed is not touched.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network.
+    """
+    net = _network(name, classes, seed, lite0_network("packaged")[0])
+    return _encoder(name, net, WeightsInfo("file", None))
+
+
+def load(
+    name: str,
+    weights: str | Path = "packaged",
+    device: torch.device | str | None = None,
+    *,
+    frames: int | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    sha256: str | None = None,
+) -> VideoEncoder:
+    """A compact network with the weights that came with the course, random ones, or a file's.
+
+    Parameters
+    ----------
+    name : {"slowfast_mini", "i3d_mini", "two_stream_mini"}
+        Which.
+    weights : {"packaged", "random"} or path
+        `"random"`: nothing in it is trained, ImageNet's filters neither; call
+        `.calibrate(clips)`. Packaged ones are compared with their hash on record.
+    device : torch.device or str, optional
+        Default: `settings.device()`.
+    frames, size : int, optional
+        Only what the network was trained on fits: its own number of frames, 64 pixels.
+    seed : int
+        For random weights.
+    sha256 : str, optional
+        Hash that a file must have.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network, or it knows no such weights, frames or size.
+    WeightsNotAtHand, WeightsError
+        If the file is absent, damaged or of another network.
+    """
+    _check(name)
+    if (frames or FRAMES[name], size or SIZE) != (FRAMES[name], SIZE):
+        raise ValueError(
+            f"{name} was trained on {FRAMES[name]} frames of {SIZE} pixels and knows no other; "
+            f"{frames} frames of {size} were wanted. Leave both out."
+        )
+    if weights == "published":
+        raise ValueError(f"{name} is this course's own: its weights are weights='packaged'.")
+    if weights == "random":
+        net = _network(name, 22, seed, lite0_network("random", seed)[0])
+        return _encoder(name, net, WeightsInfo("random"), device)
+    path = WEIGHTS / f"{name}.safetensors" if weights == "packaged" else Path(weights)
+    state = weights_io.read_checkpoint(path)
+    digest = weights_io.verify(path, sha256) if sha256 else weights_io.sha256(path)
+    classes = max(len(v) for k, v in state.items() if k.endswith(("classify.bias", "proj.bias")))
+    net = _network(name, classes, seed, lite0_network("packaged")[0])
+    weights_io.load_strictly(trained_part(net), state, path.name)
+    if weights == "packaged":
+        weights_io.verify(path, record(name)["sha256"])
+        return _encoder(name, net, WeightsInfo("packaged", path.name, digest, "MIT"), device)
+    return _encoder(name, net, WeightsInfo("file", path.name, digest), device)
+
+
+def record(name: str) -> dict[str, object]:
+    """How the packaged weights were made: data, recipe, curve, scores, hash.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network.
+    WeightsError
+        If the record is absent.
+    """
+    _check(name)
+    path = WEIGHTS / f"{name}.json"
+    if not path.is_file():
+        raise WeightsError(
+            f"{path.name} is missing: run `python scripts/pretrain_motion.py {name}`"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def trained_part(net: nn.Module) -> nn.Module:
+    """What the pretraining changed, which is what is saved: of two streams, the temporal one."""
+    return net.temporal if isinstance(net, TwoStreamMini) else net
+
+
+def _check(name: str) -> None:
+    if name not in FRAMES:
+        raise ValueError(f"There is no compact network {name!r}; choose from {', '.join(FRAMES)}.")
+
+
+def _network(name: str, classes: int, seed: int, lite0: nn.Module) -> nn.Module:
+    builders: dict[str, Callable[[], nn.Module]] = {
+        "slowfast_mini": lambda: SlowFastMini(classes),
+        "i3d_mini": lambda: I3DMini(lite0, classes),
+        "two_stream_mini": lambda: TwoStreamMini(
+            lite0, FlowStream(lite0, 2 * (FRAMES[name] - 1), classes)
+        ),
+    }
+    _check(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return builders[name]()
+
+
+def _encoder(
+    name: str, net: nn.Module, info: WeightsInfo, device: torch.device | str | None = None
+) -> VideoEncoder:
+    kind = TwoStreamEncoder if name == "two_stream_mini" else VideoEncoder
+    return kind(name, net, info, FrameContract(FRAMES[name], SIZE, 128), device)
