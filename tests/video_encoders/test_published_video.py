@@ -16,7 +16,7 @@ from tests.helpers.model_server import ModelServer, hub
 from vidrec_utils import video_encoders
 from vidrec_utils.embeddings import Encoder, WeightsError, WeightsNotAtHand
 from vidrec_utils.embeddings.weights import sha256
-from vidrec_utils.video_encoders import published
+from vidrec_utils.video_encoders import published, slowfast
 
 SMALL = {  # the least that each network takes, for speed
     "i3d_r50": {"frames": 4, "size": 32},
@@ -123,6 +123,14 @@ def test_logits_equal_the_library_s_own_forward(encoders, clips, name):
     if name == "x3d_s":  # its head ends with a softmax
         ours = ours.softmax(dim=1)
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_fitted_pools_are_the_zoo_s_where_their_window_fits():
+    x = torch.randn(1, 2, 5, 8, 9)
+    pool = torch.nn.AvgPool3d((4, 7, 7), stride=1)
+    torch.testing.assert_close(slowfast.FittedPool((4, 7, 7), 1)(x), pool(x))
+    less = slowfast.FittedPool((4, 7, 7), 1)(x[:, :, :2, :3])
+    torch.testing.assert_close(less, torch.nn.AvgPool3d((2, 3, 7), stride=1)(x[:, :, :2, :3]))
 
 
 def test_videomae_logits_equal_the_library_s_own_forward(encoders, clips):
@@ -344,14 +352,16 @@ class Harmful:
 
 def test_files_that_are_refused(tmp_path, encoders):
     ran = tmp_path / "ran"
-    (tmp_path / "harmful.pth").write_bytes(pickle.dumps({"state_dict": Harmful(ran)}))
+    (tmp_path / "harmful.pth").write_bytes(pickle.dumps(Harmful(ran), protocol=2))
     with pytest.raises(WeightsError, match="refused"):
         video_encoders.load("x3d_s", tmp_path / "harmful.pth")
     assert not ran.exists()
     torch.save(encoders["x3d_s"].net.net.state_dict(), tmp_path / "x3d.pth")
     with pytest.raises(WeightsError, match="another model"):
         video_encoders.load("r2plus1d_18", tmp_path / "x3d.pth")
-    assert video_encoders.load("x3d_s", tmp_path / "x3d.pth").weights.source == "file"
+    known = sha256(tmp_path / "x3d.pth")[:8]
+    loaded = video_encoders.load("x3d_s", tmp_path / "x3d.pth", sha256=known)
+    assert loaded.weights.source == "file"
     with pytest.raises(WeightsError, match="SHA-256"):
         video_encoders.load("x3d_s", tmp_path / "x3d.pth", sha256="0" * 64)
     with pytest.raises(WeightsNotAtHand, match="no weights file"):
