@@ -273,8 +273,9 @@ def load(
     weights : {"packaged", "published", "random"} or path
         `"packaged"`: came with an installed package, or with this course. `"published"`: the
         authors' checkpoint, the hash checked. `"random"`: untrained, from `seed`; call
-        `.calibrate(clips)` before encoding where there is batch normalisation. A path: a checkpoint with the published keys, for
-        VideoMAE a folder as in the hub.
+        `.calibrate(clips)` before encoding where there is batch
+        normalisation. A path: a checkpoint with the published keys, for VideoMAE a folder as in
+        the hub.
     device : torch.device or str, optional
         Default: `settings.device()`.
     frames, size : int, optional
