@@ -16,7 +16,7 @@ from tests.helpers.model_server import ModelServer, hub
 from vidrec_utils import video_encoders
 from vidrec_utils.embeddings import Encoder, WeightsError, WeightsNotAtHand
 from vidrec_utils.embeddings.weights import sha256
-from vidrec_utils.video_encoders import published, slowfast
+from vidrec_utils.video_encoders import published, slowfast, videomae
 
 SMALL = {  # the least that each network takes, for speed
     "i3d_r50": {"frames": 4, "size": 32},
@@ -161,7 +161,7 @@ def test_preprocessing_equals_torchvision_s(name):
 def test_preprocessing_equals_transformers():
     from transformers import VideoMAEImageProcessor
 
-    framing = published.VIDEOMAE_FRAMING
+    framing = videomae.FRAMING
     processor = VideoMAEImageProcessor(image_mean=framing.mean, image_std=framing.std)
     for clip in (photographs(2), photographs(2, 300, 120), photographs(2, 100, 100)):
         theirs = processor([list(clip)], return_tensors="pt")["pixel_values"][0]
@@ -275,12 +275,12 @@ def videomae_folder(folder, name="model.safetensors", **changed):
     return net
 
 
-@pytest.mark.parametrize("file", published.VIDEOMAE_FILES)
+@pytest.mark.parametrize("file", videomae.FILES)
 def test_videomae_loads_from_a_hub(file, clips, tmp_path, monkeypatch):
     from transformers import VideoMAEImageProcessor
 
     net = videomae_folder(tmp_path / "repo", file)
-    with ModelServer(hub(published.VIDEOMAE_REPO, tmp_path / "repo")) as server:
+    with ModelServer(hub(videomae.REPO, tmp_path / "repo")) as server:
         server.use(monkeypatch, tmp_path)
         with pytest.raises(WeightsNotAtHand, match="download=True"):
             video_encoders.load("videomae_small", "published")
@@ -317,8 +317,8 @@ def test_a_hub_that_misbehaves(behaviour, error, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     monkeypatch.setattr(time, "sleep", lambda _: None)  # the client waits between its attempts
     videomae_folder(tmp_path / "repo")
-    path = f"huggingface.co/{published.VIDEOMAE_REPO}/model.safetensors"
-    with ModelServer(hub(published.VIDEOMAE_REPO, tmp_path / "repo"), {path: behaviour}) as server:
+    path = f"huggingface.co/{videomae.REPO}/model.safetensors"
+    with ModelServer(hub(videomae.REPO, tmp_path / "repo"), {path: behaviour}) as server:
         server.use(monkeypatch, tmp_path)
         with pytest.raises(error, match="videomae"):
             video_encoders.load("videomae_small", "published", download=True)

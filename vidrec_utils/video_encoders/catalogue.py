@@ -15,9 +15,9 @@ from vidrec_utils.embeddings import weights as weights_io
 from vidrec_utils.embeddings.weights import FrameContract
 from vidrec_utils.image_encoders import catalogue as images
 from vidrec_utils.image_encoders.encoder import ImageEncoder
-from vidrec_utils.video_encoders import mini, published
+from vidrec_utils.video_encoders import mini, published, videomae
 from vidrec_utils.video_encoders.correlation import CorrelationLite0
-from vidrec_utils.video_encoders.encoder import FrameAverage, TimedContract, VideoEncoder
+from vidrec_utils.video_encoders.encoder import FrameAverage, VideoEncoder
 from vidrec_utils.video_encoders.inflation import InflatedLite0
 from vidrec_utils.video_encoders.published import Published, Wanted
 
@@ -109,7 +109,6 @@ def _of_ours(frames: int, **about: Any) -> Entry:
 
 def _entries() -> dict[str, Entry]:
     nets = published.networks()
-    videomae = TimedContract(16, 224, 224, 7.5)
     return {
         "frame_average": _of_pictures(
             FrameContract(8, 96, 128),
@@ -201,9 +200,9 @@ def _entries() -> dict[str, Entry]:
                 "accuracy": 79.0,
                 "accuracy_source": "top-1 %, 16x4, 5 x 3 views, MODEL_ZOO of MCG-NJU/VideoMAE",
             },
-            videomae,
-            partial(published.load_videomae, videomae),
-            published.videomae_at_hand,
+            videomae.CONTRACT,
+            partial(videomae.load, videomae.CONTRACT),
+            videomae.at_hand,
         ),
     }
 

@@ -1,20 +1,16 @@
 """Video networks whose weights their authors published: fetched by hash, opened at their stages.
 
 R(2+1)D splits a filter into one over space and one over time. MViT is a transformer that pools as
-it goes; VideoMAE one that learned by filling in what was hidden from it, and was then told classes.
-Those of pytorchvideo (SlowFast, I3D, X3D) are in `slowfast`.
+it goes. Those of pytorchvideo (SlowFast, I3D, X3D) are in `slowfast`, VideoMAE is in `videomae`.
 
 References
 ----------
 Tran and others: A Closer Look at Spatiotemporal Convolutions. CVPR 2018 (arXiv:1711.11248).
 Li and others: MViTv2. CVPR 2022 (arXiv:2112.01526).
-Tong, Song, Wang, Wang: VideoMAE. NeurIPS 2022 (arXiv:2203.12602).
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +20,7 @@ import torch
 from torch import nn
 
 from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.download import at_hand, fetch, hub_folder
+from vidrec_utils.embeddings.download import at_hand, fetch
 from vidrec_utils.embeddings.weights import WeightsError, WeightsInfo, WeightsNotAtHand
 from vidrec_utils.video_encoders import slowfast
 from vidrec_utils.video_encoders.encoder import Framing, TimedContract, VideoEncoder
@@ -32,7 +28,6 @@ from vidrec_utils.video_encoders.slowfast import STAGES
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
-    from transformers import VideoMAEForVideoClassification
 
 ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
 ZOO_MEAN, ZOO_SCALE = 0.45 * 255, 0.225 * 255
@@ -40,19 +35,6 @@ ZOO_MEAN, ZOO_SCALE = 0.45 * 255, 0.225 * 255
 
 MVIT_STAGES = (0, 2, 13, 15)
 """The last block of each width."""
-
-VIDEOMAE_REPO = "MCG-NJU/videomae-small-finetuned-kinetics"
-VIDEOMAE_REVISION = "main"
-VIDEOMAE_FILES = ("model.safetensors", "pytorch_model.bin")  # the first that there is
-VIDEOMAE_SETTINGS = ("config.json", "preprocessor_config.json")
-VIDEOMAE_SMALL = {
-    "hidden_size": 384,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 6,
-    "intermediate_size": 1536,
-    "num_labels": 400,
-}
-VIDEOMAE_FRAMING = Framing(224, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), True)
 
 
 @dataclass(frozen=True)
@@ -105,7 +87,7 @@ class Published:
     def load(self, wanted: Wanted) -> VideoEncoder:
         """The encoder with the weights that are wanted; errors as in `video_encoders.load`."""
         contract = contract_for(self.contract, wanted)
-        _check_contract(wanted.name, contract, self.steps, self.least)
+        check_contract(wanted.name, contract, self.steps, self.least)
         net, info = self._network(wanted, contract)
         framing = self.framing.at(contract.size) if self.framing else None
         return VideoEncoder(
@@ -260,106 +242,6 @@ class MViTv2(TokenNet):
         return tokens, places
 
 
-class VideoMAE(TokenNet):
-    """VideoMAE with a classifier on top; the vector is the normalised mean of the tokens.
-
-    Parameters
-    ----------
-    net : VideoMAEForVideoClassification
-        With mean pooling, or with a class token.
-    """
-
-    def __init__(self, net: VideoMAEForVideoClassification):
-        super().__init__()
-        self.net = net
-        self.channels = self.dim = int(net.config.hidden_size)
-
-    def vector(self, x: torch.Tensor) -> torch.Tensor:
-        """What the classifier is given, `(batch, dim)`."""
-        tokens = self.net.videomae(x.transpose(1, 2)).last_hidden_state
-        return tokens[:, 0] if self.net.fc_norm is None else self.net.fc_norm(tokens.mean(dim=1))
-
-    def tokens(self, x: torch.Tensor, stage: int) -> torch.Tensor:
-        """Patches after each quarter of the depth."""
-        body = self.net.videomae
-        tokens = body.embeddings(x.transpose(1, 2), None)
-        for layer in body.encoder.layer[: len(body.encoder.layer) * (stage + 1) // 4]:
-            tokens = layer(tokens)
-        told = self.net.config
-        side = told.image_size // told.patch_size
-        places = (told.num_frames // told.tubelet_size, side, side)
-        return tokens.transpose(1, 2).unflatten(2, places)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(batch, classes)`."""
-        return self.net.classifier(self.vector(x))
-
-
-def videomae_at_hand() -> list[str]:
-    """Values for `load`'s `weights` that need no network now; damage is told when loading."""
-    try:
-        there = _videomae_folder(download=False) is not None
-    except WeightsError:
-        there = True
-    return ["published", "random"] if there else ["random"]
-
-
-def load_videomae(contract: TimedContract, wanted: Wanted) -> VideoEncoder:
-    """VideoMAE from the model hub, a folder as there, or untrained; errors as in `load`."""
-    if wanted.weights == "packaged":
-        raise not_packaged(wanted.name)
-    folder, path, info = None, None, WeightsInfo("random")
-    if wanted.weights == "published":
-        folder = _videomae_folder(wanted.download)
-        if folder is None:
-            raise WeightsNotAtHand(
-                f"The published weights of {wanted.name} are not at hand and were not asked for on "
-                f"the network. With a network, run once: video_encoders.load({wanted.name!r}, "
-                "'published', download=True); or give the path of a folder that holds them."
-            )
-    elif wanted.weights != "random":
-        folder = Path(wanted.weights)
-    told, framing = _videomae_settings(folder)
-    contract = contract_for(contract, wanted)
-    if folder is not None:
-        own = replace(contract, frames=told["num_frames"], size=told["image_size"])
-        own = replace(own, read_size=max(128, own.size))
-        for asked, has in ((wanted.frames, own.frames), (wanted.size, own.size)):
-            if asked not in (None, has):
-                _check_fixed(wanted.name, contract, own)
-        contract = own
-        path = next((folder / n for n in VIDEOMAE_FILES if (folder / n).is_file()), None)
-        if path is None:
-            raise WeightsNotAtHand(
-                f"There is no {VIDEOMAE_FILES[0]} in {folder}: give a folder as in the repository "
-                f"{VIDEOMAE_REPO}."
-            )
-        digest = _digest(path, wanted.sha256)
-        published = wanted.weights == "published"
-        licence = "CC-BY-NC-4.0" if published else None
-        info = WeightsInfo("published" if published else "file", path.name, digest, licence)
-    _check_contract(wanted.name, contract, (2, 16), (2, 16))
-    net = _built_videomae(told, contract, wanted.seed)
-    if path is not None:
-        state = videomae_renamed(weights_io.read_checkpoint(path))
-        weights_io.load_strictly(net.net, state, path.name)
-    return VideoEncoder(
-        wanted.name, net, info, contract, wanted.device, framing=framing.at(contract.size)
-    )
-
-
-def videomae_renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors of a published checkpoint under the names that `transformers` uses today."""
-    return {
-        re.sub(
-            r"attention\.attention\.([qv])_bias$",
-            lambda match: f"attention.attention.{'query' if match[1] == 'q' else 'value'}.bias",
-            key,
-        ): tensor.float()
-        for key, tensor in state.items()
-    }
-
-
 def contract_for(contract: TimedContract, wanted: Wanted) -> TimedContract:
     """The frame contract with the frames and size that a caller wants instead.
 
@@ -462,10 +344,10 @@ def _from_file(wanted: Wanted) -> tuple[Path, WeightsInfo]:
             f"There is no weights file {path} for {wanted.name}. Give the path of a checkpoint, or "
             "weights='published' with download=True."
         )
-    return path, WeightsInfo("file", path.name, _digest(path, wanted.sha256))
+    return path, WeightsInfo("file", path.name, digest_of(path, wanted.sha256))
 
 
-def _digest(path: Path, expected: str | None) -> str:
+def digest_of(path: Path, expected: str | None) -> str:
     """Hash of a file, compared with what a caller knows of it: all digits, or the first 8."""
     found = weights_io.sha256(path)
     if expected is not None and not (len(expected) >= 8 and found.startswith(expected.lower())):
@@ -476,85 +358,18 @@ def _digest(path: Path, expected: str | None) -> str:
     return found
 
 
-def _check_contract(
+def check_contract(
     name: str, contract: TimedContract, steps: tuple[int, int], least: tuple[int, int]
 ) -> None:
+    """Refuse frames or a size that a network cannot take.
+
+    Raises
+    ------
+    ValueError
+        If one is too small, or no multiple of its step.
+    """
     values = (("frames", contract.frames), ("size", contract.size))
     for (what, value), step, smallest in zip(values, steps, least, strict=True):
         if value < smallest or value % step:
             several = f"a multiple of {step}, " if step > 1 else ""
             raise ValueError(f"{what} is {value}; {name} takes {several}at least {smallest}.")
-
-
-def _check_fixed(name: str, contract: TimedContract, own: TimedContract) -> None:
-    if (contract.frames, contract.size) != (own.frames, own.size):
-        raise ValueError(
-            f"The published weights of {name} see {own.frames} frames of {own.size} pixels only, "
-            f"not {contract.frames} of {contract.size}."
-        )
-
-
-def _videomae_folder(download: bool) -> Path | None:
-    """Folder of the authors' checkpoint, or None; the weights in the first form that there is."""
-
-    def look(name: str, download: bool) -> Path | None:
-        files = [*VIDEOMAE_SETTINGS, name]
-        return hub_folder(VIDEOMAE_REPO, files, revision=VIDEOMAE_REVISION, download=download)
-
-    for name in VIDEOMAE_FILES:
-        if (folder := look(name, download=False)) is not None:
-            return folder
-    if not download:
-        return None
-    first, second = VIDEOMAE_FILES
-    try:
-        return look(first, download=True)
-    except WeightsNotAtHand as error:
-        if "(404)" not in str(error) or first not in str(error):
-            raise
-    return look(second, download=True)
-
-
-def _videomae_settings(folder: Path | None) -> tuple[dict[str, object], Framing]:
-    """The network's settings and its preprocessing: from a folder's two files, or the usual."""
-    from transformers import VideoMAEConfig
-
-    if folder is None:
-        return VideoMAEConfig.from_dict(VIDEOMAE_SMALL).to_dict(), VIDEOMAE_FRAMING
-    found = []
-    for name in VIDEOMAE_SETTINGS:
-        if not (folder / name).is_file():
-            raise WeightsNotAtHand(
-                f"There is no {name} in {folder}: give a folder as in the repository "
-                f"{VIDEOMAE_REPO}."
-            )
-        try:
-            found.append(json.loads((folder / name).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"{name} in {folder.name} cannot be read: {error}") from error
-    told, recipe = found
-    if told.get("model_type") != "videomae":
-        raise WeightsError(
-            f"{folder.name} is a checkpoint of another model: {told.get('model_type')!r}, wanted "
-            "is 'videomae'."
-        )
-    size, crop = recipe.get("size", 224), recipe.get("crop_size", 224)
-    framing = Framing(
-        int(crop["height"] if isinstance(crop, dict) else crop),
-        int(size["shortest_edge"] if isinstance(size, dict) else size),
-        tuple(recipe.get("image_mean", VIDEOMAE_FRAMING.mean)),
-        tuple(recipe.get("image_std", VIDEOMAE_FRAMING.std)),
-        antialias=True,
-    )
-    return VideoMAEConfig.from_dict(told).to_dict(), framing
-
-
-def _built_videomae(told: dict[str, object], contract: TimedContract, seed: int) -> VideoMAE:
-    from transformers import VideoMAEConfig, VideoMAEForVideoClassification
-
-    config = VideoMAEConfig.from_dict(
-        told | {"num_frames": contract.frames, "image_size": contract.size}
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return VideoMAE(VideoMAEForVideoClassification(config).float().eval())
