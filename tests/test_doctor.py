@@ -74,14 +74,21 @@ def test_packaged_weights_are_whole_and_the_font_is_there() -> None:
 
 def test_weights_are_those_that_the_encoders_read() -> None:
     from vidrec_utils.image_encoders import catalogue as image
-    from vidrec_utils.text_encoders import catalogue as text
+    from vidrec_utils.image_encoders import transformers_nets as dinov2
+    from vidrec_utils.text_encoders.catalogue import PACKAGED
+    from vidrec_utils.video_encoders import shots
 
-    package, file, digest, _ = doctor.PACKAGED_WEIGHTS["efficientnet-lite0"]
-    assert (package, file) == (image.LITE0_PACKAGE, image.LITE0_FILE)
-    assert image.LITE0_SHA256.startswith(digest)
-    package, file, digest, _ = doctor.PACKAGED_WEIGHTS["minilm"]
-    assert (package, file) == (text.MINILM_PACKAGE, text.MINILM_FILE)
-    assert text.MINILM_SHA256.startswith(digest)
+    read = {
+        "efficientnet-lite0": (image.LITE0_PACKAGE, image.LITE0_FILE, image.LITE0_SHA256),
+        "dinov2-small": (dinov2.DINOV2_PACKAGE, dinov2.DINOV2_FILE, dinov2.DINOV2_SHA256),
+        "transnetv2": (shots.PACKAGE, shots.FILE, shots.SHA256),
+        **{name: (one.package, one.file, one.sha256) for name, one in PACKAGED.items()},
+    }
+    known = doctor.PACKAGED_WEIGHTS | doctor.OPTIONAL_WEIGHTS
+    assert known.keys() == read.keys()
+    for name, (package, file, digest, _) in known.items():
+        assert (package, file) == read[name][:2]
+        assert read[name][2].startswith(digest)
 
 
 def test_damaged_weights_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
