@@ -61,6 +61,8 @@ def test_requirements_name_every_package_that_we_import() -> None:
                 continue
             imported |= {name.partition(".")[0]: path.name for name in names}
     wanted = {canonicalize_name(Requirement(line).name) for line in doctor.requirement_lines()}
+    weights = set_up.blocks((REPO / "requirements-weights.txt").read_text("utf-8"))
+    wanted |= {canonicalize_name(name) for name in weights}
     from_where = packages_distributions()
     for name in imported.keys() - sys.stdlib_module_names - {"vidrec_utils"}:
         projects = {canonicalize_name(project) for project in from_where.get(name, [])}
