@@ -11,6 +11,9 @@ Deshpande, Karypis: Item-based Top-N Recommendation Algorithms. ACM TOIS 22(1), 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 from scipy import sparse
@@ -38,6 +41,8 @@ class ItemKNN(Recommender):
     name : str
         Shown in tables.
     """
+
+    _learned: ClassVar = ("matrix", "similarity")
 
     def __init__(self, neighbours: int = 200, shrinkage: float = 10.0, name: str = "item-knn"):
         if neighbours < 1:
@@ -93,6 +98,10 @@ class ItemKNN(Recommender):
         self.matrix = matrix
         self.matrix.eliminate_zeros()
         self.similarity = cosine_neighbours(matrix, self.neighbours, self.shrinkage)
+        self.transposed = sparse.csr_array(self.similarity.T)
+
+    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+        super()._restore(state)
         self.transposed = sparse.csr_array(self.similarity.T)
 
     def _score(self, users: np.ndarray) -> np.ndarray:

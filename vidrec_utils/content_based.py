@@ -11,7 +11,8 @@ Lops, de Gemmis, Semeraro: Content-based Recommender Systems. Recommender System
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,8 @@ class ContentRecommender(Recommender):
     name : str
         Shown in tables.
     """
+
+    _learned: ClassVar = ("unit", "missing", "shares", "profiles", "profiled")
 
     def __init__(
         self,
@@ -119,6 +122,21 @@ class ContentRecommender(Recommender):
         history = self.shares[[row]].tocoo()
         similarity = self.unit[history.col] @ self.unit[column]
         return explanation(self.video_ids[history.col], history.data, similarity)
+
+    def parameters(self) -> dict[str, Any]:
+        """What the constructor was given, without the vectors."""
+        return {name: v for name, v in super().parameters().items() if name != "vectors"}
+
+    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
+        return {**super()._state(), "vectors": _aligned(self.vectors, self.video_ids)}
+
+    @classmethod
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> ContentRecommender:
+        return cls(pd.DataFrame(state["vectors"]), **parameters)
+
+    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+        super()._restore(state)
+        self.vectors.index = self.video_ids
 
     def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
         weights = weights - self.dislike * weights.mean() if len(weights) else weights

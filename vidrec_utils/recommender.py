@@ -9,19 +9,28 @@ are broken: by the order of the videos in the catalogue.
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.util
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
+
+from vidrec_utils import saving
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split, VideoLibrary
 
 BLOCK_VALUES = 2**23
 """Scores held at once while ranking (32 MB of float32): memory does not grow with the users."""
+
+STRATEGIES = ("content_based", "behavior_based", "hybrid")
+"""Modules of the package that define recommenders, so that `load` knows their classes."""
 
 
 def event_weights(
@@ -140,6 +149,11 @@ def as_ids(values: Iterable[Any]) -> pd.Index:
     return index if pd.api.types.is_string_dtype(index.dtype) else index.astype("str")
 
 
+def _class_key(cls: type) -> str:
+    """Name of a class on disk: stays when a module of the package becomes a folder."""
+    return ".".join([*cls.__module__.split(".")[:2], cls.__name__])
+
+
 class Recommender(ABC):
     """Fit on interactions, score all videos for a user, rank them.
 
@@ -149,6 +163,9 @@ class Recommender(ABC):
     - a **cold video** (in the catalogue, without events) has a score, and can be recommended;
     - **ties** fall in the order of the catalogue; a score of NaN or -inf is never recommended;
     - **k** beyond the catalogue gives what there is; a user who saw everything gets no rows.
+
+    `save` and `load` need to know which attributes `_fit` has set: a subclass lists those that are
+    arrays in `_learned`, or defines `_state` and `_restore`.
 
     Attributes
     ----------
@@ -162,10 +179,17 @@ class Recommender(ABC):
 
     name = "recommender"
 
+    _learned: ClassVar[tuple[str, ...]] = ()
+    _classes: ClassVar[dict[str, type[Recommender]]] = {}
+
     video_ids: pd.Index
     user_ids: pd.Index
     seen: sparse.csr_array
     popularity: np.ndarray
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        Recommender._classes[_class_key(cls)] = cls
 
     def fit(
         self,
@@ -202,7 +226,8 @@ class Recommender(ABC):
         matrix = interaction_matrix(interactions, weights, self.user_ids, self.video_ids)
         self.popularity = np.asarray(matrix.sum(axis=0), dtype=np.float32).ravel()
         weights = self._reweigh(pd.Series(np.asarray(weights), interactions.index), interactions)
-        self._fit(interaction_matrix(interactions, weights, self.user_ids, self.video_ids))
+        matrix = interaction_matrix(interactions, weights, self.user_ids, self.video_ids)
+        self._fit_events(matrix, interactions, weights)
         return self
 
     def score(self, user_ids: Iterable[str] | str | int) -> np.ndarray:
@@ -264,9 +289,77 @@ class Recommender(ABC):
             parts.append(_ranking(asked[block], self.video_ids, scores, best))
         return pd.concat(parts, ignore_index=True) if parts else _ranking(asked, asked, *[None] * 2)
 
-    def _ids(self, user_ids: Iterable[str] | str | int) -> pd.Index:
+    def parameters(self) -> dict[str, Any]:
+        """What the constructor was given, by name; JSON must be able to say it."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def save(self, folder: Path | str) -> Path:
+        """Keep a fitted model in a folder: JSON and safetensors, no pickle. Returns the folder.
+
+        A model that the folder holds is replaced, at once: a kill leaves the old or the new one.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not fitted.
+        """
+        self._require_fit()
+        description = {
+            "class": _class_key(type(self)),
+            "name": self.name,
+            "parameters": self.parameters(),
+            "ids_sha256": saving.ids_digest(self.video_ids, self.user_ids),
+        }
+        arrays = {
+            "video_ids": saving.encode_ids(self.video_ids),
+            "user_ids": saving.encode_ids(self.user_ids),
+            "seen": self.seen,
+            "popularity": self.popularity,
+        }
+        state = {f"state.{name}": array for name, array in self._state().items()}
+        return saving.write(folder, description, {**arrays, **state})
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Recommender:
+        """Read a model that `save` wrote; it scores as the saved one did.
+
+        Raises
+        ------
+        SavedModelError
+            If the folder holds no model, an incomplete or changed one, one of an unknown class, or
+            one that is no `cls`. Nothing that the files hold is ever executed.
+        """
+        description, arrays = saving.read(folder)
+        try:
+            return _restored(cls, description, arrays, folder)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, saving.SavedModelError):
+                raise
+            raise saving.SavedModelError(
+                f"The model in {folder} does not fit its class: {type(error).__name__}: {error}. "
+                "It was saved by another version, or changed; fit it again."
+            ) from error
+
+    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
+        """What `_fit` learned, as arrays; default: the attributes named in `_learned`."""
+        return {name: getattr(self, name) for name in self._learned}
+
+    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+        """Take back what `_state` gave; ids, `seen` and `popularity` are there already."""
+        for name in self._learned:
+            setattr(self, name, state[name])
+
+    @classmethod
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Recommender:
+        """An unfitted model from its parameters; for classes whose constructor needs arrays."""
+        return cls(**parameters)
+
+    def _require_fit(self) -> None:
         if not hasattr(self, "video_ids"):
             raise RuntimeError(f"{type(self).__name__} is not fitted: call fit(...) first.")
+
+    def _ids(self, user_ids: Iterable[str] | str | int) -> pd.Index:
+        self._require_fit()
         asked = as_ids([user_ids] if pd.api.types.is_scalar(user_ids) else user_ids)
         if asked.hasnans:
             raise ValueError(f"{asked.isna().sum()} of the user ids asked for are missing (NA).")
@@ -275,6 +368,12 @@ class Recommender(ABC):
     def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
         """Change the event weights before they reach `_fit` (recency, say); default: leave them."""
         return weights
+
+    def _fit_events(
+        self, matrix: sparse.csr_array, interactions: pd.DataFrame, weights: pd.Series
+    ) -> None:
+        """Learn from the events themselves (their order, say); default: from their sums alone."""
+        self._fit(matrix)
 
     @abstractmethod
     def _fit(self, matrix: sparse.csr_array) -> None:
@@ -331,6 +430,17 @@ class Random(Recommender):
         return (_mix(keys[:, None], videos[None, :]) >> np.uint64(40)).astype(np.float32) / 2**24
 
 
+def load(folder: Path | str) -> Recommender:
+    """Read a model of any class of the course from the folder that `Recommender.save` wrote.
+
+    Raises
+    ------
+    SavedModelError
+        See `Recommender.load`.
+    """
+    return Recommender.load(folder)
+
+
 def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
     """Slices of rows that keep a dense block near `BLOCK_VALUES` values."""
     size = max(1, BLOCK_VALUES // max(n_columns, 1))
@@ -368,6 +478,39 @@ def explanation(videos: pd.Index, weights: np.ndarray, similarity: np.ndarray) -
     frame["contribution"] = frame["weight"] * frame["similarity"]
     frame = frame.sort_values("contribution", ascending=False, kind="stable")
     return frame.reset_index(drop=True)
+
+
+def _restored(
+    wanted: type[Recommender],
+    description: dict[str, Any],
+    arrays: Mapping[str, Any],
+    folder: Path | str,
+) -> Recommender:
+    key = description["class"]
+    if key not in Recommender._classes:  # a fixed list: a name found in a file is never imported
+        for module in STRATEGIES:
+            if importlib.util.find_spec(f"vidrec_utils.{module}"):
+                importlib.import_module(f"vidrec_utils.{module}")
+    found = Recommender._classes.get(key)
+    if found is None or not issubclass(found, wanted):
+        raise saving.SavedModelError(
+            f"The model in {folder} is a {key}, which is no {wanted.__name__} known here. A class "
+            "of your own has to be defined (or its module imported) before its models are loaded."
+        )
+    state = {name[6:]: array for name, array in arrays.items() if name.startswith("state.")}
+    model = found._rebuild(dict(description["parameters"]), state)
+    model.name = description["name"]
+    for kind in ("video", "user"):
+        ids = saving.decode_ids(arrays[f"{kind}_ids"])
+        setattr(model, f"{kind}_ids", pd.Index(ids, dtype="str", name=f"{kind}_id"))
+    if saving.ids_digest(model.video_ids, model.user_ids) != description["ids_sha256"]:
+        raise saving.SavedModelError(
+            f"The ids of the model in {folder} are not those that it was saved with: they were "
+            "changed, and every recommendation would name the wrong video. Fit it again."
+        )
+    model.seen, model.popularity = arrays["seen"], arrays["popularity"]
+    model._restore(state)
+    return model
 
 
 def _mix(keys: np.ndarray, counters: np.ndarray) -> np.ndarray:

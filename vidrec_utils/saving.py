@@ -1,0 +1,166 @@
+"""A fitted model on disk: one JSON file to read, one safetensors file of arrays, no pickle.
+
+The JSON file names its file of arrays by the hash of its content. So saving over an older model is
+one replacement, that of the JSON file: a kill at any moment leaves the old model or the new one,
+and a file that was changed since is recognised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+from scipy import sparse
+
+DESCRIPTION = "model.json"
+FORMAT = 1
+ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
+SPARSE = ("data", "indices", "indptr", "shape")
+
+
+class SavedModelError(ValueError):
+    """A folder that holds no model that can be read; says what is wrong and what to do."""
+
+
+def write(
+    folder: Path | str,
+    description: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray | sparse.csr_array],
+) -> Path:
+    """Write a description and arrays into a folder, atomically; returns the folder.
+
+    Parameters
+    ----------
+    folder : path
+        Made if absent; a model that it holds is replaced.
+    description : mapping
+        Anything that JSON can say.
+    arrays : mapping of str to ndarray or csr_array
+        Numbers or truth values.
+
+    Raises
+    ------
+    TypeError
+        If the description holds something that JSON cannot say.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    data = save(_dense(arrays))
+    digest = hashlib.sha256(data).hexdigest()
+    name = f"arrays-{digest[:16]}.safetensors"
+    whole = {"format": FORMAT, **description, "arrays": name, "arrays_sha256": digest}
+    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    _replace(folder / name, data)
+    _replace(folder / DESCRIPTION, text.encode())
+    for old in folder.glob("arrays-*.safetensors"):
+        if old.name != name:
+            old.unlink()
+    return folder
+
+
+def read(folder: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray | sparse.csr_array]]:
+    """Read what `write` wrote: description and arrays.
+
+    Raises
+    ------
+    SavedModelError
+        If the folder or one of its files is missing, is of another format, or was changed.
+    """
+    folder = Path(folder)
+    description = _description(folder / DESCRIPTION)
+    name = description["arrays"]
+    if not ARRAYS.fullmatch(str(name)):  # never a path to somewhere else
+        raise SavedModelError(f"{folder / DESCRIPTION} names {name!r} as its arrays. {_REMEDY}")
+    file = folder / name
+    if not file.is_file():
+        raise SavedModelError(f"{file} is missing: the model is incomplete. {_REMEDY}")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if digest != description["arrays_sha256"]:
+        raise SavedModelError(f"{file} was changed after it was saved. {_REMEDY}")
+    try:
+        return description, _sparse(load_file(file))
+    except (SafetensorError, KeyError) as error:
+        raise SavedModelError(f"{file} holds no arrays: {error}. {_REMEDY}") from error
+
+
+_REMEDY = "Fit the model again and save it, or copy the whole folder anew."
+
+
+def _description(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise SavedModelError(
+            f"There is no saved model in {file.parent}: {file.name} is missing. Give the folder "
+            "that was handed to save()."
+        )
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SavedModelError(f"{file} is not JSON: {error}. {_REMEDY}") from error
+    if not isinstance(description, dict) or not {"format", "arrays", "arrays_sha256"} <= set(
+        description
+    ):
+        raise SavedModelError(f"{file} does not describe a saved model. {_REMEDY}")
+    if description["format"] != FORMAT:
+        raise SavedModelError(
+            f"{file} has format {description['format']!r}, this version of the course reads "
+            f"{FORMAT}. {_REMEDY}"
+        )
+    return description
+
+
+def encode_ids(ids: Iterable[str]) -> np.ndarray:
+    """Strings as an array of uint8 (JSON in UTF-8), whatever their lengths."""
+    return np.frombuffer(json.dumps(list(ids), ensure_ascii=False).encode(), dtype=np.uint8)
+
+
+def decode_ids(array: np.ndarray) -> list[str]:
+    """Strings from what `encode_ids` made."""
+    return json.loads(array.tobytes().decode())
+
+
+def ids_digest(*ids: Iterable[str]) -> str:
+    """SHA-256 of lists of ids: tells whether two models speak of the same things."""
+    return hashlib.sha256(json.dumps([list(part) for part in ids]).encode()).hexdigest()
+
+
+def _dense(arrays: Mapping[str, np.ndarray | sparse.csr_array]) -> dict[str, np.ndarray]:
+    """Each sparse array as four dense ones, `name/data` and so on."""
+    out = {}
+    for name, array in arrays.items():
+        if sparse.issparse(array):
+            parts = {part: np.asarray(getattr(array, part)) for part in SPARSE}
+        else:
+            parts = {"": np.asarray(array)}
+        for part, values in parts.items():
+            # a 0-d array stays one: np.ascontiguousarray would make it (1,)
+            out[f"{name}/{part}" if part else name] = np.array(values, order="C")
+    return out
+
+
+def _sparse(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | sparse.csr_array]:
+    out = {name: array for name, array in arrays.items() if "/" not in name}
+    for name in {key.rpartition("/")[0] for key in arrays if "/" in key}:
+        data, indices, indptr, shape = (arrays[f"{name}/{part}"] for part in SPARSE)
+        out[name] = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
+    return out
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".saving-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
