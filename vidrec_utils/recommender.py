@@ -332,7 +332,7 @@ class Recommender(ABC):
         description, arrays = saving.read(folder)
         try:
             return _restored(cls, description, arrays, folder)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             if isinstance(error, saving.SavedModelError):
                 raise
             raise saving.SavedModelError(

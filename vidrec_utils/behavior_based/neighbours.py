@@ -1,7 +1,4 @@
-"""Recommending from behaviour alone: what people who watched this watched too.
-
-`ItemKNN` needs no file and no title, only who watched what; a video that nobody watched is
-therefore invisible to it.
+"""Neighbourhoods: two videos are alike when the same people enjoyed both.
 
 References
 ----------
@@ -18,10 +15,12 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from vidrec_utils.recommender import Recommender, blocks, explanation, position, top_k
+from vidrec_utils.behavior_based.reasons import HistoryReasons
+from vidrec_utils.behavior_based.sessions import FromHistory
+from vidrec_utils.recommender import blocks, position, top_k
 
 
-class ItemKNN(Recommender):
+class ItemKNN(HistoryReasons, FromHistory):
     """Neighbourhoods of videos by the users they share.
 
     With `x_ui` the summed event weights, the similarity of two videos is
@@ -67,33 +66,6 @@ class ItemKNN(Recommender):
             {"video_id": self.video_ids[row.col[order]], "similarity": row.data[order]}
         )
 
-    def explain(self, user_id: str, video_id: str) -> pd.DataFrame:
-        """Split a score exactly into what each video of the user's history gave to it.
-
-        Returns
-        -------
-        DataFrame
-            `video_id, weight` (the user's with that video)`, similarity` (with the video that is
-            explained; 0 if it is no neighbour)`, contribution` (their product), largest first. The
-            contributions add up to the score.
-
-        Raises
-        ------
-        KeyError
-            If the user or the video is unknown.
-        ValueError
-            If the user got the popularity answer.
-        """
-        user = position(self.user_ids, user_id, "user")
-        video = position(self.video_ids, video_id, "video")
-        history = self.matrix[[user]].tocoo()
-        if not len(history.data):
-            raise ValueError(
-                f"User {user_id!r} has no event with any weight: the answer is what is popular."
-            )
-        similarity = self.similarity[[video]].toarray().ravel()[history.col]
-        return explanation(self.video_ids[history.col], history.data, similarity)
-
     def _fit(self, matrix: sparse.csr_array) -> None:
         self.matrix = matrix
         self.matrix.eliminate_zeros()
@@ -103,6 +75,13 @@ class ItemKNN(Recommender):
     def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
         super()._restore(state)
         self.transposed = sparse.csr_array(self.similarity.T)
+
+    def _influence(self, user: int, video: int, columns: np.ndarray) -> np.ndarray:
+        return self.similarity[[video]].toarray().ravel()[columns]
+
+    def _score_history(self, columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        row = self._history_row(columns, weights)
+        return (row @ self.transposed).toarray().astype(np.float32).ravel()
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         history = self.matrix[users]

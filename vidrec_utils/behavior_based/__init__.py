@@ -1,0 +1,42 @@
+"""Recommending from behaviour alone: what people who watched this watched too.
+
+No model here needs a file or a title, only who watched what, and when; a video that nobody watched
+is therefore invisible to all of them.
+
+- `signal_weights`: what each signal (watching, liking, sharing, commenting) says by itself.
+- `WindowedPopularity`, `DecayedPopularity`: what is popular now.
+- `ItemKNN`, `EASE`: from video to video, by counting and in closed form.
+- `ALS`, `BPR`: vectors of users and videos, by least squares and by pairs.
+- `SASRec`: a transformer over the order of what was watched.
+- `SequentialRules`: what followed what within a session. It, `ItemKNN`, `EASE`, `ALS` and `SASRec`
+  answer for the present session of anybody: `recommend_next`.
+"""
+
+from vidrec_utils.behavior_based.als import ALS, solve_rows
+from vidrec_utils.behavior_based.bpr import BPR
+from vidrec_utils.behavior_based.ease import EASE, ease_weights
+from vidrec_utils.behavior_based.neighbours import ItemKNN, cosine_neighbours
+from vidrec_utils.behavior_based.popularity import DecayedPopularity, WindowedPopularity
+from vidrec_utils.behavior_based.sasrec import SASRec, SequenceModel
+from vidrec_utils.behavior_based.sessions import FromHistory, SequentialRules, session_numbers
+from vidrec_utils.behavior_based.signals import SIGNALS, available_signals, signal_weights
+
+__all__ = [
+    "ALS",
+    "BPR",
+    "EASE",
+    "SIGNALS",
+    "DecayedPopularity",
+    "FromHistory",
+    "ItemKNN",
+    "SASRec",
+    "SequenceModel",
+    "SequentialRules",
+    "WindowedPopularity",
+    "available_signals",
+    "cosine_neighbours",
+    "ease_weights",
+    "session_numbers",
+    "signal_weights",
+    "solve_rows",
+]

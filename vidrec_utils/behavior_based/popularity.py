@@ -1,0 +1,91 @@
+"""What is popular now, which is not what was ever popular."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from vidrec_utils.recommender import Recommender
+
+
+class _RecentPopularity(Recommender):
+    """One list for everyone, known or not, from events that count by their age."""
+
+    _learned: ClassVar = ("recent",)
+
+    @abstractmethod
+    def _factor(self, days: pd.Series) -> pd.Series:
+        """How much an event counts that lies this many days before the last one."""
+
+    def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
+        return weights * self._factor(_ages(interactions)).fillna(0.0)
+
+    def _fit(self, matrix: sparse.csr_array) -> None:
+        self.recent = np.asarray(matrix.sum(axis=0), dtype=np.float32).ravel()
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(self.recent, (len(users), len(self.recent)))
+
+    def _score_unknown(self, user_ids: pd.Index) -> np.ndarray:
+        return self.recent
+
+
+class WindowedPopularity(_RecentPopularity):
+    """Videos by the sum of their event weights in the last days of the log.
+
+    Cold videos, and those without an event in the window, score 0. An event without a time counts
+    nothing.
+
+    Parameters
+    ----------
+    days : float
+        Length of the window, which ends with the last event and includes both of its ends.
+    name : str
+        Shown in tables.
+    """
+
+    def __init__(self, days: float = 7.0, name: str = "popularity (window)"):
+        if not days > 0:
+            raise ValueError(f"days is {days}; a window must have a length.")
+        self.days, self.name = float(days), name
+
+    def _factor(self, days: pd.Series) -> pd.Series:
+        return (days <= self.days).astype("float64")
+
+
+class DecayedPopularity(_RecentPopularity):
+    """Videos by the sum of their event weights, each halved with every half-life of its age.
+
+    With an age of `t` days before the last event, a weight w counts `w * 0.5 ** (t / half_life)`.
+    Unlike a window, the list changes smoothly, and the sums can be carried on from day to day
+    without the old log. An event without a time counts nothing.
+
+    Parameters
+    ----------
+    half_life_days : float
+        Age at which an event counts half.
+    name : str
+        Shown in tables.
+    """
+
+    def __init__(self, half_life_days: float = 7.0, name: str = "popularity (decay)"):
+        if not half_life_days > 0:
+            raise ValueError(f"half_life_days is {half_life_days}; it must be positive.")
+        self.half_life_days, self.name = float(half_life_days), name
+
+    def _factor(self, days: pd.Series) -> pd.Series:
+        return 0.5 ** (days / self.half_life_days)
+
+
+def _ages(interactions: pd.DataFrame) -> pd.Series:
+    """Days before the last event; NaN for events without a time."""
+    if len(interactions) and (
+        "timestamp" not in interactions or interactions["timestamp"].isna().all()
+    ):
+        raise ValueError("No event has a timestamp, so nothing is recent; use Popularity().")
+    times = interactions.get("timestamp", pd.Series(pd.NaT, interactions.index, dtype="M8[ns]"))
+    return (times.max() - times).dt.total_seconds() / 86_400

@@ -1,0 +1,215 @@
+"""The next video, from what somebody watched a moment ago, account or not.
+
+`FromHistory` gives every model that can score any history the two methods for a present session.
+`SequentialRules` is the simplest model made for it: what followed what.
+
+References
+----------
+Ludewig, Jannach: Evaluation of Session-based Recommendation Algorithms. User Modeling and
+User-Adapted Interaction 28, 2018 (arXiv:1803.09587).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from vidrec_utils.recommender import Recommender, as_ids, top_k
+
+
+class FromHistory(Recommender):
+    """A recommender that answers for any list of videos, not only for users it was fitted on."""
+
+    def score_next(
+        self, session: Iterable[str], weights: Sequence[float] | None = None
+    ) -> np.ndarray:
+        """Score every video for somebody of whom only the present session is known.
+
+        Parameters
+        ----------
+        session : iterable of str
+            Videos watched, the last one last. Those outside the catalogue are passed over; if none
+            is left, the answer is what is popular.
+        weights : sequence of float, optional
+            Preference for each, 0 or more; default 1.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_videos,)
+
+        Raises
+        ------
+        ValueError
+            If weights are not one finite number of at least 0 for each video.
+        """
+        self._require_fit()
+        columns = self.video_ids.get_indexer(as_ids(list(session)))
+        values = np.ones(len(columns)) if weights is None else np.asarray(weights, dtype=float)
+        if values.shape != columns.shape or not np.isfinite(values).all() or (values < 0).any():
+            raise ValueError("Give one weight for each video of the session, 0 or more.")
+        usable = (columns >= 0) & (values > 0)
+        if not usable.any():
+            return self._score_unknown(pd.Index(["a visitor"])).astype(np.float32).ravel()
+        return self._score_history(columns[usable], values[usable].astype(np.float32))
+
+    def recommend_next(
+        self,
+        session: Iterable[str],
+        k: int = 10,
+        exclude_seen: bool = True,
+        weights: Sequence[float] | None = None,
+    ) -> pd.DataFrame:
+        """The k best next videos for a present session, of a known user or of a visitor.
+
+        Returns
+        -------
+        DataFrame
+            `video_id, rank` (from 1)`, score`.
+
+        Raises
+        ------
+        ValueError
+            See `score_next`; or if k is not positive.
+        """
+        if k < 1:
+            raise ValueError(f"k is {k}; ask for at least one video.")
+        session = as_ids(list(session))
+        scores = np.array(self.score_next(session, weights))
+        if exclude_seen:
+            watched = self.video_ids.get_indexer(session)
+            scores[watched[watched >= 0]] = -np.inf
+        best = top_k(scores[None], k)[0]
+        best = best[scores[best] > -np.inf]
+        ranks = np.arange(1, len(best) + 1)
+        return pd.DataFrame(
+            {"video_id": self.video_ids[best], "rank": ranks, "score": scores[best]}
+        )
+
+    @abstractmethod
+    def _score_history(self, columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Scores `(n_videos,)` for videos given by column, in the order watched; at least one."""
+
+    def _history_row(self, columns: np.ndarray, weights: np.ndarray) -> sparse.csr_array:
+        """A history as a sparse row; repeats add up."""
+        rows = np.zeros(len(columns), dtype=int)
+        coo = sparse.coo_array((weights, (rows, columns)), shape=(1, len(self.video_ids)))
+        return sparse.csr_array(coo)
+
+
+def in_order(interactions: pd.DataFrame) -> np.ndarray:
+    """Places of the rows by user and time; events without a time come first, ties by row."""
+    users = pd.factorize(as_ids(interactions["user_id"]), sort=True)[0]
+    if "timestamp" not in interactions:
+        return np.argsort(users, kind="stable")
+    times = interactions["timestamp"]
+    ranks = times.rank(method="dense").fillna(0).to_numpy()
+    return np.lexsort((np.arange(len(users)), ranks, users))
+
+
+def session_numbers(interactions: pd.DataFrame, gap_minutes: float = 30.0) -> np.ndarray:
+    """Number of the session of each event, rows being in the order of `in_order`.
+
+    A session ends with its user, and after a pause of more than `gap_minutes`. A column
+    `session_id`, where there is one without gaps, decides instead of the pauses.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Ascending from 0.
+    """
+    if not len(interactions):
+        return np.empty(0, dtype=int)
+    users = as_ids(interactions["user_id"]).to_numpy()
+    new = np.append(True, users[1:] != users[:-1])
+    if "session_id" in interactions and interactions["session_id"].notna().all():
+        own = interactions["session_id"].to_numpy()
+        new[1:] |= own[1:] != own[:-1]
+    elif "timestamp" in interactions:
+        pause = interactions["timestamp"].diff().dt.total_seconds().to_numpy()
+        new[1:] |= pause[1:] > 60 * gap_minutes  # a pause of unknown length is none
+    return np.cumsum(new) - 1
+
+
+class SequentialRules(FromHistory):
+    """What people watched soon after: rules from video to video within a session.
+
+    A video j that came d steps after i in a session adds `w_j / d` to the rule from i to j, with
+    `w_j` the weight of the event. The score of j is the sum of its rules from the last videos
+    watched, where the t-th last counts `1 / t`. Direction matters: a rule from i to j is none from
+    j to i.
+
+    A known user's session is the last one of the log. A cold video has no rule and scores 0; an
+    unknown user, and one from whose last videos no rule starts, gets the popularity answer.
+
+    Parameters
+    ----------
+    steps : int
+        How far a rule reaches, and how many last videos speak.
+    gap_minutes : float
+        A longer pause begins a new session, if the data have no `session_id`.
+    name : str
+        Shown in tables.
+    """
+
+    _learned: ClassVar = ("rules", "last")
+
+    def __init__(
+        self, steps: int = 5, gap_minutes: float = 30.0, name: str = "session (sequential rules)"
+    ):
+        if steps < 1:
+            raise ValueError(f"steps is {steps}; a rule must reach at least one video far.")
+        self.steps, self.gap_minutes, self.name = int(steps), float(gap_minutes), name
+
+    def _fit_events(
+        self, matrix: sparse.csr_array, interactions: pd.DataFrame, weights: pd.Series
+    ) -> None:
+        order = in_order(interactions)
+        events = interactions.iloc[order]
+        session = session_numbers(events, self.gap_minutes)
+        video = self.video_ids.get_indexer(as_ids(events["video_id"]))
+        user = self.user_ids.get_indexer(as_ids(events["user_id"]))
+        gain = np.clip(weights.to_numpy(dtype="f4")[order], 0, None)
+        n = len(self.video_ids)
+        self.rules = sparse.csr_array((n, n), dtype=np.float32)
+        for step in range(1, self.steps + 1):
+            same = session[step:] == session[:-step]
+            before, after = video[:-step][same], video[step:][same]
+            pairs = (gain[step:][same] / np.float32(step), (before, after))
+            self.rules += sparse.csr_array(sparse.coo_array(pairs, shape=(n, n)))
+        self.rules = sparse.csr_array(self.rules - sparse.diags_array(self.rules.diagonal()))
+        self.rules.eliminate_zeros()
+        self.last = self._last_sessions(user, video, session)
+
+    def _last_sessions(
+        self, user: np.ndarray, video: np.ndarray, session: np.ndarray
+    ) -> sparse.csr_array:
+        """Each user's last videos of the last session, the t-th last weighing 1/t."""
+        shape = (len(self.user_ids), len(self.video_ids))
+        if not len(user):
+            return sparse.csr_array(shape, dtype=np.float32)
+        ends = np.append(np.flatnonzero(np.diff(user)), len(user) - 1)
+        end = ends[np.searchsorted(user[ends], user)]  # last event of the same user
+        back = end - np.arange(len(user))
+        kept = (session == session[end]) & (back < self.steps)
+        values = (1 / (1 + back[kept])).astype(np.float32)
+        return sparse.csr_array(sparse.coo_array((values, (user[kept], video[kept])), shape=shape))
+
+    def _fit(self, matrix: sparse.csr_array) -> None:
+        raise NotImplementedError("Rules are learned from the order of events: see _fit_events.")
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        scores = (self.last[users] @ self.rules).toarray().astype(np.float32)
+        scores[~scores.any(axis=1)] = self.popularity
+        return scores
+
+    def _score_history(self, columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        columns, weights = columns[-self.steps :], weights[-self.steps :]
+        recency = (1 / np.arange(len(columns), 0, -1)).astype(np.float32)
+        row = self._history_row(columns, weights * recency)
+        scores = (row @ self.rules).toarray().astype(np.float32).ravel()
+        return scores if scores.any() else self.popularity

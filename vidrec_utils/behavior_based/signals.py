@@ -1,0 +1,111 @@
+"""What a platform sees of somebody's taste, one signal at a time.
+
+`recommender.event_weights` adds all signals up. Here each is alone, so that its worth can be
+measured: fit the same model on the weights of one signal, and compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.recommender import event_weights
+
+SIGNALS = {
+    "shown": "an exposure, whatever came of it: the watch history",
+    "watch ratio": "the share of the video that was watched, cut to 0..1",
+    "finished": "watched to at least four fifths",
+    "liked": "a like",
+    "shared": "a share",
+    "comment": "any comment, friendly or not",
+    "sentiment": "a comment's sentiment, from -1 to 1",
+}
+"""Signals and what an event says by each."""
+
+COLUMNS = {
+    "watch ratio": "watch_ratio",
+    "finished": "watch_ratio",
+    "liked": "liked",
+    "shared": "shared",
+    "comment": "comment",
+    "sentiment": "comment",
+}
+"""Column of the interactions that a signal is read from; being shown needs none."""
+
+OFF = {"watch": 0.0, "like": 0.0, "share": 0.0, "comment": 0.0}
+
+
+def signal_weights(
+    interactions: pd.DataFrame,
+    signal: str,
+    sentiment: pd.Series | None = None,
+    finished_at: float = 0.8,
+) -> pd.Series:
+    """Weight of each event by one signal alone.
+
+    An event that lacks the signal (NA) weighs 0: not knowing is not disliking.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per exposure.
+    signal : str
+        A key of `SIGNALS`.
+    sentiment : Series of float, optional
+        Sentiment of each comment in -1..1, aligned with `interactions`; for `"sentiment"` only.
+    finished_at : float
+        Watch ratio from which a video counts as finished.
+
+    Returns
+    -------
+    Series of float64
+        Aligned with `interactions`, named like the signal. All 0..1 but the sentiment.
+
+    Raises
+    ------
+    ValueError
+        If there is no such signal, or no event has it: a model fitted on nothing is no baseline.
+    """
+    if signal not in SIGNALS:
+        raise ValueError(f"There is no signal {signal!r}; choose from {', '.join(SIGNALS)}.")
+    column = COLUMNS.get(signal)
+    if column and (column not in interactions or interactions[column].isna().all()):
+        raise ValueError(f"No event has a {column}, so {signal!r} says nothing about these data.")
+    if signal == "sentiment" and sentiment is None:
+        raise ValueError("Give the sentiment of each comment, a number from -1 to 1.")
+    return _WEIGHTS[signal](interactions, sentiment, finished_at).rename(signal)
+
+
+def available_signals(interactions: pd.DataFrame) -> list[str]:
+    """Signals that at least one event has, in the order of `SIGNALS`."""
+    return [
+        signal
+        for signal in SIGNALS
+        if signal not in COLUMNS
+        or (COLUMNS[signal] in interactions and interactions[COLUMNS[signal]].notna().any())
+    ]
+
+
+def _by(**on: float) -> Callable[..., pd.Series]:
+    """`event_weights` with everything off but what is named."""
+    return lambda interactions, sentiment, finished_at: event_weights(interactions, **{**OFF, **on})
+
+
+def _finished(interactions: pd.DataFrame, _: object, finished_at: float) -> pd.Series:
+    ratio = pd.to_numeric(interactions["watch_ratio"]).astype("Float64")
+    return (ratio >= finished_at).fillna(False).astype("float64")
+
+
+_WEIGHTS: dict[str, Callable[..., pd.Series]] = {
+    "shown": lambda frame, *_: pd.Series(np.ones(len(frame)), index=frame.index),
+    "watch ratio": _by(watch=1.0),
+    "finished": _finished,
+    "liked": _by(like=1.0),
+    "shared": _by(share=1.0),
+    "comment": _by(comment=1.0),
+    "sentiment": lambda frame, mood, _: event_weights(
+        frame, **{**OFF, "comment": 1.0}, sentiment=mood
+    ),
+}
