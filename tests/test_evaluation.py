@@ -325,8 +325,8 @@ def test_table_and_sentence():
     inside = table.drop(index="coverage").dropna()
     assert (inside["low"] <= inside["mean"]).all()
     assert (inside["mean"] <= inside["high"]).all()
-    assert "all 6 videos" in got.protocol
-    assert "1 without a relevant candidate left out" in got.protocol
+    assert "all 6 videos" in str(got.protocol)
+    assert "1 without a relevant candidate left out" in str(got.protocol)
     assert "fixed: NDCG@3" in str(got)
     assert got.interval("ndcg") == tuple(table.loc["ndcg", ["mean", "low", "high"]])
 

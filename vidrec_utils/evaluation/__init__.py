@@ -3,35 +3,46 @@
 `evaluate` ranks, for every user with something right in the evaluated part, **all** videos that the
 user had not been shown before it (no sampled candidates), and gives per-user metrics whose means
 come with bootstrap intervals over users. `compare` asks whether one recommender beats another on
-the same users. Each result carries its protocol in words, and refuses to be compared with a result
-under another.
+the same users, `compare_all` does so for many and corrects for their number. Each result carries
+its `Protocol`, and refuses to be compared with a result under another.
 
-`linear_probe` asks a frozen vector what it tells about a label, on groups never seen in training.
-
-The definitions of all metrics are in `evaluation.metrics`.
+The definitions of all metrics are in `evaluation.metrics`, those of classification in
+`evaluation.classification`.
 """
 
+from vidrec_utils.evaluation.comparing import Comparison, compare, compare_all, holm, leaderboard
 from vidrec_utils.evaluation.metrics import (
     RANKING_METRICS,
     USER_METRICS,
     bootstrap_means,
+    diversity,
     metrics,
 )
 from vidrec_utils.evaluation.probing import Probe, linear_probe, probe_pairs
-from vidrec_utils.evaluation.ranking import evaluate, positives
-from vidrec_utils.evaluation.results import Comparison, Result, compare
+from vidrec_utils.evaluation.protocol import Protocol, ProtocolMismatch
+from vidrec_utils.evaluation.ranking import evaluate, ranks
+from vidrec_utils.evaluation.results import Result
+from vidrec_utils.evaluation.task import positives, prepare
 
 __all__ = [
     "RANKING_METRICS",
     "USER_METRICS",
     "Comparison",
     "Probe",
+    "Protocol",
+    "ProtocolMismatch",
     "Result",
     "bootstrap_means",
     "compare",
+    "compare_all",
+    "diversity",
     "evaluate",
+    "holm",
+    "leaderboard",
     "linear_probe",
     "metrics",
     "positives",
+    "prepare",
     "probe_pairs",
+    "ranks",
 ]

@@ -17,6 +17,8 @@ accuracy       share of all candidates that are rightly on the list or rightly o
 novelty        mean over the list of -log2((users shown the video + 1) / (users + 1)), in bits
                (self-information; Vargas, Castells, RecSys 2011)
 popularity     mean over the list of the number of known exposures of the video
+diversity      1 - mean cosine of the vectors of two videos on the list, over all pairs; needs
+               vectors (intra-list diversity; Smyth, McClave, ICCBR 2001)
 ============== ===================================================================================
 
 Over all users: `coverage`, the share of the catalogue that is on at least one list, and
@@ -26,8 +28,15 @@ over the users who have a list and a history (Abdollahpouri et al., RMSE worksho
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
+
+from vidrec_utils.recommender import BLOCK_VALUES, as_ids
+
+if TYPE_CHECKING:
+    from vidrec_utils.embeddings import Embeddings
 
 RANKING_METRICS = ("hit_rate", "precision", "recall", "f1", "ndcg", "mrr", "map")
 USER_METRICS = (*RANKING_METRICS, "accuracy", "novelty", "popularity")
@@ -94,6 +103,47 @@ def accuracy(
     found = hits.sum(axis=1)
     wrong = (listed - found) + (n_relevant - found)
     return 1 - wrong / candidates
+
+
+def diversity(vectors: Embeddings | pd.DataFrame, videos: pd.Index, top: np.ndarray) -> np.ndarray:
+    """Intra-list diversity by cosine distance, `(n_users,)`.
+
+    Parameters
+    ----------
+    vectors : Embeddings or DataFrame
+        One row a video, by id. Centre them first if they share a large common part.
+    videos : Index
+        The catalogue, which `top` points into.
+    top : ndarray of int, shape (n_users, up to k)
+        Lists; -1 is an empty place. Videos without a vector, or with one of length 0, are left out.
+
+    Returns
+    -------
+    ndarray
+        0: all alike, 1: at right angles on average. NaN where fewer than two videos have a vector.
+
+    Notes
+    -----
+    The sum of the cosines of all pairs of m unit vectors follows from the length of their sum:
+    `(|sum v|^2 - m) / 2`, so no pair is ever formed.
+    """
+    frame = vectors if isinstance(vectors, pd.DataFrame) else vectors.frame()
+    rows = frame.set_axis(as_ids(frame.index)).reindex(videos).to_numpy(np.float32)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    there = np.append((length > 0)[:, 0], False)  # the last stands for an empty place, -1
+    unit = np.vstack([unit, np.zeros_like(unit[:1])])
+    unit[~there] = 0
+    out = np.empty(len(top))
+    step = max(1, BLOCK_VALUES // max(1, top.shape[1] * unit.shape[1]))
+    for start in range(0, len(top), step):
+        lists = top[start : start + step]
+        m = there[lists].sum(axis=1)
+        total = unit[lists].sum(axis=1, dtype=np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cosine = ((total**2).sum(axis=1) - m) / (m * (m - 1.0))
+        out[start : start + step] = np.where(m > 1, 1 - cosine, np.nan)
+    return out
 
 
 def bootstrap_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:

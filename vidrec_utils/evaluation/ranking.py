@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from tqdm import tqdm
 
-from vidrec_utils.evaluation.metrics import accuracy, list_means, metrics
+from vidrec_utils.evaluation.metrics import accuracy, diversity, list_means, metrics
 from vidrec_utils.evaluation.results import Result
-from vidrec_utils.recommender import Recommender, as_ids, blocks, hide, interaction_matrix, top_k
+from vidrec_utils.evaluation.slices import user_slices, video_groups, video_slice
+from vidrec_utils.evaluation.task import Task, prepare
+from vidrec_utils.recommender import Recommender, blocks, hide, top_k
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vidrec_utils.datasets import Split
-
-
-def positives(interactions: pd.DataFrame, threshold: float = 0.8) -> pd.Series:
-    """Which exposures ended well: watched to at least `threshold`, or liked.
-
-    Parameters
-    ----------
-    interactions : DataFrame
-        Columns `watch_ratio` and `liked`; one of them may be absent or all NA. An NA signal says
-        nothing, so it never makes a positive.
-    threshold : float
-        Least watch ratio.
-
-    Returns
-    -------
-    Series of bool
-        Aligned with `interactions`.
-
-    Raises
-    ------
-    ValueError
-        If there are interactions, and neither signal in any of them.
-    """
-    none = pd.Series(np.nan, index=interactions.index)
-    watched = pd.to_numeric(interactions.get("watch_ratio", none)).astype("Float64")
-    liked = interactions.get("liked", none).astype("boolean")
-    if len(interactions) and watched.isna().all() and liked.isna().all():
-        raise ValueError(
-            "These interactions have neither watch_ratio nor liked, so nothing tells a good "
-            "recommendation from a bad one. Add one of the two columns."
-        )
-    good = (watched >= threshold).fillna(False) | liked.fillna(False)
-    return good.astype(bool).rename("positive")
+    from vidrec_utils.embeddings import Embeddings
 
 
 def evaluate(
@@ -58,13 +30,18 @@ def evaluate(
     seed: int = 0,
     slices: bool = True,
     threshold: float = 0.8,
+    by: str | None = None,
+    vectors: Embeddings | pd.DataFrame | None = None,
+    ties: str = "catalogue",
+    progress: bool = True,
 ) -> Result:
     """Rank all videos for all users of the evaluated part, and measure the first k.
 
     Candidates of a user are all videos of `split.videos` that the user was not shown before the
     evaluated part: in train, and for `on="test"` in validation too. The masks come from the split,
     so they are the same for every recommender. Users without a relevant video among their
-    candidates are left out, and counted. Memory is bounded: users are scored in blocks.
+    candidates are left out, and counted. Memory is bounded: users are scored in blocks, and of each
+    block only the lists are kept.
 
     Parameters
     ----------
@@ -78,167 +55,178 @@ def evaluate(
     on : {"test", "validation"}
         The part to predict. Choose models on validation; look at test once.
     seed : int
-        For the bootstrap.
+        For the bootstrap, and for shuffled ties.
     slices : bool
-        Also keep light, heavy and new users, and cold videos.
+        Also keep light, heavy and new users, and cold, head and tail videos.
     threshold : float
         See `positives`.
+    by : str, optional
+        Column of `split.videos`, such as `"category"`, whose values become slices, too.
+    vectors : Embeddings or DataFrame, optional
+        One row a video; adds the metric `diversity` of the lists.
+    ties : {"catalogue", "shuffled"}
+        Whether equal scores are ranked in the order of the catalogue or in one random order.
+    progress : bool
+        Show a bar when it takes more than ten seconds.
 
     Raises
     ------
     ValueError
         If the part is empty, or no user in it has a relevant candidate (as when the recommender's
-        training data hold the test), or k is not positive.
+        training data hold the test), or an option is impossible.
+    KeyError
+        If the videos have no column `by`.
     """
-    if on not in ("test", "validation"):
-        raise ValueError(f"on is {on!r}; choose 'test' or 'validation'.")
-    if k < 1:
-        raise ValueError(f"k is {k}; it must be at least 1.")
-    target = getattr(split, on)
-    if not len(target):
-        raise ValueError(f"The {on} part of the split {split.name!r} has no interactions.")
-    known = split.train
-    if on == "test" and len(split.validation):
-        known = pd.concat([known, split.validation], ignore_index=True)
-    videos = as_ids(split.videos.index)
-    every = as_ids(target["user_id"]).unique().sort_values()  # users who could be evaluated
-    seen = _counts(known[as_ids(known["user_id"]).isin(every)], every, videos)
-    crowd = as_ids(known["user_id"]).unique()
-    shows = _counts(known, crowd, videos)
-    exposures = np.asarray(shows.sum(axis=0)).ravel()
-    audience = np.bincount(shows.indices, minlength=len(videos))  # users, each counted once
-    relevant = _counts(target[positives(target, threshold).to_numpy()], every, videos)
-    relevant = _without(relevant, seen)
-    n_relevant = np.diff(relevant.indptr)
-    kept = np.flatnonzero(n_relevant)
-    if not len(kept):
-        raise ValueError(
-            f"No user of the {on} part has a relevant video that is new to them: nothing to "
-            "measure. Check the split, the threshold, and that train does not hold the test."
-        )
-    users, seen, relevant = every[kept], seen[kept], relevant[kept]
-    top, hits, candidates = _rank(recommender, users, videos, seen, relevant, k)
-    per_user = metrics(hits, n_relevant[kept], k)
-    per_user["accuracy"] = accuracy(hits, n_relevant[kept], candidates, (top >= 0).sum(axis=1))
-    surprise = -np.log2((audience + 1) / (len(crowd) + 1))
-    per_user["novelty"] = list_means(surprise, top)
-    per_user["popularity"] = list_means(exposures, top)
-    per_user["n_relevant"], per_user["n_known"] = n_relevant[kept], seen.sum(axis=1).astype(int)
-    per_user.index = users.rename("user_id")
-    shown = np.maximum(per_user["n_known"].to_numpy(), 1)
-    history = (seen @ exposures) / shown
-    history = np.where(per_user["n_known"] > 0, history, np.nan)
-    parts = {}
-    if slices:
-        cold = _cold(relevant, hits, top, exposures, k, per_user)
-        parts = {**_user_slices(per_user), "cold videos": cold}
+    task = prepare(split, k, on, threshold, ties, seed)
+    groups = video_groups(task, split.videos, by) if slices or by else {}
+    order = None
+    if ties == "shuffled":
+        order = np.random.default_rng(seed).permutation(len(task.videos))
+    top, hits = _lists(recommender, task, order, progress)
+    per_user, history = _measure(task, top, hits)
+    if vectors is not None:
+        per_user["diversity"] = diversity(vectors, task.videos, top)
+    parts = user_slices(per_user) if slices else {}
+    for name, group in groups.items():
+        parts[name] = video_slice(task, group, top, hits, per_user)
     return Result(
         name=recommender.name,
         k=k,
         on=on,
         seed=seed,
-        protocol=_protocol(split, on, k, threshold, len(videos), len(kept), len(every)),
+        protocol=task.protocol,
         per_user=per_user,
-        history=pd.Series(history, index=per_user.index),
-        coverage=len(np.unique(top[top >= 0])) / len(videos),
-        top=_top_frame(top, videos, users),
+        history=history,
+        coverage=len(np.unique(top[top >= 0])) / len(task.videos),
+        top=_top_frame(top, task.videos, per_user.index),
         slices=parts,
-        n_left_out=len(every) - len(kept),
-        digest=_digest(users, videos, relevant),
     )
 
 
-def _rank(
+def ranks(
     recommender: Recommender,
-    users: pd.Index,
-    videos: pd.Index,
-    seen: sparse.csr_array,
-    relevant: sparse.csr_array,
-    k: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Columns of `videos` on each list (-1: none left), which are hits, number of candidates."""
-    columns = videos.get_indexer(recommender.video_ids)
-    same = np.array_equal(columns, np.arange(len(videos)))
-    top = np.full((len(users), min(k, len(videos))), -1, dtype=np.int32)
-    hits = np.zeros(top.shape, dtype=bool)
-    for block in blocks(len(users), len(videos)):
-        scores = recommender.score(users[block])
-        if not same:  # a catalogue of its own: what it lacks is never recommended
-            whole = np.full((len(scores), len(videos)), -np.inf, dtype=np.float32)
-            whole[:, columns[columns >= 0]] = scores[:, columns >= 0]
-            scores = whole
-        hide(scores, seen, np.arange(block.start, block.stop))
-        best = top_k(scores, k)
-        valid = np.take_along_axis(scores, best, axis=1) > -np.inf
-        truth = relevant[block].toarray() > 0
-        top[block] = np.where(valid, best, -1)
-        hits[block] = np.take_along_axis(truth, best, axis=1) & valid
-    return top, hits, len(videos) - np.diff(seen.indptr)
-
-
-def _counts(events: pd.DataFrame, users: pd.Index, videos: pd.Index) -> sparse.csr_array:
-    """Number of events of each pair, without stored zeros."""
-    return interaction_matrix(events, np.ones(len(events)), users, videos)
-
-
-def _without(a: sparse.csr_array, b: sparse.csr_array) -> sparse.csr_array:
-    """Entries of `a` where `b` has none, as ones."""
-    left = sparse.csr_array((a > 0).astype(np.int8) - (a > 0).multiply(b > 0).astype(np.int8))
-    left.eliminate_zeros()
-    return left
-
-
-def _user_slices(per_user: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Users by what is known of them: new (nothing), light (up to the median), heavy (above)."""
-    known = per_user["n_known"]
-    old = known > 0
-    median = known[old].median() if old.any() else 0
-    return {
-        "light users": per_user[old & (known <= median)],
-        "heavy users": per_user[known > median],
-        "new users": per_user[~old],
-    }
-
-
-def _cold(
-    relevant: sparse.csr_array,
-    hits: np.ndarray,
-    top: np.ndarray,
-    exposures: np.ndarray,
-    k: int,
-    per_user: pd.DataFrame,
+    split: Split,
+    on: str = "test",
+    threshold: float = 0.8,
+    progress: bool = True,
 ) -> pd.DataFrame:
-    """Metrics when only videos without a known event count as relevant."""
-    cold = exposures == 0
-    n_cold = np.asarray(relevant @ cold.astype(np.int32)).ravel()
-    frame = metrics(hits & cold[top] & (top >= 0), n_cold, k).set_axis(per_user.index)
-    rest = per_user[["novelty", "popularity", "n_known"]]
-    return frame.join(rest).assign(n_relevant=n_cold, accuracy=np.nan)[n_cold > 0]
+    """Rank of every relevant video among all candidates of its user that are not relevant.
+
+    Other relevant videos of the user are taken out, so that each has the same competitors whether
+    candidates are sampled or not (see `evaluation.sampled`). Of equal scores those earlier in the
+    catalogue rank higher; videos outside the recommender's catalogue rank last.
+
+    Returns
+    -------
+    DataFrame
+        `user_id, video_id, rank` (from 1)`, n_candidates` (the video itself included).
+    """
+    task = prepare(split, 1, on, threshold)
+    users, columns, places, candidates = [], [], [], []
+    for block, scores in _scored(recommender, task, None, progress):
+        for user, row in zip(range(block.start, block.stop), scores, strict=True):
+            right = _columns(task.relevant, user)
+            place, n = _places(row, right, _columns(task.seen, user))
+            users.append(np.full(len(right), user))
+            columns.append(right)
+            places.append(place)
+            candidates.append(np.full(len(right), n))
+    return pd.DataFrame(
+        {
+            "user_id": task.users[np.concatenate(users)],
+            "video_id": task.videos[np.concatenate(columns)],
+            "rank": np.concatenate(places),
+            "n_candidates": np.concatenate(candidates),
+        }
+    )
+
+
+def _places(row: np.ndarray, right: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, int]:
+    """Rank of each column in `right` among the columns in neither list, and how many compete."""
+    other = np.ones(len(row), dtype=bool)
+    other[right], other[seen] = False, False
+    rivals = np.flatnonzero(other)
+    mine, theirs = row[right, None], row[rivals]
+    before = (theirs > mine) | ((theirs == mine) & (rivals < right[:, None]))
+    place = np.where(mine[:, 0] > -np.inf, 1 + before.sum(axis=1), len(rivals) + 1)
+    return place, len(rivals) + 1
+
+
+def _scored(
+    recommender: Recommender, task: Task, order: np.ndarray | None, progress: bool
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Blocks of users with their scores over the task's catalogue; -inf: cannot be recommended.
+
+    With an `order`, the columns come in that order instead of the catalogue's.
+    """
+    columns = task.videos.get_indexer(recommender.video_ids)
+    same = order is None and np.array_equal(columns, np.arange(len(task.videos)))
+    n = len(task.videos)
+    bar = tqdm(total=len(task.users), desc="ranking", unit="user", delay=10, disable=not progress)
+    with bar:
+        for block in blocks(len(task.users), n):
+            scores = recommender.score(task.users[block])
+            if not same:  # a catalogue of its own: what it lacks is never recommended
+                whole = np.full((len(scores), n), -np.inf, dtype=np.float32)
+                whole[:, columns[columns >= 0]] = scores[:, columns >= 0]
+                scores = whole
+            scores[np.isnan(scores)] = -np.inf
+            hide(scores, task.seen, np.arange(block.start, block.stop))
+            yield block, scores if order is None else scores[:, order]
+            bar.update(len(scores))
+
+
+def _lists(
+    recommender: Recommender, task: Task, order: np.ndarray | None, progress: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of the catalogue on each list (-1: none left), and which are hits."""
+    n = len(task.videos)
+    top = np.full((len(task.users), min(task.protocol.k, n)), -1, dtype=np.int32)
+    hits = np.zeros(top.shape, dtype=bool)
+    for block, scores in _scored(recommender, task, order, progress):
+        best = top_k(scores, top.shape[1])
+        valid = np.take_along_axis(scores, best, axis=1) > -np.inf
+        best = best if order is None else order[best]
+        top[block] = np.where(valid, best, -1)
+        hits[block] = _among(best, task.relevant[block]) & valid
+    return top, hits
+
+
+def _among(best: np.ndarray, relevant: sparse.csr_array) -> np.ndarray:
+    """Whether each column of a list is an entry of its row, without making the rows dense."""
+    n = relevant.shape[1]
+    rows = np.arange(len(best), dtype=np.int64)[:, None]
+    pairs = relevant.tocoo()
+    keys = np.sort(pairs.row.astype(np.int64) * n + pairs.col)
+    asked = rows * n + best
+    place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+    return keys[place] == asked
+
+
+def _columns(matrix: sparse.csr_array, row: int) -> np.ndarray:
+    return matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
+
+
+def _measure(task: Task, top: np.ndarray, hits: np.ndarray) -> tuple[pd.DataFrame, pd.Series]:
+    """Metrics of each user, and the mean popularity of what each was shown before."""
+    per_user = metrics(hits, task.n_relevant, task.protocol.k)
+    candidates = len(task.videos) - np.diff(task.seen.indptr)
+    listed = (top >= 0).sum(axis=1)
+    per_user["accuracy"] = accuracy(hits, task.n_relevant, candidates, listed)
+    surprise = -np.log2((task.audience + 1) / (task.n_crowd + 1))
+    per_user["novelty"] = list_means(surprise, top)
+    per_user["popularity"] = list_means(task.exposures, top)
+    n_known = np.asarray(task.seen.sum(axis=1)).astype(int)
+    per_user["n_relevant"], per_user["n_known"] = task.n_relevant, n_known
+    per_user.index = task.users.rename("user_id")
+    history = (task.seen @ task.exposures) / np.maximum(n_known, 1)
+    return per_user, pd.Series(np.where(n_known > 0, history, np.nan), index=per_user.index)
 
 
 def _top_frame(top: np.ndarray, videos: pd.Index, users: pd.Index) -> pd.DataFrame:
-    ids = np.append(videos.to_numpy(dtype=object), None)[top]  # -1 takes the last
-    return pd.DataFrame(ids, index=users.rename("user_id"), columns=range(1, top.shape[1] + 1))
-
-
-def _protocol(
-    split: Split, on: str, k: int, threshold: float, n_videos: int, n_users: int, n_all: int
-) -> str:
-    before = "train" if on == "validation" else "train and validation"
-    return (
-        f"split {split.name!r}, {on}; k = {k}; candidates: all {n_videos} videos minus those shown "
-        f"to the user in {before}; relevant: watch ratio >= {threshold:g} or liked; recall over "
-        f"all relevant, NDCG and MAP over min(n, k); ties in catalogue order; {n_users} of {n_all} "
-        f"users, {n_all - n_users} without a relevant candidate left out"
-    )
-
-
-def _digest(users: pd.Index, videos: pd.Index, relevant: sparse.csr_array) -> str:
-    digest = hashlib.sha256()
-    for ids in (users, videos):
-        digest.update("\0".join(ids).encode())
-    relevant.sort_indices()
-    digest.update(
-        relevant.indptr.astype("<i8").tobytes() + relevant.indices.astype("<i8").tobytes()
-    )
-    return digest.hexdigest()
+    """Lists as ids. Each column is categorical: four bytes a place instead of a whole string."""
+    columns = {
+        rank + 1: pd.Categorical.from_codes(top[:, rank], categories=videos)
+        for rank in range(top.shape[1])
+    }
+    return pd.DataFrame(columns, index=users)

@@ -1,13 +1,15 @@
-"""What an evaluation found, and whether two of them differ."""
+"""What an evaluation found, with the protocol that it was found under."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.evaluation.metrics import USER_METRICS, bootstrap_means
+from vidrec_utils.evaluation.metrics import RANKING_METRICS, USER_METRICS, bootstrap_means
+from vidrec_utils.evaluation.protocol import Protocol
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +20,9 @@ class Result:
     ----------
     name : str
         Name of the recommender.
-    protocol : str
+    protocol : Protocol
         Split, candidates, relevance, masks, k, ideal, ties: everything that a number depends on.
+        As text it is one sentence.
     per_user : DataFrame
         Indexed by `user_id`, one column a metric (see `evaluation.metrics`), and `n_relevant`,
         `n_known` (events before the evaluated part).
@@ -28,28 +31,53 @@ class Result:
     coverage : float
         Share of the catalogue that is on at least one list.
     top : DataFrame
-        Indexed by `user_id`, columns 1..k: the ids recommended (NA where none was left).
+        Indexed by `user_id`, columns 1..k: the ids recommended (NA where none was left),
+        categorical with the catalogue as categories.
     slices : dict of str to DataFrame
-        Like `per_user`, for light, heavy and new users, and for cold videos (only videos without
-        a known event count as relevant; the lists stay the same).
-    n_left_out : int
-        Users in the evaluated part who have no relevant video there.
-    digest : str
-        Hash of the users and their relevant videos; results with another are not comparable.
+        Like `per_user`, for light, heavy and new users, and for cold, head and tail videos (only
+        videos of the group count as relevant; the lists stay the same).
     """
 
     name: str
     k: int
     on: str
     seed: int
-    protocol: str
+    protocol: Protocol
     per_user: pd.DataFrame
     history: pd.Series
     coverage: float
     top: pd.DataFrame
     slices: dict[str, pd.DataFrame] = field(default_factory=dict)
-    n_left_out: int = 0
-    digest: str = ""
+
+    @property
+    def n_left_out(self) -> int:
+        """Users in the evaluated part who have no relevant video there."""
+        return self.protocol.n_left_out
+
+    @property
+    def digest(self) -> str:
+        """Hash of the protocol; results with another are not comparable."""
+        return self.protocol.digest
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that each user has."""
+        return tuple(m for m in (*USER_METRICS, "diversity") if m in self.per_user)
+
+    def rows(self, which: str = "all") -> pd.DataFrame:
+        """Metrics per user, of all users or of one slice.
+
+        Raises
+        ------
+        KeyError
+            If there is no such slice; the message lists those that exist.
+        """
+        if which == "all":
+            return self.per_user
+        if which not in self.slices:
+            there = ", ".join(map(repr, ["all", *self.slices]))
+            raise KeyError(f"There is no slice {which!r}; choose from {there}.")
+        return self.slices[which]
 
     def table(self, which: str = "all", resamples: int = 1000, level: float = 0.95) -> pd.DataFrame:
         """Means over users with percentile bootstrap intervals.
@@ -68,31 +96,43 @@ class Result:
         DataFrame
             Indexed by `metric`: `mean, low, high, n_users`, the last the number of users who have
             the metric (an empty list has no novelty, for example); the others are left out of
-            mean and interval. Coverage has no interval: it is not a
-            mean, and a resampled crowd of users covers less by construction.
+            mean and interval. Coverage has no interval: it is not a mean, and a resampled crowd of
+            users covers less by construction. `.attrs["protocol"]` holds the protocol in words.
         """
-        users = self.per_user if which == "all" else self.slices[which]
+        users = self.rows(which)
         listed, history = users["popularity"], self.history.loc[users.index]
         both = listed.notna() & history.notna()  # a lift compares one crowd with itself
-        values = users[list(USER_METRICS)].assign(
+        values = users[list(self.metrics)].assign(
             _listed=listed.where(both), _history=history.where(both)
         )
         means = values.mean().to_numpy()
         draws = bootstrap_means(values.to_numpy(), resamples, self.seed)
-        columns = [*USER_METRICS, "popularity_lift"]
+        columns = [*self.metrics, "popularity_lift"]
         center, spread = _with_lift(means[None])[0], _with_lift(draws)
-        low, high = _interval(spread, level)
+        low, high = percentile_interval(spread, level)
         frame = pd.DataFrame({"mean": center, "low": low, "high": high}, index=columns)
         counts = values.notna().sum().to_numpy()[:-1]  # both columns of the lift: the same users
         if which == "all":
             frame.loc["coverage"] = [self.coverage, np.nan, np.nan]
             counts = np.append(counts, len(users))
-        return frame.assign(n_users=counts).rename_axis("metric")
+        frame = frame.assign(n_users=counts).rename_axis("metric")
+        frame.attrs["protocol"] = str(self.protocol)
+        return frame
 
     def interval(self, metric: str, which: str = "all") -> tuple[float, float, float]:
         """Mean, lower and upper end of one metric."""
         row = self.table(which).loc[metric]
         return float(row["mean"]), float(row["low"]), float(row["high"])
+
+    def report(self, which: str = "all", names: Iterable[str] = RANKING_METRICS) -> str:
+        """Several metrics with their intervals, and the protocol below them, as text."""
+        table = self.table(which).loc[list(names)]
+        lines = [
+            f"  {metric:<10} {row['mean']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+            for metric, row in table.iterrows()
+        ]
+        users = f"{len(self.rows(which)):,} users" + ("" if which == "all" else f", {which}")
+        return "\n".join([f"{self.name} ({users})", *lines, f"  under: {self.protocol}"])
 
     def __str__(self) -> str:
         mean, low, high = self.interval("ndcg")
@@ -102,84 +142,7 @@ class Result:
         )
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A paired difference `a - b` with its interval; see `compare`."""
-
-    a: str
-    b: str
-    metric: str
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    n_users: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.a} - {self.b}: {self.metric} {self.difference:+.4f} "
-            f"[{self.low:+.4f}, {self.high:+.4f}], p = {self.p_value:.4f}, {self.n_users} users"
-        )
-
-
-def compare(
-    a: Result,
-    b: Result,
-    metric: str = "ndcg",
-    seed: int = 0,
-    resamples: int = 10_000,
-    level: float = 0.95,
-) -> Comparison:
-    """Does `a` beat `b` on the same users? A paired bootstrap over the per-user differences.
-
-    Users who lack the metric in either result (an empty list has no novelty, for example) are left
-    out; `n_users` counts the others.
-
-    Parameters
-    ----------
-    a, b : Result
-        Under the same protocol, on the same users.
-    metric : str
-        A column of `per_user`.
-    seed, resamples, level : int, int, float
-        Of the bootstrap.
-
-    Returns
-    -------
-    Comparison
-        Mean difference, percentile interval, and a two-sided p-value: twice the smaller share of
-        resampled means on either side of zero, `(count + 1) / (resamples + 1)`, at most 1.
-
-    Raises
-    ------
-    ValueError
-        If the protocols or the users differ, there is no such metric, or no user has it in both.
-    """
-    if (a.protocol, a.digest) != (b.protocol, b.digest):
-        raise ValueError(
-            "These results are not comparable: they were measured under different protocols or on "
-            f"different users.\n  {a.name}: {a.protocol}\n  {b.name}: {b.protocol}"
-        )
-    if metric not in USER_METRICS:
-        raise ValueError(f"There is no metric {metric!r}; choose from {', '.join(USER_METRICS)}.")
-    differences = (a.per_user[metric] - b.per_user[metric]).dropna().to_numpy()
-    if not len(differences):
-        raise ValueError(
-            f"There is nothing to compare: no user has a {metric} in both {a.name} and {b.name}. "
-            "Lists that stayed empty have none; choose a ranking metric, or fit both on the whole "
-            "catalogue."
-        )
-    draws = bootstrap_means(differences[:, None], resamples, seed)
-    (low,), (high,) = _interval(draws, level)
-    side = min((draws <= 0).sum(), (draws >= 0).sum())
-    p_value = min(1.0, 2 * (side + 1) / (resamples + 1))
-    mean = float(differences.mean())
-    return Comparison(
-        a.name, b.name, metric, mean, float(low), float(high), float(p_value), len(differences)
-    )
-
-
-def _interval(draws: np.ndarray, level: float) -> np.ndarray:
+def percentile_interval(draws: np.ndarray, level: float) -> np.ndarray:
     """Percentile interval of each column, `(2, m)`, without NaN draws; NaN where all are."""
     ends = np.full((2, draws.shape[1]), np.nan)
     some = ~np.isnan(draws).all(axis=0)  # an all-NaN column would only add a warning

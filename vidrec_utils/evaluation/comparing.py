@@ -1,0 +1,250 @@
+"""Whether results differ: paired tests on the same users, corrected when there are many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.evaluation.metrics import bootstrap_means
+from vidrec_utils.evaluation.protocol import Protocol
+from vidrec_utils.evaluation.results import Result, percentile_interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired difference `a - b` with its interval; see `compare`."""
+
+    a: str
+    b: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    n_users: int
+    protocol: Protocol | None = None
+
+    def __str__(self) -> str:
+        under = "" if self.protocol is None else f" ({self.protocol})"
+        return (
+            f"{self.a} - {self.b}: {self.metric} {self.difference:+.4f} "
+            f"[{self.low:+.4f}, {self.high:+.4f}], p = {self.p_value:.4f}, {self.n_users} users"
+            f"{under}"
+        )
+
+
+def compare(
+    a: Result,
+    b: Result,
+    metric: str = "ndcg",
+    seed: int = 0,
+    resamples: int = 10_000,
+    level: float = 0.95,
+    which: str = "all",
+    test: str = "bootstrap",
+) -> Comparison:
+    """Does `a` beat `b` on the same users? A paired bootstrap over the per-user differences.
+
+    Users who lack the metric in either result (an empty list has no novelty, for example) are left
+    out; `n_users` counts the others.
+
+    Parameters
+    ----------
+    a, b : Result
+        Under the same protocol, on the same users.
+    metric : str
+        A column of `per_user`.
+    seed, resamples, level : int, int, float
+        Of the bootstrap.
+    which : str
+        `"all"`, or a slice that both results have.
+    test : {"bootstrap", "signs"}
+        Where the p-value comes from; the interval is a bootstrap's in both cases. `"signs"` asks
+        how often a difference so large arises when the names of the two recommenders are exchanged
+        for each user by the toss of a coin, which is exact when they do not differ (Fisher's
+        randomisation test; Smucker, Allan, Carterette, CIKM 2007).
+
+    Returns
+    -------
+    Comparison
+        Mean difference, percentile interval, and a two-sided p-value. For the bootstrap: twice the
+        smaller share of resampled means on either side of zero, `(count + 1) / (resamples + 1)`, at
+        most 1.
+
+    Raises
+    ------
+    ProtocolMismatch
+        If the protocols or the users differ; the message names in what. A ValueError, too.
+    ValueError
+        If there is no such metric or test, or no user has the metric in both.
+    """
+    a.protocol.require_equal(b.protocol, a.name, b.name)
+    if metric not in a.metrics or metric not in b.metrics:
+        both = ", ".join(name for name in a.metrics if name in b.metrics)
+        raise ValueError(f"There is no metric {metric!r} in both; choose from {both}.")
+    if test not in ("bootstrap", "signs"):
+        raise ValueError(f"test is {test!r}; choose 'bootstrap' or 'signs'.")
+    differences = (a.rows(which)[metric] - b.rows(which)[metric]).dropna().to_numpy()
+    if not len(differences):
+        raise ValueError(
+            f"There is nothing to compare: no user has a {metric} in both {a.name} and {b.name}. "
+            "Lists that stayed empty have none; choose a ranking metric, or fit both on the whole "
+            "catalogue."
+        )
+    draws = bootstrap_means(differences[:, None], resamples, seed)
+    (low,), (high,) = percentile_interval(draws, level)
+    p_value = _two_sided(draws) if test == "bootstrap" else _signs(differences, resamples, seed)
+    mean = float(differences.mean())
+    return Comparison(
+        a.name,
+        b.name,
+        metric,
+        mean,
+        float(low),
+        float(high),
+        p_value,
+        len(differences),
+        a.protocol,
+    )
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """P-values corrected for their number: any false alarm among all is as rare as one was before.
+
+    Sorted upwards, the i-th of m (from 0) is multiplied by m - i, cut to 1, and never smaller than
+    the one before it. Holds for any dependence between the tests.
+
+    Parameters
+    ----------
+    p_values : sequence of float
+        Uncorrected, in any order; NaN stays NaN and does not count.
+
+    Returns
+    -------
+    ndarray of float
+        Corrected, in the same order.
+
+    Raises
+    ------
+    ValueError
+        If one lies outside 0..1.
+
+    References
+    ----------
+    Holm: A Simple Sequentially Rejective Multiple Test Procedure. Scand. J. Statist. 6, 1979.
+    """
+    p = np.asarray(p_values, dtype=float)
+    if ((p < 0) | (p > 1)).any():
+        raise ValueError(f"P-values lie between 0 and 1; got {p[(p < 0) | (p > 1)][0]}.")
+    out = np.full(len(p), np.nan)
+    order = np.argsort(p, kind="stable")[: (~np.isnan(p)).sum()]  # NaN sorts last
+    factors = np.arange(len(order), 0, -1)
+    out[order] = np.minimum(1, np.maximum.accumulate(p[order] * factors))
+    return out
+
+
+def compare_all(
+    results: Iterable[Result],
+    metric: str = "ndcg",
+    against: str | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+    which: str = "all",
+    test: str = "bootstrap",
+) -> pd.DataFrame:
+    """Compare several results in pairs, with p-values corrected for the number of pairs.
+
+    Parameters
+    ----------
+    results : iterable of Result
+        Under the same protocol, each with its own name.
+    metric, seed, level, which, test
+        As for `compare`. The intervals are for one pair at a time.
+    against : str, optional
+        Name of the one that all others are compared with; by default each pair is compared.
+
+    Returns
+    -------
+    DataFrame
+        `a, b, difference, low, high, p_value, p_holm, clear, n_users`; `clear` is whether `p_holm`
+        lies below `1 - level`. `.attrs["protocol"]` holds the protocol in words.
+
+    Raises
+    ------
+    ProtocolMismatch
+        If the protocols differ.
+    ValueError
+        If there are fewer than two results, two of one name, or none named `against`.
+    """
+    named = _by_name(results)
+    if against is not None and against not in named:
+        raise ValueError(f"There is no result {against!r}; there are {', '.join(named)}.")
+    pairs = (
+        list(combinations(named, 2))
+        if against is None
+        else [(name, against) for name in named if name != against]
+    )
+    found = [
+        compare(named[a], named[b], metric, seed, level=level, which=which, test=test)
+        for a, b in pairs
+    ]
+    columns = ["a", "b", "difference", "low", "high", "p_value", "n_users"]
+    frame = pd.DataFrame([[getattr(c, name) for name in columns] for c in found], columns=columns)
+    corrected = holm(frame["p_value"])
+    frame.insert(6, "p_holm", corrected)
+    frame.insert(7, "clear", corrected < 1 - level)
+    frame.attrs["protocol"] = str(found[0].protocol)
+    return frame
+
+
+def leaderboard(
+    results: Iterable[Result], metric: str = "ndcg", which: str = "all"
+) -> pd.DataFrame:
+    """One row a result, in the order given: `mean, low, high, n_users` of one metric.
+
+    `.attrs["protocol"]` holds the protocol in words.
+
+    Raises
+    ------
+    ProtocolMismatch
+        If the results were not measured under one protocol.
+    """
+    named = _by_name(results, least=1)
+    frame = pd.DataFrame({name: r.table(which).loc[metric] for name, r in named.items()}).T
+    frame = frame.astype({"n_users": int}).rename_axis("recommender")
+    frame.attrs["protocol"] = str(next(iter(named.values())).protocol)
+    return frame
+
+
+def _by_name(results: Iterable[Result], least: int = 2) -> dict[str, Result]:
+    given = list(results)
+    names = [result.name for result in given]
+    if len(given) < least:
+        raise ValueError(f"{len(given)} results were given; give at least {least}.")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"Two results are named {twice!r}; give each its own name.")
+    for result in given[1:]:
+        given[0].protocol.require_equal(result.protocol, given[0].name, result.name)
+    return dict(zip(names, given, strict=True))
+
+
+def _two_sided(draws: np.ndarray) -> float:
+    side = min((draws <= 0).sum(), (draws >= 0).sum())
+    return float(min(1.0, 2 * (side + 1) / (len(draws) + 1)))
+
+
+def _signs(differences: np.ndarray, draws: int, seed: int) -> float:
+    """Share of random signs that make the mean as far from zero as it is."""
+    rng = np.random.default_rng(seed)
+    observed, count = abs(differences.sum()), 0
+    step = max(1, 2**22 // len(differences))
+    for start in range(0, draws, step):
+        size = (min(step, draws - start), len(differences))
+        sums = rng.integers(0, 2, size, dtype=np.int8) @ (2 * differences) - differences.sum()
+        count += int((np.abs(sums) >= observed * (1 - 1e-12)).sum())
+    return float((count + 1) / (draws + 1))

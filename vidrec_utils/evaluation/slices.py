@@ -1,0 +1,82 @@
+"""The same lists, looked at for some users or for some videos only.
+
+A mean over everybody is ruled by the many: a recommender may serve heavy users and yesterday's hits
+well, and nobody else. Groups of **users** keep their rows. For a group of **videos** the lists stay
+as they are, and only relevant videos of the group count as right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.evaluation.metrics import metrics
+from vidrec_utils.evaluation.task import Task
+from vidrec_utils.recommender import as_ids
+
+HEAD_SHARE = 0.2
+"""Part of the catalogue that counts as its head (the "80/20" of Abdollahpouri et al., 2019)."""
+
+
+def user_slices(per_user: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Users by what is known of them: new (nothing), light (up to the median), heavy (above)."""
+    known = per_user["n_known"]
+    old = known > 0
+    median = known[old].median() if old.any() else 0
+    return {
+        "light users": per_user[old & (known <= median)],
+        "heavy users": per_user[known > median],
+        "new users": per_user[~old],
+    }
+
+
+def video_groups(task: Task, table: pd.DataFrame, by: str | None = None) -> dict[str, np.ndarray]:
+    """Groups of videos as masks over the catalogue.
+
+    Parameters
+    ----------
+    task : Task
+    table : DataFrame
+        The split's videos, in the order of the catalogue.
+    by : str, optional
+        Column of `table`, such as `"category"`, each value of which makes a group `"by: value"`;
+        videos without a value are in none.
+
+    Returns
+    -------
+    dict of str to ndarray of bool, shape (n_videos,)
+        `"cold videos"` (no known event), `"head videos"` (the fifth of the catalogue with most
+        known events, cold ones never), `"tail videos"` (all others), and those of `by`.
+
+    Raises
+    ------
+    KeyError
+        If there is no such column.
+    """
+    shown = task.exposures
+    head = np.zeros(len(shown), dtype=bool)
+    head[np.argsort(-shown, kind="stable")[: int(np.ceil(HEAD_SHARE * len(shown)))]] = True
+    head &= shown > 0
+    groups = {"cold videos": shown == 0, "head videos": head, "tail videos": ~head}
+    if by is None:
+        return groups
+    if by not in table:
+        raise KeyError(f"The videos have no column {by!r}; they have {', '.join(table)}.")
+    values = pd.Series(table[by].to_numpy(), index=as_ids(table.index))
+    for value in sorted(values.dropna().unique(), key=str):
+        groups[f"{by}: {value}"] = (values == value).fillna(False).to_numpy(dtype=bool)
+    return groups
+
+
+def video_slice(
+    task: Task, group: np.ndarray, top: np.ndarray, hits: np.ndarray, per_user: pd.DataFrame
+) -> pd.DataFrame:
+    """Metrics of users when only relevant videos of the group count as relevant.
+
+    Users without one are left out; accuracy, which counts the whole catalogue, is NaN.
+    """
+    n_relevant = np.asarray(task.relevant @ group.astype(np.int32)).ravel()
+    found = hits & group[top] & (top >= 0)
+    frame = metrics(found, n_relevant, task.protocol.k).set_axis(per_user.index)
+    frame = frame.assign(accuracy=np.nan, n_relevant=n_relevant)
+    return frame.join(per_user[per_user.columns.difference(frame.columns)])[n_relevant > 0]
