@@ -62,6 +62,31 @@ def test_top_k_equals_a_stable_sort():
     assert rec.top_k(np.empty((0, 4)), 2).shape == (0, 2)
 
 
+def test_top_k_of_many_columns_equals_a_stable_sort():
+    rng = np.random.default_rng(1)
+    for values in (3, 50, 10**6):  # from nearly everything tied to hardly anything
+        scores = rng.integers(0, values, (9, 700)).astype("f4")
+        scores[0] = 1.0  # flat
+        scores[1, 4:] = -np.inf  # fewer than k are left
+        scores[2] = np.arange(700)
+        scores[3] = -np.arange(700)
+        scores[4, 690:] = np.nan
+        clean = np.where(np.isnan(scores), -np.inf, scores)
+        before = scores.copy()
+        for k in (1, 7, 40, 43, 44, 400):
+            expected = np.argsort(-clean, axis=1, kind="stable")[:, :k]
+            np.testing.assert_array_equal(rec.top_k(scores, k), expected)
+        np.testing.assert_array_equal(scores, before)
+
+
+def test_best_gives_the_same_as_arrays():
+    model = rec.Popularity().fit(library(PAIRS, CATALOGUE))
+    best, scores = model.best(["u", "w", "x"], k=3)
+    assert best.tolist() == [[3, 0, -1], [2, 0, -1], [1, 2, 3]]
+    assert scores.tolist() == [[1, 0, -np.inf], [1, 0, -np.inf], [3, 1, 1]]
+    assert model.best([], k=3)[0].shape == (0, 3)
+
+
 def test_popularity_ranks_excludes_and_breaks_ties():
     model = rec.Popularity().fit(library(PAIRS, CATALOGUE))
     assert model.score(["u"]).tolist() == [[0, 3, 1, 1]]

@@ -1,9 +1,9 @@
 """The interface that every recommender of the course has, and the two that no table may lack.
 
 A recommender is fitted on interactions, scores all videos of a catalogue for a user, and ranks
-them. `Popularity` and `Random` are what any other must beat. `event_weights` turns watching,
-liking, sharing and commenting into one number per event, and `top_k` is the one place where ties
-are broken: by the order of the videos in the catalogue.
+them. `Popularity` and `Random` are what any other must beat. `event_weights` (of `events`) turns
+watching, liking, sharing and commenting into one number per event, and `top_k` (of `ranking`) is
+the one place where ties are broken: by the order of the videos in the catalogue.
 """
 
 from __future__ import annotations
@@ -22,131 +22,32 @@ import pandas as pd
 from scipy import sparse
 
 from vidrec_utils import saving
+from vidrec_utils.events import as_ids, event_weights, interaction_matrix, unpack
+from vidrec_utils.ranking import explanation, hide, position, top_k
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split, VideoLibrary
+
+__all__ = [
+    "Popularity",
+    "Random",
+    "Recommender",
+    "as_ids",
+    "blocks",
+    "event_weights",
+    "explanation",
+    "hide",
+    "interaction_matrix",
+    "load",
+    "position",
+    "top_k",
+]
 
 BLOCK_VALUES = 2**23
 """Scores held at once while ranking (32 MB of float32): memory does not grow with the users."""
 
 STRATEGIES = ("content_based", "behavior_based", "hybrid")
 """Modules of the package that define recommenders, so that `load` knows their classes."""
-
-
-def event_weights(
-    interactions: pd.DataFrame,
-    watch: float = 1.0,
-    like: float = 1.0,
-    share: float = 1.0,
-    comment: float = 0.5,
-    sentiment: pd.Series | None = None,
-) -> pd.Series:
-    """Preference that each event expresses, as one number.
-
-    `weight = watch * watch_ratio + like * liked + share * shared + comment * (has a comment)`. The
-    watch ratio is cut to 0..1 (a loop played twice is not twice the taste). A signal that is NA, or
-    a column that is absent, contributes nothing: not knowing is not disliking.
-
-    Parameters
-    ----------
-    interactions : DataFrame
-        One row per exposure; columns `watch_ratio, liked, shared, comment`, each optional.
-    watch, like, share, comment : float
-        How much each signal counts.
-    sentiment : Series of float, optional
-        Sentiment of each comment in -1..1, aligned with `interactions`. Given, a comment counts
-        `comment * sentiment` (NA: nothing); not given, any comment counts as interest.
-
-    Returns
-    -------
-    Series of float64
-        Aligned with `interactions`, named `"weight"`.
-    """
-    total = pd.Series(0.0, index=interactions.index, name="weight")
-    if "watch_ratio" in interactions:
-        total += watch * _numbers(interactions["watch_ratio"]).clip(0, 1)
-    if "liked" in interactions:
-        total += like * _numbers(interactions["liked"])
-    if "shared" in interactions:
-        total += share * _numbers(interactions["shared"])
-    if sentiment is not None:
-        total += comment * _numbers(sentiment.reindex(interactions.index)).clip(-1, 1)
-    elif "comment" in interactions:
-        text = interactions["comment"]
-        total += comment * (text.notna() & (text.astype("str").str.strip() != "")).astype(float)
-    return total
-
-
-def top_k(scores: np.ndarray, k: int) -> np.ndarray:
-    """Columns of the k highest values of each row, highest first; equal values in column order.
-
-    Parameters
-    ----------
-    scores : ndarray, shape (n, m)
-        NaN counts as -inf. The input is not changed.
-    k : int
-        At most `m` columns are returned.
-
-    Returns
-    -------
-    ndarray of int64, shape (n, min(k, m))
-        Columns holding -inf are returned too, last; the caller knows what -inf means.
-
-    Notes
-    -----
-    A partition finds each row's k-th value in linear time; only rows where several columns hold
-    exactly that value need a decision, and the first of them win.
-    """
-    n, m = scores.shape
-    k = min(int(k), m)
-    if k < 1 or n == 0:
-        return np.empty((n, max(k, 0)), dtype=np.int64)
-    values = np.where(np.isnan(scores), -np.inf, scores)
-    threshold = np.partition(values, m - k, axis=1)[:, m - k, None]
-    chosen = values >= threshold
-    surplus = chosen.sum(axis=1) > k
-    if surplus.any():
-        rows = values[surplus]
-        above = rows > threshold[surplus]
-        at = rows == threshold[surplus]
-        places = k - above.sum(axis=1, keepdims=True)
-        chosen[surplus] = above | (at & (np.cumsum(at, axis=1, dtype=np.int32) <= places))
-    columns = np.nonzero(chosen)[1].reshape(n, k)  # ascending within a row
-    order = np.argsort(-np.take_along_axis(values, columns, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1)
-
-
-def interaction_matrix(
-    interactions: pd.DataFrame,
-    values: pd.Series | np.ndarray,
-    user_ids: pd.Index,
-    video_ids: pd.Index,
-) -> sparse.csr_array:
-    """Events as a sparse users x videos matrix; the values of repeated pairs are added.
-
-    Raises
-    ------
-    ValueError
-        If an event's user or video is not in the index; names the first.
-    """
-    rows = user_ids.get_indexer(as_ids(interactions["user_id"]))
-    columns = video_ids.get_indexer(as_ids(interactions["video_id"]))
-    for column, positions in (("user_id", rows), ("video_id", columns)):
-        if (positions < 0).any():
-            bad = interactions[column].iloc[int(np.argmax(positions < 0))]
-            raise ValueError(
-                f"{(positions < 0).sum()} events have a {column} that is not in the catalogue, the "
-                f"first is {bad!r}. VideoLibrary.problems() lists them."
-            )
-    data = np.asarray(values, dtype=np.float32)
-    shape = (len(user_ids), len(video_ids))
-    return sparse.csr_array(sparse.coo_array((data, (rows, columns)), shape=shape))
-
-
-def as_ids(values: Iterable[Any]) -> pd.Index:
-    """Ids as an index of strings: 7 and "7" name the same video whatever a file made of them."""
-    index = pd.Index(values)
-    return index if pd.api.types.is_string_dtype(index.dtype) else index.astype("str")
 
 
 def _class_key(cls: type) -> str:
@@ -215,7 +116,7 @@ class Recommender(ABC):
         TypeError
             If `data` is none of the three.
         """
-        interactions, self.video_ids = _unpack(data)
+        interactions, self.video_ids = unpack(data)
         self.user_ids = as_ids(interactions["user_id"]).unique().sort_values()
         if callable(weights) or weights is None:
             weights = (weights or event_weights)(interactions)
@@ -277,17 +178,50 @@ class Recommender(ABC):
         ValueError
             If k is not positive, or an id is missing.
         """
+        asked = self._ids(user_ids)
+        best, scores = self.best(asked, k, exclude_seen)
+        listed = best >= 0
+        ranks = np.broadcast_to(np.arange(1, best.shape[1] + 1), best.shape)
+        return pd.DataFrame(
+            {
+                "user_id": asked.repeat(listed.sum(axis=1)),
+                "video_id": self.video_ids[best[listed]],
+                "rank": ranks[listed],
+                "score": scores[listed],
+            }
+        )
+
+    def best(
+        self, user_ids: Iterable[str] | str | int, k: int = 10, exclude_seen: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What `recommend` says, as arrays.
+
+        Returns
+        -------
+        positions : ndarray of int64, shape (n_users, min(k, n_videos))
+            Places in `video_ids`, the best first; -1 where no video is left.
+        scores : ndarray of float32, of the same shape
+            -inf where no video is left.
+
+        Raises
+        ------
+        ValueError
+            If k is not positive, or an id is missing.
+        """
         if k < 1:
             raise ValueError(f"k is {k}; ask for at least one video.")
         asked = self._ids(user_ids)
-        parts = []
+        shape = (len(asked), min(int(k), len(self.video_ids)))
+        best, best_scores = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.float32)
         for block in blocks(len(asked), len(self.video_ids)):
             scores = self.score(asked[block])
             if exclude_seen:
                 hide(scores, self.seen, self.user_ids.get_indexer(asked[block]))
-            best = top_k(scores, k)
-            parts.append(_ranking(asked[block], self.video_ids, scores, best))
-        return pd.concat(parts, ignore_index=True) if parts else _ranking(asked, asked, *[None] * 2)
+            columns = top_k(scores, k)
+            values = np.take_along_axis(scores, columns, axis=1)
+            best[block] = np.where(values > -np.inf, columns, -1)
+            best_scores[block] = np.where(values > -np.inf, values, -np.inf)
+        return best, best_scores
 
     def parameters(self) -> dict[str, Any]:
         """What the constructor was given, by name; JSON must be able to say it."""
@@ -448,38 +382,6 @@ def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n_rows))
 
 
-def hide(scores: np.ndarray, seen: sparse.csr_array, rows: np.ndarray) -> None:
-    """Write -inf, in place, where `seen` has an entry; a row number of -1 hides nothing."""
-    known = np.flatnonzero(rows >= 0)
-    pairs = seen[rows[known]].tocoo()
-    scores[known[pairs.row], pairs.col] = -np.inf
-
-
-def position(index: pd.Index, asked: str, kind: str) -> int:
-    """Place of one id in an index.
-
-    Raises
-    ------
-    KeyError
-        If it is not there; `kind` ("user", "video") goes into the sentence.
-    """
-    found = index.get_indexer([str(asked)])[0]
-    if found < 0:
-        raise KeyError(f"There is no {kind} {asked!r} in the data that this was fitted on.")
-    return int(found)
-
-
-def explanation(videos: pd.Index, weights: np.ndarray, similarity: np.ndarray) -> pd.DataFrame:
-    """Reasons for a score: `video_id, weight, similarity, contribution`, the largest first.
-
-    A contribution is the product of weight and similarity; equal ones stay in catalogue order.
-    """
-    frame = pd.DataFrame({"video_id": videos, "weight": weights, "similarity": similarity})
-    frame["contribution"] = frame["weight"] * frame["similarity"]
-    frame = frame.sort_values("contribution", ascending=False, kind="stable")
-    return frame.reset_index(drop=True)
-
-
 def _restored(
     wanted: type[Recommender],
     description: dict[str, Any],
@@ -519,55 +421,3 @@ def _mix(keys: np.ndarray, counters: np.ndarray) -> np.ndarray:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
-
-
-def _numbers(signal: pd.Series) -> pd.Series:
-    """A numeric or boolean signal as float64, NA as 0."""
-    return pd.to_numeric(signal).astype("Float64").fillna(0.0).astype("float64")
-
-
-def _unpack(data: VideoLibrary | Split | pd.DataFrame) -> tuple[pd.DataFrame, pd.Index]:
-    """Interactions and catalogue of a library, a split, or a frame of interactions."""
-    if isinstance(data, pd.DataFrame):
-        interactions = data
-        video_ids = as_ids(data["video_id"]).unique().sort_values()
-    elif hasattr(data, "videos") and hasattr(data, "interactions"):
-        interactions, video_ids = data.interactions, as_ids(data.videos.index)
-    elif hasattr(data, "videos") and hasattr(data, "train"):
-        interactions, video_ids = data.train, as_ids(data.videos.index)
-    else:
-        raise TypeError(
-            f"fit takes a VideoLibrary, a Split or a frame of interactions, not {type(data)}."
-        )
-    for column in ("user_id", "video_id"):
-        missing = interactions[column].isna().to_numpy()
-        if missing.any():
-            raise ValueError(
-                f"{missing.sum()} of {len(missing)} interactions have no {column}, the first in "
-                f"row {int(np.argmax(missing))} (from 0). preprocessing.clean drops such rows."
-            )
-    if not len(video_ids):
-        raise ValueError("There is no video to recommend: the catalogue is empty.")
-    if video_ids.has_duplicates:
-        first = video_ids[video_ids.duplicated()][0]
-        raise ValueError(f"The catalogue has the video id {first!r} more than once.")
-    return interactions, video_ids.rename("video_id")
-
-
-def _ranking(
-    users: pd.Index, videos: pd.Index, scores: np.ndarray | None, best: np.ndarray | None
-) -> pd.DataFrame:
-    """Long frame of the columns in `best`, without those whose score is -inf."""
-    if scores is None or best is None:
-        scores, best = np.empty((len(users), 0), "f4"), np.empty((len(users), 0), int)
-    values = np.take_along_axis(scores, best, axis=1)
-    keep = values.ravel() > -np.inf
-    width = best.shape[1]
-    return pd.DataFrame(
-        {
-            "user_id": users.repeat(width)[keep],
-            "video_id": videos[best.ravel()[keep]],
-            "rank": np.tile(np.arange(1, width + 1), len(users))[keep],
-            "score": values.ravel()[keep].astype(np.float32),
-        }
-    )
