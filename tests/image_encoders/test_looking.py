@@ -1,4 +1,4 @@
-"""Looking at encoders: probes that do not leak, fields by hand, shares that are right."""
+"""Looking at encoders: neighbours and fields by hand."""
 
 import numpy as np
 import pandas as pd
@@ -9,27 +9,6 @@ from torch import nn
 from vidrec_utils import image_encoders
 from vidrec_utils.image_encoders import looking
 from vidrec_utils.image_encoders.convolutional import Opened
-
-
-def test_probe_learns_what_is_there_and_never_from_the_same_group():
-    rng = np.random.default_rng(0)
-    labels = pd.Series(np.repeat(["a", "b"], 40), index=[f"v{i}" for i in range(80)])
-    groups = pd.Series(np.repeat(np.arange(20), 4), index=labels.index)
-    telling = rng.normal(size=(80, 3)) + (labels == "a").to_numpy()[:, None] * 6
-    assert (looking.probe(telling, labels, groups) == labels).mean() > 0.95
-    names_of_groups = np.eye(20)[groups]  # tell the group, and so the label, to who has seen it
-    assert (looking.probe(names_of_groups, labels, groups) == labels).mean() < 0.7
-    with pytest.raises(ValueError, match="2 groups cannot be dealt"):
-        looking.probe(telling, labels, labels)
-
-
-def test_shares_are_wilsons():
-    # 8 of 10: Wilson's interval is 0.4902 to 0.9433 (Newcombe 1998, by the formula)
-    hits = pd.DataFrame({"x": [True] * 8 + [False] * 2, "none": [False] * 10})
-    table = looking.shares(hits)
-    assert table.loc["x"].tolist() == pytest.approx([0.8, 0.4902, 0.9433], abs=1e-4)
-    assert table.loc["none", "low"] == pytest.approx(0, abs=1e-9)
-    assert table.loc["none", "high"] == pytest.approx(0.2775, abs=1e-4)
 
 
 def test_nearest_by_hand():

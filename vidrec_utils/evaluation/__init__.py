@@ -6,10 +6,22 @@ come with bootstrap intervals over users. `compare` asks whether one recommender
 the same users, `compare_all` does so for many and corrects for their number. Each result carries
 its `Protocol`, and refuses to be compared with a result under another.
 
-The definitions of all metrics are in `evaluation.metrics`, those of classification in
+`evaluation.leaks` looks for answers that got into the questions, `evaluation.sampled` shows why no
+candidates are sampled here, and `choose` carries out the choice of a pretrained model. The
+definitions of all metrics are in `evaluation.metrics`, those for classes in
 `evaluation.classification`.
 """
 
+from vidrec_utils.evaluation import leaks, sampled
+from vidrec_utils.evaluation.choosing import Choice, choose
+from vidrec_utils.evaluation.classification import (
+    classification_scores,
+    classification_table,
+    confusion,
+    expected_calibration_error,
+    probability_scores,
+    reliability,
+)
 from vidrec_utils.evaluation.comparing import Comparison, compare, compare_all, holm, leaderboard
 from vidrec_utils.evaluation.metrics import (
     RANKING_METRICS,
@@ -18,31 +30,41 @@ from vidrec_utils.evaluation.metrics import (
     diversity,
     metrics,
 )
-from vidrec_utils.evaluation.probing import Probe, linear_probe, probe_pairs
 from vidrec_utils.evaluation.protocol import Protocol, ProtocolMismatch
 from vidrec_utils.evaluation.ranking import evaluate, ranks
 from vidrec_utils.evaluation.results import Result
 from vidrec_utils.evaluation.task import positives, prepare
+from vidrec_utils.probing import Probe, linear_probe, probe_pairs
 
 __all__ = [
     "RANKING_METRICS",
     "USER_METRICS",
+    "Choice",
     "Comparison",
     "Probe",
     "Protocol",
     "ProtocolMismatch",
     "Result",
     "bootstrap_means",
+    "choose",
+    "classification_scores",
+    "classification_table",
     "compare",
     "compare_all",
+    "confusion",
     "diversity",
     "evaluate",
+    "expected_calibration_error",
     "holm",
     "leaderboard",
+    "leaks",
     "linear_probe",
     "metrics",
     "positives",
     "prepare",
+    "probability_scores",
     "probe_pairs",
     "ranks",
+    "reliability",
+    "sampled",
 ]

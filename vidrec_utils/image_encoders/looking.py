@@ -1,4 +1,4 @@
-"""Looking at what encoders see and cost: probes, neighbours, receptive fields, milliseconds."""
+"""Looking at what encoders see and cost: neighbours, receptive fields, milliseconds."""
 
 from __future__ import annotations
 
@@ -8,74 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from vidrec_utils.embeddings.geometry import Geometry, mean_cosine
 from vidrec_utils.image_encoders.convolutional import Opened
 from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder
 from vidrec_utils.image_encoders.preparing import Images
-
-
-def probe(
-    vectors: np.ndarray, labels: pd.Series, groups: pd.Series, *, folds: int = 5, seed: int = 0
-) -> pd.Series:
-    """Guess each label by a linear classifier that never saw the item's group.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (n, dim)
-        Features, standardised column by column on what each classifier is trained on.
-    labels : Series
-        What to tell, n values.
-    groups : Series
-        What must not stand on both sides, such as the subject shown; n values.
-    folds : int
-        Parts that the groups are dealt into.
-    seed : int
-        Of the dealing.
-
-    Returns
-    -------
-    Series
-        Guesses, indexed as `labels`.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer groups than folds.
-    """
-    if groups.nunique() < folds:
-        raise ValueError(f"{groups.nunique()} groups cannot be dealt into {folds} parts.")
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
-    deal = GroupKFold(folds, shuffle=True, random_state=seed)
-    guesses = cross_val_predict(
-        model, np.asarray(vectors), labels.to_numpy(), groups=groups.to_numpy(), cv=deal
-    )
-    return pd.Series(guesses, index=labels.index)
-
-
-def shares(hits: pd.DataFrame) -> pd.DataFrame:
-    """How often each method was right, with 95% intervals.
-
-    Parameters
-    ----------
-    hits : DataFrame of bool
-        A row an item, a column a method.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by method: `mean, low, high` (Wilson's interval).
-    """
-    n = len(hits)
-    mean = hits.mean().astype(float)
-    z = 1.959964
-    centre = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return pd.DataFrame({"mean": mean, "low": centre - half, "high": centre + half})
 
 
 def nearest(vectors: np.ndarray, k: int = 1) -> np.ndarray:

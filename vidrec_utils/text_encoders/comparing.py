@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import perf_counter
 
+import numpy as np
 import pandas as pd
 
+from vidrec_utils.probing import linear_probe
 from vidrec_utils.text_encoders.catalogue import load
 from vidrec_utils.text_encoders.encoder import TextEncoder
-from vidrec_utils.text_encoders.tasks import probe
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder
 
 
@@ -24,7 +25,7 @@ def against_random(
     networks : sequence of TextEncoder
         Each by a name of the catalogue.
     texts, labels, groups : Series
-        With one index; see `probe`.
+        With one index; see `probing.linear_probe`.
     seed : int
         Of the random weights.
 
@@ -36,7 +37,11 @@ def against_random(
         Indexed by name: `ms` (milliseconds a text, all of them in batches) and `megabytes` (of the
         weights in memory, float32).
     """
-    right = {"TF-IDF": probe(TfidfEncoder().fit(texts).encode(texts), labels, groups) == labels}
+
+    def hits(vectors: np.ndarray) -> np.ndarray:
+        return linear_probe(vectors, labels, groups).right
+
+    right = {"TF-IDF": hits(TfidfEncoder().fit(texts).encode(texts))}
     cost = {}
     for network in networks:
         start = perf_counter()
@@ -45,9 +50,10 @@ def against_random(
             "ms": (perf_counter() - start) / len(texts) * 1000,
             "megabytes": network.parameters * 4 / 1e6,
         }
-        right[network.name] = probe(vectors, labels, groups) == labels
+        right[network.name] = hits(vectors)
         untrained = load(network.name, "random", network.device, seed=seed)
         vectors = untrained.encode(texts)
-        right[f"{network.name}, random"] = probe(vectors, labels, groups) == labels
+        right[f"{network.name}, random"] = hits(vectors)
     columns = ["ms", "megabytes"]
-    return pd.DataFrame(right), pd.DataFrame.from_dict(cost, orient="index", columns=columns)
+    right = pd.DataFrame(right, index=labels.index)
+    return right, pd.DataFrame.from_dict(cost, orient="index", columns=columns)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from vidrec_utils.embeddings.weights import Encoder
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
@@ -106,79 +101,12 @@ def keywords(texts: Texts, k: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["text", "rank", "keyword", "weight"])
 
 
-def probe(vectors: np.ndarray, labels: pd.Series, groups: pd.Series, folds: int = 5) -> pd.Series:
-    """Predict labels by a linear classifier on vectors, each from groups that it was not shown.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (n, dim)
-        One a label.
-    labels : Series
-        What to predict.
-    groups : Series
-        Items of one group are never on both sides, so that it is not enough to know them again.
-    folds : int
-        Parts that the groups are cut into.
-
-    Returns
-    -------
-    Series
-        Predicted labels, with the index of `labels`.
-
-    References
-    ----------
-    Alain, Bengio: Understanding intermediate layers using linear classifier probes. ICLR workshop
-    2017 (arXiv:1610.01644).
-    """
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
-    told = cross_val_predict(
-        model, vectors, labels.to_numpy(), groups=groups.to_numpy(), cv=GroupKFold(folds)
-    )
-    return pd.Series(told, index=labels.index)
-
-
-def accuracy(hits: pd.DataFrame, by: pd.Series) -> pd.DataFrame:
-    """How often each method was right in each group, with 95% intervals.
-
-    Parameters
-    ----------
-    hits : DataFrame of bool
-        A row an item, a column a method.
-    by : Series
-        The group of each item, with the same index.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by `"<group>, <method>"`: `mean, low, high, n`.
-
-    References
-    ----------
-    Wilson: Probable inference, the law of succession, and statistical inference. JASA 22, 1927.
-    """
-    rows = {}
-    for group, part in hits.groupby(by.loc[hits.index]):
-        for method in hits.columns:
-            low, high = _wilson(int(part[method].sum()), len(part))
-            rows[f"{group}, {method}"] = (float(part[method].mean()), low, high, len(part))
-    columns = ["mean", "low", "high", "n"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype({"n": int})
-
-
 def sentences(table: pd.DataFrame, what: str) -> str:
-    """A sentence for each row of `accuracy`'s table: `"<name>: <share> <what> [<interval>]."`."""
+    """A sentence for each row of `probing.shares`: `"<name>: <share> <what> [<interval>]."`."""
     return "\n".join(
         f"{name}: {row['mean']:.0%} {what} [{row['low']:.0%}, {row['high']:.0%}]."
         for name, row in table.iterrows()
     )
-
-
-def _wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Ends of Wilson's interval for a share; unlike the normal one it never leaves 0..1."""
-    share = right / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

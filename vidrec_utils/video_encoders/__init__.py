@@ -6,6 +6,7 @@ every motion that has a reverse. `MotionHead` is a small classifier to train on 
 is the catalogue. No package carries weights that were trained on video: the published ones are
 fetched with `download=True`, and `slowfast_mini`, `i3d_mini` and `two_stream_mini` are small
 networks that this course trained itself (`video_encoders.mini`), so that they work offline.
+`optical_flow` is what a Two-Stream network eats, and `shot_boundaries` cuts a video into shots.
 
 Measured on MiniTube: 12 motions, 255 clips to train on, about 130 clips of unseen subjects to test
 on, mean of four splits; a pair is a motion and its time reversal, chance .50; of all motions .08.
@@ -27,8 +28,10 @@ On one idle core, the maps of 386 clips (16 frames of 64 pixels) take 8 s and 20
 from vidrec_utils.embeddings.weights import FrameContract, WeightsNotAtHand
 from vidrec_utils.video_encoders.catalogue import available, load
 from vidrec_utils.video_encoders.correlation import CorrelationLite0, MotionHead, correlate
-from vidrec_utils.video_encoders.encoder import FrameAverage, VideoEncoder
+from vidrec_utils.video_encoders.encoder import FrameAverage, TimedContract, VideoEncoder
+from vidrec_utils.video_encoders.flow import cross_modality_stem, optical_flow, stack_flow
 from vidrec_utils.video_encoders.inflation import InflatedLite0, inflate
+from vidrec_utils.video_encoders.shots import shot_boundaries, transition_probabilities
 
 __all__ = [
     "CorrelationLite0",
@@ -36,10 +39,16 @@ __all__ = [
     "FrameContract",
     "InflatedLite0",
     "MotionHead",
+    "TimedContract",
     "VideoEncoder",
     "WeightsNotAtHand",
     "available",
     "correlate",
+    "cross_modality_stem",
     "inflate",
     "load",
+    "optical_flow",
+    "shot_boundaries",
+    "stack_flow",
+    "transition_probabilities",
 ]

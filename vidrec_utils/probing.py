@@ -1,4 +1,4 @@
-"""Linear probes: what a frozen vector tells, asked in the plainest way."""
+"""Linear probes: what a frozen vector tells, asked in the plainest way, and how sure that is."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ class Probe:
 
     def interval(self, level: float = 0.95) -> tuple[float, float, float]:
         """Accuracy with the ends of its interval (Wilson 1927, for independent tries)."""
-        right = self.right
-        ends = binomtest(int(right.sum()), len(right)).proportion_ci(level, method="wilson")
-        return float(right.mean()), float(ends.low), float(ends.high)
+        return _wilson(int(self.right.sum()), len(self.right), level)
 
     def row(self) -> dict[str, float]:
         """The interval as a row of a table: `mean, low, high`."""
@@ -44,7 +42,7 @@ class Probe:
 
 
 def linear_probe(
-    vectors: pd.DataFrame,
+    vectors: pd.DataFrame | np.ndarray,
     labels: pd.Series,
     groups: pd.Series | None = None,
     folds: int = 5,
@@ -55,8 +53,8 @@ def linear_probe(
 
     Parameters
     ----------
-    vectors : DataFrame, shape (n, dim)
-        By video; rows with NaN are left out.
+    vectors : DataFrame or ndarray, shape (n, dim)
+        By video, an array in the order of `labels`; rows with NaN are left out.
     labels : Series
         By video; only videos with a label and a vector take part.
     groups : Series, optional
@@ -79,6 +77,8 @@ def linear_probe(
     Alain, Bengio: Understanding Intermediate Layers Using Linear Classifier Probes. 2016
     (arXiv:1610.01644).
     """
+    if not isinstance(vectors, pd.DataFrame):
+        vectors = pd.DataFrame(np.asarray(vectors), index=labels.index)
     vectors = vectors.dropna()
     labels = labels.dropna()
     ids = vectors.index[vectors.index.isin(labels.index)]
@@ -131,3 +131,38 @@ def probe_pairs(
     return Probe(
         pd.concat([part.labels for part in parts]), pd.concat([part.predicted for part in parts])
     )
+
+
+def shares(hits: pd.DataFrame, by: pd.Series | None = None) -> pd.DataFrame:
+    """How often each method was right, with 95% intervals.
+
+    Parameters
+    ----------
+    hits : DataFrame of bool
+        A row an item, a column a method.
+    by : Series, optional
+        A group of each item, with the same index; then there is a row for each group and method.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by method, or by `"<group>, <method>"`: `mean, low, high, n`.
+
+    References
+    ----------
+    Wilson: Probable inference, the law of succession, and statistical inference. JASA 22, 1927.
+    """
+    parts = {"": hits} if by is None else {f"{g}, ": h for g, h in hits.groupby(by.loc[hits.index])}
+    rows = {
+        f"{group}{method}": (*_wilson(int(part[method].sum()), len(part)), len(part))
+        for group, part in parts.items()
+        for method in hits.columns
+    }
+    columns = ["mean", "low", "high", "n"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype({"n": int})
+
+
+def _wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float, float]:
+    """A share and the ends of its interval; unlike the normal one it never leaves 0..1."""
+    ends = binomtest(right, n).proportion_ci(level, method="wilson")
+    return right / n, float(ends.low), float(ends.high)
