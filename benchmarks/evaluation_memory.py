@@ -1,0 +1,122 @@
+"""Evaluate 100,000 users on 20,000 videos at k = 100, and print time and peak memory.
+
+The whole matrix of scores would take 8 GB in float32. `evaluation.evaluate` scores users in blocks
+and keeps their lists only, so that the log, not the matrix, decides what it takes. The claim: the
+process, with Python, libraries, log and result, stays below 2 GB. Fails when it does not.
+
+    python benchmarks/evaluation_memory.py
+    python benchmarks/evaluation_memory.py --users 10000 --videos 2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import psutil
+from scipy import sparse
+
+from vidrec_utils.datasets import Split
+from vidrec_utils.evaluation import evaluate
+from vidrec_utils.recommender import Recommender
+
+LIMIT_GB = 2.0
+DIM = 32
+
+
+class Factors(Recommender):
+    """Inner products of random vectors: scores as a factorisation makes them, without training."""
+
+    name = "random factors"
+
+    def _fit(self, matrix: sparse.csr_array) -> None:
+        rng = np.random.default_rng(0)
+        self.of_users = rng.normal(size=(matrix.shape[0], DIM)).astype(np.float32)
+        self.of_videos = rng.normal(size=(matrix.shape[1], DIM)).astype(np.float32)
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        return self.of_users[users] @ self.of_videos.T
+
+
+def simulated(n_users: int, n_videos: int, per_user: int, seed: int = 0) -> Split:
+    """A log with a long tail: `per_user` exposures of each user, the last fifth for the test."""
+    rng = np.random.default_rng(seed)
+    size = n_users * per_user
+    ids = pd.Index([f"v{i:06d}" for i in range(n_videos)])
+    log = pd.DataFrame(
+        {
+            "user_id": pd.Categorical.from_codes(
+                np.repeat(np.arange(n_users), per_user), [f"u{i:07d}" for i in range(n_users)]
+            ).astype("str"),
+            "video_id": ids[(n_videos * rng.random(size) ** 3).astype(int)],
+            "watch_ratio": rng.random(size).astype(np.float32),
+        }
+    )
+    # everybody ends with a video drawn evenly, and likes it, so that nobody is left out
+    last = slice(per_user - 1, None, per_user)
+    log.loc[log.index[last], "video_id"] = ids[rng.integers(0, n_videos, n_users)]
+    log.loc[log.index[last], "watch_ratio"] = np.float32(1)
+    late = np.tile(np.arange(per_user) >= per_user * 4 // 5, n_users)
+    videos = pd.DataFrame(index=ids.rename("video_id"))
+    return Split(log[~late], log.iloc[:0], log[late], videos, "simulated")
+
+
+class Peak:
+    """Highest resident memory of this process while the block runs, sampled every 10 ms.
+
+    The operating system's own record (`ru_maxrss`) would include the making of the log.
+    """
+
+    def __enter__(self) -> Peak:
+        self.process, self.bytes, self.done = psutil.Process(), 0, threading.Event()
+        self.watcher = threading.Thread(target=self._watch, daemon=True)
+        self.watcher.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self.done.wait(0.01):
+            self.bytes = max(self.bytes, self.process.memory_info().rss)
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.watcher.join()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--videos", type=int, default=20_000)
+    parser.add_argument("--per-user", type=int, default=20, help="exposures of each user")
+    parser.add_argument("-k", type=int, default=100)
+    args = parser.parse_args()
+    split = simulated(args.users, args.videos, args.per_user)
+    model = Factors().fit(split)
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    start = time.perf_counter()
+    with Peak() as peak:
+        result = evaluate(model, split, k=args.k, progress=False)
+        table = result.table()
+    seconds = time.perf_counter() - start
+    print(f"{result.protocol}")
+    print(table.round(4).to_string())
+    whole = args.users * args.videos * 4 / 1e9
+    print(
+        f"{len(result.per_user):,} users x {args.videos:,} videos at k = {args.k}: "
+        f"{seconds:.0f} s, peak {peak.bytes / 1e9:.2f} GB, of which "
+        f"{before / 1e9:.2f} GB were there before (Python, libraries, log); "
+        f"the matrix of scores alone would take {whole:.1f} GB."
+    )
+    if peak.bytes > LIMIT_GB * 1e9:
+        print(f"That is more than {LIMIT_GB:g} GB.")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

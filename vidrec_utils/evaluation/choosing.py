@@ -1,0 +1,207 @@
+"""Choosing a pretrained model as a procedure: by data, licence, budget, and only then by score.
+
+The table of a paper answers another question on other data. What is left after four questions is
+usually short, and the differences among it are often noise; then the cheapest is the best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from vidrec_utils.evaluation.comparing import compare_all
+from vidrec_utils.evaluation.results import Result
+
+COLUMNS = ("score", "low", "high")
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What `choose` decided.
+
+    Attributes
+    ----------
+    name : str
+        The candidate to use.
+    reasons : tuple of str
+        One sentence a step, in the order in which they were decided.
+    table : DataFrame
+        The candidates with a column `verdict`: why each was taken or not.
+    """
+
+    name: str
+    reasons: tuple[str, ...]
+    table: pd.DataFrame
+
+    def __str__(self) -> str:
+        return "\n".join(f"{i}. {reason}" for i, reason in enumerate(self.reasons, start=1))
+
+
+def choose(
+    candidates: pd.DataFrame,
+    *,
+    available: Iterable[str] | None = None,
+    licences: Iterable[str] | None = None,
+    max_seconds: float | None = None,
+    max_memory_mb: float | None = None,
+    baseline: str | None = None,
+    results: Mapping[str, Result] | None = None,
+    metric: str = "ndcg",
+    level: float = 0.95,
+    seed: int = 0,
+) -> Choice:
+    """Choose among candidates: what the data, the licence and the budget allow, then by score.
+
+    Of those allowed, the one with the best score sets the mark. Whatever is not clearly worse is as
+    good, and the cheapest of them is chosen. If that is not clearly better than the baseline, the
+    baseline is.
+
+    Parameters
+    ----------
+    candidates : DataFrame
+        Indexed by name. `score, low, high`: on **validation**, with its interval, higher is better.
+        Optional: `seconds` and `memory_mb` (cost of the whole job; NaN is no cost), `needs` (the
+        signal it reads, such as `"thumbnail"`; NA: nothing), `licence`.
+    available : iterable of str, optional
+        Signals that the data have; by default all that is needed.
+    licences : iterable of str, optional
+        Licences that may be used; by default any. Candidates without one (NA) are no one's.
+    max_seconds, max_memory_mb : float, optional
+        The budget.
+    baseline : str, optional
+        Name of the candidate to beat; it needs nothing to be chosen.
+    results : mapping of str to Result, optional
+        By candidate, its evaluation on validation. Then *clearly* means a paired test on the same
+        users, corrected for their number; without, that one's interval misses the other's score,
+        which is cruder.
+    metric, level, seed
+        Of the paired tests.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, names repeat, a score is missing, a result was measured on the test,
+        or nothing is left.
+    """
+    _check(candidates, results, baseline)
+    verdict = pd.Series("", index=candidates.index, dtype="str")
+    reasons = []
+    for reason, out in _ruled_out(candidates, available, licences, max_seconds, max_memory_mb):
+        out &= (verdict == "") & (candidates.index != baseline)
+        verdict[out] = reason
+        names = ", ".join(candidates.index[out]) or "nobody"
+        reasons.append(f"{reason[0].upper()}{reason[1:]}: rules out {names}.")
+    left = candidates[verdict == ""]
+    if left.empty:
+        raise ValueError(
+            "No candidate is left:\n  " + "\n  ".join(reasons) + "\nWiden the budget, or add "
+            "candidates and a baseline."
+        )
+    best = left["score"].idxmax()
+    reasons.append(f"The best validation score of those left is {_shown(left, best)}.")
+    worse = _clearly_worse(left, best, results, metric, level, seed)
+    verdict[worse] = f"clearly worse than {best}"
+    equal = left[~left.index.isin(worse)]
+    chosen = _cheapest(equal)
+    others = ", ".join(equal.index.drop(chosen))
+    reasons.append(
+        f"Not clearly worse: {', '.join(equal.index)}; the cheapest of them is {chosen}."
+        if others
+        else f"All others are clearly worse than {chosen}."
+    )
+    if baseline is not None and chosen != baseline:
+        pair = left.loc[[chosen, baseline]]
+        if baseline in _clearly_worse(pair, chosen, results, metric, level, seed):
+            reasons.append(f"It is clearly better than the baseline, {_shown(left, baseline)}.")
+        else:
+            reasons.append(f"It is not clearly better than the baseline {baseline}: use that.")
+            chosen = baseline
+    verdict[equal.index] = "as good, but not as cheap"
+    verdict[chosen] = "chosen"
+    return Choice(str(chosen), tuple(reasons), candidates.assign(verdict=verdict))
+
+
+def _ruled_out(
+    candidates: pd.DataFrame,
+    available: Iterable[str] | None,
+    licences: Iterable[str] | None,
+    max_seconds: float | None,
+    max_memory_mb: float | None,
+) -> Iterable[tuple[str, pd.Series]]:
+    """Reasons, and for each which candidates it rules out."""
+    empty = pd.Series(pd.NA, index=candidates.index, dtype="object")
+    if available is not None:
+        needs = candidates.get("needs", empty)
+        yield "the data lack what it reads", needs.notna() & ~needs.isin(list(available))
+    if licences is not None:
+        yield (
+            "its licence does not allow it",
+            ~candidates.get("licence", empty).isin(list(licences)),
+        )
+    for column, limit, unit in (("seconds", max_seconds, "s"), ("memory_mb", max_memory_mb, "MB")):
+        if limit is not None:
+            cost = pd.to_numeric(candidates.get(column, empty)).astype(float)
+            yield f"it takes more than {limit:g} {unit}", cost > limit
+
+
+def _clearly_worse(
+    left: pd.DataFrame,
+    best: str,
+    results: Mapping[str, Result] | None,
+    metric: str,
+    level: float,
+    seed: int,
+) -> pd.Index:
+    """Which of the candidates left are clearly worse than the best one."""
+    if results is None:
+        mark = left.loc[best]
+        worse = (left["high"] < mark["score"]) & (left["score"] < mark["low"])
+        return left.index[worse]
+    if len(left) < 2:
+        return left.index[:0]
+    # under the names of the candidates, whatever the recommenders call themselves
+    named = [replace(results[name], name=str(name)) for name in left.index]
+    pairs = compare_all(named, metric, against=best, seed=seed, level=level)
+    return pd.Index(pairs.loc[pairs["clear"] & (pairs["difference"] < 0), "a"])
+
+
+def _cheapest(equal: pd.DataFrame) -> str:
+    """The least seconds, then the least memory, then the best score; no cost given is none."""
+    cost = pd.DataFrame(
+        {
+            name: pd.to_numeric(equal.get(name, pd.Series(0.0, equal.index))).fillna(0.0)
+            for name in ("seconds", "memory_mb")
+        }
+    )
+    cost["score"] = -equal["score"]
+    return cost.sort_values(["seconds", "memory_mb", "score"], kind="stable").index[0]
+
+
+def _shown(frame: pd.DataFrame, name: str) -> str:
+    row = frame.loc[name]
+    return f"{name}, {row['score']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def _check(
+    candidates: pd.DataFrame, results: Mapping[str, Result] | None, baseline: str | None
+) -> None:
+    lacking = [name for name in COLUMNS if name not in candidates]
+    if lacking:
+        raise ValueError(f"The candidates lack the columns {', '.join(lacking)}.")
+    if candidates.index.has_duplicates:
+        twice = candidates.index[candidates.index.duplicated()][0]
+        raise ValueError(f"Two candidates are named {twice!r}.")
+    if candidates[list(COLUMNS)].isna().any(axis=None):
+        raise ValueError("Some candidates have no score: leave out what could not be evaluated.")
+    if baseline is not None and baseline not in candidates.index:
+        raise ValueError(f"The baseline {baseline!r} is not among the candidates.")
+    for name in candidates.index if results is not None else ():
+        if name not in results:
+            raise ValueError(f"There is no result for the candidate {name!r}.")
+        if results[name].on != "validation":
+            raise ValueError(
+                f"{name!r} was evaluated on {results[name].on}: choose on validation, or the test "
+                "will flatter what it chose."
+            )

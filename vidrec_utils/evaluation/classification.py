@@ -1,0 +1,282 @@
+"""Classification metrics: how many are right, which ones, and whether the stated odds hold.
+
+For class c, with `TP` its rightly named, `FP` the wrongly so named and `FN` the missed examples:
+
+=========== ===================================================================================
+precision   TP / (TP + FP), 0 where nothing was named c
+recall      TP / (TP + FN), NaN where no example is a c
+F1          2 TP / (2 TP + FP + FN), the harmonic mean of the two (van Rijsbergen, 1979)
+support     TP + FN
+macro       unweighted mean over the classes that occur among the labels: each class counts alike
+micro       from TP, FP and FN summed over all classes; with one label an example, precision, recall
+            and F1 are then all equal to the accuracy
+weighted    mean over the classes by support: the many count more
+accuracy    share of examples named rightly
+balanced    macro recall, which is 1 / number of classes for any constant answer (Brodersen et al.,
+accuracy    ICPR 2010)
+=========== ===================================================================================
+
+Counts come from `sklearn.metrics.confusion_matrix`; the intervals resample that matrix, which holds
+everything that these metrics depend on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix, log_loss
+
+from vidrec_utils.evaluation.results import percentile_interval
+
+OVERALL = ("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "weighted_f1")
+
+
+def confusion(
+    labels: Sequence, predicted: Sequence, classes: Sequence | None = None
+) -> pd.DataFrame:
+    """Count each pair of true and predicted class.
+
+    Parameters
+    ----------
+    labels, predicted : sequence, shape (n,)
+        One class an example; NA is refused.
+    classes : sequence, optional
+        Order of rows and columns, and classes that may not occur; by default those that occur in
+        either, sorted.
+
+    Returns
+    -------
+    DataFrame of int
+        Rows are true classes, columns predicted ones.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in length, there is no example, one is NA, or a class is not in `classes`.
+    """
+    labels, predicted = _paired(labels, predicted)
+    every = sorted(set(labels) | set(predicted), key=lambda name: (str(type(name)), name))
+    names = every if classes is None else list(classes)
+    strange = [name for name in every if name not in set(names)]
+    if strange:
+        raise ValueError(f"The class {strange[0]!r} is not among the classes {names}.")
+    codes = {name: code for code, name in enumerate(names)}
+    if len(names) == 1:  # scikit-learn warns of a single class
+        return pd.DataFrame(len(labels), pd.Index(names, name="label"), pd.Index(names))
+    counts = confusion_matrix(
+        [codes[name] for name in labels],
+        [codes[name] for name in predicted],
+        labels=range(len(names)),
+    )
+    return pd.DataFrame(counts, pd.Index(names, name="label"), pd.Index(names, name="predicted"))
+
+
+def classification_table(
+    labels: Sequence, predicted: Sequence, classes: Sequence | None = None
+) -> pd.DataFrame:
+    """Precision, recall and F1 of each class, and their macro, micro and weighted means.
+
+    Parameters
+    ----------
+    labels, predicted, classes
+        As for `confusion`.
+
+    Returns
+    -------
+    DataFrame
+        `precision, recall, f1, support`; one row a class, then `macro`, `micro`, `weighted`.
+    """
+    matrix = confusion(labels, predicted, classes)
+    table = pd.DataFrame(_per_class(matrix.to_numpy(float)), index=matrix.index)
+    there = table["support"] > 0
+    share = table["support"] / table["support"].sum()
+    columns = ["precision", "recall", "f1"]
+    rows = {
+        "macro": table.loc[there, columns].mean(),
+        "micro": pd.Series(np.trace(matrix) / matrix.to_numpy().sum(), index=columns),
+        "weighted": table.loc[there, columns].mul(share[there], axis=0).sum(),
+    }
+    means = pd.DataFrame(rows).T.assign(support=table["support"].sum())
+    return pd.concat([table, means]).rename_axis("class")
+
+
+def classification_scores(
+    labels: Sequence,
+    predicted: Sequence,
+    seed: int = 0,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Accuracy, balanced accuracy and F1 with percentile bootstrap intervals over the examples.
+
+    Drawing n examples with replacement and counting them is drawing the counts of the confusion
+    matrix from a multinomial distribution, so each sample costs one small matrix.
+
+    Parameters
+    ----------
+    labels, predicted
+        As for `confusion`.
+    seed, resamples, level : int, int, float
+        Of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `OVERALL`: `mean, low, high`. The mean is the value on the examples given.
+    """
+    counts = confusion(labels, predicted).to_numpy()
+    n, cells = counts.sum(), counts.ravel() / counts.sum()
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(n, cells, resamples).reshape(resamples, *counts.shape)
+    low, high = percentile_interval(_overall(draws.astype(float)), level)
+    value = _overall(counts[None].astype(float))[0]
+    return pd.DataFrame({"mean": value, "low": low, "high": high}, index=list(OVERALL))
+
+
+def reliability(right: Sequence[bool], confidence: Sequence[float], bins: int = 10) -> pd.DataFrame:
+    """Compare stated confidence with the share that was right, bin by bin.
+
+    Parameters
+    ----------
+    right : sequence of bool, shape (n,)
+        Whether each answer was right; for a probability of a yes, whether it was a yes.
+    confidence : sequence of float, shape (n,)
+        Stated probability of being right, 0 to 1.
+    bins : int
+        Bins of equal width; the value 1 falls into the last.
+
+    Returns
+    -------
+    DataFrame
+        Per bin that is not empty: `low, high` (its ends)`, n, confidence` (mean)`, accuracy`,
+        `gap` (confidence minus accuracy; above 0: too sure).
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, nothing is given, a confidence lies outside 0..1, or bins < 1.
+
+    References
+    ----------
+    Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks. ICML 2017.
+    """
+    right, confidence = np.asarray(right, dtype=float), np.asarray(confidence, dtype=float)
+    if right.shape != confidence.shape or right.ndim != 1 or not len(right):
+        raise ValueError(
+            f"Give as many answers as confidences, at least one; got shapes {right.shape} and "
+            f"{confidence.shape}."
+        )
+    if bins < 1 or not ((confidence >= 0) & (confidence <= 1)).all():
+        raise ValueError("Confidences lie between 0 and 1, and there is at least one bin.")
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    frame = pd.DataFrame({"bin": place, "confidence": confidence, "accuracy": right})
+    grouped = frame.groupby("bin")
+    table = grouped.mean().assign(n=grouped.size())
+    table = table.assign(low=table.index / bins, high=(table.index + 1) / bins)
+    table["gap"] = table["confidence"] - table["accuracy"]
+    return table[["low", "high", "n", "confidence", "accuracy", "gap"]].reset_index(drop=True)
+
+
+def expected_calibration_error(
+    right: Sequence[bool], confidence: Sequence[float], bins: int = 10
+) -> float:
+    """Mean distance of confidence and accuracy over the bins, weighted by their examples.
+
+    `ECE = sum_b n_b / n * |accuracy_b - confidence_b|` (Naeini, Cooper, Hauskrecht, AAAI 2015).
+    It depends on the number of bins, and is biased upwards when they hold few examples.
+
+    Parameters
+    ----------
+    right, confidence, bins
+        As for `reliability`.
+
+    Returns
+    -------
+    float
+        0 is perfect, 1 the worst.
+    """
+    table = reliability(right, confidence, bins)
+    return float((table["gap"].abs() * table["n"]).sum() / table["n"].sum())
+
+
+def probability_scores(labels: Sequence, probabilities: pd.DataFrame, bins: int = 10) -> pd.Series:
+    """Judge predicted probabilities of several classes.
+
+    Parameters
+    ----------
+    labels : sequence, shape (n,)
+        True classes.
+    probabilities : DataFrame, shape (n, n_classes)
+        One column a class; each row sums to 1.
+
+    Returns
+    -------
+    Series
+        `accuracy` of the likeliest class, its `confidence` (mean), `ece`, and two proper scores:
+        `brier` (mean squared distance from the truth, 0 to 2; Brier, 1950) and `log_loss` (nats).
+
+    Raises
+    ------
+    ValueError
+        If a label has no column, or a row does not sum to 1.
+    """
+    labels, _ = _paired(labels, labels)
+    names, values = list(probabilities.columns), probabilities.to_numpy(float)
+    strange = [name for name in labels if name not in names]
+    if strange:
+        raise ValueError(f"The class {strange[0]!r} has no column; there are {names}.")
+    if len(values) != len(labels) or not np.allclose(values.sum(axis=1), 1, atol=1e-3):
+        raise ValueError("Give one row of probabilities for each label; each row sums to 1.")
+    codes = np.array([names.index(name) for name in labels])
+    values = values / values.sum(axis=1, keepdims=True)
+    best = values.argmax(axis=1)
+    right, sure = best == codes, values.max(axis=1)
+    squared = ((values - np.eye(len(names))[codes]) ** 2).sum(axis=1).mean()
+    return pd.Series(
+        {
+            "accuracy": right.mean(),
+            "confidence": sure.mean(),
+            "ece": expected_calibration_error(right, sure, bins),
+            "brier": squared,
+            "log_loss": log_loss(codes, values, labels=range(len(names)))
+            if len(names) > 1
+            else 0.0,
+        }
+    )
+
+
+def _per_class(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Precision, recall, F1 and support from confusion matrices `(..., c, c)`."""
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    support, named = counts.sum(axis=-1), counts.sum(axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = right / support
+        precision = np.where(named > 0, right / named, 0.0)
+        f1 = np.where(support + named > 0, 2 * right / (support + named), 0.0)
+    return {"precision": precision, "recall": recall, "f1": f1, "support": support}
+
+
+def _overall(counts: np.ndarray) -> np.ndarray:
+    """The values of `OVERALL` for confusion matrices `(n, c, c)`, `(n, 5)`."""
+    each = _per_class(counts)
+    there = each["support"] > 0
+    share = each["support"] / each["support"].sum(axis=-1, keepdims=True)
+    total = counts.sum(axis=(-2, -1))
+    accuracy = np.trace(counts, axis1=-2, axis2=-1) / total
+    macro = np.where(there, each["f1"], 0).sum(axis=-1) / there.sum(axis=-1)
+    balanced = np.where(there, each["recall"], 0).sum(axis=-1) / there.sum(axis=-1)
+    weighted = (each["f1"] * share).sum(axis=-1)
+    return np.column_stack([accuracy, balanced, macro, accuracy, weighted])
+
+
+def _paired(labels: Sequence, predicted: Sequence) -> tuple[list, list]:
+    one, other = list(labels), list(predicted)
+    if len(one) != len(other):
+        raise ValueError(f"{len(one)} labels, but {len(other)} predictions: give one for each.")
+    if not one:
+        raise ValueError("There is no example to judge: labels and predictions are empty.")
+    if pd.isna(pd.Series(one, dtype=object)).any() or pd.isna(pd.Series(other, dtype=object)).any():
+        raise ValueError("Some labels or predictions are missing (NA): leave those examples out.")
+    return one, other

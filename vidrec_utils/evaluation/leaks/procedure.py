@@ -1,0 +1,146 @@
+"""Leaks that lie in how one went about it: choosing on the test, and ties that know the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.evaluation.leaks.finding import Finding
+from vidrec_utils.evaluation.metrics import metrics
+from vidrec_utils.evaluation.task import prepare
+from vidrec_utils.recommender import top_k
+
+if TYPE_CHECKING:
+    from vidrec_utils.datasets import Split
+
+PARTS = ("train", "validation", "test")
+
+
+class Watched:
+    """A split that notes which of its parts are looked at; passes for the split itself."""
+
+    def __init__(self, split: Split) -> None:
+        self._split, self.looked_at = split, []
+
+    def __getattr__(self, name: str) -> Any:
+        if name in PARTS:
+            self.looked_at.append(name)
+        return getattr(self._split, name)
+
+
+def reads_test(train: Callable[[Any], Any], split: Split) -> Finding:
+    """Run a training function, and note whether it looks at the test.
+
+    Parameters
+    ----------
+    train : callable
+        Takes a split and trains: chooses settings, stops early, whatever belongs to it.
+    split : Split
+
+    Notes
+    -----
+    Sees what is read through the split that it hands over, not what the function knew before.
+    """
+    watched = Watched(split)
+    train(watched)
+    number = watched.looked_at.count("test")
+    return Finding(
+        "training reads the test",
+        number > 0,
+        number,
+        f"training looked at the test {number:,} times, at validation "
+        f"{watched.looked_at.count('validation'):,} times.",
+        "Choose and stop on validation; look at test once, at the end.",
+    )
+
+
+def stopped_on_test(history: pd.DataFrame, chosen: Any) -> Finding:
+    """Whether the epoch (or setting) that was chosen is the best on test, not on validation.
+
+    Parameters
+    ----------
+    history : DataFrame
+        One row an epoch or a setting; columns `validation` and `test`, higher is better.
+    chosen : label
+        Of the row that was reported.
+
+    Raises
+    ------
+    KeyError
+        If there is no such row or column.
+    """
+    row = history.loc[chosen]
+    honest = history["validation"].idxmax()
+    best_on_test = row["test"] >= history["test"].max()
+    best_on_validation = row["validation"] >= history["validation"].max()
+    alarm = bool(best_on_test and not best_on_validation)
+    flattery = row["test"] - history.loc[honest, "test"]
+    return Finding(
+        "chosen on test",
+        alarm,
+        len(history) if alarm else 0,
+        f"{chosen!r} of {len(history)} was reported; validation would have chosen {honest!r}, with "
+        f"{flattery:+.4f} between them on test.",
+        "Report what validation chose.",
+    )
+
+
+def tie_bug(
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    relevant: np.ndarray,
+    draws: int = 99,
+    seed: int = 0,
+) -> Finding:
+    """Whether a constant scorer, which knows nothing, beats random ones under a measure.
+
+    It does where a tie counts as won, or where relevant videos stand first among the candidates and
+    equal scores keep that order.
+
+    Parameters
+    ----------
+    measure : callable
+        `measure(scores, relevant)`: a number for each user; higher is better.
+    relevant : ndarray of bool, shape (n_users, n_videos)
+        What is right, with the columns in the order in which the measure is really given them.
+    draws, seed : int
+        Random scorers to beat: the alarm is false in one of `draws + 1` cases. Each gives all users
+        the same list, as a constant scorer does.
+    """
+    rng = np.random.default_rng(seed)
+    constant = float(np.nanmean(measure(np.zeros(relevant.shape, np.float32), relevant)))
+    random = []
+    for _ in range(draws):
+        row = rng.random(relevant.shape[1], dtype=np.float32)
+        random.append(np.nanmean(measure(np.tile(row, (len(relevant), 1)), relevant)))
+    alarm = bool(constant > max(random))
+    return Finding(
+        "constant scorer beats random",
+        alarm,
+        int(np.sum(constant > np.array(random))),
+        f"constant scores reach {constant:.4f}, the best of {draws} random ones {max(random):.4f}, "
+        f"their mean {np.mean(random):.4f}.",
+        "Rank equal scores in an order that knows nothing of what is relevant.",
+    )
+
+
+def tie_order(
+    split: Split, k: int = 10, draws: int = 99, seed: int = 0, most: int = 300
+) -> Finding:
+    """Whether the order of the catalogue, in which ties fall, tells what is relevant.
+
+    `tie_bug` for the NDCG of `evaluate` on a split; of more than `most` users, a random part.
+    """
+    task = prepare(split, k)
+    rng = np.random.default_rng(seed)
+    users = np.sort(rng.permutation(len(task.users))[:most])
+    relevant, seen = task.relevant[users].toarray() > 0, task.seen[users].toarray() > 0
+
+    def measure(scores: np.ndarray, relevant: np.ndarray) -> np.ndarray:
+        best = top_k(np.where(seen, -np.inf, scores), k)
+        hits = np.take_along_axis(relevant, best, axis=1)
+        return metrics(hits, relevant.sum(axis=1), k)["ndcg"].to_numpy()
+
+    return tie_bug(measure, relevant, draws, seed)

@@ -1,0 +1,184 @@
+"""Sampled metrics: what becomes of a rank when it is taken among a few drawn candidates.
+
+To save time, many papers rank each relevant video among itself and m videos drawn at random, not
+among all. Near the top everything then looks alike: the first of a million and the five-hundredth
+are both first of a hundred, mostly. The metrics of such ranks estimate none of the metrics of the
+true ones, and can put two recommenders in the opposite order.
+
+References
+----------
+Krichene, Rendle: On Sampled Metrics for Item Recommendation. KDD 2020.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binom
+
+from vidrec_utils.evaluation.metrics import bootstrap_means
+
+
+def metric_of_rank(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """A metric of the rank of a single relevant video, as a function of ranks from 1.
+
+    Parameters
+    ----------
+    name : str
+        `"ap"` (1 / rank; with one relevant video also the reciprocal rank), `"ndcg"`
+        (1 / log2(rank + 1)), or with a cut such as `"recall@10"` (1 up to there, then 0),
+        `"ap@10"`, `"ndcg@10"`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such metric.
+    """
+    found = re.fullmatch(r"(ap|mrr|ndcg|recall|hit_rate)(?:@(\d+))?", name)
+    if not found or (found[1] in ("recall", "hit_rate") and not found[2]):
+        raise ValueError(f"There is no metric {name!r}; try 'ap', 'ndcg', 'recall@10', 'ndcg@10'.")
+    cut = int(found[2]) if found[2] else np.inf
+    gain = {
+        "ap": lambda rank: 1 / rank,
+        "mrr": lambda rank: 1 / rank,
+        "ndcg": lambda rank: 1 / np.log2(rank + 1),
+    }.get(found[1], np.ones_like)
+    return lambda rank: np.where(rank <= cut, gain(np.asarray(rank, dtype=float)), 0.0)
+
+
+def exact(ranks: np.ndarray, metric: str = "ndcg@10") -> np.ndarray:
+    """The metric of each rank among all candidates, shape of `ranks`."""
+    return metric_of_rank(metric)(np.asarray(ranks))
+
+
+def expected(
+    ranks: np.ndarray, n_candidates: int | np.ndarray, m: int, metric: str = "ndcg@10"
+) -> np.ndarray:
+    """Mean of the metric over all ways to draw m competitors, exactly and without drawing.
+
+    A video at rank r of n has r - 1 of n - 1 competitors above it. Of m drawn with replacement,
+    `Binomial(m, (r - 1) / (n - 1))` stand above it, so its sampled rank is 1 plus that number.
+
+    Parameters
+    ----------
+    ranks : ndarray of int, shape (n,)
+        Ranks among all candidates, from 1; see `evaluation.ranks`.
+    n_candidates : int or ndarray, shape (n,)
+        How many candidates there were, the relevant one included.
+    m : int
+        Number of drawn competitors.
+    metric : str
+        See `metric_of_rank`.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If a rank lies outside 1..n_candidates, or m < 1.
+    """
+    ranks, n = np.broadcast_arrays(np.asarray(ranks), np.asarray(n_candidates))
+    if m < 1 or (ranks < 1).any() or (ranks > n).any():
+        raise ValueError(f"Ranks lie between 1 and n_candidates, and m is at least 1; m is {m}.")
+    values = metric_of_rank(metric)(np.arange(1, m + 2))
+    pairs, back = np.unique(np.stack([ranks.ravel(), n.ravel()]), axis=1, return_inverse=True)
+    above = (pairs[0] - 1) / np.maximum(pairs[1] - 1, 1)
+    means = np.empty(len(above))
+    for start in range(0, len(above), 1024):
+        part = above[start : start + 1024, None]
+        means[start : start + 1024] = binom.pmf(np.arange(m + 1), m, part) @ values
+    return means[back.ravel()].reshape(ranks.shape)
+
+
+def draw(ranks: np.ndarray, n_candidates: int | np.ndarray, m: int, seed: int = 0) -> np.ndarray:
+    """One draw of the sampled ranks, as an evaluation with m random competitors would see them."""
+    above = (np.asarray(ranks) - 1) / np.maximum(np.asarray(n_candidates) - 1, 1)
+    return 1 + np.random.default_rng(seed).binomial(m, above)
+
+
+def by_sample_size(
+    frames: Mapping[str, pd.DataFrame],
+    sizes: tuple[int, ...] = (5, 20, 99),
+    metric: str = "ndcg@10",
+) -> pd.DataFrame:
+    """Expected metric of several recommenders, for several numbers of competitors and for all.
+
+    Parameters
+    ----------
+    frames : mapping of str to DataFrame
+        By name, what `evaluation.ranks` gives, all on the same users and videos.
+    sizes : tuple of int
+        Numbers of drawn competitors.
+    metric : str
+        See `metric_of_rank`.
+
+    Returns
+    -------
+    DataFrame
+        One row a recommender, one column a size, and `"all"`; means over users of their mean over
+        relevant videos.
+
+    Raises
+    ------
+    ValueError
+        If the frames do not hold the same pairs of users and videos.
+    """
+    _require_same(*frames.values())
+    table = {
+        name: {m or "all": per_user(frame, m, metric).mean() for m in (*sizes, None)}
+        for name, frame in frames.items()
+    }
+    return pd.DataFrame(table).T.rename_axis("recommender")
+
+
+def per_user(frame: pd.DataFrame, m: int | None = None, metric: str = "ndcg@10") -> pd.Series:
+    """Each user's mean over relevant videos, expected with m drawn competitors (None: with all)."""
+    ranks = frame["rank"].to_numpy()
+    values = (
+        exact(ranks, metric)
+        if m is None
+        else expected(ranks, frame["n_candidates"].to_numpy(), m, metric)
+    )
+    return pd.Series(values).groupby(frame["user_id"].to_numpy()).mean()
+
+
+def lead(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    m: int | None = None,
+    metric: str = "ndcg@10",
+    seed: int = 0,
+    resamples: int = 10_000,
+) -> tuple[float, float, float]:
+    """By how much one recommender leads another, with a paired 95% interval over users.
+
+    Parameters
+    ----------
+    a, b : DataFrame
+        What `evaluation.ranks` gives, on the same users and videos.
+    m : int, optional
+        Number of drawn competitors; by default all candidates compete.
+    metric, seed, resamples
+        See `metric_of_rank`; of the bootstrap.
+
+    Returns
+    -------
+    tuple of float
+        Mean difference, lower and upper end.
+    """
+    _require_same(a, b)
+    difference = (per_user(a, m, metric) - per_user(b, m, metric)).to_numpy()
+    draws = bootstrap_means(difference[:, None], resamples, seed)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(difference.mean()), float(low), float(high)
+
+
+def _require_same(*frames: pd.DataFrame) -> None:
+    pairs = [frame[["user_id", "video_id"]].reset_index(drop=True) for frame in frames]
+    if not all(pair.equals(pairs[0]) for pair in pairs):
+        raise ValueError("The frames rank different videos of different users: nothing to compare.")
