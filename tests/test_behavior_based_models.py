@@ -20,8 +20,10 @@ from vidrec_utils.behavior_based import (
     WindowedPopularity,
     als,
     ease_weights,
+    far_apart,
     sasrec,
     solve_rows,
+    why,
 )
 
 MODELS = {
@@ -466,3 +468,28 @@ def test_sasrec_leaves_the_random_state_alone():
 def test_errors_say_what_is_wrong(make, complaint):
     with pytest.raises(ValueError, match=complaint):
         make()
+
+
+# --- looking -----------------------------------------------------------------------------------
+
+
+def test_users_far_apart_are_of_different_groups():
+    model = ALS(factors=2, iterations=8).fit(groups())
+    first, second = far_apart(model, n=2, least=3)
+    assert int(first[1:]) % 2 != int(second[1:]) % 2
+    assert len(far_apart(model, n=99, least=10**6)) == 40
+    assert len(set(far_apart(model, n=40, least=0))) == 40
+
+
+@pytest.mark.parametrize("kind", ["knn", "ease", "als"])
+def test_reasons_of_a_list(kind):
+    model = MODELS[kind]().fit(groups())
+    got = why(model, "u03", k=2, reasons=3)
+    assert got["kind"].tolist() == ["because of"] * 3 + ["recommended"] * 2
+    assert got["video_id"].tolist()[3:] == model.recommend("u03", k=2)["video_id"].tolist()
+    history = set(model.video_ids[model.matrix[[3]].indices])
+    assert set(got["video_id"][:3]) <= history
+    assert got["share"].between(0, 1 + 1e-6).all()
+    whole = why(model, "u03", k=2, reasons=99)
+    np.testing.assert_allclose(whole["share"][whole["kind"] == "recommended"], 1, rtol=1e-5)
+    np.testing.assert_allclose(whole["share"][whole["kind"] == "because of"].sum(), 1, rtol=1e-5)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vidrec_utils.datasets import Split, VideoLibrary
 
 __all__ = [
+    "Given",
     "Popularity",
     "Random",
     "Recommender",
@@ -362,6 +363,48 @@ class Random(Recommender):
         keys = np.array([int.from_bytes(d.digest(), "little") for d in digests], dtype=np.uint64)
         videos = np.arange(1, len(self.video_ids) + 1, dtype=np.uint64)
         return (_mix(keys[:, None], videos[None, :]) >> np.uint64(40)).astype(np.float32) / 2**24
+
+
+class Given(Recommender):
+    """Scores that are known beforehand: an oracle's, say, as the ceiling of a table.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Users x videos. Whoever and whatever it lacks (or is NA) has the lowest of all scores.
+    name : str
+        Shown in tables.
+    """
+
+    def __init__(self, scores: pd.DataFrame, name: str = "given"):
+        self.scores = scores.set_axis(as_ids(scores.index), axis=0)
+        self.scores = self.scores.set_axis(as_ids(scores.columns), axis=1)
+        self.name = name
+
+    def parameters(self) -> dict[str, Any]:
+        """What the constructor was given, without the scores."""
+        return {"name": self.name}
+
+    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
+        ids = {"rows": self.scores.index, "columns": self.scores.columns}
+        encoded = {label: saving.encode_ids(index) for label, index in ids.items()}
+        return {**encoded, "values": self.scores.to_numpy(dtype=np.float32)}
+
+    @classmethod
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Given:
+        rows, columns = (saving.decode_ids(state[label]) for label in ("rows", "columns"))
+        return cls(pd.DataFrame(state["values"], index=rows, columns=columns), **parameters)
+
+    def _fit(self, matrix: sparse.csr_array) -> None:
+        pass
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        return self._score_unknown(self.user_ids[users])
+
+    def _score_unknown(self, user_ids: pd.Index) -> np.ndarray:
+        found = self.scores.reindex(index=user_ids, columns=self.video_ids)
+        lowest = np.nan_to_num(np.nanmin(self.scores.to_numpy()) if self.scores.size else 0.0)
+        return found.fillna(lowest).to_numpy(dtype=np.float32)
 
 
 def load(folder: Path | str) -> Recommender:
