@@ -132,9 +132,9 @@ def _entries() -> dict[str, Entry]:
             dim=800,
         ),
         "two_stream_mini": _of_ours(
-            16, family="Two-Stream", parameters=5_365_502, gflops=0.18, dim=1504
+            16, family="Two-Stream", parameters=1_414_262, gflops=0.14, dim=336
         ),
-        "i3d_mini": _of_ours(8, family="I3D", parameters=837_718, gflops=0.37, dim=224),
+        "i3d_mini": _of_ours(16, family="I3D", parameters=837_718, gflops=0.53, dim=224),
         "slowfast_mini": _of_ours(
             16, family="SlowFast", parameters=1_948_878, gflops=0.57, dim=768
         ),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from transformers import VideoMAEForVideoClassification
 
 REPO = "MCG-NJU/videomae-small-finetuned-kinetics"
-REVISION = "main"
+REVISION = "1bf2b82c809609f5df1ea7648aee577e2e486b63"
 FILES = ("model.safetensors", "pytorch_model.bin")  # the first that there is
 SETTINGS = ("config.json", "preprocessor_config.json")
 SMALL = {

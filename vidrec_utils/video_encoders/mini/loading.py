@@ -18,13 +18,14 @@ from vidrec_utils.video_encoders.flow import optical_flow, stack_flow
 from vidrec_utils.video_encoders.mini.networks import (
     FlowStream,
     I3DMini,
+    PictureStream,
     SlowFastMini,
     TwoStreamMini,
 )
 
 WEIGHTS = Path(__file__).parent / "weights"
 SIZE = 64
-FRAMES = {"slowfast_mini": 16, "i3d_mini": 8, "two_stream_mini": 16}
+FRAMES = {"slowfast_mini": 16, "i3d_mini": 16, "two_stream_mini": 16}
 
 
 class TwoStreamEncoder(VideoEncoder):
@@ -161,7 +162,7 @@ def _network(name: str, classes: int, seed: int, lite0: nn.Module) -> nn.Module:
         "slowfast_mini": lambda: SlowFastMini(classes),
         "i3d_mini": lambda: I3DMini(lite0, classes),
         "two_stream_mini": lambda: TwoStreamMini(
-            lite0, FlowStream(lite0, 2 * (FRAMES[name] - 1), classes)
+            PictureStream(lite0), FlowStream(lite0, 2 * (FRAMES[name] - 1), classes)
         ),
     }
     _check(name)

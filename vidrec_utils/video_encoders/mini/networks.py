@@ -34,6 +34,9 @@ DEPTH = 2
 STILL = 3
 """Of them, those that the I3D applies to single frames, as ImageNet trained them."""
 
+HALVED = 5
+"""Before this block the I3D halves the number of time steps, by the larger of two neighbours."""
+
 
 class SlowFastMini(nn.Module):
     """SlowFast as pytorchvideo builds it, with a quarter of the channels and fewer blocks.
@@ -129,7 +132,8 @@ class I3DMini(nn.Module):
 
     Top-heavy, as "Rethinking Spatiotemporal Feature Learning" (arXiv:1712.04851) found best: stem
     and the first three blocks see single frames and keep ImageNet's weights, the next eight see
-    three frames each, so that the last sees 17.
+    three time steps each. As in the paper, time is pooled on the way: two of the blocks work on all
+    frames, six on half as many steps.
 
     Parameters
     ----------
@@ -163,11 +167,13 @@ class I3DMini(nn.Module):
         return self
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """`(batch, 3, time, height, width)` to `(batch, 112, time, height / 16, width / 16)`."""
+        """From `(batch, 3, t, height, width)` to `(batch, 112, t / 2, height / 16, width / 16)`."""
         batch, _, frames = x.shape[:3]
         x = x.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         x = self.still(functional.relu6(self._bn0(self._conv_stem(x))))  # (batch * frames, 24, ...)
-        for block in self.blocks:
+        for place, block in enumerate(self.blocks, start=STILL):
+            if place == HALVED:
+                x, frames = _halved(x, frames), frames // 2
             y = functional.relu6(block._bn0(block._expand_conv(x)))
             y = functional.relu6(block._bn1(block._depthwise_conv(y, frames)))
             y = block._bn2(block._project_conv(y))
@@ -175,7 +181,7 @@ class I3DMini(nn.Module):
         return x.unflatten(0, (batch, frames)).transpose(1, 2)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Mean and largest value of each map, `(batch, 224, time)`."""
+        """Mean and largest value of each map, `(batch, 224, time / 2)`."""
         maps = self.maps(x)
         return torch.cat([maps.mean(dim=(3, 4)), maps.amax(dim=(3, 4))], dim=1)
 
@@ -188,7 +194,42 @@ class I3DMini(nn.Module):
         return self.classify(self.dropout(self.scale(self.vector(x))))
 
 
-class FlowStream(nn.Module):
+def _halved(x: torch.Tensor, frames: int) -> torch.Tensor:
+    """The larger of each two time steps; `(batch * frames, channels, height, width)`."""
+    steps = x.unflatten(0, (-1, frames))[:, : frames // 2 * 2]
+    return torch.maximum(steps[:, ::2], steps[:, 1::2]).flatten(0, 1)
+
+
+class PictureStream(nn.Module):
+    """The spatial stream: EfficientNet-Lite0's first blocks on single frames.
+
+    Of a clip's frames the middle layers tell more than the last: drawn things over photographs are
+    not what ImageNet's classes are about. And a short vector does not drown the other stream's.
+
+    Parameters
+    ----------
+    net : EfficientNetLite0
+        Its first blocks are the stream.
+    """
+
+    def __init__(self, net: EfficientNetLite0):
+        super().__init__()
+        net = copy.deepcopy(net)
+        self._conv_stem, self._bn0 = net._conv_stem, net._bn0
+        self.blocks = nn.Sequential(*net._blocks[:BLOCKS])
+        self.channels = self.dim = self.blocks[-1]._bn2.num_features
+
+    def maps(self, x: torch.Tensor) -> torch.Tensor:
+        """`(batch, channels, height, width)` to `(batch, 112, height / 16, width / 16)`."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        return self.blocks(functional.relu6(self._bn0(self._conv_stem(x))))
+
+    def vector(self, x: torch.Tensor) -> torch.Tensor:
+        """Mean of each map, `(batch, 112)`."""
+        return self.maps(x).mean(dim=(2, 3))
+
+
+class FlowStream(PictureStream):
     """The temporal stream: a 2D network over the flow of a whole clip, stacked as channels.
 
     Parameters
@@ -203,26 +244,17 @@ class FlowStream(nn.Module):
     """
 
     def __init__(self, net: EfficientNetLite0, channels: int, classes: int):
-        super().__init__()
-        old = net._conv_stem
+        super().__init__(net)
+        old = self._conv_stem
         self._conv_stem = SameConv2d(channels, old.out_channels, 3, 2, bias=False)
         with torch.no_grad():
             # Scaled so that the sum over more channels keeps the size that the next layer knows
             start = cross_modality_stem(old.weight, channels) * (3 / channels)
             self._conv_stem.weight.copy_(start)
-        net = copy.deepcopy(net)
-        self._bn0 = net._bn0
-        self.blocks = nn.Sequential(*net._blocks[:BLOCKS])
-        self.channels = self.blocks[-1]._bn2.num_features
         self.dim = 2 * self.channels
         self.scale = nn.BatchNorm1d(self.dim, affine=False)
         self.dropout = nn.Dropout(0.2)
         self.classify = nn.Linear(self.dim, classes)
-
-    def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """`(batch, channels, height, width)` to `(batch, 112, height / 16, width / 16)`."""
-        x = x.contiguous(memory_format=torch.channels_last)
-        return self.blocks(functional.relu6(self._bn0(self._conv_stem(x))))
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
         """Mean and largest value of each map, `(batch, 224)`."""
@@ -242,7 +274,7 @@ class TwoStreamMini(nn.Module):
 
     Parameters
     ----------
-    spatial : EfficientNetLite0
+    spatial : PictureStream
         Answers with the mean over `looks` frames.
     temporal : FlowStream
         Of the flow between all frames.
@@ -250,11 +282,11 @@ class TwoStreamMini(nn.Module):
         How many frames the spatial stream sees.
     """
 
-    def __init__(self, spatial: EfficientNetLite0, temporal: FlowStream, looks: int = 2):
+    def __init__(self, spatial: PictureStream, temporal: FlowStream, looks: int = 2):
         super().__init__()
         self.spatial, self.temporal, self.looks = spatial.requires_grad_(False), temporal, looks
         self.channels = temporal.channels
-        self.dim = spatial._fc.in_features + temporal.dim
+        self.dim = spatial.dim + temporal.dim
 
     def train(self, mode: bool = True) -> TwoStreamMini:
         """As ever, but the spatial stream keeps its statistics."""
@@ -278,7 +310,7 @@ class TwoStreamMini(nn.Module):
         """Both streams' vectors, each of length 1, `(batch, dim)`."""
         seen = torch.linspace(0, x.shape[2] - 1, self.looks + 2).round().long()[1:-1]
         frames = x[:, :3, seen].transpose(1, 2).flatten(0, 1)
-        looks = self.spatial.features(frames).unflatten(0, (-1, self.looks)).mean(dim=1)
+        looks = self.spatial.vector(frames).unflatten(0, (-1, self.looks)).mean(dim=1)
         moves = self.temporal.vector(self._flow(x))
         return torch.cat([functional.normalize(v, dim=1) for v in (looks, moves)], dim=1)
 
