@@ -12,6 +12,8 @@ Collaborative Filtering. RecSys 2011.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
@@ -19,12 +21,16 @@ import torch
 from scipy import sparse
 from tqdm.auto import tqdm
 
+from vidrec_utils import settings
 from vidrec_utils.behavior_based.reasons import HistoryReasons
 from vidrec_utils.behavior_based.sessions import FromHistory
 from vidrec_utils.recommender import as_ids
 
 PADDED_VALUES = 2**20
 """Values gathered at once for a block of rows (4 MB of float32): about what a cache holds."""
+
+TINY = np.float32(1e-30)
+"""Keeps rows that are solved already from dividing by 0."""
 
 
 class ALS(HistoryReasons, FromHistory):
@@ -229,90 +235,103 @@ def solve_rows(
     ndarray of float32, shape (n, factors)
         Zero for rows without entries.
     """
-    columns_side = torch.from_numpy(np.ascontiguousarray(fixed))
-    common = unobserved * columns_side.T @ columns_side  # (factors, factors)
-    solved = torch.zeros((extra.shape[0], fixed.shape[1]))
-    for rows, columns, weights in padded_rows(extra, fixed.shape[1]):
-        other = columns_side[columns]  # (rows, length, factors)
-        target = torch.where(weights > 0, weights + unobserved, weights)  # (rows, length)
-        right = torch.bmm(target[:, None], other)[:, 0]  # (rows, factors)
-        pull = torch.from_numpy(ridge[rows.numpy()])  # (rows,)
+    fixed = np.ascontiguousarray(fixed)
+    common = torch.from_numpy(np.float32(unobserved) * (fixed.T @ fixed))  # (factors, factors)
+    solved = np.zeros((extra.shape[0], fixed.shape[1]), dtype=np.float32)
+
+    def solve(rows: np.ndarray) -> None:
+        columns, weights = padded(extra, rows)
+        other = fixed.take(columns, axis=0)  # (rows, length, factors)
+        target = np.where(weights > 0, weights + np.float32(unobserved), 0)  # (rows, length)
+        right = np.einsum("rl,rlf->rf", target, other)
         if cg_steps is None:
-            solved[rows] = _cholesky(other, weights, right, common, pull)
+            solved[rows] = _cholesky(other, weights, right, common, ridge[rows])
         else:
-            first = torch.from_numpy(start)[rows]
-            solved[rows] = _conjugate(other, weights, right, common, pull, first, cg_steps)
-    return solved.numpy()
+            first = (other, weights, right, common, ridge[rows, None], start[rows])
+            solved[rows] = _conjugate(*first, cg_steps)
+
+    with one_torch_thread(), ThreadPoolExecutor(settings.threads()) as pool:
+        least = 8 if cg_steps else fixed.shape[1]  # Cholesky holds a square matrix for each row
+        for _ in pool.map(solve, row_blocks(np.diff(extra.indptr), fixed.shape[1], least)):
+            pass  # an error in a thread is raised here
+    return solved
 
 
 def _cholesky(
-    other: torch.Tensor,
-    weights: torch.Tensor,
-    right: torch.Tensor,
+    other: np.ndarray,
+    weights: np.ndarray,
+    right: np.ndarray,
     common: torch.Tensor,
-    ridge: torch.Tensor,
-) -> torch.Tensor:
-    weighted = (other * weights[:, :, None]).transpose(1, 2)  # (rows, factors, length)
-    left = torch.baddbmm(common[None], weighted, other)  # (rows, factors, factors)
-    left.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
-    return torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(left))[:, :, 0]
+    ridge: np.ndarray,
+) -> np.ndarray:
+    factor = torch.from_numpy(other)
+    weighted = (factor * torch.from_numpy(weights)[:, :, None]).transpose(1, 2)
+    left = torch.baddbmm(common[None], weighted, factor)  # (rows, factors, factors)
+    left.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(ridge)[:, None])
+    triangle = torch.linalg.cholesky(left)
+    return torch.cholesky_solve(torch.from_numpy(right)[:, :, None], triangle)[:, :, 0].numpy()
 
 
 def _conjugate(
-    other: torch.Tensor,
-    weights: torch.Tensor,
-    right: torch.Tensor,
+    other: np.ndarray,
+    weights: np.ndarray,
+    right: np.ndarray,
     common: torch.Tensor,
-    ridge: torch.Tensor,
-    x: torch.Tensor,
+    ridge: np.ndarray,
+    x: np.ndarray,
     steps: int,
-) -> torch.Tensor:
+) -> np.ndarray:
     """Conjugate gradients for all rows at once; the matrix itself is never formed."""
 
-    def left(vector: torch.Tensor) -> torch.Tensor:
-        seen = torch.bmm(other, vector[:, :, None])[:, :, 0] * weights  # (rows, length)
-        back = torch.bmm(seen[:, None], other)[:, 0]  # (rows, factors)
-        return back + vector @ common + ridge[:, None] * vector
+    def left(vector: np.ndarray) -> np.ndarray:
+        seen = np.einsum("rlf,rf->rl", other, vector) * weights  # (rows, length)
+        image = np.einsum("rl,rlf->rf", seen, other) + ridge * vector  # (rows, factors)
+        return image + torch.mm(torch.from_numpy(vector), common).numpy()
 
     residual = right - left(x)
-    direction, norm = residual, (residual**2).sum(dim=1, keepdim=True)
+    direction, norm = residual, (residual**2).sum(axis=1, keepdims=True)
     for _ in range(steps):
         image = left(direction)
-        step = norm / (direction * image).sum(dim=1, keepdim=True).clamp_min(1e-30)
+        step = norm / np.maximum((direction * image).sum(axis=1, keepdims=True), TINY)
         x = x + step * direction
         residual = residual - step * image
-        before, norm = norm, (residual**2).sum(dim=1, keepdim=True)
-        direction = residual + norm / before.clamp_min(1e-30) * direction
+        before, norm = norm, (residual**2).sum(axis=1, keepdims=True)
+        direction = residual + norm / np.maximum(before, TINY) * direction
     return x
 
 
-def padded_rows(
-    matrix: sparse.csr_array, factors: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Rows with entries, in blocks of similar length, as dense columns and values.
+def row_blocks(lengths: np.ndarray, factors: int, least: int) -> Iterator[np.ndarray]:
+    """Rows that have entries, the longest first, in blocks that fit into a cache when padded.
 
-    Yields
-    ------
-    rows : Tensor of int64, shape (n,)
-    columns : Tensor of int64, shape (n, length)
-        0 where a row is shorter.
-    values : Tensor of float32, shape (n, length)
-        0 where a row is shorter.
+    A row counts as at least `least` entries long.
     """
-    lengths = np.diff(matrix.indptr)
     rows = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
     start = 0
     while start < len(rows):
-        length = int(lengths[rows[start]])  # the longest of those left
-        stop = start + max(1, PADDED_VALUES // (factors * max(length, factors)))
-        block = rows[start:stop]
-        place = matrix.indptr[block, None] + np.arange(length)
-        there = np.arange(length) < lengths[block, None]
-        place[~there] = 0
-        columns = np.where(there, matrix.indices[place], 0).astype(np.int64)
-        values = np.where(there, matrix.data[place], 0).astype(np.float32)
-        yield torch.from_numpy(block), torch.from_numpy(columns), torch.from_numpy(values)
+        longest = int(lengths[rows[start]])
+        stop = start + max(1, PADDED_VALUES // (factors * max(longest, least)))
+        yield rows[start:stop]
         start = stop
+
+
+def padded(matrix: sparse.csr_array, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and values of some rows as dense arrays `(rows, length)`, 0 after a row's end."""
+    begin, end = matrix.indptr[rows, None], matrix.indptr[rows + 1, None]
+    place = begin + np.arange(int((end - begin).max()))
+    there = place < end
+    place = np.where(there, place, 0)
+    return np.where(there, matrix.indices[place], 0), np.where(there, matrix.data[place], 0)
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch use one thread: those that call it are many already."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _slices(n: int, size: int) -> Iterator[slice]:
