@@ -13,7 +13,7 @@ definitions of all metrics are in `evaluation.metrics`, those for classes in
 """
 
 from vidrec_utils.evaluation import leaks, sampled
-from vidrec_utils.evaluation.choosing import Choice, choose
+from vidrec_utils.evaluation.choosing import Choice, choose, cost
 from vidrec_utils.evaluation.classification import (
     classification_scores,
     classification_table,
@@ -23,6 +23,13 @@ from vidrec_utils.evaluation.classification import (
     reliability,
 )
 from vidrec_utils.evaluation.comparing import Comparison, compare, compare_all, holm, leaderboard
+from vidrec_utils.evaluation.looking import (
+    by_slice,
+    compare_classifiers,
+    flattery,
+    lines,
+    rare_or_other,
+)
 from vidrec_utils.evaluation.metrics import (
     RANKING_METRICS,
     USER_METRICS,
@@ -46,25 +53,31 @@ __all__ = [
     "ProtocolMismatch",
     "Result",
     "bootstrap_means",
+    "by_slice",
     "choose",
     "classification_scores",
     "classification_table",
     "compare",
     "compare_all",
+    "compare_classifiers",
     "confusion",
+    "cost",
     "diversity",
     "evaluate",
     "expected_calibration_error",
+    "flattery",
     "holm",
     "leaderboard",
     "leaks",
     "linear_probe",
+    "lines",
     "metrics",
     "positives",
     "prepare",
     "probability_scores",
     "probe_pairs",
     "ranks",
+    "rare_or_other",
     "reliability",
     "sampled",
 ]

@@ -6,15 +6,25 @@ usually short, and the differences among it are often noise; then the cheapest i
 
 from __future__ import annotations
 
+import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from vidrec_utils.evaluation.comparing import compare_all
 from vidrec_utils.evaluation.results import Result
 
+if TYPE_CHECKING:
+    from vidrec_utils.datasets import VideoLibrary
+    from vidrec_utils.embeddings import Encoder
+
 COLUMNS = ("score", "low", "high")
+_COLUMN = {"clip": "path"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,3 +215,39 @@ def _check(
                 f"{name!r} was evaluated on {results[name].on}: choose on validation, or the test "
                 "will flatter what it chose."
             )
+
+
+def cost(
+    library: VideoLibrary, encoder: Encoder, of: str, n: int = 24, seed: int = 0
+) -> dict[str, float]:
+    """Measure what an encoder takes on this machine: a few videos, from files to vectors.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+    encoder : Encoder
+    of : str
+        What it reads, such as `"thumbnail"`.
+    n, seed : int
+        How many videos to try, and which.
+
+    Returns
+    -------
+    dict
+        `seconds` for a thousand videos, nothing cached, and `memory_mb` of the weights in float32.
+    """
+    from vidrec_utils.embeddings import embed  # which imports slowly, and needs torch
+
+    ids = library.videos.index[library.videos[_COLUMN.get(of, of)].notna()]
+    drawn = np.random.default_rng(seed).permutation(len(ids))[:n]
+    few = library.subset(video_ids=ids[np.sort(drawn)])
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        embed(few.subset(video_ids=few.videos.index[:2]), encoder, of, Path(folder), progress=False)
+        start = time.perf_counter()
+        embed(few, encoder, of, Path(folder), progress=False)
+        taken = time.perf_counter() - start
+    parameters = float(encoder.parameters or 0)
+    return {
+        "seconds": 1000 * taken / max(1, len(few.videos) - 2),
+        "memory_mb": parameters * 4 / 2**20,
+    }

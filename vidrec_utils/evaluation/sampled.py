@@ -178,6 +178,19 @@ def lead(
     return float(difference.mean()), float(low), float(high)
 
 
+def leads(
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    sizes: tuple[int, ...] = (99, 20, 10, 5),
+    metric: str = "recall@5",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """`lead` among all candidates and among drawn ones: `mean, low, high`, one row a size."""
+    rows = {"all": lead(a, b, None, metric, seed)}
+    rows |= {f"{m} drawn": lead(a, b, m, metric, seed) for m in sizes}
+    return pd.DataFrame(rows, index=["mean", "low", "high"]).T
+
+
 def _require_same(*frames: pd.DataFrame) -> None:
     pairs = [frame[["user_id", "video_id"]].reset_index(drop=True) for frame in frames]
     if not all(pair.equals(pairs[0]) for pair in pairs):

@@ -1,0 +1,114 @@
+"""What a notebook shows of an evaluation."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+
+from vidrec_utils import embeddings, evaluation
+from vidrec_utils.datasets import Split
+from vidrec_utils.recommender import Popularity, Random
+
+
+def world(seed=0, n_users=200, n_videos=40):
+    rng = np.random.default_rng(seed)
+    users = np.repeat([f"u{i:03d}" for i in range(n_users)], 10)
+    videos = np.concatenate([rng.permutation(n_videos)[:10] for _ in range(n_users)])
+    log = pd.DataFrame({"user_id": users, "video_id": [f"v{v:02d}" for v in videos]})
+    log["watch_ratio"] = rng.random(len(log))
+    part = np.tile(np.arange(10), n_users)
+    index = pd.Index([f"v{v:02d}" for v in range(n_videos)], name="video_id")
+    return Split(
+        log[part < 5], log[part == 5], log[part > 5], pd.DataFrame(index=index), "simulated"
+    )
+
+
+SPLIT = world()
+
+
+def test_lines_and_slices():
+    result = evaluation.evaluate(Popularity().fit(SPLIT), SPLIT, k=5)
+    table = evaluation.by_slice(result)
+    assert set(table.index) <= set(result.slices)
+    assert "new users" not in table.index  # there are none
+    assert table.loc["tail videos", "mean"] == result.table("tail videos").loc["ndcg", "mean"]
+    text = evaluation.lines(pd.DataFrame({"mean": [0.5], "low": [0.25], "high": [0.75]}, ["x"]))
+    assert text == "  x: 0.500 [0.250, 0.750]"
+
+
+def test_flattery_of_equals_and_of_a_real_lead():
+    results = [
+        replace(evaluation.evaluate(Random(s).fit(SPLIT), SPLIT, k=5), name=f"{s}")
+        for s in range(20)
+    ]
+    chosen, fresh = evaluation.flattery(results)
+    means = [result.per_user["ndcg"].mean() for result in results]
+    assert chosen > np.mean(means) + 0.01
+    assert fresh < chosen - 0.01
+    ahead = replace(results[0], per_user=results[0].per_user + 1, name="ahead")
+    chosen, fresh = evaluation.flattery([*results[1:], ahead])
+    assert chosen == pytest.approx(fresh, abs=0.005)
+    with pytest.raises(ValueError, match="not comparable"):
+        evaluation.flattery([results[0], evaluation.evaluate(Random(0).fit(SPLIT), SPLIT, k=3)])
+
+
+def test_rare_or_other():
+    category = pd.Series(["a"] * 30 + ["b"] * 20 + ["c"] * 3 + [None])
+    got = evaluation.rare_or_other(category)
+    assert got.value_counts().to_dict() == {"other": 34, "b": 20}
+    with pytest.raises(ValueError, match="No category has 50 videos"):
+        evaluation.rare_or_other(category, least=50)
+
+
+def test_compare_classifiers():
+    rng = np.random.default_rng(0)
+    labels = pd.Series(np.where(np.arange(300) % 10 == 0, "rare", "other"))
+    vectors = pd.DataFrame(rng.normal(size=(300, 3)))
+    vectors[0] += (labels == "rare") * 1.5
+    vectors.loc[7] = np.nan
+    got = evaluation.compare_classifiers(
+        {
+            "constant": DummyClassifier(strategy="prior"),
+            "weighted": LogisticRegression(class_weight="balanced"),
+        },
+        vectors,
+        labels,
+    )
+    assert got.loc["constant", "mean"] == 0.5
+    assert got.loc["constant", "accuracy"] == pytest.approx(269 / 299)
+    assert got.loc["weighted", "low"] > 0.6
+    assert got.loc["weighted", "ece"] > got.loc["constant", "ece"] + 0.02
+
+
+def test_leads():
+    frame = pd.DataFrame({"user_id": ["u", "v"], "video_id": ["a", "b"], "n_candidates": 50})
+    got = evaluation.sampled.leads(frame.assign(rank=[1, 2]), frame.assign(rank=[9, 30]))
+    assert got.index.tolist() == ["all", "99 drawn", "20 drawn", "10 drawn", "5 drawn"]
+    assert got.loc["all", "mean"] == 1
+    assert got.loc["5 drawn", "mean"] < 0.5
+
+
+def test_cost_times_an_encoder():
+    library = SimpleNamespace(
+        videos=pd.DataFrame({"title": ["one", "two", "three", None]}, index=list("abcd"))
+    )
+
+    def subset(video_ids):
+        return SimpleNamespace(videos=library.videos.loc[list(video_ids)], subset=subset)
+
+    library.subset = subset
+
+    class Encoder:
+        name, modality, dim, parameters, fingerprint = "counting", "text", 2, 2**20, "counting-1"
+        weights = embeddings.WeightsInfo(source="none", file="", sha256="", licence="MIT")
+
+        def encode(self, batch):
+            return np.zeros((len(batch), 2), np.float32)
+
+    got = evaluation.cost(library, Encoder(), "title")
+    assert got["seconds"] > 0
+    assert got["memory_mb"] == 4
