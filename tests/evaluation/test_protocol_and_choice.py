@@ -136,6 +136,10 @@ def test_compare_all():
     assert (pairs["p_holm"] >= pairs["p_value"]).all()
     signs = evaluation.compare_all(results[:4], "recall", test="signs")
     np.testing.assert_allclose(signs["p_value"], pairs["p_value"], atol=0.05)
+    alone = evaluation.compare(results[0], results[3], "recall")
+    row = pairs.set_index(["a", "b"]).loc["random 0", "random 3"]
+    for name in ("difference", "low", "high", "p_value", "n_users"):
+        assert row[name] == pytest.approx(getattr(alone, name)), name
     with pytest.raises(ValueError, match="no result 'x'"):
         evaluation.compare_all(results, against="x")
     with pytest.raises(ValueError, match="named 'popularity'"):

@@ -82,12 +82,55 @@ def compare(
     ValueError
         If there is no such metric or test, or no user has the metric in both.
     """
+    return _compare_pairs([(a, b)], metric, seed, resamples, level, which, test)[0]
+
+
+def _compare_pairs(
+    pairs: Sequence[tuple[Result, Result]],
+    metric: str,
+    seed: int,
+    resamples: int,
+    level: float,
+    which: str,
+    test: str,
+) -> list[Comparison]:
+    """`compare` for pairs that all have the same users, who are drawn once for all of them."""
+    if test not in ("bootstrap", "signs"):
+        raise ValueError(f"test is {test!r}; choose 'bootstrap' or 'signs'.")
+    columns = [_differences(a, b, metric, which) for a, b in pairs]
+    whole = len({len(column) for column in columns}) == 1
+    groups = [columns] if whole else [[column] for column in columns]
+    ends, odds = [], []
+    for group in groups:
+        values = np.column_stack(group)
+        draws = bootstrap_means(values, resamples, seed)
+        ends.append(percentile_interval(draws, level))
+        for column, means in zip(group, draws.T, strict=True):
+            signs = test == "signs"
+            odds.append(_signs(column, resamples, seed) if signs else _two_sided(means))
+    low, high = np.concatenate(ends, axis=1)
+    return [
+        Comparison(
+            a.name,
+            b.name,
+            metric,
+            float(column.mean()),
+            float(low[i]),
+            float(high[i]),
+            odds[i],
+            len(column),
+            a.protocol,
+        )
+        for i, ((a, b), column) in enumerate(zip(pairs, columns, strict=True))
+    ]
+
+
+def _differences(a: Result, b: Result, metric: str, which: str) -> np.ndarray:
+    """Differences of the users who have the metric in both results."""
     a.protocol.require_equal(b.protocol, a.name, b.name)
     if metric not in a.metrics or metric not in b.metrics:
         both = ", ".join(name for name in a.metrics if name in b.metrics)
         raise ValueError(f"There is no metric {metric!r} in both; choose from {both}.")
-    if test not in ("bootstrap", "signs"):
-        raise ValueError(f"test is {test!r}; choose 'bootstrap' or 'signs'.")
     differences = (a.rows(which)[metric] - b.rows(which)[metric]).dropna().to_numpy()
     if not len(differences):
         raise ValueError(
@@ -95,21 +138,7 @@ def compare(
             "Lists that stayed empty have none; choose a ranking metric, or fit both on the whole "
             "catalogue."
         )
-    draws = bootstrap_means(differences[:, None], resamples, seed)
-    (low,), (high,) = percentile_interval(draws, level)
-    p_value = _two_sided(draws) if test == "bootstrap" else _signs(differences, resamples, seed)
-    mean = float(differences.mean())
-    return Comparison(
-        a.name,
-        b.name,
-        metric,
-        mean,
-        float(low),
-        float(high),
-        p_value,
-        len(differences),
-        a.protocol,
-    )
+    return differences
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -188,10 +217,8 @@ def compare_all(
         if against is None
         else [(name, against) for name in named if name != against]
     )
-    found = [
-        compare(named[a], named[b], metric, seed, level=level, which=which, test=test)
-        for a, b in pairs
-    ]
+    given = [(named[a], named[b]) for a, b in pairs]
+    found = _compare_pairs(given, metric, seed, 10_000, level, which, test)
     columns = ["a", "b", "difference", "low", "high", "p_value", "n_users"]
     frame = pd.DataFrame([[getattr(c, name) for name in columns] for c in found], columns=columns)
     corrected = holm(frame["p_value"])
