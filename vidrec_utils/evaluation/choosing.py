@@ -119,7 +119,9 @@ def choose(
     reasons.append(
         f"Not clearly worse: {', '.join(equal.index)}; the cheapest of them is {chosen}."
         if others
-        else f"All others are clearly worse than {chosen}."
+        else f"All others that are left are clearly worse than {chosen}."
+        if len(left) > 1
+        else f"{chosen} is the only one left."
     )
     if baseline is not None and chosen != baseline:
         pair = left.loc[[chosen, baseline]]
