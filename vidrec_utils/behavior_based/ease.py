@@ -7,6 +7,7 @@ Steck: Embarrassingly Shallow Autoencoders for Sparse Data. WWW 2019 (arXiv:1905
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.linalg import lapack
 
+from vidrec_utils import settings
 from vidrec_utils.behavior_based.reasons import HistoryReasons
 from vidrec_utils.behavior_based.sessions import FromHistory
 from vidrec_utils.recommender import position, top_k
@@ -98,7 +100,7 @@ def ease_weights(matrix: sparse.csr_array, l2: float) -> np.ndarray:
     The Gram matrix is positive definite, so Cholesky factors replace a general inverse: half the
     work, in place, on all threads of LAPACK.
     """
-    gram = np.asarray((matrix.T @ matrix).toarray(), dtype=np.float32, order="F")
+    gram = _gram(matrix).T  # symmetric: its transpose is the same in LAPACK's order of memory
     diagonal = np.arange(len(gram))
     gram[diagonal, diagonal] += np.float32(l2)
     factor, info = lapack.spotrf(gram, lower=1, overwrite_a=1)  # X'X + l2 I = L L'
@@ -113,6 +115,21 @@ def ease_weights(matrix: sparse.csr_array, l2: float) -> np.ndarray:
     weights = inverse + inverse.T
     weights *= scale  # column j by -1 / P_jj
     return np.ascontiguousarray(weights)
+
+
+def _gram(matrix: sparse.csr_array) -> np.ndarray:
+    """`X'X` as a dense matrix `(n_videos, n_videos)`, its rows shared among the threads."""
+    n, threads = matrix.shape[1], settings.threads()
+    columns = sparse.csr_array(matrix.T)
+    gram = np.empty((n, n), dtype=np.float32)
+
+    def fill(rows: slice) -> None:
+        gram[rows] = (columns[rows] @ matrix).toarray()
+
+    size = max(1, -(-n // (4 * threads)))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fill, [slice(start, start + size) for start in range(0, n, size)]))
+    return gram
 
 
 def _binary(matrix: sparse.csr_array) -> sparse.csr_array:

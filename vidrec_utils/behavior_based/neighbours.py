@@ -9,12 +9,14 @@ Deshpande, Karypis: Item-based Top-N Recommendation Algorithms. ACM TOIS 22(1), 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from vidrec_utils import settings
 from vidrec_utils.behavior_based.reasons import HistoryReasons
 from vidrec_utils.behavior_based.sessions import FromHistory
 from vidrec_utils.recommender import blocks, position, top_k
@@ -116,19 +118,23 @@ def cosine_neighbours(
     n = matrix.shape[1]
     columns = sparse.csr_array(matrix.T)
     length = np.sqrt(columns.multiply(columns).sum(axis=1)).astype(np.float32)
-    parts = []
-    for block in blocks(n, n):
-        products = (columns[block] @ matrix).toarray()
+    signed = bool((matrix.data < 0).any())
+
+    def nearest(block: slice) -> sparse.csr_array:
+        shrunk = (columns[block] @ matrix).toarray()
         scale = length[block, None] * length[None, :] + np.float32(shrinkage)
-        shrunk = np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+        np.divide(shrunk, scale, out=shrunk, where=scale > 0)
         rows = np.arange(len(shrunk))
         shrunk[rows, block.start + rows] = 0
         # zeros are no neighbours, negative ones (from negative weights) are, ranked by size
-        size = np.where(shrunk == 0, -np.inf, np.abs(shrunk))
+        size = np.where(shrunk == 0, -np.inf, np.abs(shrunk)) if signed else shrunk
         best = top_k(size, neighbours)
         values = np.take_along_axis(shrunk, best, axis=1)
         coordinates = (np.repeat(rows, best.shape[1]), best.ravel())
         part = sparse.csr_array((values.ravel(), coordinates), shape=shrunk.shape)
         part.eliminate_zeros()
-        parts.append(part)
+        return part
+
+    with ThreadPoolExecutor(settings.threads()) as pool:
+        parts = list(pool.map(nearest, blocks(n, 4 * n)))  # small: each thread holds some
     return sparse.csr_array(sparse.vstack(parts)).astype(np.float32)
