@@ -1,0 +1,235 @@
+"""Speed of the strategies: ours and the peers in one process, in turns, same sizes and threads.
+
+- ALS: fitting, against `implicit` (same factors, rounds, regularisation, threads), once with exact
+  solutions (Cholesky) and once with three steps of conjugate gradients, its default;
+- the 100 best for all users, without what they know, against `implicit`;
+- ItemKNN: neighbours against `implicit`, and EASE against a plain NumPy inverse and `irspack`;
+- metrics: NDCG@10 of ranked lists, against `ranx`.
+
+    python benchmarks/strategy_speed.py --users 20000 --videos 10000 --events 1000000
+
+Peers come from `benchmarks/requirements.txt`; one that is absent is named and left out. Each pair
+is checked to give the same result first. The data are drawn: popularity and activity fall off like
+a power, as they do on platforms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+
+from vidrec_utils import settings
+from vidrec_utils.behavior_based import ALS, cosine_neighbours, ease_weights
+from vidrec_utils.evaluation import metrics
+
+REMEDY = "python -m pip install --no-deps -r benchmarks/requirements.txt"
+
+
+def peer(name: str) -> object | None:
+    """A module, or None after saying how to get it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        print(f"{name} is left out ({error}). To have it: {REMEDY}", file=sys.stderr)
+        return None
+
+
+def drawn(n_users: int, n_videos: int, n_events: int, seed: int = 0) -> sparse.csr_matrix:
+    """Binary users x videos, heavy-tailed on both sides."""
+    rng = np.random.default_rng(seed)
+    user = (rng.pareto(1.2, n_events) * n_users / 20).astype(np.int64) % n_users
+    video = (rng.pareto(1.0, n_events) * n_videos / 40).astype(np.int64) % n_videos
+    ones = np.ones(n_events, dtype=np.float32)
+    matrix = sparse.csr_matrix(sparse.coo_matrix((ones, (user, video)), shape=(n_users, n_videos)))
+    matrix.data[:] = 1
+    return matrix
+
+
+def as_log(matrix: sparse.csr_matrix) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same as interactions and videos, whose ids keep the order of rows and columns."""
+    pairs = matrix.tocoo()
+    users = np.array([f"{u:07d}" for u in range(matrix.shape[0])])
+    videos = np.array([f"{v:07d}" for v in range(matrix.shape[1])])
+    frame = pd.DataFrame({"user_id": users[pairs.row], "video_id": videos[pairs.col]})
+    return frame.assign(watch_ratio=1.0), pd.DataFrame(index=pd.Index(videos))
+
+
+class Library:
+    def __init__(self, matrix: sparse.csr_matrix):
+        self.interactions, self.videos = as_log(matrix)
+
+
+def turns(what: str, ways: dict[str, Callable[[], object]], repeats: int) -> None:
+    """Run each way in turns and print the medians, and their ratios to ours."""
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(repeats):
+        for way, run in ways.items():
+            began = time.perf_counter()
+            run()
+            taken[way].append(time.perf_counter() - began)
+    middle = {way: statistics.median(seconds) for way, seconds in taken.items()}
+    for way, seconds in middle.items():
+        pairs = zip(taken[way], taken["ours"], strict=True)
+        ratio = statistics.median(theirs / own for theirs, own in pairs)
+        print(f"{what:34s} {way:10s} {seconds:8.3f} s   {ratio:6.2f} times ours", flush=True)
+
+
+def same(what: str, a: np.ndarray, b: np.ndarray, tolerance: float) -> None:
+    if not np.allclose(a, b, atol=tolerance):
+        raise SystemExit(f"{what}: ours and the peer differ by up to {abs(a - b).max():.2g}.")
+
+
+def factorisation(matrix: sparse.csr_matrix, factors: int, rounds: int, repeats: int) -> None:
+    implicit = peer("implicit")
+    extra = sparse.csr_array(matrix)
+    options = {"unobserved": 1.0, "exponent": 0.0, "regularization": 1.0, "progress": False}
+    for label, cg in (("exact", None), ("3 CG steps", 3)):
+        model = ALS(factors, rounds, cg_steps=cg, **options)
+        model.video_ids, model.user_ids = (pd.RangeIndex(n) for n in matrix.shape[::-1])
+
+        def ours(model: ALS = model) -> None:
+            model._fit(extra)
+
+        ways: dict[str, Callable[[], object]] = {"ours": ours}
+        if implicit is not None:
+            from implicit.als import AlternatingLeastSquares
+
+            theirs = AlternatingLeastSquares(
+                factors=factors,
+                iterations=rounds,
+                regularization=1.0,
+                alpha=2.0,
+                use_cg=cg is not None,
+                num_threads=settings.threads(),
+                use_gpu=False,
+            )
+            ways["implicit"] = lambda theirs=theirs: theirs.fit(matrix, show_progress=False)
+        turns(f"ALS, {factors} factors, {rounds} rounds, {label}", ways, repeats)
+
+
+def best_of_all(matrix: sparse.csr_matrix, factors: int, repeats: int) -> None:
+    implicit = peer("implicit")
+    model = ALS(factors, 2, cg_steps=3, progress=False).fit(Library(matrix))
+    everybody, k = model.user_ids, 100
+    ways: dict[str, Callable[[], object]] = {"ours": lambda: model.best(everybody, k)}
+    if implicit is not None:
+        from implicit.cpu.als import AlternatingLeastSquares
+
+        theirs = AlternatingLeastSquares(factors=factors, num_threads=settings.threads())
+        theirs.user_factors, theirs.item_factors = model.user_factors, model.video_factors
+        known = sparse.csr_matrix(model.seen)
+        users = np.arange(len(everybody))
+        ways["implicit"] = lambda: theirs.recommend(
+            users, known, N=k, filter_already_liked_items=True
+        )
+        mine, others = model.best(everybody, k)[1], ways["implicit"]()[1]
+        active = np.isfinite(mine).all(axis=1)
+        same("100 best", mine[active], others[active], 1e-3)
+    turns(f"{k} best of {matrix.shape[1]:,} for all users", ways, repeats)
+
+
+def neighbours(matrix: sparse.csr_matrix, repeats: int) -> None:
+    implicit = peer("implicit")
+    extra = sparse.csr_array(matrix)
+    ways: dict[str, Callable[[], object]] = {"ours": lambda: cosine_neighbours(extra, 100)}
+    if implicit is not None:
+        from implicit.nearest_neighbours import CosineRecommender
+
+        def theirs() -> object:
+            model = CosineRecommender(K=101, num_threads=settings.threads())
+            model.fit(matrix, show_progress=False)
+            return model
+
+        ways["implicit"] = theirs
+    turns("ItemKNN, 100 neighbours", ways, repeats)
+
+
+def closed_form(matrix: sparse.csr_matrix, n_videos: int, repeats: int) -> None:
+    irspack = peer("irspack")
+    head = sparse.csr_matrix(matrix[:, :n_videos])
+    ours = sparse.csr_array(head)
+
+    def plain() -> np.ndarray:
+        gram = (head.T @ head).toarray()
+        inverse = np.linalg.inv(gram + np.float32(300) * np.eye(len(gram), dtype=np.float32))
+        weights = -inverse / np.diag(inverse)
+        np.fill_diagonal(weights, 0)
+        return weights
+
+    ways: dict[str, Callable[[], object]] = {
+        "ours": lambda: ease_weights(ours, 300.0),
+        "plain": plain,
+    }
+    same("EASE", ease_weights(ours, 300.0), plain(), 1e-4)
+    if irspack is not None:
+        ways["irspack"] = lambda: irspack.DenseSLIMRecommender(head, reg=300.0).learn()
+    turns(f"EASE, {n_videos:,} videos", ways, repeats)
+
+
+def measuring(n_users: int, k: int, repeats: int) -> None:
+    """NDCG of lists that are ranked already; ranx keeps dictionaries, whose making is not timed."""
+    rng = np.random.default_rng(0)
+    relevant = rng.random((n_users, 50)) < 0.1
+    relevant[:, 0] = True
+    order = rng.permuted(np.tile(np.arange(50), (n_users, 1)), axis=1)[:, :k]
+    hits = np.take_along_axis(relevant, order, axis=1)
+    counts = relevant.sum(axis=1)
+    ways: dict[str, Callable[[], object]] = {"ours": lambda: metrics(hits, counts, k)["ndcg"]}
+    ranx = peer("ranx")
+    if ranx is not None:
+        judged = {
+            f"u{u}": {f"v{v}": 1 for v in np.flatnonzero(row)} for u, row in enumerate(relevant)
+        }
+        ranked = {
+            f"u{u}": {f"v{v}": float(k - r) for r, v in enumerate(row)}
+            for u, row in enumerate(order)
+        }
+        truth, run = ranx.Qrels(judged), ranx.Run(ranked)
+        ways["ranx"] = lambda: ranx.evaluate(truth, run, f"ndcg@{k}")
+        same("NDCG", np.mean(metrics(hits, counts, k)["ndcg"]), ways["ranx"](), 1e-6)
+    turns(f"all metrics (ranx: NDCG), {n_users:,} users", ways, repeats)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--videos", type=int, default=10_000)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ease-videos", type=int, default=3_000)
+    parser.add_argument("--repeats", type=int, default=3, help="rounds, whose median counts")
+    parser.add_argument("--without-metrics", action="store_true", help="ranx compiles for a minute")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    torch.set_num_threads(settings.threads())
+    matrix = drawn(options.users, options.videos, options.events)
+    print(f"{matrix.shape[0]:,} users, {matrix.shape[1]:,} videos, {matrix.nnz:,} pairs")
+    with one_blas_thread():
+        factorisation(matrix, options.factors, options.rounds, options.repeats)
+    best_of_all(matrix, options.factors, options.repeats)
+    neighbours(matrix, options.repeats)
+    closed_form(matrix, options.ease_videos, options.repeats)
+    if not options.without_metrics:
+        measuring(options.users, 10, options.repeats)
+
+
+def one_blas_thread() -> contextlib.AbstractContextManager:
+    """As implicit asks for: its own threads, and ours, each call BLAS."""
+    controller = peer("threadpoolctl")
+    return controller.threadpool_limits(1, "blas") if controller else contextlib.nullcontext()
+
+
+if __name__ == "__main__":
+    main()
