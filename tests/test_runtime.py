@@ -1,6 +1,7 @@
 """Encoders on OpenVINO: the same vectors up to rounding, told apart, and optional."""
 
 import importlib.util
+import time
 
 import numpy as np
 import pandas as pd
@@ -78,3 +79,14 @@ def test_what_cannot_be_accelerated():
         accelerate(image_encoders.load("pixels"))
     with pytest.raises(RuntimeError, match="calibrate"):
         accelerate(image_encoders.load("efficientnet_lite0", weights="random", size=64))
+
+
+def test_the_time_of_an_item_is_the_median_after_a_warm_up():
+    class Sleepy:
+        calls = iter([0.5, 0.02, 0.02, 0.3])  # the first call is not timed; of the rest the median
+
+        def encode(self, batch):
+            time.sleep(next(self.calls))
+
+    took = embeddings.milliseconds(Sleepy(), ["a", "b"], repeats=3)
+    assert 10 <= took < 100  # 20 ms for two items, on a machine that may be busy

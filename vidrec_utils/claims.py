@@ -44,7 +44,7 @@ def given(library: VideoLibrary, *signals: str) -> bool:
     return not lacking
 
 
-def check(condition: object, message: str, library: VideoLibrary | None = None) -> bool:
+def check(condition: object, message: str, library: VideoLibrary | None = None) -> None:
     """Assert a claim about the data at hand.
 
     Parameters
@@ -57,19 +57,13 @@ def check(condition: object, message: str, library: VideoLibrary | None = None) 
         The data that the claim is about. On any library but MiniTube a failing claim is printed
         instead of raised. Without a library the claim must hold always.
 
-    Returns
-    -------
-    bool
-        Whether the claim holds.
-
     Raises
     ------
     AssertionError
-        If it does not, and should.
+        If the claim does not hold, and should.
     """
     if condition:
-        return True
+        return
     if library is None or embedded(library):
         raise AssertionError(message)
     print(f"This does not hold on {library.name!r}: {message}")
-    return False

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +94,14 @@ def linear_probe(
     cut = (StratifiedKFold if groups is None else GroupKFold)(
         folds, shuffle=True, random_state=seed
     )
-    answers = cross_val_predict(
-        model,
-        vectors.loc[ids].to_numpy(),
-        labels.to_numpy(),
-        groups=None if groups is None else groups.loc[ids].to_numpy(),
-        cv=cut,
-    )
+    with threadpool_limits(1):  # of matrices so small, threads mostly wait for one another
+        answers = cross_val_predict(
+            model,
+            vectors.loc[ids].to_numpy(),
+            labels.to_numpy(),
+            groups=None if groups is None else groups.loc[ids].to_numpy(),
+            cv=cut,
+        )
     return Probe(labels, pd.Series(answers, index=ids))
 
 

@@ -10,7 +10,7 @@ from vidrec_utils.embeddings.download import fetch, hub_folder
 from vidrec_utils.embeddings.embedding import Embeddings, embed
 from vidrec_utils.embeddings.geometry import Geometry, effective_rank, mean_cosine
 from vidrec_utils.embeddings.joining import join
-from vidrec_utils.embeddings.runtime import AcceleratedEncoder, accelerate
+from vidrec_utils.embeddings.runtime import AcceleratedEncoder, accelerate, milliseconds
 from vidrec_utils.embeddings.store import StoreError
 from vidrec_utils.embeddings.weights import (
     Encoder,
@@ -39,4 +39,5 @@ __all__ = [
     "hub_folder",
     "join",
     "mean_cosine",
+    "milliseconds",
 ]

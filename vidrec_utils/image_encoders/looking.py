@@ -1,17 +1,15 @@
-"""Looking at what encoders see and cost: neighbours, receptive fields, milliseconds."""
+"""Looking at what encoders see: neighbours, maps, receptive fields."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 
-from vidrec_utils.embeddings.geometry import Geometry, mean_cosine
+from vidrec_utils.embeddings.runtime import milliseconds
 from vidrec_utils.image_encoders.convolutional import Opened
-from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder
 from vidrec_utils.image_encoders.preparing import Images
 
 
@@ -39,26 +37,6 @@ def flat_map(vectors: np.ndarray, *, seed: int = 0) -> pd.DataFrame:
     small = PCA(min(30, *rows.shape), random_state=seed).fit_transform(rows)
     near = TSNE(perplexity=min(30, (len(rows) - 1) / 3), init="pca", random_state=seed)
     return pd.DataFrame(near.fit_transform(small), columns=["x", "y"])
-
-
-def milliseconds(encoder: ImageEncoder | PixelEncoder, images: Images, repeats: int = 3) -> float:
-    """Median time that an encoder takes a picture, preprocessing included, in ms.
-
-    Parameters
-    ----------
-    encoder : ImageEncoder or PixelEncoder
-        Random weights take as long as trained ones; calibrate them first.
-    images : list of uint8 (height, width, 3)
-        One batch.
-    repeats : int
-        Runs that are timed, after one that is not.
-    """
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        encoder.encode(images)
-        times.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times[1:])) / len(images)
 
 
 def receptive_field(net: Opened, layer: str, size: int = 224, *, seed: int = 0) -> int:
@@ -160,26 +138,4 @@ def opened(names: Sequence[str], pictures: Images, *, seed: int = 0) -> pd.DataF
             "field after stage 2, pixels": receptive_field(encoder.net, "stage2", 128),
             "ms a picture": milliseconds(encoder, pictures, repeats=1),
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def geometries(
-    vectors: np.ndarray,
-    labels: pd.Series,
-    k: int = 10,
-    kinds: Sequence[str] = ("raw", "centred", "whitened"),
-) -> pd.DataFrame:
-    """How narrow the vectors lie, and how many neighbours share a label, in several geometries.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by geometry: `mean_cosine` of all pairs, and `same`, the share of the k nearest
-        neighbours that have the same label.
-    """
-    rows, values = {}, labels.to_numpy()
-    for kind in kinds:
-        moved = Geometry(kind).fit(vectors).transform(vectors)
-        same = (values[nearest(moved, k)] == values[:, None]).mean()
-        rows[kind] = {"mean_cosine": mean_cosine(moved), "same": float(same)}
     return pd.DataFrame.from_dict(rows, orient="index")
