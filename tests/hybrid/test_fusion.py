@@ -1,0 +1,281 @@
+"""Fusion by scores and ranks: sums by hand, weights from validation alone, odd input, disk."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import zscore
+from sklearn.preprocessing import minmax_scale
+
+from vidrec_utils import datasets, saving
+from vidrec_utils import recommender as rec
+from vidrec_utils.behavior_based import ItemKNN
+from vidrec_utils.content_based import ContentRecommender
+from vidrec_utils.hybrid import (
+    RankFusion,
+    WeightedFusion,
+    fusion,
+    normalised,
+    reciprocal_ranks,
+    tune,
+)
+
+NAN = np.nan
+
+
+def library(rows, videos):
+    frame = pd.DataFrame(rows, columns=["user_id", "video_id"]).astype("str")
+    times = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), "h")
+    frame = frame.assign(watch_ratio=1.0, timestamp=times)
+    return SimpleNamespace(interactions=frame, videos=pd.DataFrame(index=[str(v) for v in videos]))
+
+
+def given(name, **rows):
+    """A part that says what it is told: columns a, b, c, ..."""
+    videos = list("abcdefgh")[: len(next(iter(rows.values())))]
+    scores = pd.DataFrame(list(rows.values()), index=list(rows), columns=videos)
+    return rec.Given(scores.astype(float), name=name)
+
+
+TWO = library([("u", "a"), ("v", "b")], "abc")
+ONE, OTHER = given("one", u=[0, 1, 2], v=[5, 5, 5]), given("other", u=[9, 0, 3], v=[1, 2, 3])
+
+
+def test_weighted_sum_by_hand():
+    model = WeightedFusion([ONE, OTHER], [3, 1], normalise="minmax").fit(TWO)
+    # u: one -> 0 .5 1, other -> 1 0 1/3; v: one is flat and says nothing, other -> 0 .5 1
+    expected = [[0.25, 0.375, 0.75 + 1 / 12], [0, 0.125, 0.25]]
+    np.testing.assert_allclose(model.score(["u", "v"]), expected, rtol=1e-6)
+    assert model.weights == [0.75, 0.25]
+    assert model.recommend("u")["video_id"].tolist() == ["c", "b"]
+
+
+def test_weights_by_name_are_weights_in_order():
+    by_name = WeightedFusion([ONE, OTHER], {"other": 1, "one": 3}).fit(TWO)
+    np.testing.assert_array_equal(
+        by_name.score(["u", "v"]), WeightedFusion([ONE, OTHER], [3, 1]).fit(TWO).score(["u", "v"])
+    )
+
+
+def test_normalisations_equal_their_references():
+    scores = np.random.default_rng(0).normal(2, 7, (5, 9))
+    np.testing.assert_allclose(normalised(scores), zscore(scores, axis=1), rtol=1e-5)
+    scaled = minmax_scale(scores, axis=1)
+    np.testing.assert_allclose(normalised(scores, "minmax"), scaled, rtol=1e-5, atol=1e-7)
+    lower = (scores[:, None, :] < scores[:, :, None]).sum(axis=2) / 8
+    np.testing.assert_allclose(normalised(scores, "rank"), lower, rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", fusion.NORMALISATIONS)
+def test_flat_rows_say_nothing_and_gaps_stay(how):
+    got = normalised(np.array([[0.1] * 3, [1, NAN, 3], [NAN] * 3]), how)
+    np.testing.assert_array_equal(got[0], 0)
+    np.testing.assert_array_equal(np.isnan(got[1]), [False, True, False])
+    assert np.isnan(got[2]).all()
+    assert got[1, 0] < got[1, 2]
+
+
+def test_reciprocal_ranks_by_hand():
+    got = reciprocal_ranks(np.array([[5.0, 7, 7, NAN, 1]]), 60)
+    np.testing.assert_allclose(got, [[1 / 63, 1 / 61.5, 1 / 61.5, NAN, 1 / 64]], rtol=1e-6)
+    model = RankFusion([ONE, OTHER]).fit(TWO)
+    # u: one ranks c b a, other ranks a c b
+    expected = [(1 / 63 + 1 / 61) / 2, (1 / 62 + 1 / 63) / 2, (1 / 61 + 1 / 62) / 2]
+    np.testing.assert_allclose(model.score("u")[0], expected, rtol=1e-6)
+
+
+def test_ranks_do_not_see_the_size_of_scores():
+    small = given("one", u=[0, 1e-3, 2e-3])
+    loud = given("one", u=[0, 10, 2e6])
+    data = library([("u", "a")], "abc")
+    quiet = RankFusion([small, OTHER]).fit(data).score("u")
+    np.testing.assert_array_equal(quiet, RankFusion([loud, OTHER]).fit(data).score("u"))
+
+
+def test_nothing_to_say_counts_as_the_lowest_and_nobody_means_never():
+    values = np.array([[[1, NAN, 3, NAN]], [[0, 4, NAN, NAN]]])
+    got = fusion.weighted(values, [0.5, 0.5])
+    np.testing.assert_allclose(got, [[0.5, 2.5, 1.5, NAN]])
+
+
+def test_parts_with_catalogues_of_their_own():
+    narrow = ItemKNN().fit(library([("u", "a"), ("u", "b"), ("v", "a"), ("v", "b")], "ba"))
+    wide = rec.Popularity().fit(library([("u", "a"), ("w", "c")], "abc"))
+    model = WeightedFusion([narrow, wide], normalise="minmax", refit=False)
+    model.fit(library([("u", "a")], "abc"))
+    # knn over b and a, c as its lowest; popularity 1 0 1
+    both = narrow.score("u")[0]
+    scaled = (both - both.min()) / (both.max() - both.min() or 1)
+    np.testing.assert_allclose(
+        model.score("u")[0], [(scaled[1] + 1) / 2, scaled[0] / 2, 0.5], rtol=1e-6
+    )
+
+
+def test_the_parts_given_stay_as_they_are():
+    part = rec.Popularity()
+    fused = WeightedFusion([part, rec.Random()]).fit(TWO)
+    assert not hasattr(part, "video_ids")
+    assert fused.parts[0].video_ids.tolist() == list("abc")
+    with pytest.raises(RuntimeError, match="not fitted"):
+        WeightedFusion([part], refit=False)
+
+
+@pytest.mark.parametrize("kind", [WeightedFusion, RankFusion])
+def test_one_part_keeps_its_order(kind):
+    data = library([("u", "a"), ("v", "a"), ("v", "b"), ("w", "d")], "abcd")
+    alone, fused = rec.Popularity().fit(data), kind([rec.Popularity()]).fit(data)
+    for users in (["u", "v"], ["nobody"]):
+        pd.testing.assert_frame_equal(
+            fused.recommend(users, 9).drop(columns="score"),
+            alone.recommend(users, 9).drop(columns="score"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: WeightedFusion([]), "nothing to combine"),
+        (lambda: WeightedFusion([ONE, ONE]), "named 'one'"),
+        (lambda: WeightedFusion([ONE], [1, 2]), "2 weights for 1"),
+        (lambda: WeightedFusion([ONE, OTHER], [1, -1]), "0 or more"),
+        (lambda: WeightedFusion([ONE, OTHER], [0, 0]), "not all 0"),
+        (lambda: WeightedFusion([ONE, OTHER], [1, NAN]), "0 or more"),
+        (lambda: WeightedFusion([ONE, OTHER], {"one": 1}), "the parts are"),
+        (lambda: WeightedFusion([ONE], normalise="max"), "'zscore', 'minmax', 'rank'"),
+        (lambda: RankFusion([ONE], constant=-1), "0 or more"),
+    ],
+)
+def test_impossible_options(make, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        make()
+
+
+def test_only_recommenders_are_combined():
+    with pytest.raises(TypeError, match="no Recommender"):
+        WeightedFusion(["popularity"])
+
+
+# --- tuning ------------------------------------------------------------------------------------
+
+
+def split_where(right="good", n_users=12):
+    """Each user's video of validation is known to one part; the test part says the opposite."""
+    users, videos = [f"u{i:02d}" for i in range(n_users)], [f"v{i}" for i in range(8)]
+    rng = np.random.default_rng(1)
+    truth = pd.DataFrame(rng.random((n_users, 8)), index=users, columns=videos)
+    best = truth.drop(columns="v0").idxmax(axis=1)
+    worst = truth.drop(columns="v0").idxmin(axis=1)
+
+    def events(chosen):
+        return library([(u, chosen[u]) for u in users], videos).interactions
+
+    split = datasets.Split(
+        train=events(dict.fromkeys(users, "v0")),
+        validation=events(best),
+        test=events(worst),
+        videos=pd.DataFrame(index=videos),
+        name="by hand",
+    )
+    return split, rec.Given(truth, "good"), rec.Given(-truth, "bad")
+
+
+@pytest.mark.parametrize("kind", [WeightedFusion, RankFusion])
+def test_tuning_finds_the_part_that_validation_agrees_with(kind):
+    split, good, bad = split_where()
+    tuned = tune(kind([bad, good]), split, k=3, steps=4)
+    assert tuned.table["ndcg"].is_monotonic_decreasing
+    assert len(tuned.table) == 5
+    assert tuned.table[["bad", "good"]].sum(axis=1).tolist() == [1] * 5
+    assert tuned.weights["good"] > tuned.weights["bad"]
+    assert tuned.table["ndcg"].iloc[0] == 1  # the best video of each user comes first
+    # of the weights that are as good, the least uneven
+    assert tuned.weights == {"bad": 0.25, "good": 0.75}
+    assert tuned.fusion.weights == [0.25, 0.75]
+
+
+def test_tuning_never_looks_at_test():
+    split, good, bad = split_where()
+    model = WeightedFusion([bad, good])
+    tuned = tune(model, split, k=3)
+    other = datasets.Split(split.train, split.validation, None, split.videos, split.name)
+    pd.testing.assert_frame_equal(tune(model, other, k=3).table, tuned.table)
+    assert model.weights == [0.5, 0.5]
+
+
+def test_the_table_is_what_evaluating_the_fusion_says():
+    from vidrec_utils import evaluation
+
+    split, good, bad = split_where()
+    parts = [bad, good, rec.Popularity()]
+    tuned = tune(RankFusion(parts), split, k=2, steps=2, metric="mrr")
+    assert len(tuned.table) == 6
+    for row in tuned.table.to_dict("records"):
+        metric = row.pop("mrr")
+        model = RankFusion(parts, row).fit(split)
+        result = evaluation.evaluate(model, split, k=2, on="validation")
+        assert metric == pytest.approx(result.per_user["mrr"].mean())
+
+
+def test_tuning_on_a_draw_of_users_and_on_none():
+    split, good, bad = split_where()
+    first, again = (
+        tune(WeightedFusion([bad, good]), split, k=3, max_users=5, seed=s).table for s in (3, 3)
+    )
+    pd.testing.assert_frame_equal(first, again)
+    empty = datasets.Split(
+        split.train, split.validation.iloc[:0], split.test, split.videos, "empty"
+    )
+    with pytest.raises(ValueError, match=r"validation part .* no interactions"):
+        tune(WeightedFusion([bad, good]), empty)
+    with pytest.raises(ValueError, match="steps is 0"):
+        tune(WeightedFusion([bad, good]), split, steps=0)
+
+
+def test_the_grid_holds_every_combination_once():
+    got = fusion.simplex(3, 4)
+    assert len(got) == len(set(got)) == 15
+    assert all(sum(weights) == pytest.approx(1) and min(weights) >= 0 for weights in got)
+    assert fusion.simplex(1, 5) == [(1.0,)]
+
+
+# --- on disk -----------------------------------------------------------------------------------
+
+
+def vectors():
+    return pd.DataFrame(np.random.default_rng(1).normal(size=(4, 3)), index=list("abcd"))
+
+
+@pytest.mark.parametrize("kind", [WeightedFusion, RankFusion])
+def test_a_round_trip_changes_nothing(kind, tmp_path):
+    data = library([("u", "a"), ("v", "b"), ("v", "a"), ("w", "c")], "abcd")
+    inner = kind([rec.Random(3), rec.Popularity()], [1, 4], name="inner")
+    model = kind([ItemKNN(), ContentRecommender(vectors()), inner], [1, 2, 3]).fit(data)
+    again = rec.load(model.save(tmp_path / "kept"))
+    assert type(again) is kind
+    assert (again.name, again.parameters()) == (model.name, model.parameters())
+    users = ["u", "v", "w", "nobody"]
+    np.testing.assert_array_equal(again.score(users), model.score(users))
+    again.save(tmp_path / "twice")
+    texts = [(tmp_path / f / "model.json").read_text("utf-8") for f in ("kept", "twice")]
+    assert texts[0] == texts[1]
+    np.testing.assert_allclose(again.fit(TWO).score("u"), model.fit(TWO).score("u"))
+
+
+def test_a_part_of_an_unknown_class_is_refused(tmp_path):
+    import json
+
+    folder = WeightedFusion([rec.Popularity()]).fit(TWO).save(tmp_path)
+    file = folder / "model.json"
+    found = json.loads(file.read_text("utf-8"))
+    found["parameters"]["models"][0]["class"] = "os.system"
+    file.write_text(json.dumps(found), "utf-8")
+    with pytest.raises(saving.SavedModelError, match=r"os\.system"):
+        rec.load(folder)
+
+
+def test_one_user_one_video_and_k_beyond_the_catalogue():
+    model = WeightedFusion([rec.Popularity(), rec.Random()]).fit(library([("u", "a")], "a"))
+    assert len(model.recommend("u", 50)) == 0
+    assert model.recommend(["x"], 50)["video_id"].tolist() == ["a"]
+    assert model.recommend(["u"], 50, exclude_seen=False)["rank"].tolist() == [1]
