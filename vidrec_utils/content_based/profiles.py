@@ -1,0 +1,226 @@
+"""Recommending what resembles what a user liked, by vectors of titles, thumbnails or clips.
+
+A profile is the weighted mean of the vectors of the videos that a user was shown; a video's score
+is its inner product with the profile. The score is a sum over the user's history, so each watched
+video's part in it can be told exactly (`HistoryProfile.explain`).
+
+References
+----------
+Lops, de Gemmis, Semeraro: Content-based Recommender Systems. Recommender Systems Handbook, 2011.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from vidrec_utils.content_based.vectors import aligned, unit_vectors
+from vidrec_utils.recommender import Recommender, explanation, position, top_k
+
+if TYPE_CHECKING:
+    from vidrec_utils.embeddings import Embeddings
+
+
+class HistoryProfile(Recommender):
+    """A score that is the sum, over a user's videos, of a share times a similarity.
+
+    With `w_uj` the weight of user u's events with video j, the share of j is
+    `w_uj / sum_j |w_uj|` over the videos that have content; those without count nothing and score
+    just below all others of a row. A user without any such history, and an unknown user, gets the
+    popularity answer. A cold video with content is scored like any other.
+
+    Parameters
+    ----------
+    dislike : float
+        Subtract this multiple of the mean event weight from each event, so that what was shown and
+        skipped pushes the profile away. 0: only attraction.
+    half_life_days : float, optional
+        An event this much older than the user's last counts half; default: age does not matter.
+
+    Raises
+    ------
+    ValueError
+        If half_life_days is not positive.
+    """
+
+    missing: np.ndarray
+    shares: sparse.csr_array
+    profiled: np.ndarray
+
+    def __init__(self, dislike: float = 0.0, half_life_days: float | None = None):
+        if half_life_days is not None and not half_life_days > 0:
+            raise ValueError(f"half_life_days is {half_life_days}; it must be positive, or None.")
+        self.dislike = dislike
+        self.half_life_days = half_life_days
+
+    def similar(self, video_id: str, k: int = 10) -> pd.DataFrame:
+        """The k videos most like one, by what the score is made of.
+
+        Returns
+        -------
+        DataFrame
+            `video_id, similarity`, most similar first; videos without content are left out.
+
+        Raises
+        ------
+        KeyError
+            If the video is not in the catalogue.
+        ValueError
+            If it has no vector (or no term).
+        """
+        row = position(self.video_ids, video_id, "video")
+        if self.missing[row]:
+            raise ValueError(f"Video {video_id!r} has no vector, so nothing is similar to it.")
+        found = self._similarity(np.array([row]), np.arange(len(self.video_ids)))[0]
+        found[self.missing], found[row] = -np.inf, -np.inf
+        best = top_k(found[None], k)[0]
+        best = best[found[best] > -np.inf]
+        return pd.DataFrame({"video_id": self.video_ids[best], "similarity": found[best]})
+
+    def explain(self, user_id: str, video_id: str) -> pd.DataFrame:
+        """Split a score exactly into what each video of the user's history gave to it.
+
+        Returns
+        -------
+        DataFrame
+            `video_id, weight` (share of the user's total)`, similarity` (with the video that is
+            explained)`, contribution` (their product), largest contribution first. The
+            contributions add up to the score.
+
+        Raises
+        ------
+        KeyError
+            If the user or the video is unknown.
+        ValueError
+            If the score is not made of contributions: the video has no vector, or the user got the
+            popularity answer.
+        """
+        row, column = self._explainable(user_id, video_id)
+        history = self.shares[[row]].tocoo()
+        similarity = self._similarity(history.col, np.array([column]))[:, 0]
+        return explanation(self.video_ids[history.col], history.data, similarity)
+
+    def _explainable(self, user_id: str, video_id: str) -> tuple[int, int]:
+        """Row of a user and column of a video whose score has reasons."""
+        row = position(self.user_ids, user_id, "user")
+        column = position(self.video_ids, video_id, "video")
+        if self.missing[column]:
+            raise ValueError(f"Video {video_id!r} has no vector: it is ranked last, not scored.")
+        if not self.profiled[row]:
+            raise ValueError(
+                f"User {user_id!r} has no history with vectors and weights: the answer is what is "
+                "popular."
+            )
+        return row, column
+
+    def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
+        weights = weights - self.dislike * weights.mean() if len(weights) else weights
+        if self.half_life_days is None:
+            return weights
+        last = interactions.groupby("user_id")["timestamp"].transform("max")
+        days = (last - interactions["timestamp"]).dt.total_seconds() / 86_400
+        return weights * 0.5 ** (days.fillna(np.inf) / self.half_life_days)
+
+    def _share(self, matrix: sparse.csr_array, missing: np.ndarray) -> None:
+        """Set `missing`, `shares` and `profiled` from the summed weights."""
+        self.missing = missing
+        usable = matrix @ sparse.diags_array((~missing).astype(np.float32))
+        total = abs(usable).sum(axis=1)
+        self.profiled = total > 0
+        scale = np.divide(1, total, out=np.zeros_like(total), where=self.profiled)
+        self.shares = sparse.csr_array(sparse.diags_array(scale.astype(np.float32)) @ usable)
+        self.shares.eliminate_zeros()
+
+    def _complete(self, scores: np.ndarray, users: np.ndarray) -> np.ndarray:
+        """Give videos without content and users without profile their defined scores, in place."""
+        if self.missing.any() and not self.missing.all():
+            lowest = scores[:, ~self.missing].min(axis=1, keepdims=True)
+            scores[:, self.missing] = np.nextafter(lowest, np.float32(-np.inf))
+        scores[~self.profiled[users]] = self.popularity
+        return scores
+
+    @abstractmethod
+    def _similarity(self, history: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """What a unit share of each of some videos gives to each of others, `(n, m)`."""
+
+
+class VectorProfile(HistoryProfile):
+    """A history profile over given vectors, which are saved with the model."""
+
+    vectors: Embeddings | pd.DataFrame
+
+    def parameters(self) -> dict[str, Any]:
+        """What the constructor was given, without the vectors."""
+        return {name: v for name, v in super().parameters().items() if name != "vectors"}
+
+    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
+        return {**super()._state(), "vectors": aligned(self.vectors, self.video_ids)}
+
+    @classmethod
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Recommender:
+        return cls(pd.DataFrame(state["vectors"]), **parameters)
+
+    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+        super()._restore(state)
+        self.vectors.index = self.video_ids
+
+    # every subclass learns `unit`, the scaled vectors
+    def _similarity(self, history: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        return self.unit[history] @ self.unit[columns].T
+
+
+class ContentRecommender(VectorProfile):
+    """Videos whose vectors point where the user's profile points.
+
+    With `v_j` the centred, unit-length vector of video j and `w_uj` the weight of user u's events
+    with it, the score is `sum_j w_uj <v_j, v_i> / sum_j |w_uj|`.
+
+    A video without a vector (no file, a broken one) scores just below all others of a row, and
+    counts nothing in a profile. A user whose history has no vector or no weight, and an unknown
+    user, gets the popularity answer. A cold video with a vector is scored like any other.
+
+    Parameters
+    ----------
+    vectors : Embeddings or DataFrame
+        One row a video, indexed by `video_id`; rows with NaN are missing.
+    center : bool
+        Subtract the catalogue's mean vector first. Embeddings of one network share a large common
+        part, which makes everything resemble everything.
+    dislike : float
+        Subtract this multiple of the mean event weight from each event, so that what was shown and
+        skipped pushes the profile away. 0: only attraction.
+    half_life_days : float, optional
+        An event this much older than the user's last counts half; default: age does not matter.
+    name : str
+        Shown in tables.
+    """
+
+    _learned: ClassVar = ("unit", "missing", "shares", "profiles", "profiled")
+
+    def __init__(
+        self,
+        vectors: Embeddings | pd.DataFrame,
+        center: bool = True,
+        dislike: float = 0.0,
+        half_life_days: float | None = None,
+        name: str = "content",
+    ):
+        super().__init__(dislike, half_life_days)
+        self.vectors = vectors
+        self.center = center
+        self.name = name
+
+    def _fit(self, matrix: sparse.csr_array) -> None:
+        vectors = aligned(self.vectors, self.video_ids)
+        missing = ~np.isfinite(vectors).all(axis=1)
+        self.unit = unit_vectors(vectors, missing, self.center)
+        self._share(matrix, missing)
+        self.profiles = (self.shares @ self.unit).astype(np.float32)
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        return self._complete(self.profiles[users] @ self.unit.T, users)

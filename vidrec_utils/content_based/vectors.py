@@ -1,0 +1,111 @@
+"""Vectors of videos as the strategies use them: in the catalogue's order, centred, of length 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.embeddings import join
+from vidrec_utils.recommender import as_ids
+
+if TYPE_CHECKING:
+    from vidrec_utils.embeddings import Embeddings
+
+
+def unit_vectors(vectors: np.ndarray, missing: np.ndarray, center: bool = True) -> np.ndarray:
+    """Centre rows on the mean of those present and scale each to length 1; missing rows become 0.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (n, dim)
+        Not changed.
+    missing : ndarray of bool, shape (n,)
+        Rows to leave out of the mean and set to zero.
+    center : bool
+        Whether to subtract the mean.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, dim)
+        A row that equals the mean has no direction and stays 0.
+    """
+    rows = np.array(vectors, dtype=np.float32)
+    rows[missing] = 0
+    if center and not missing.all():
+        rows[~missing] -= rows[~missing].mean(axis=0, dtype=np.float64).astype(np.float32)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-12)
+
+
+def aligned(vectors: Embeddings | pd.DataFrame, video_ids: pd.Index) -> np.ndarray:
+    """Vectors in the catalogue's order, float32 `(n_videos, dim)`, NaN rows for the missing.
+
+    Raises
+    ------
+    ValueError
+        If a video has two vectors, or none of the catalogue has any.
+    """
+    frame = vectors if isinstance(vectors, pd.DataFrame) else vectors.frame()
+    ids = as_ids(frame.index)
+    if ids.has_duplicates:
+        raise ValueError(f"Two vectors for video {ids[ids.duplicated()][0]!r}; keep one.")
+    positions = ids.get_indexer(video_ids)
+    if (positions < 0).all():
+        raise ValueError(
+            f"None of the {len(video_ids)} videos has a vector: the vectors' ids start with "
+            f"{list(ids[:2])}, the catalogue's with {list(video_ids[:2])}."
+        )
+    values = frame.to_numpy(dtype=np.float32)
+    out = np.full((len(video_ids), values.shape[1]), np.nan, dtype=np.float32)
+    out[positions >= 0] = values[positions[positions >= 0]]
+    return out
+
+
+def combine(
+    parts: Mapping[str, Embeddings | pd.DataFrame], weights: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """One vector of several modalities, each with its own say.
+
+    Every part is standardised and scaled to length 1 (`embeddings.join`), then multiplied by the
+    square root of its weight. So the inner product of two rows is the weighted sum of the parts'
+    cosines: `sum_p w_p cos_p`.
+
+    Parameters
+    ----------
+    parts : mapping of str to Embeddings or DataFrame
+        Such as `{"title": ..., "thumbnail": ..., "clip": ...}`.
+    weights : mapping of str to float, optional
+        Not negative; a part that is not named counts 1.
+
+    Returns
+    -------
+    DataFrame of float32
+        Indexed by `video_id`. A part that a video lacks is zero there and agrees with nothing; a
+        video that all parts lack has NaN.
+
+    Raises
+    ------
+    ValueError
+        If there is no part, a weight is negative or no number, names no part, or all are 0.
+    """
+    weights = dict(weights or {})
+    unknown = [name for name in weights if name not in parts]
+    if unknown:
+        raise ValueError(f"There is no part {unknown[0]!r}; there are {', '.join(parts)}.")
+    say = {name: float(weights.get(name, 1.0)) for name in parts}
+    if not all(np.isfinite(w) and w >= 0 for w in say.values()):
+        raise ValueError(f"weights must be numbers that are not negative, not {say}.")
+    if parts and not any(say.values()):
+        raise ValueError("All weights are 0, so nothing would be left to compare videos by.")
+    joined = {name: join(part) for name, part in parts.items() if say[name] > 0}
+    whole = join(*(parts[name] for name in joined))  # settles which videos, and which lack all
+    columns = [
+        frame.reindex(whole.index).fillna(0).to_numpy(np.float32) * np.float32(say[name] ** 0.5)
+        for name, frame in joined.items()
+    ]
+    values = np.hstack(columns)
+    values[whole.isna().all(axis=1).to_numpy()] = np.nan
+    return pd.DataFrame(values, index=whole.index)
