@@ -1,0 +1,212 @@
+"""Stacking: what the ranker sees and learns, and never learns from; odd input; disk."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+from vidrec_utils import recommender as rec
+from vidrec_utils.behavior_based import ItemKNN
+from vidrec_utils.content_based import ContentRecommender
+from vidrec_utils.hybrid import Stacked, stacking
+
+START = pd.Timestamp("2025-03-01", tz="UTC")
+
+
+def library(rows, videos, ratio=1.0):
+    frame = pd.DataFrame(rows, columns=["user_id", "video_id"]).astype("str")
+    times = START + pd.to_timedelta(np.arange(len(frame)), "h")
+    frame = frame.assign(watch_ratio=ratio, timestamp=times)
+    return SimpleNamespace(interactions=frame, videos=pd.DataFrame(index=[str(v) for v in videos]))
+
+
+def world(n_users=40, n_videos=30, seed=0):
+    """Everybody watches what a hidden table says they like: first five, then the next two."""
+    rng = np.random.default_rng(seed)
+    users, videos = [f"u{i:02d}" for i in range(n_users)], [f"v{i:02d}" for i in range(n_videos)]
+    truth = pd.DataFrame(rng.normal(size=(n_users, n_videos)), index=users, columns=videos)
+    order = np.argsort(-truth.to_numpy(), axis=1)
+    rows = [(users[u], videos[order[u, r]]) for r in range(7) for u in range(n_users)]
+    noise = pd.DataFrame(rng.normal(size=truth.shape), index=users, columns=videos)
+    return library(rows, videos), rec.Given(truth, "good"), rec.Given(noise, "noise")
+
+
+def test_the_ranker_learns_whom_to_trust():
+    data, good, noise = world()
+    model = Stacked([noise, good]).fit(data)
+    weights = model.coefficients()
+    assert model.learned
+    assert weights["good score"] > 5 * abs(weights["noise score"])
+    hits = model.recommend(data.interactions["user_id"].unique(), 3)
+    best = good.fit(data).recommend(data.interactions["user_id"].unique(), 3)
+    shared = hits.merge(best, on=["user_id", "video_id"])
+    assert len(shared) > 0.8 * len(best)
+
+
+@pytest.mark.parametrize("kind", ["linear", "network"])
+def test_scores_are_what_the_classifier_says(kind, monkeypatch):
+    data, good, noise = world()
+    made = []
+    name = {"linear": "LogisticRegression", "network": "MLPClassifier"}[kind]
+
+    class Noting(getattr(stacking, name)):
+        def fit(self, x, y):
+            made.append(self)
+            return super().fit(x, y)
+
+    monkeypatch.setattr(stacking, name, Noting)
+    model = Stacked([noise, good], kind, regularization=0.1).fit(data)
+    x = stacking.features(model.part_scores(["u03", "u11"]), model.events)
+    chance = made[0].predict_proba(((x - model.mean) / model.scale).reshape(60, -1))[:, 1]
+    scores = model.score(["u03", "u11"]).ravel()
+    np.testing.assert_allclose(expit(scores), chance, rtol=2e-3, atol=1e-6)
+
+
+def test_features_by_hand():
+    said = np.array([[[1.0, 2, 3, np.nan]], [[4, 4, 4, 4]]])
+    got = stacking.features(said, np.array([0, 1, 3, 0]))
+    low = np.sqrt(1.5)
+    third = 60 / 63
+    expected = [  # two scores, two ranks, two scores of rare videos, log events
+        [-low, 0, third, 60 / 62.5, -low, 0, 0],
+        [0, 0, 60 / 62, 60 / 62.5, 0, 0, np.log(2)],
+        [low, 0, 60 / 61, 60 / 62.5, low / 4, 0, np.log(4)],
+        [-low, 0, third, 60 / 62.5, -low, 0, 0],
+    ]
+    np.testing.assert_allclose(got[0], expected, rtol=1e-5, atol=1e-7)
+
+
+class Spy(rec.Popularity):
+    """Popularity that notes what it was fitted on."""
+
+    fits = []  # noqa: RUF012
+
+    def __init__(self):
+        self.name = "spy"
+
+    def _fit_events(self, matrix, interactions, weights):
+        self.fits.append((interactions, weights))
+
+
+def test_the_parts_never_answer_for_events_that_they_saw():
+    data, good, _ = world()
+    Spy.fits.clear()
+    events = data.interactions.sample(frac=1, random_state=0)  # any order
+    weights = pd.Series(np.arange(len(events)) / 7, index=events.index)
+    Stacked([Spy(), good], share=0.25).fit(
+        SimpleNamespace(interactions=events, videos=data.videos), weights
+    )
+    (early, early_weights), (whole, _) = Spy.fits
+    assert len(whole) == len(events)
+    assert len(early) == 0.75 * len(events)
+    later = events["timestamp"].sort_values().iloc[-len(events) // 4]
+    assert early["timestamp"].max() < later
+    pd.testing.assert_series_equal(
+        early_weights, weights[early.index], check_names=False, check_dtype=False
+    )
+
+
+def test_the_cut_keeps_equal_times_together():
+    times = START + pd.to_timedelta([0, 1, 1, 1, 2], "h")
+    early, late = stacking.in_time(pd.DataFrame({"timestamp": times}), 0.4)
+    assert (early | late).all()
+    assert late.tolist() == [False, True, True, True, True]
+    gap = pd.DataFrame({"timestamp": [times[0], pd.NaT, times[4]]})
+    assert stacking.in_time(gap, 0.5)[1].tolist() == [False, False, True]
+
+
+def test_drawn_videos_are_new_to_the_user():
+    from scipy import sparse
+
+    seen = sparse.csr_array(np.array([[1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]))
+    right = sparse.csr_array(np.array([[1, 1, 0, 0, 0], [0, 0, 0, 0, 0]]))
+    row, column, label = stacking.drawn(seen, right, 2, np.random.default_rng(0))
+    assert row.tolist() == [0, 0, 0]  # the one liked and new, two others; the second user: none
+    assert column[0] == 1
+    assert set(column[1:]) < {2, 3, 4}
+    assert label.tolist() == [True, False, False]
+
+
+def test_cold_videos_gain_where_content_knows_them():
+    """Cold videos are liked by content; behaviour is silent about them."""
+    rng = np.random.default_rng(3)
+    kinds = np.arange(40) % 2
+    vectors = pd.DataFrame(np.c_[kinds * 2 - 1, rng.normal(0, 0.1, 40)], index=range(40))
+    rows = []
+    for turn in range(12):  # new videos all the time
+        for user in range(30):
+            choice = [v for v in range(2 * turn, 2 * turn + 10) if kinds[v] == user % 2]
+            rows.append((f"u{user:02d}", rng.choice(choice)))
+    data = library(rows, range(40))
+    model = Stacked([ItemKNN(), ContentRecommender(vectors)]).fit(data)
+    cold = np.flatnonzero(model.events == 0)
+    assert len(cold) > 3
+    scores = model.score(["u00", "u01"])[:, cold]
+    assert scores[0, kinds[cold] == 0].min() > scores[0, kinds[cold] == 1].max()
+    assert scores[1, kinds[cold] == 1].min() > scores[1, kinds[cold] == 0].max()
+
+
+def test_nothing_to_learn_means_equal_say():
+    one = rec.Given(pd.DataFrame([[1.0, 2, 3]], index=["u"], columns=list("abc")), "one")
+    model = Stacked([one, rec.Popularity()]).fit(library([("u", "a")], "abc"))
+    assert not model.learned
+    # one: -r 0 r; popularity: 2s -s -s (mean 0, deviation 1)
+    r, s = np.sqrt(1.5), np.sqrt(0.5)
+    np.testing.assert_allclose(
+        model.score("u")[0], [s - r / 2, -s / 2, (r - s) / 2], rtol=1e-5, atol=1e-6
+    )
+    assert model.recommend("u", 99)["video_id"].tolist() == ["c", "b"]
+    assert model.recommend("nobody", 99)["video_id"].tolist() == ["a", "b", "c"]
+
+
+def test_one_user_one_video_no_events():
+    model = Stacked([rec.Popularity()]).fit(library([("u", "a"), ("u", "a")], "a"))
+    assert len(model.recommend("u", 5)) == 0
+    assert model.recommend("x", 5)["video_id"].tolist() == ["a"]
+    empty = Stacked([rec.Popularity()]).fit(library([], "ab"))
+    assert empty.recommend("x")["video_id"].tolist() == ["a", "b"]
+
+
+def test_signals_that_are_missing():
+    data, good, noise = world()
+    data.interactions["watch_ratio"] = np.nan
+    assert Stacked([good, noise]).fit(data).learned  # every event counts
+    data.interactions["timestamp"] = pd.NaT
+    with pytest.raises(ValueError, match="no timestamp"):
+        Stacked([good, noise]).fit(data)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"ranker": "trees"}, "'linear', 'network'"),
+        ({"share": 1.0}, "between 0 and 1"),
+        ({"negatives": 0}, "at least 1"),
+        ({"regularization": 0}, "positive"),
+    ],
+)
+def test_impossible_options(options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Stacked([rec.Popularity()], **options)
+
+
+@pytest.mark.parametrize("kind", ["linear", "network"])
+def test_deterministic_by_seed_and_equal_from_disk(kind, tmp_path):
+    data, _, _ = world()
+    models = [ItemKNN(), rec.Random(2), rec.Popularity()]
+    model = Stacked(models, kind, seed=4).fit(data)
+    same, other = (Stacked(models, kind, seed=s).fit(data) for s in (4, 5))
+    users = ["u01", "u20", "nobody"]
+    np.testing.assert_array_equal(model.score(users), same.score(users))
+    assert not np.array_equal(model.score(users), other.score(users))
+    again = rec.load(model.save(tmp_path))
+    assert (again.name, again.parameters()) == (model.name, model.parameters())
+    assert again.learned == model.learned
+    np.testing.assert_array_equal(again.score(users), model.score(users))
+    if kind == "network":
+        with pytest.raises(ValueError, match="no coefficients"):
+            again.coefficients()
+    else:
+        pd.testing.assert_series_equal(again.coefficients(), model.coefficients())
