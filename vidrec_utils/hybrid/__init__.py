@@ -3,6 +3,7 @@
 - `WeightedFusion`, `RankFusion`: sums of scores, and of reciprocal ranks; `tune` finds the weights
   on validation.
 - `Stacked`: a classifier on what the others say, taught by the later part of train.
+- `TwoTower`: content and ids in, vectors of users and videos out; `in_batch_softmax` is its loss.
 """
 
 from vidrec_utils.hybrid.fusion import (
@@ -14,14 +15,19 @@ from vidrec_utils.hybrid.fusion import (
     reciprocal_ranks,
     tune,
 )
+from vidrec_utils.hybrid.sampled_softmax import full_softmax, in_batch_softmax
 from vidrec_utils.hybrid.stacking import Stacked
+from vidrec_utils.hybrid.two_tower import TwoTower
 
 __all__ = [
     "Fusion",
     "RankFusion",
     "Stacked",
     "Tuned",
+    "TwoTower",
     "WeightedFusion",
+    "full_softmax",
+    "in_batch_softmax",
     "normalised",
     "reciprocal_ranks",
     "tune",

@@ -1,0 +1,233 @@
+"""The sampled softmax against the full one; two towers on planted tastes, odd input, disk."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from vidrec_utils import recommender as rec
+from vidrec_utils.hybrid import TwoTower, full_softmax, in_batch_softmax, two_tower
+
+SMALL = {"dim": 8, "hidden": 16, "epochs": 4, "batch_size": 64}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# --- the loss ----------------------------------------------------------------------------------
+
+
+def gradient_gap(correction, batch=1024, repeats=50, seed=0):
+    """Gradient with a batch's own videos minus that of the full softmax, on many batches.
+
+    Three users, six videos, one of which has most of the events; the scores themselves are the
+    parameters. Returns mean and standard error of the difference for each score.
+    """
+    torch.manual_seed(seed)
+    joint = torch.tensor([[8.0, 1, 1, 1, 0.5, 0.2], [6, 2, 1, 0.3, 0.5, 1], [9, 1, 2, 1, 1, 0.4]])
+    joint = joint.double() / joint.sum()
+    log_q = joint.sum(dim=0).log()
+    scores = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    gaps = []
+    for _ in range(repeats):
+        event = torch.multinomial(joint.flatten(), batch, replacement=True)
+        user, video = event // 6, event % 6
+        sampled = in_batch_softmax(scores[user][:, video], video, log_q[video], correction)
+        (mine,) = torch.autograd.grad(sampled, scores)
+        (exact,) = torch.autograd.grad(full_softmax(scores[user], video), scores)
+        gaps.append(mine - exact)
+    gaps = torch.stack(gaps)
+    return gaps.mean(dim=0), gaps.std(dim=0) / np.sqrt(repeats)
+
+
+def test_the_corrected_gradient_is_that_of_the_full_softmax():
+    mean, error = gradient_gap("logq")
+    assert (mean.abs() < 3 * error).all()
+    uncorrected, _ = gradient_gap("none")
+    assert error.max() < uncorrected.abs().max() / 20  # the test is sharp enough to see that
+
+
+@pytest.mark.parametrize("correction", ["none", "wrong sign"])
+def test_no_correction_and_the_wrong_sign_fail_the_same_test(correction):
+    mean, error = gradient_gap(correction)
+    assert not (mean.abs() < 3 * error).all()
+    assert (mean.abs() / error).max() > 20
+
+
+def test_without_correction_the_popular_video_is_pushed_down():
+    mean, _ = gradient_gap("none")
+    assert (mean[:, 0] > 0.01).all()  # a step against the gradient lowers its score too much
+
+
+def test_the_loss_by_hand():
+    scores = torch.tensor([[1.0, 2.0, 0.5], [0.0, 3.0, 1.0], [1.0, 1.0, 1.0]])
+    videos, log_q = torch.tensor([4, 7, 4]), torch.log(torch.tensor([0.5, 0.2, 0.5]))
+    # two others: row 0 and row 2 hold the same video, which stands in each sum once
+    e = np.exp
+    rows = [
+        -1 + np.log(e(1) + e(2) / 0.4),
+        -3 + np.log(e(3) + e(0) / 1.0 + e(1) / 1.0),
+        -1 + np.log(e(1) + e(1) / 0.4),
+    ]
+    assert in_batch_softmax(scores, videos, log_q).item() == pytest.approx(np.mean(rows), rel=1e-5)
+    plain = [-1 + np.log(e(1) + e(2)), -3 + np.log(e(3) + 1 + e(1)), -1 + np.log(2 * e(1))]
+    got = in_batch_softmax(scores, videos, log_q, "none").item()
+    assert got == pytest.approx(np.mean(plain), rel=1e-5)
+    with pytest.raises(ValueError, match="'logq', 'none', 'wrong sign'"):
+        in_batch_softmax(scores, videos, log_q, "half")
+
+
+def test_a_batch_of_one_and_of_copies_tells_nothing():
+    one = torch.tensor([[3.0]])
+    assert in_batch_softmax(one, torch.tensor([0]), torch.zeros(1)).item() == 0
+    assert in_batch_softmax(torch.ones(2, 2), torch.tensor([5, 5]), torch.zeros(2)).item() == 0
+
+
+# --- the model ---------------------------------------------------------------------------------
+
+
+def library(rows, videos, ratio=1.0):
+    frame = pd.DataFrame(rows, columns=["user_id", "video_id"]).astype("str")
+    times = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), "h")
+    frame = frame.assign(watch_ratio=ratio, timestamp=times)
+    return SimpleNamespace(interactions=frame, videos=pd.DataFrame(index=[str(v) for v in videos]))
+
+
+def tastes(n_users=40, n_videos=30, cold=6, seed=0):
+    """Even users watch even videos; the content tells the kind; the last videos are cold."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (f"u{u:02d}", v)
+        for u in range(n_users)
+        for v in rng.choice(np.arange(u % 2, n_videos - cold, 2), 5, replace=False)
+    ]
+    kind = np.where(np.arange(n_videos) % 2, -1.0, 1.0)
+    vectors = pd.DataFrame(np.c_[kind, rng.normal(size=(n_videos, 2))])
+    vectors.index = [str(v) for v in range(n_videos)]
+    return library(rows, range(n_videos)), vectors
+
+
+def test_cold_videos_are_told_apart_by_content():
+    data, vectors = tastes()
+    model = TwoTower(vectors, **{**SMALL, "epochs": 15}).fit(data)
+    cold = model.score(["u00", "u01"])[:, 24:]
+    assert cold[0, ::2].min() > cold[0, 1::2].max()
+    assert cold[1, 1::2].min() > cold[1, ::2].max()
+    assert model.losses[-1] < model.losses[0]
+
+
+def test_without_content_that_tells_ids_still_do():
+    data, vectors = tastes()
+    blank = vectors * 0
+    lists = {}
+    for ids in (True, False):
+        options = {**SMALL, "epochs": 30, "learning_rate": 0.02, "id_dropout": 0.0}
+        model = TwoTower(blank, know_users=ids, know_videos=ids, **options).fit(data)
+        top = model.recommend(data.interactions["user_id"].unique(), 5)
+        right = top["video_id"].astype(int) % 2 == top["user_id"].str[1:].astype(int) % 2
+        lists[ids] = right.mean()
+    assert lists[True] > 0.7  # 10 of the 25 videos that a user has not seen are right
+    assert lists[False] < 0.6
+
+
+def test_the_guessed_event_is_taken_out_of_the_mean():
+    from scipy import sparse
+
+    liked = sparse.csr_array(np.array([[1.0, 3, 0], [0, 2, 0]], dtype="f4"))
+    content = torch.tensor([[4.0, 0], [0, 1], [7, 7]])
+    gaps = torch.tensor([[0.0, 1], [0, 0], [0, 0]])
+    absent = torch.tensor([10.0, 20])
+    sums = two_tower._Sums(liked, content, gaps)
+    np.testing.assert_allclose(sums.means(absent), [[1, (20 + 3) / 4], [0, 1]])
+    asked = [torch.tensor(v) for v in ([0, 0, 1], [0, 1, 1])]
+    got = sums.without(*asked, torch.tensor([1.0, 3, 2]), absent)
+    np.testing.assert_allclose(got, [[0, 1], [4, 20], [0, 0]])
+
+
+def test_columns_are_standardised_over_what_is_there():
+    values, gaps = two_tower.standardised(np.array([[1, 5, np.nan], [3, 5, np.nan], [np.nan] * 3]))
+    np.testing.assert_allclose(values, [[-1, 0, 0], [1, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal(gaps, [[0, 0, 1], [0, 0, 1], [1, 1, 1]])
+
+
+def test_missing_content_has_a_learned_stand_in():
+    data, vectors = tastes()
+    vectors.iloc[[0, 1, 28]] = np.nan
+    vectors = vectors.drop(index="29")
+    vectors.iloc[4, 1] = np.inf
+    model = TwoTower(vectors, **SMALL).fit(data)
+    assert np.isfinite(model.score(["u00", "u39", "nobody"])).all()
+    assert np.abs(model.state["absent"]).min() > 0
+    # two cold videos without content are alike
+    np.testing.assert_allclose(model.video_vectors[28], model.video_vectors[29], rtol=1e-6)
+
+
+def test_full_softmax_and_other_corrections_train_other_models():
+    data, vectors = tastes()
+    scores = [
+        TwoTower(vectors, **SMALL, **o).fit(data).score("u00")
+        for o in ({}, {"full": True}, {"correction": "none"}, {"correction": "wrong sign"})
+    ]
+    assert len({s.tobytes() for s in scores}) == 4
+
+
+def test_unknown_users_and_users_without_weight_get_what_is_popular():
+    data, vectors = tastes()
+    weights = pd.Series(1.0, index=data.interactions.index)
+    weights[data.interactions["user_id"] == "u03"] = 0.0
+    model = TwoTower(vectors, **SMALL).fit(data, weights)
+    for user in ("u03", "nobody"):
+        np.testing.assert_array_equal(model.score(user)[0], model.popularity)
+    none = TwoTower(vectors, **SMALL).fit(data, weights * 0)
+    assert none.losses == []
+    np.testing.assert_array_equal(none.score("u00")[0], 0)
+
+
+def test_one_user_one_video_and_k_beyond_the_catalogue():
+    vectors = pd.DataFrame([[1.0, 2]], index=["a"])
+    model = TwoTower(vectors, **SMALL).fit(library([("u", "a"), ("u", "a")], "a"))
+    assert model.recommend("u", 7, exclude_seen=False)["video_id"].tolist() == ["a"]
+    assert len(model.recommend("u", 7)) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"dim": 0}, "dim is 0"),
+        ({"id_dropout": 1.5}, "from 0 to 1"),
+        ({"temperature": 0}, "positive"),
+        ({"correction": "half"}, "'logq', 'none', 'wrong sign'"),
+    ],
+)
+def test_impossible_options(options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        TwoTower(pd.DataFrame(), **options)
+
+
+def test_vectors_of_other_videos_are_refused():
+    data, vectors = tastes()
+    with pytest.raises(ValueError, match="None of the 30 videos has a vector"):
+        TwoTower(vectors.add_prefix("x").T.add_prefix("x").T, **SMALL).fit(data)
+
+
+def test_deterministic_by_seed_and_equal_from_disk(tmp_path):
+    data, vectors = tastes()
+    vectors.iloc[3] = np.nan
+    torch.manual_seed(99)
+    before = torch.random.get_rng_state()
+    model, same, other = (TwoTower(vectors, **SMALL, seed=s).fit(data) for s in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    users = ["u00", "u07", "nobody"]
+    np.testing.assert_array_equal(model.score(users), same.score(users))
+    assert not np.array_equal(model.score(users), other.score(users))
+    again = rec.load(model.save(tmp_path))
+    assert (again.name, again.parameters()) == (model.name, model.parameters())
+    np.testing.assert_array_equal(again.score(users), model.score(users))
+    np.testing.assert_array_equal(again.fit(data).score(users), model.score(users))

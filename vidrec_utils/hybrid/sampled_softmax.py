@@ -1,0 +1,84 @@
+"""The softmax over a catalogue, from the videos of one batch alone, and its log-Q correction.
+
+The softmax loss of a user with scores `s_j` who watched video i is `-s_i + log sum_j exp(s_j)`. In
+a batch the other users' videos stand for the catalogue. They come as often as they are watched, so
+popular ones are pushed down too often, unless each is weighted by one over how many copies of it a
+batch is expected to hold: `s_j - log(m q_j)`, with m others in the batch and share q_j of events.
+
+References
+----------
+Bengio, Senécal: Adaptive Importance Sampling to Accelerate Training of a Neural Probabilistic
+Language Model. IEEE Transactions on Neural Networks 19, 2008.
+Yi et al.: Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations. RecSys
+2019.
+Khrylchenko et al.: Correcting the LogQ Correction. RecSys 2025 (arXiv:2507.09331): the watched
+video is no sample, it is always there, so its own score must not be corrected.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+CORRECTIONS = {"logq": -1.0, "none": 0.0, "wrong sign": 1.0}
+"""What `log(m q)` is multiplied with; the last only to see what goes wrong."""
+
+
+def in_batch_softmax(
+    scores: torch.Tensor,
+    videos: torch.Tensor,
+    log_q: torch.Tensor,
+    correction: str = "logq",
+) -> torch.Tensor:
+    """Mean softmax loss of a batch whose own videos stand for the catalogue.
+
+    Copies of a user's video among the others are left out for that user: the term of the watched
+    video stands in the sum once, as in the softmax over the catalogue. So the corrected sum has
+    exactly the expectation of the full one, and the loss and its gradient tend to those of the full
+    softmax as the batch grows (a quotient of two means has a bias of order 1 / batch).
+
+    Parameters
+    ----------
+    scores : Tensor, shape (batch, batch)
+        Of user r for the video of event c; the diagonal belongs together.
+    videos : Tensor of int64, shape (batch,)
+        Which video each event has.
+    log_q : Tensor, shape (batch,)
+        Logarithm of the share of events that each of these videos has.
+    correction : {"logq", "none", "wrong sign"}
+        The last two only to compare.
+
+    Returns
+    -------
+    Tensor
+        One number; 0 for a batch of one, where there is nothing to tell apart.
+
+    Raises
+    ------
+    ValueError
+        If there is no such correction.
+    """
+    if correction not in CORRECTIONS:
+        raise ValueError(
+            f"correction is {correction!r}; choose from {', '.join(map(repr, CORRECTIONS))}."
+        )
+    n = len(scores)
+    own = torch.eye(n, dtype=torch.bool, device=scores.device)
+    copies = (videos[:, None] == videos[None, :]) & ~own
+    expected = log_q + torch.log(torch.tensor(max(n - 1, 1), dtype=scores.dtype))  # log(m q)
+    others = scores + CORRECTIONS[correction] * expected[None, :]  # (batch, batch)
+    logits = torch.where(own, scores, others).masked_fill(copies, -torch.inf)
+    return F.cross_entropy(logits, torch.arange(n, device=scores.device))
+
+
+def full_softmax(scores: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
+    """Mean softmax loss over the whole catalogue.
+
+    Parameters
+    ----------
+    scores : Tensor, shape (batch, n_videos)
+        Of all videos.
+    videos : Tensor of int64, shape (batch,)
+        Which each user watched.
+    """
+    return F.cross_entropy(scores, videos)
