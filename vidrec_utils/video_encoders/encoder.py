@@ -277,6 +277,25 @@ class VideoEncoder:
         return _inferred(function, prepared, self.device)
 
 
+class AveragedFrames(nn.Module):
+    """A picture network on every frame, its features averaged.
+
+    Parameters
+    ----------
+    net : nn.Module
+        With `features` of pictures.
+    """
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def vector(self, x: torch.Tensor) -> torch.Tensor:
+        """`(batch, frames, 3, height, width)` to `(batch, dim)`."""
+        pictures = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return self.net.features(pictures).unflatten(0, (-1, x.shape[1])).mean(dim=1)
+
+
 class FrameAverage:
     """The baseline that knows no time: an image encoder on each frame, averaged.
 
@@ -294,6 +313,7 @@ class FrameAverage:
 
     def __init__(self, images: ImageEncoder, frames: int = 8):
         self.images = images
+        self.net = AveragedFrames(images.net)
         self.name = "frame_average"
         self.dim = images.dim
         self.parameters = images.parameters
@@ -346,13 +366,9 @@ class FrameAverage:
                 "Random weights need batch-norm statistics first: call encoder.calibrate(clips) "
                 "with some clips of your library."
             )
-        images = self.images
-        channels_last = {"memory_format": torch.channels_last}
-        means = [
-            _inferred(images.net.features, clip.contiguous(**channels_last), images.device).mean(0)
-            for clip in prepared
-        ]
-        return torch.stack(means).numpy() if means else np.empty((0, self.dim), dtype=np.float32)
+        device = self.images.device
+        means = [_inferred(self.net.vector, clip[None], device) for clip in prepared]
+        return torch.cat(means).numpy() if means else np.empty((0, self.dim), dtype=np.float32)
 
     def activations(self, clips: Clips, layer: str) -> torch.Tensor:
         """What one of the image network's layers makes of the frames.
