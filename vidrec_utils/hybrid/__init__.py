@@ -4,8 +4,10 @@
   on validation.
 - `Stacked`: a classifier on what the others say, taught by the later part of train.
 - `TwoTower`: content and ids in, vectors of users and videos out; `in_batch_softmax` is its loss.
+- `FeatureFactorisation`: users and videos as sums of their features; `metadata_features`.
 """
 
+from vidrec_utils.hybrid.factorisation import FeatureFactorisation, metadata_features
 from vidrec_utils.hybrid.fusion import (
     Fusion,
     RankFusion,
@@ -20,6 +22,7 @@ from vidrec_utils.hybrid.stacking import Stacked
 from vidrec_utils.hybrid.two_tower import TwoTower
 
 __all__ = [
+    "FeatureFactorisation",
     "Fusion",
     "RankFusion",
     "Stacked",
@@ -28,6 +31,7 @@ __all__ = [
     "WeightedFusion",
     "full_softmax",
     "in_batch_softmax",
+    "metadata_features",
     "normalised",
     "reciprocal_ranks",
     "tune",
