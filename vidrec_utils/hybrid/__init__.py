@@ -5,8 +5,12 @@
 - `Stacked`: a classifier on what the others say, taught by the later part of train.
 - `TwoTower`: content and ids in, vectors of users and videos out; `in_batch_softmax` is its loss.
 - `FeatureFactorisation`: users and videos as sums of their features; `metadata_features`.
+- `EndToEnd`: a sequence model and the video encoder under it, trained together; `read_clips`,
+  `compare_sources`.
 """
 
+from vidrec_utils.hybrid.clip_networks import read_clips
+from vidrec_utils.hybrid.end_to_end import EndToEnd, compare_sources
 from vidrec_utils.hybrid.factorisation import FeatureFactorisation, metadata_features
 from vidrec_utils.hybrid.fusion import (
     Fusion,
@@ -22,6 +26,7 @@ from vidrec_utils.hybrid.stacking import Stacked
 from vidrec_utils.hybrid.two_tower import TwoTower
 
 __all__ = [
+    "EndToEnd",
     "FeatureFactorisation",
     "Fusion",
     "RankFusion",
@@ -29,10 +34,12 @@ __all__ = [
     "Tuned",
     "TwoTower",
     "WeightedFusion",
+    "compare_sources",
     "full_softmax",
     "in_batch_softmax",
     "metadata_features",
     "normalised",
+    "read_clips",
     "reciprocal_ranks",
     "tune",
 ]

@@ -1,0 +1,203 @@
+"""Encoder and recommender trained together, on a handful of drawn clips."""
+
+import copy
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from vidrec_utils import datasets
+from vidrec_utils import recommender as rec
+from vidrec_utils.hybrid import EndToEnd, clip_networks, compare_sources
+
+SMALL = {"encoder": "small", "dim": 8, "length": 5, "epochs": 6, "batch_size": 16, "least": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def drawn_clips(n=10, seed=0):
+    """A bar over noise: even clips are bright and it moves to the right, odd ones dark, left."""
+    rng = np.random.default_rng(seed)
+    clips = {}
+    for video in range(n):
+        clip = rng.integers(0, 60, (8, 32, 32, 3), dtype=np.uint8) + (video % 2 == 0) * 120
+        for t in range(8):
+            left = 3 * t if video % 2 == 0 else 28 - 3 * t
+            clip[t, :, left : left + 4] = 255
+        clips[str(video)] = clip.astype(np.uint8)
+    return clips
+
+
+def library(rows, videos):
+    frame = pd.DataFrame(rows, columns=["user_id", "video_id"]).astype("str")
+    times = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), "h")
+    frame = frame.assign(watch_ratio=1.0, timestamp=times)
+    return SimpleNamespace(interactions=frame, videos=pd.DataFrame(index=[str(v) for v in videos]))
+
+
+def tastes(n_users=24, n_videos=10, cold=2, seed=0):
+    """Even users watch even videos; the last two videos are cold."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (f"u{u:02d}", v)
+        for u in range(n_users)
+        for v in rng.permutation(np.arange(u % 2, n_videos - cold, 2))[:3]
+    ]
+    return library(rows, range(n_videos))
+
+
+def encoder_of(model):
+    return {k: v.numpy().copy() for k, v in model.vectors.encoder.state_dict().items()}
+
+
+def test_the_loss_falls_and_cold_clips_go_to_those_who_like_their_kind():
+    model = EndToEnd(drawn_clips(), **{**SMALL, "epochs": 40}).fit(tastes())
+    assert model.losses[-1] < 0.8 * model.losses[0]
+    scores = model.score(["u00", "u01"])
+    assert scores[0, 8] > scores[0, 9]
+    assert scores[1, 9] > scores[1, 8]
+
+
+def test_gradients_reach_every_part_of_the_encoder_and_frozen_leaves_it_untouched():
+    first = {k: v.numpy() for k, v in clip_networks.cut("small", 3).state_dict().items()}
+    joint = encoder_of(EndToEnd(drawn_clips(), "joint", seed=3, **SMALL).fit(tastes()))
+    frozen = encoder_of(EndToEnd(drawn_clips(), "frozen", seed=3, **SMALL).fit(tastes()))
+    for name, before in first.items():
+        np.testing.assert_array_equal(frozen[name], before)
+        assert not np.array_equal(joint[name], before), name
+
+
+def test_a_step_is_the_gradient_of_the_loss_through_both_networks():
+    """The gradient in the first layer equals a difference quotient of the loss."""
+    data = tastes()
+    model = EndToEnd(drawn_clips(), seed=1, dropout=0.0, **{**SMALL, "epochs": 1, "batch_size": 99})
+    model.encoder_rate, model.learning_rate = 1e-12, 1e-12  # the weights stay
+    model.fit(data)
+    weight = model.vectors.encoder.layers[0].weight
+    gradient = weight.grad.clone()
+    place = np.unravel_index(gradient.abs().argmax().item(), gradient.shape)
+    losses = []
+    for step in (1e-2, -1e-2):
+        moved = copy.deepcopy(model.vectors.encoder)
+        moved.layers[0].weight.data[place] += step
+        other = EndToEnd(drawn_clips(), seed=1, dropout=0.0, **{**SMALL, "epochs": 1})
+        other.batch_size, other.learning_rate, other.encoder_rate = 99, 1e-12, 1e-12
+        other._vectors = lambda moved=moved: with_statistics(model, moved)
+        losses.append(other.fit(data).losses[0])
+    quotient = (losses[0] - losses[1]) / 2e-2
+    assert quotient == pytest.approx(gradient[place].item(), rel=0.05)
+
+
+def with_statistics(model, encoder):
+    """The first model's vectors with another encoder; its normalisation is kept."""
+    vectors = copy.deepcopy(model.vectors)
+    vectors.encoder = encoder
+    vectors.give = lambda inputs, rows: vectors
+    return vectors
+
+
+def test_ids_put_cold_videos_last():
+    model = EndToEnd(source="ids", **SMALL).fit(tastes())
+    scores = model.score(["u00", "u01"])
+    assert (scores[:, :8].min(axis=1) > scores[:, 8:].max(axis=1)).all()
+    assert model.name == "ids"
+    with pytest.raises(ValueError, match="cannot encode"):
+        model.encode([])
+
+
+@pytest.mark.parametrize("source", ["joint", "frozen"])
+def test_new_clips_are_encoded_as_those_of_the_catalogue(source):
+    clips = drawn_clips()
+    model = EndToEnd(clips, source, **SMALL).fit(tastes())
+    table = model.model.video.weight.detach().numpy()
+    np.testing.assert_allclose(model.encode([clips["3"]])[0], table[3], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("source", ["joint", "frozen"])
+def test_videos_without_a_clip_share_a_learned_vector(source):
+    clips = drawn_clips()
+    del clips["2"], clips["9"]
+    model = EndToEnd({**clips, "elsewhere": clips["0"]}, source, **SMALL).fit(tastes())
+    scores = model.score(["u00", "u01", "nobody"])
+    assert np.isfinite(scores).all()
+    np.testing.assert_array_equal(scores[:2, 2], scores[:2, 9])
+    with pytest.raises(ValueError, match="None of the videos has a clip"):
+        EndToEnd({}, source, **SMALL).fit(tastes())
+
+
+@pytest.mark.parametrize("source", ["ids", "frozen", "joint"])
+def test_deterministic_by_seed_and_equal_from_disk(source, tmp_path):
+    data, clips = tastes(), drawn_clips()
+    torch.manual_seed(99)
+    before = torch.random.get_rng_state()
+    model, same, other = (EndToEnd(clips, source, seed=s, **SMALL).fit(data) for s in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    users = ["u00", "u07", "nobody"]
+    np.testing.assert_array_equal(model.score(users), same.score(users))
+    assert not np.array_equal(model.score(users), other.score(users))
+    again = rec.load(model.save(tmp_path))
+    assert (again.name, again.parameters()) == (model.name, model.parameters())
+    np.testing.assert_array_equal(again.score(users), model.score(users))
+    if source != "ids":
+        np.testing.assert_array_equal(again.encode([clips["4"]]), model.encode([clips["4"]]))
+        with pytest.raises(ValueError, match="does not hold them"):
+            again.fit(data)
+    again.clips = clips
+    np.testing.assert_array_equal(again.fit(data).score(users), model.score(users))
+
+
+def test_unknown_users_one_user_one_video_and_sessions():
+    clips = drawn_clips()
+    model = EndToEnd(clips, **SMALL).fit(tastes())
+    np.testing.assert_array_equal(model.score("nobody")[0], model.popularity)
+    assert len(model.recommend_next(["0", "2"], 99)) == 8
+    for source in ("joint", "ids"):
+        one = EndToEnd({"a": clips["0"]}, source, **SMALL).fit(library([("u", "a")], "a"))
+        assert one.losses == []
+        assert len(one.recommend("u", 9)) == 0
+        assert one.recommend("u", 9, exclude_seen=False)["video_id"].tolist() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"source": "pixels"}, "'ids', 'frozen', 'joint'"),
+        ({"encoder": "vgg"}, "'slowfast_mini', 'small'"),
+        ({"encoder_rate": 0}, "positive"),
+        ({"dim": 0}, "dim is 0"),
+    ],
+)
+def test_impossible_options(options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        EndToEnd(**options)
+
+
+def test_the_cut_network_is_the_whole_one():
+    from vidrec_utils.video_encoders import mini
+
+    clips = [np.repeat(np.repeat(c, 2, axis=1), 2, axis=2) for c in drawn_clips(2).values()]
+    top = clip_networks.cut("slowfast_mini").eval()
+    with torch.no_grad():
+        got = top(*clip_networks.prepare("slowfast_mini", clips)).numpy()
+    np.testing.assert_allclose(got, mini.load("slowfast_mini").encode(clips), rtol=1e-3, atol=1e-4)
+
+
+def test_the_comparison_holds_each_source_for_each_seed():
+    data = tastes()
+    events = data.interactions
+    later = [(f"u{u:02d}", 8 + u % 2) for u in range(24)]
+    test = library(later, range(10)).interactions
+    split = datasets.Split(events, events.iloc[:0], test, data.videos, "by hand")
+    table = compare_sources(drawn_clips(), split, seeds=(0, 1), k=1, **{**SMALL, "epochs": 25})
+    assert table["source"].tolist() == ["ids", "frozen", "joint"] * 2
+    cold = table.groupby("source")["cold"].mean()
+    assert cold["ids"] == 0  # there always is a known video left
+    assert table["all"].between(0, 1).all()
