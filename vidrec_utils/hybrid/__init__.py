@@ -7,6 +7,7 @@
 - `FeatureFactorisation`: users and videos as sums of their features; `metadata_features`.
 - `EndToEnd`: a sequence model and the video encoder under it, trained together; `read_clips`,
   `compare_sources`.
+- `FillMissing`, `lose`, `compare_missing`: videos that lack a title, a thumbnail or a clip.
 """
 
 from vidrec_utils.hybrid.clip_networks import read_clips
@@ -21,6 +22,7 @@ from vidrec_utils.hybrid.fusion import (
     reciprocal_ranks,
     tune,
 )
+from vidrec_utils.hybrid.missing import FillMissing, compare_missing, lose
 from vidrec_utils.hybrid.sampled_softmax import full_softmax, in_batch_softmax
 from vidrec_utils.hybrid.stacking import Stacked
 from vidrec_utils.hybrid.two_tower import TwoTower
@@ -28,15 +30,18 @@ from vidrec_utils.hybrid.two_tower import TwoTower
 __all__ = [
     "EndToEnd",
     "FeatureFactorisation",
+    "FillMissing",
     "Fusion",
     "RankFusion",
     "Stacked",
     "Tuned",
     "TwoTower",
     "WeightedFusion",
+    "compare_missing",
     "compare_sources",
     "full_softmax",
     "in_batch_softmax",
+    "lose",
     "metadata_features",
     "normalised",
     "read_clips",

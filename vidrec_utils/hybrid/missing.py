@@ -1,0 +1,266 @@
+"""Videos that lack a title, a thumbnail or a clip: five ways to go on, and how they compare.
+
+References
+----------
+Malitesta, Rossi, Pomo, Di Noia, Malliaros: Do We Really Need to Drop Items with Missing Modalities
+in Multimodal Recommendation? CIKM 2024 (arXiv:2408.11767).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from vidrec_utils.evaluation import evaluate
+from vidrec_utils.recommender import Recommender, as_ids
+
+if TYPE_CHECKING:
+    from vidrec_utils.datasets import Split
+    from vidrec_utils.embeddings import Embeddings
+
+HOWS = ("drop", "zero", "mean", "predicted", "learned")
+
+Modalities = Mapping[str, "Embeddings | pd.DataFrame"]
+
+
+class FillMissing:
+    """Tables of features, one for each modality, made into one frame without (or with) gaps.
+
+    Every column is standardised over the videos that `fit` saw and that have it, so that no
+    modality drowns another. A video that lacks a row of a modality, or has NaN in it, lacks the
+    whole modality. Then:
+
+    - `"drop"`: a video that lacks any modality has only NaN: it is as good as not there;
+    - `"zero"`: it has 0 in the units that the features came in, as if zero were a measurement;
+    - `"mean"`: it has the mean of the modality;
+    - `"predicted"`: it has what a ridge regression says from the modalities that it has (the mean,
+      where it has none);
+    - `"learned"`: it has NaN, for a model that learns what to put there (`TwoTower` does).
+
+    Parameters
+    ----------
+    how : {"drop", "zero", "mean", "predicted", "learned"}
+        What to do.
+    ridge : float
+        Of the regression, on standardised columns, per video.
+
+    Attributes
+    ----------
+    columns : Index of str
+        Of the result: `"title 0"`, `"title 1"` and so on. Set by `fit`.
+    """
+
+    def __init__(self, how: str = "mean", ridge: float = 0.1):
+        if how not in HOWS:
+            raise ValueError(f"how is {how!r}; choose from {', '.join(map(repr, HOWS))}.")
+        if not ridge > 0:
+            raise ValueError(f"ridge is {ridge}; it must be positive.")
+        self.how, self.ridge = how, float(ridge)
+
+    def fit(self, modalities: Modalities) -> FillMissing:
+        """Learn means, deviations and, for `"predicted"`, how modalities depend on each other.
+
+        Parameters
+        ----------
+        modalities : mapping of str to Embeddings or DataFrame
+            Features by the name of the modality, one row a video.
+
+        Raises
+        ------
+        ValueError
+            If there is no modality, one names a video twice, or none of its videos has it.
+        """
+        frames = _frames(modalities)
+        self.widths = {name: frame.shape[1] for name, frame in frames.items()}
+        self.columns = pd.Index(
+            [f"{m} {n}" for m, width in self.widths.items() for n in range(width)]
+        )
+        raw = _side_by_side(frames)
+        for name, place in self._places().items():
+            if not np.isfinite(raw[:, place]).any():
+                raise ValueError(f"No video has the modality {name!r}; leave it out.")
+        self.mean = np.nanmean(raw, axis=0)
+        deviation = np.nanstd(raw, axis=0)
+        self.deviation = np.where(deviation > 1e-12, deviation, 1)
+        x = np.nan_to_num((raw - self.mean) / self.deviation)
+        self.moments = x.T @ x / len(x)  # of what is there; gaps are at the mean
+        return self
+
+    def transform(self, modalities: Modalities) -> pd.DataFrame:
+        """One frame of all modalities, float32, indexed by `video_id`.
+
+        All videos that any modality names, in the order of the first.
+
+        Raises
+        ------
+        ValueError
+            If these are not the modalities that `fit` saw, or of another width.
+        """
+        frames = _frames(modalities)
+        widths = {name: frame.shape[1] for name, frame in frames.items()}
+        if list(widths.items()) != list(self.widths.items()):
+            raise ValueError(
+                f"These modalities are {widths}, those fitted on were {self.widths} (name and "
+                "number of columns, in this order)."
+            )
+        raw = _side_by_side(frames)
+        x = (raw - self.mean) / self.deviation
+        gaps = np.isnan(x)
+        if self.how == "drop":
+            x[gaps.any(axis=1)] = np.nan
+        elif self.how == "zero":
+            x = np.where(gaps, -self.mean / self.deviation, x)
+        elif self.how == "mean":
+            x = np.where(gaps, 0, x)
+        elif self.how == "predicted":
+            x = self._predicted(x, gaps)
+        ids = next(iter(frames.values())).index
+        return pd.DataFrame(x.astype(np.float32), index=ids, columns=self.columns)
+
+    def fit_transform(self, modalities: Modalities) -> pd.DataFrame:
+        """Both in one."""
+        return self.fit(modalities).transform(modalities)
+
+    def _places(self) -> dict[str, slice]:
+        ends = np.cumsum(list(self.widths.values()))
+        return {
+            name: slice(end - width, end)
+            for (name, width), end in zip(self.widths.items(), ends, strict=True)
+        }
+
+    def _predicted(self, x: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+        """Gaps filled from what is there: one regression for each pattern of gaps."""
+        out = np.nan_to_num(x)
+        patterns, which = np.unique(gaps, axis=0, return_inverse=True)
+        for number, missing in enumerate(patterns):
+            if not missing.any() or missing.all():
+                continue
+            there = ~missing
+            gram = self.moments[np.ix_(there, there)]
+            gram = gram + self.ridge * np.eye(len(gram))
+            weights = np.linalg.solve(gram, self.moments[np.ix_(there, missing)])
+            rows = np.flatnonzero(which.ravel() == number)
+            out[np.ix_(rows, missing)] = out[np.ix_(rows, there)] @ weights
+        return out
+
+
+def lose(
+    modalities: Modalities, share: float, seed: int = 0, keep_one: bool = True
+) -> dict[str, pd.DataFrame]:
+    """Copies of the tables, from each of which a share of the videos is taken out at random.
+
+    Parameters
+    ----------
+    modalities : mapping of str to Embeddings or DataFrame
+        Not changed.
+    share : float
+        From 0 to 1, of each modality.
+    seed : int
+        For the draw.
+    keep_one : bool
+        Whether a video that would lose everything keeps one modality, drawn at random.
+
+    Raises
+    ------
+    ValueError
+        If the share is impossible.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is {share}; it must be from 0 to 1.")
+    frames = _frames(modalities)
+    rng = np.random.default_rng(seed)
+    n = len(next(iter(frames.values())))
+    lost = rng.random((n, len(frames))).argsort(axis=0) < round(share * n)  # exactly that many
+    if keep_one:
+        nothing = np.flatnonzero(lost.all(axis=1))
+        lost[nothing, rng.integers(0, len(frames), len(nothing))] = False
+    return {
+        name: frame.mask(pd.Series(gone, index=frame.index), axis=0)
+        for (name, frame), gone in zip(frames.items(), lost.T, strict=True)
+    }
+
+
+def compare_missing(
+    modalities: Modalities,
+    split: Split,
+    make: Callable[[pd.DataFrame, int], Recommender],
+    hows: Sequence[str] = HOWS,
+    share: float = 0.4,
+    seeds: Iterable[int] = (0,),
+    k: int = 10,
+    on: str = "test",
+    metric: str = "ndcg",
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Take modalities away and see how well each way to go on still recommends.
+
+    Parameters
+    ----------
+    modalities : mapping of str to Embeddings or DataFrame
+        Features of videos.
+    split : Split
+        Models are fitted on `train`.
+    make : callable
+        From a frame of features and a seed to an unfitted recommender, for example
+        `lambda vectors, seed: TwoTower(vectors, seed=seed)`. A recommender that cannot learn what
+        to put for NaN treats "learned" like videos without features.
+    hows : sequence of str
+        Ways to go on; see `FillMissing`.
+    share : float
+        Of the videos, taken from each modality.
+    seeds : iterable of int
+        Each draws other gaps, the same for all ways.
+    k, on, metric
+        See `evaluation.evaluate`.
+    progress : bool
+        Show a bar when it takes longer than two seconds.
+
+    Returns
+    -------
+    DataFrame
+        `how, seed, all, cold`: means of the metric over all users, and on cold videos (NaN where no
+        user has one). `how` is `"nothing missing"` once for each seed.
+    """
+    seeds = list(seeds)
+    tasks = [(how, seed) for seed in seeds for how in ("nothing missing", *hows)]
+    rows = []
+    for how, seed in tqdm(tasks, desc="missing", delay=2, leave=False, disable=not progress):
+        whole = how == "nothing missing"
+        given = modalities if whole else lose(modalities, share, seed)
+        vectors = FillMissing("mean" if whole else how).fit_transform(given)
+        model = make(vectors, seed).fit(split)
+        result = evaluate(model, split, k, on, seed=seed, progress=False)
+        cold = result.slices.get("cold videos")
+        rest = float(cold[metric].mean()) if cold is not None and len(cold) else np.nan
+        rows.append([how, seed, float(result.per_user[metric].mean()), rest])
+    return pd.DataFrame(rows, columns=["how", "seed", "all", "cold"])
+
+
+def _frames(modalities: Modalities) -> dict[str, pd.DataFrame]:
+    """Tables over the same videos; a row with a gap is all NaN."""
+    if not modalities:
+        raise ValueError("There is no modality: give at least one table of features.")
+    tables = {}
+    for name, table in modalities.items():
+        frame = table if isinstance(table, pd.DataFrame) else table.frame()
+        frame = frame.astype(np.float64).set_axis(as_ids(frame.index), axis=0)
+        if frame.index.has_duplicates:
+            twice = frame.index[frame.index.duplicated()][0]
+            raise ValueError(f"The modality {name!r} has video {twice!r} twice; keep one row.")
+        tables[name] = frame
+    ids = next(iter(tables.values())).index
+    for frame in tables.values():
+        ids = ids.append(frame.index.difference(ids, sort=False))
+    ids = ids.rename("video_id")
+    whole = {name: frame.reindex(ids) for name, frame in tables.items()}
+    return {
+        name: frame.where(np.isfinite(frame).all(axis=1), np.nan) for name, frame in whole.items()
+    }
+
+
+def _side_by_side(frames: Mapping[str, pd.DataFrame]) -> np.ndarray:
+    return np.hstack([frame.to_numpy(dtype=np.float64) for frame in frames.values()])
