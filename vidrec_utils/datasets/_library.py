@@ -171,7 +171,9 @@ class VideoLibrary:
             raise ValueError(f'of is {of!r}; it is "path" or "thumbnail".')
         if video_id not in self.videos.index:
             raise LibraryError(f"The library {self.name} has no video {video_id!r}.")
-        relative = self.videos.loc[[video_id], of].iloc[0]  # the first, should the id repeat
+        relative = self.videos[of].get(video_id)
+        if isinstance(relative, pd.Series):  # the first, should the id repeat
+            relative = relative.iloc[0]
         if not isinstance(relative, str):
             raise LibraryError(f"Video {video_id!r} of the library {self.name} has no {of}.")
         if self.root is None:

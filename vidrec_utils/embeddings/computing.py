@@ -176,6 +176,7 @@ def _read_ahead(
     """
     readers = ThreadPoolExecutor(max_workers=settings.threads(), thread_name_prefix="read")
     preparer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="prepare")
+    _alone(preparer)
 
     def start(batch: Sequence[Item]) -> Future:
         return preparer.submit(_gathered, [readers.submit(_read, i) for i in batch], prepare)
@@ -190,6 +191,15 @@ def _read_ahead(
     finally:
         readers.shutdown(wait=True, cancel_futures=True)
         preparer.shutdown(wait=True, cancel_futures=True)
+
+
+def _alone(preparer: ThreadPoolExecutor) -> None:
+    """Let the thread that prepares compute without helpers, which would delay the network's."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        threads = torch.get_num_threads()
+        preparer.submit(torch.set_num_threads, 1).result()
+        torch.set_num_threads(threads)  # for this thread, and those that are still to come
 
 
 def _gathered(
