@@ -104,6 +104,19 @@ def with_statistics(model, encoder):
     return vectors
 
 
+def test_a_step_may_encode_few_clips_and_all_are_encoded_anew_in_the_end():
+    clips = drawn_clips()
+    model = EndToEnd(clips, fresh=2, **SMALL).fit(tastes())
+    table = model.model.video.weight.detach().numpy()
+    np.testing.assert_allclose(model.encode(list(clips.values())), table[:10], rtol=1e-4, atol=1e-5)
+    sizes = []
+    model.vectors.train()
+    model.vectors.encoder.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    model.vectors(torch.arange(7))
+    model.vectors.eval()(torch.arange(7))
+    assert sizes == [2]
+
+
 def test_ids_put_cold_videos_last():
     model = EndToEnd(source="ids", **SMALL).fit(tastes())
     scores = model.score(["u00", "u01"])
@@ -172,6 +185,7 @@ def test_unknown_users_one_user_one_video_and_sessions():
         ({"source": "pixels"}, "'ids', 'frozen', 'joint'"),
         ({"encoder": "vgg"}, "'slowfast_mini', 'small'"),
         ({"encoder_rate": 0}, "positive"),
+        ({"fresh": 0}, "fresh is 0"),
         ({"dim": 0}, "dim is 0"),
     ],
 )

@@ -48,19 +48,20 @@ class VideoVectors(nn.Module):
         a clip's vector does not depend on which others are in its batch.
     dim : int
         Length of the vectors wanted.
-    frozen : bool
-        Whether the encoder stays as it is.
+    fresh : int
+        How many clips of a step go through the encoder, drawn at random; the others keep what came
+        out of it the last time. 0: the encoder stays as it is.
     """
 
-    def __init__(self, encoder: nn.Module, dim: int, frozen: bool):
+    def __init__(self, encoder: nn.Module, dim: int, fresh: int):
         super().__init__()
-        self.encoder = encoder.requires_grad_(not frozen)
+        self.encoder = encoder.requires_grad_(fresh > 0)
         self.register_buffer("mean", torch.zeros(encoder.dim))
         self.register_buffer("scale", torch.ones(encoder.dim))
         self.out = nn.Linear(encoder.dim, dim)
         self.absent = nn.Parameter(torch.randn(dim) * 0.02)  # of a video without a clip
-        nn.init.normal_(self.out.weight, std=0.1 / encoder.dim**0.5)
-        self.frozen = frozen
+        nn.init.normal_(self.out.weight, std=0.1)
+        self.fresh = fresh
 
     def train(self, mode: bool = True) -> VideoVectors:
         """As ever, but the encoder keeps its statistics."""
@@ -71,17 +72,18 @@ class VideoVectors(nn.Module):
     def give(self, inputs: tuple[torch.Tensor, ...], rows: torch.Tensor) -> VideoVectors:
         """Hand over prepared clips, and which of them each video has (-1: none)."""
         self.inputs, self.rows = inputs, rows
-        found = self._all()
-        self.mean.copy_(found.mean(dim=0))
-        self.scale.copy_(found.std(dim=0, correction=0).clamp_min(1e-6))
-        self.features = found if self.frozen else None  # what never changes is computed once
+        self.refresh()
+        self.mean.copy_(self.features.mean(dim=0))
+        self.scale.copy_(self.features.std(dim=0, correction=0).clamp_min(1e-6))
         return self
 
     @torch.no_grad()
-    def _all(self) -> torch.Tensor:
+    def refresh(self) -> None:
+        """Let every clip go through the encoder, as it is now."""
         device = self.mean.device
         parts = zip(*(part.split(32) for part in self.inputs), strict=True)
-        return torch.cat([self.encoder(*(p.to(device) for p in part)) for part in parts])
+        found = [self.encoder(*(p.to(device) for p in part)) for part in parts]
+        self.features = torch.cat(found)  # (clips, encoder.dim)
 
     def forward(self, videos: torch.Tensor) -> torch.Tensor:
         """Vectors `(n, dim)` of videos by place."""
@@ -90,13 +92,20 @@ class VideoVectors(nn.Module):
         vectors = self.absent.expand(len(videos), -1)  # (n, dim)
         if not there.any():
             return vectors
-        if self.features is not None:
-            found = self.features[rows[there]]
-        else:
-            kept = rows[there].cpu()
-            found = self.encoder(*(part[kept].to(rows.device) for part in self.inputs))
-        found = self.out((found - self.mean) / self.scale)
-        return vectors.index_copy(0, there.nonzero()[:, 0], found)
+        clips = rows[there]
+        found = self.features[clips]  # (clips, encoder.dim)
+        if self.fresh and self.training:
+            drawn = torch.randperm(len(clips))[: self.fresh]
+            inputs = (part[clips[drawn.to(clips.device)].cpu()] for part in self.inputs)
+            new = self.encoder(*(part.to(rows.device) for part in inputs))
+            drawn = drawn.to(rows.device)
+            found = found.index_copy(0, drawn, new)
+            self.features[clips[drawn]] = new.detach()
+        return vectors.index_copy(0, there.nonzero()[:, 0], self.shorten(found))
+
+    def shorten(self, found: torch.Tensor) -> torch.Tensor:
+        """Centred features of length 1, made `(n, dim)`: a black clip is no longer than others."""
+        return self.out(F.normalize((found - self.mean) / self.scale, dim=1))
 
 
 class EndToEnd(SASRec):
@@ -123,6 +132,9 @@ class EndToEnd(SASRec):
         As for `SASRec`.
     encoder_rate : float
         Learning rate of the encoder, smaller as it starts from something.
+    fresh : int
+        How many clips go through the encoder in a step, drawn among those that the step needs; the
+        others keep what came out of it the last time, and give no gradient to it.
     seed : int
         Of first weights, order and dropout.
     progress : bool
@@ -148,12 +160,13 @@ class EndToEnd(SASRec):
         heads: int = 2,
         layers: int = 1,
         dropout: float = 0.1,
-        epochs: int = 10,
-        batch_size: int = 256,
+        epochs: int = 20,
+        batch_size: int = 128,
         learning_rate: float = 3e-3,
         weight_decay: float = 0.01,
         least: float = 0.5,
         encoder_rate: float = 3e-4,
+        fresh: int = 48,
         seed: int = 0,
         progress: bool = True,
         name: str | None = None,
@@ -169,8 +182,10 @@ class EndToEnd(SASRec):
                 )
         if not encoder_rate > 0:
             raise ValueError(f"encoder_rate is {encoder_rate}; it must be positive.")
+        if fresh < 1:
+            raise ValueError(f"fresh is {fresh}; it must be at least 1.")
         self.clips, self.source, self.encoder = clips, source, encoder
-        self.encoder_rate = encoder_rate
+        self.encoder_rate, self.fresh = encoder_rate, int(fresh)
 
     def _train(self, whole: np.ndarray) -> None:
         """Guess each video of the histories `(users, length + 1)` from those before it."""
@@ -226,7 +241,8 @@ class EndToEnd(SASRec):
         return vectors.give(inputs, torch.from_numpy(rows).to(settings.device()))
 
     def _vectors(self) -> VideoVectors:
-        return VideoVectors(cut(self.encoder, self.seed), self.dim, self.source == "frozen")
+        fresh = self.fresh if self.source == "joint" else 0
+        return VideoVectors(cut(self.encoder, self.seed), self.dim, fresh)
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters to train, with their rates."""
@@ -244,6 +260,8 @@ class EndToEnd(SASRec):
         """Write every video's vector where the sequence model looks for it."""
         self.model.eval()
         self.vectors.eval()
+        if self.source == "joint":
+            self.vectors.refresh()
         every = torch.arange(len(self.video_ids), device=settings.device())
         self.model.video.weight.zero_()
         self.model.video.weight[:-1] = torch.cat([self.vectors(part) for part in every.split(32)])
@@ -269,8 +287,7 @@ class EndToEnd(SASRec):
         device = settings.device()
         with torch.no_grad():
             inputs = tuple(part.to(device) for part in prepare(self.encoder, clips))
-            found = (self.vectors.encoder(*inputs) - self.vectors.mean) / self.vectors.scale
-            return self.vectors.out(found).cpu().numpy()
+            return self.vectors.shorten(self.vectors.encoder(*inputs)).cpu().numpy()
 
     def parameters(self) -> dict[str, Any]:
         """What the constructor was given, without the clips."""
