@@ -11,6 +11,7 @@ import re
 import numpy as np
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 from skimage import data
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -327,6 +328,27 @@ def test_published_resnet_is_fetched_checked_and_kept(tmp_path, monkeypatch, ope
     assert encoder.fingerprint == opened["resnet50"].fingerprint
     assert image_encoders.available().loc["resnet50", "at_hand"] == "published, random"
     image_encoders.load("resnet50", "published", "cpu")  # without a server, and without asking
+
+
+@pytest.mark.parametrize("name", CNNS)
+def test_files_of_the_layout_that_torchvision_publishes(tmp_path, monkeypatch, name):
+    """Keys and shapes are torchvision's own; each tensor repeats one value, so files are small."""
+    with torch.device("meta"):
+        options = {"init_weights": False, "aux_logits": True} if name == "inception_v3" else {}
+        theirs = getattr(torchvision.models, name)(weights=None, **options).state_dict()
+    file = tmp_path / f"{name}.pth"
+    torch.save({k: torch.ones((), dtype=v.dtype).expand(v.shape) for k, v in theirs.items()}, file)
+    assert file.stat().st_size < 1_000_000
+    entry = convolutional.ARCHITECTURES[name].published
+    monkeypatch.setattr(convolutional, "hash_prefix", lambda _entry: weights.sha256(file)[:8])
+    with ModelServer({entry.url.removeprefix("https://"): file}) as server:
+        server.use(monkeypatch, tmp_path)
+        size = SMALL[name]
+        encoder = image_encoders.load(name, "published", "cpu", size=size, download=True)
+    assert encoder.weights.source == "published"
+    own = encoder.net.net.state_dict()
+    assert all(bool((v == 1).all()) for v in own.values())
+    assert own.keys() == {k for k in theirs if not k.startswith("AuxLogits")}
 
 
 @pytest.mark.parametrize("name", ["inception_v3", "resnet50"])
