@@ -191,7 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="rounds, of which the median counts")
     parser.add_argument("--clips", type=int, default=32)
-    parser.add_argument("--thumbnails", type=int, default=128)
+    parser.add_argument("--thumbnails", type=int, default=384)
     parser.add_argument("--library", help="a folder or name; default: the course's")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
