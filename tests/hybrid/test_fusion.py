@@ -15,7 +15,7 @@ from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.hybrid import (
     RankFusion,
     WeightedFusion,
-    fusion,
+    combining,
     normalised,
     reciprocal_ranks,
     tune,
@@ -67,7 +67,7 @@ def test_normalisations_equal_their_references():
     np.testing.assert_allclose(normalised(scores, "rank"), lower, rtol=1e-6)
 
 
-@pytest.mark.parametrize("how", fusion.NORMALISATIONS)
+@pytest.mark.parametrize("how", combining.NORMALISATIONS)
 def test_flat_rows_say_nothing_and_gaps_stay(how):
     got = normalised(np.array([[0.1] * 3, [1, NAN, 3], [NAN] * 3]), how)
     np.testing.assert_array_equal(got[0], 0)
@@ -95,8 +95,30 @@ def test_ranks_do_not_see_the_size_of_scores():
 
 def test_nothing_to_say_counts_as_the_lowest_and_nobody_means_never():
     values = np.array([[[1, NAN, 3, NAN]], [[0, 4, NAN, NAN]]])
-    got = fusion.weighted(values, [0.5, 0.5])
+    got = combining.weighted(values, [0.5, 0.5])
     np.testing.assert_allclose(got, [[0.5, 2.5, 1.5, NAN]])
+
+
+def test_left_to_the_others_by_hand():
+    values = np.array([[[1, NAN, 3, NAN]], [[0, 4, NAN, NAN]]])
+    got = combining.weighted(values, [0.25, 0.75], leave_to_others=True)
+    np.testing.assert_allclose(got, [[0.25, 4, 3, NAN]])
+    # whoever speaks has no weight: the lowest of the other counts, as ever
+    got = combining.weighted(values, [0, 1], leave_to_others=True)
+    np.testing.assert_allclose(got, [[0, 4, 0, NAN]])
+
+
+@pytest.mark.parametrize("kind", [WeightedFusion, RankFusion])
+def test_blind_parts_leave_cold_videos_to_content(kind):
+    vectors = pd.DataFrame([[1.0, 0], [0, 1], [0.9, 0.1], [0.1, 0.9]], index=list("abcd"))
+    data = library([("u", "a"), ("v", "b"), ("w", "a"), ("w", "b")], "abcd")
+    parts = [ItemKNN(name="knn"), ContentRecommender(vectors, center=False, name="content")]
+    blind = kind(parts, blind=["knn"]).fit(data)
+    content = blind.comparable(blind.part_scores(["u"]))[1]
+    np.testing.assert_allclose(blind.score("u")[0, 2:], content[0, 2:], rtol=1e-6)
+    assert blind.recommend("u")["video_id"].tolist()[0] == "c"
+    both = kind(parts).fit(data).score("u")[0]
+    assert both[2] < blind.score("u")[0, 2]
 
 
 def test_parts_with_catalogues_of_their_own():
@@ -144,6 +166,7 @@ def test_one_part_keeps_its_order(kind):
         (lambda: WeightedFusion([ONE, OTHER], {"one": 1}), "the parts are"),
         (lambda: WeightedFusion([ONE], normalise="max"), "'zscore', 'minmax', 'rank'"),
         (lambda: RankFusion([ONE], constant=-1), "0 or more"),
+        (lambda: RankFusion([ONE], blind=["other"]), "the parts are"),
     ],
 )
 def test_impossible_options(make, complaint):
@@ -233,10 +256,10 @@ def test_tuning_on_a_draw_of_users_and_on_none():
 
 
 def test_the_grid_holds_every_combination_once():
-    got = fusion.simplex(3, 4)
+    got = combining.simplex(3, 4)
     assert len(got) == len(set(got)) == 15
     assert all(sum(weights) == pytest.approx(1) and min(weights) >= 0 for weights in got)
-    assert fusion.simplex(1, 5) == [(1.0,)]
+    assert combining.simplex(1, 5) == [(1.0,)]
 
 
 # --- on disk -----------------------------------------------------------------------------------
@@ -250,7 +273,10 @@ def vectors():
 def test_a_round_trip_changes_nothing(kind, tmp_path):
     data = library([("u", "a"), ("v", "b"), ("v", "a"), ("w", "c")], "abcd")
     inner = kind([rec.Random(3), rec.Popularity()], [1, 4], name="inner")
-    model = kind([ItemKNN(), ContentRecommender(vectors()), inner], [1, 2, 3]).fit(data)
+    model = kind(
+        [ItemKNN(), ContentRecommender(vectors()), inner], [1, 2, 3], blind=[ItemKNN().name]
+    )
+    model.fit(data)
     again = rec.load(model.save(tmp_path / "kept"))
     assert type(again) is kind
     assert (again.name, again.parameters()) == (model.name, model.parameters())

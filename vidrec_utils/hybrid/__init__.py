@@ -11,17 +11,10 @@
 """
 
 from vidrec_utils.hybrid.clip_networks import read_clips
+from vidrec_utils.hybrid.combining import normalised, reciprocal_ranks
 from vidrec_utils.hybrid.end_to_end import EndToEnd, compare_sources
 from vidrec_utils.hybrid.factorisation import FeatureFactorisation, metadata_features
-from vidrec_utils.hybrid.fusion import (
-    Fusion,
-    RankFusion,
-    Tuned,
-    WeightedFusion,
-    normalised,
-    reciprocal_ranks,
-    tune,
-)
+from vidrec_utils.hybrid.fusion import Fusion, RankFusion, Tuned, WeightedFusion, tune
 from vidrec_utils.hybrid.missing import FillMissing, compare_missing, lose
 from vidrec_utils.hybrid.sampled_softmax import full_softmax, in_batch_softmax
 from vidrec_utils.hybrid.stacking import Stacked

@@ -11,24 +11,28 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.stats import rankdata
 from tqdm.auto import tqdm
 
 from vidrec_utils.evaluation import evaluate
+from vidrec_utils.hybrid.combining import (
+    NORMALISATIONS,
+    checked_weights,
+    normalised,
+    reciprocal_ranks,
+    simplex,
+    weighted,
+)
 from vidrec_utils.hybrid.parts import OfParts, fitted
 from vidrec_utils.recommender import Recommender, as_ids
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
-
-NORMALISATIONS = ("zscore", "minmax", "rank")
 
 
 class Fusion(OfParts):
@@ -38,6 +42,10 @@ class Fusion(OfParts):
     the video gets the lowest value that the part gives to anything else. A video about which no
     part has anything to say scores NaN, and is never recommended.
 
+    A part named as `blind` knows videos by their events alone: to it, a cold video is not a bad
+    one, it is none. With blind parts, what a part does not say is left to the others, by the
+    weighted mean over those that speak; so cold videos compete by content alone.
+
     An unknown user gets the parts' own answers for unknown users, fused; a cold video what the
     parts say of it.
     """
@@ -46,19 +54,33 @@ class Fusion(OfParts):
         self,
         models: Sequence[Recommender],
         weights: Sequence[float] | Mapping[str, float] | None,
+        blind: Sequence[str],
         refit: bool,
         name: str,
     ):
         super().__init__(models, refit)
-        self.weights = checked_weights(weights, [model.name for model in self.models])
-        self.name = name
+        names = [model.name for model in self.models]
+        self.weights = checked_weights(weights, names)
+        self.blind, self.name = list(blind), name
+        if not set(self.blind) <= set(names):
+            raise ValueError(f"blind names {self.blind}, the parts are {names}.")
+
+    def part_scores(self, user_ids: pd.Index) -> np.ndarray:
+        """As `OfParts.part_scores`; NaN also where a blind part is asked about a cold video."""
+        scores = super().part_scores(user_ids)
+        for values, part in zip(scores, self.parts, strict=True):
+            if part.name in self.blind:
+                warm = part.video_ids[part.seen.sum(axis=0) > 0]
+                values[:, ~self.video_ids.isin(warm)] = np.nan
+        return scores
 
     def comparable(self, scores: np.ndarray) -> np.ndarray:
         """Values `(..., n_videos)` of a part that may be added to another's; NaN stays."""
         raise NotImplementedError
 
     def _join(self, user_ids: pd.Index) -> np.ndarray:
-        return weighted(self.comparable(self.part_scores(user_ids)), self.weights)
+        values = self.comparable(self.part_scores(user_ids))
+        return weighted(values, self.weights, bool(self.blind))
 
 
 class WeightedFusion(Fusion):
@@ -73,6 +95,8 @@ class WeightedFusion(Fusion):
         `tune` finds them.
     normalise : {"zscore", "minmax", "rank"}
         Mean 0 and deviation 1; from 0 to 1; or the share of videos that score lower (ties share).
+    blind : sequence of str
+        Names of the parts that know videos by their events alone.
     refit : bool
         Whether `fit` fits the parts; otherwise they must be fitted.
     name : str
@@ -84,6 +108,7 @@ class WeightedFusion(Fusion):
         models: Sequence[Recommender],
         weights: Sequence[float] | Mapping[str, float] | None = None,
         normalise: str = "zscore",
+        blind: Sequence[str] = (),
         refit: bool = True,
         name: str = "weighted fusion",
     ):
@@ -91,7 +116,7 @@ class WeightedFusion(Fusion):
             raise ValueError(
                 f"normalise is {normalise!r}; choose from {', '.join(map(repr, NORMALISATIONS))}."
             )
-        super().__init__(models, weights, refit, name)
+        super().__init__(models, weights, blind, refit, name)
         self.normalise = normalise
 
     def comparable(self, scores: np.ndarray) -> np.ndarray:
@@ -114,6 +139,8 @@ class RankFusion(Fusion):
         As for `WeightedFusion`.
     constant : float
         60 in the paper. The larger, the less the first places stand out.
+    blind : sequence of str
+        Names of the parts that know videos by their events alone.
     refit : bool
         Whether `fit` fits the parts; otherwise they must be fitted.
     name : str
@@ -125,12 +152,13 @@ class RankFusion(Fusion):
         models: Sequence[Recommender],
         weights: Sequence[float] | Mapping[str, float] | None = None,
         constant: float = 60.0,
+        blind: Sequence[str] = (),
         refit: bool = True,
         name: str = "rank fusion",
     ):
         if not constant >= 0:
             raise ValueError(f"constant is {constant}; it must be 0 or more.")
-        super().__init__(models, weights, refit, name)
+        super().__init__(models, weights, blind, refit, name)
         self.constant = float(constant)
 
     def comparable(self, scores: np.ndarray) -> np.ndarray:
@@ -243,112 +271,13 @@ class _Cached(Recommender):
 
     def score(self, user_ids: pd.Index) -> np.ndarray:
         rows = self.asked.get_indexer(as_ids(user_ids))
-        return weighted(self.values[:, rows], self.weights)
+        return weighted(self.values[:, rows], self.weights, bool(self.fusion.blind))
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         pass
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return self.score(self.user_ids[users])
-
-
-def normalised(scores: np.ndarray, how: str = "zscore") -> np.ndarray:
-    """Scores made comparable within each row (last axis), NaN left out and kept.
-
-    Parameters
-    ----------
-    scores : ndarray of float, shape (..., n_videos)
-        Not changed.
-    how : {"zscore", "minmax", "rank"}
-        `"zscore"`: mean 0, deviation 1. `"minmax"`: from 0 to 1. `"rank"`: the share of the other
-        videos that score lower, equal ones counting half.
-
-    Returns
-    -------
-    ndarray of float32, of the same shape
-        A row whose values are all the same becomes 0: it prefers nothing.
-    """
-    values = np.asarray(scores, dtype=np.float64)
-    there = np.isfinite(values)
-    count = there.sum(axis=-1, keepdims=True)
-    if how == "rank":
-        ranks = rankdata(values, axis=-1, nan_policy="omit")
-        out = (ranks - 1) / np.maximum(count - 1, 1)
-        flat = _largest(values, there) == _smallest(values, there)
-        return np.where(there & flat, 0, np.where(there, out, np.nan)).astype(np.float32)
-    low, high = _smallest(values, there), _largest(values, there)
-    if how == "minmax":
-        centre, width = low, high - low
-    else:
-        zero = np.where(there, values, 0)
-        centre = zero.sum(axis=-1, keepdims=True) / np.maximum(count, 1)
-        square = np.where(there, (values - centre) ** 2, 0).sum(axis=-1, keepdims=True)
-        width = np.sqrt(square / np.maximum(count, 1))
-    usable = high > low  # not width > 0: the mean of equal numbers is not always exactly theirs
-    out = np.where(usable, (values - centre) / np.where(usable, width, 1), 0)
-    return np.where(there, out, np.nan).astype(np.float32)
-
-
-def reciprocal_ranks(scores: np.ndarray, constant: float = 60.0) -> np.ndarray:
-    """`1 / (constant + rank)` along the last axis, the highest score having rank 1.
-
-    Equal scores share the mean of their ranks; NaN has none, and stays.
-    """
-    ranks = rankdata(-np.asarray(scores, dtype=np.float64), axis=-1, nan_policy="omit")
-    return (1 / (constant + ranks)).astype(np.float32)
-
-
-def weighted(values: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-    """Weighted sum over the first axis; where a part has NaN, its row's lowest value counts.
-
-    Parameters
-    ----------
-    values : ndarray, shape (n_parts, n_users, n_videos)
-        Comparable values.
-    weights : sequence of float
-        One for each part.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_users, n_videos)
-        NaN where every part has NaN.
-    """
-    there = np.isfinite(values)
-    lowest = _smallest(values, there)
-    filled = np.where(there, values, np.where(np.isfinite(lowest), lowest, 0))
-    total = np.tensordot(np.asarray(weights, dtype=np.float64), filled, axes=1)
-    return np.where(there.any(axis=0), total, np.nan).astype(np.float32)
-
-
-def simplex(parts: int, steps: int) -> list[tuple[float, ...]]:
-    """All tuples of `parts` multiples of `1 / steps` that add up to 1, in lexical order."""
-    bars = itertools.combinations(range(steps + parts - 1), parts - 1)
-    edges = ((-1, *places, steps + parts - 1) for places in bars)
-    return [tuple((b - a - 1) / steps for a, b in itertools.pairwise(edge)) for edge in edges]
-
-
-def checked_weights(
-    weights: Sequence[float] | Mapping[str, float] | None, names: Sequence[str]
-) -> list[float]:
-    """Weights as a list that adds up to 1, in the order of the names.
-
-    Raises
-    ------
-    ValueError
-        If there is not one for each name, one is negative or not finite, or all are zero.
-    """
-    if weights is None:
-        weights = [1.0] * len(names)
-    if isinstance(weights, Mapping):
-        if set(weights) != set(names):
-            raise ValueError(f"The weights name {sorted(weights)}, the parts are {sorted(names)}.")
-        weights = [weights[name] for name in names]
-    values = np.asarray(list(weights), dtype=np.float64)
-    if values.shape != (len(names),):
-        raise ValueError(f"There are {values.size} weights for {len(names)} parts.")
-    if not np.isfinite(values).all() or (values < 0).any() or not values.sum() > 0:
-        raise ValueError(f"The weights are {values.tolist()}; 0 or more is wanted, and not all 0.")
-    return (values / values.sum()).tolist()
 
 
 def _some(interactions: pd.DataFrame, n_users: int, seed: int) -> pd.DataFrame:
@@ -359,11 +288,3 @@ def _some(interactions: pd.DataFrame, n_users: int, seed: int) -> pd.DataFrame:
         return interactions
     drawn = np.random.default_rng(seed).choice(len(every), n_users, replace=False)
     return interactions[users.isin(every[np.sort(drawn)])]
-
-
-def _smallest(values: np.ndarray, there: np.ndarray) -> np.ndarray:
-    return np.where(there, values, np.inf).min(axis=-1, keepdims=True)
-
-
-def _largest(values: np.ndarray, there: np.ndarray) -> np.ndarray:
-    return np.where(there, values, -np.inf).max(axis=-1, keepdims=True)

@@ -21,7 +21,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from vidrec_utils.evaluation import positives
-from vidrec_utils.hybrid.fusion import normalised, reciprocal_ranks
+from vidrec_utils.hybrid.combining import normalised, reciprocal_ranks
 from vidrec_utils.hybrid.parts import OfParts, aligned, fitted
 from vidrec_utils.recommender import Recommender, as_ids, blocks, interaction_matrix, unpack
 
