@@ -1,0 +1,218 @@
+"""Lists whose members are not all alike: maximal marginal relevance.
+
+References
+----------
+Carbonell, Goldstein: The Use of MMR, Diversity-Based Reranking for Reordering Documents and
+Producing Summaries. SIGIR 1998.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from vidrec_utils.content_based.vectors import aligned, unit_vectors
+from vidrec_utils.recommender import STRATEGIES, Recommender, _class_key, blocks, hide, top_k
+
+if TYPE_CHECKING:
+    from vidrec_utils.datasets import Split, VideoLibrary
+    from vidrec_utils.embeddings import Embeddings
+
+
+def mmr(relevance: np.ndarray, similarity: np.ndarray, k: int, balance: float = 0.7) -> np.ndarray:
+    """Pick candidates one by one, each relevant and unlike those picked before.
+
+    The next pick maximises `balance rel_i - (1 - balance) max_j sim_ij` over the picks j so far
+    (Carbonell and Goldstein 1998, with lambda for balance). The first is the most relevant; equal
+    values go to the earlier candidate.
+
+    Parameters
+    ----------
+    relevance : ndarray, shape (n,) or (users, n)
+        -inf: never picked while anything else is left.
+    similarity : ndarray, shape (n, n) or (users, n, n)
+        On the scale of the relevance.
+    k : int
+        At most n are picked.
+    balance : float
+        From 1 (relevance alone) to 0 (novelty alone, after the first).
+
+    Returns
+    -------
+    ndarray of int64, shape (min(k, n),) or (users, min(k, n))
+        Candidates in the order of picking.
+
+    Raises
+    ------
+    ValueError
+        If balance is outside 0..1, or k below 1.
+    """
+    if not 0 <= balance <= 1:
+        raise ValueError(f"balance is {balance}; it must be between 0 and 1.")
+    if k < 1:
+        raise ValueError(f"k is {k}; pick at least one.")
+    if relevance.ndim == 1:
+        return mmr(relevance[None], similarity[None], k, balance)[0]
+    users = np.arange(len(relevance))
+    k = min(k, relevance.shape[1])
+    picks = np.empty((len(users), k), dtype=np.int64)
+    left = np.ones(relevance.shape, dtype=bool)
+    possible = relevance > -np.inf
+    value = np.where(possible, relevance, -np.finfo(np.float32).max)
+    nearest = np.full(relevance.shape, -np.inf)
+    gain = value
+    for step in range(k):
+        picks[:, step] = np.where(left, gain, -np.inf).argmax(axis=1)
+        left[users, picks[:, step]] = False
+        nearest = np.maximum(nearest, similarity[users, picks[:, step]])
+        gain = np.where(possible, balance * value - (1 - balance) * nearest, value)
+    return picks
+
+
+class Diversified(Recommender):
+    """The lists of another recommender, re-ranked so that they repeat themselves less.
+
+    Of the `depth` best videos that a user was not shown, `k` are picked by `mmr`; relevance is the
+    other's score, brought to 0..1 over these candidates, similarity the cosine of the centred
+    vectors (a video without a vector resembles nothing). Then come all others in the old order. A
+    score is minus the place in that order, so it means nothing beyond it.
+
+    Unknown users and cold videos are what the other recommender makes of them.
+
+    Parameters
+    ----------
+    base : Recommender
+        Is fitted together with this one.
+    vectors : Embeddings or DataFrame
+        One row a video, indexed by `video_id`; rows with NaN are missing.
+    balance : float
+        From 1 (the other's order) to 0 (as unlike as can be).
+    k, depth : int
+        How many are picked, of how many candidates.
+    name : str, optional
+        Shown in tables; default: the other's, with ", diverse".
+
+    Raises
+    ------
+    ValueError
+        If balance is outside 0..1, k below 1, or depth below k.
+    """
+
+    def __init__(
+        self,
+        base: Recommender,
+        vectors: Embeddings | pd.DataFrame,
+        balance: float = 0.7,
+        k: int = 10,
+        depth: int = 50,
+        name: str | None = None,
+    ):
+        if not 0 <= balance <= 1:
+            raise ValueError(f"balance is {balance}; it must be between 0 and 1.")
+        if not 1 <= k <= depth:
+            raise ValueError(
+                f"k is {k} and depth {depth}; pick at least 1, and no more than depth."
+            )
+        self.base, self.vectors = base, vectors
+        self.balance, self.k, self.depth = float(balance), int(k), int(depth)
+        self.name = name or f"{base.name}, diverse"
+
+    def fit(self, data: VideoLibrary | Split | pd.DataFrame, weights: Any = None) -> Recommender:
+        """Fit the other recommender and this one; arguments as for `Recommender.fit`."""
+        self.base.fit(data, weights)
+        return super().fit(data, weights)
+
+    def parameters(self) -> dict[str, Any]:
+        """What the constructor was given, without the vectors; of the base, what it is."""
+        own = {name: v for name, v in super().parameters().items() if name != "vectors"}
+        base = {
+            "class": _class_key(type(self.base)),
+            "name": self.base.name,
+            "parameters": self.base.parameters(),
+        }
+        return {**own, "base": base}
+
+    def _fit(self, matrix: sparse.csr_array) -> None:
+        vectors = aligned(self.vectors, self.video_ids)
+        self.unit = unit_vectors(vectors, ~np.isfinite(vectors).all(axis=1))
+
+    def _score(self, users: np.ndarray) -> np.ndarray:
+        return self._rerank(self.base._score(users), users)
+
+    def _score_unknown(self, user_ids: pd.Index) -> np.ndarray:
+        scores = self.base._score_unknown(user_ids)
+        shape = (len(user_ids), len(self.video_ids))
+        return self._rerank(np.broadcast_to(scores, shape), np.full(len(user_ids), -1))
+
+    def _rerank(self, scores: np.ndarray, users: np.ndarray) -> np.ndarray:
+        """Minus the place of every video, `(n_users, n_videos)`; -inf stays -inf."""
+        out = np.array(scores, dtype=np.float32)
+        depth = min(self.depth, out.shape[1])
+        for block in blocks(len(out), max(depth * depth, out.shape[1])):
+            out[block] = self._places(out[block], users[block], depth)
+        return out
+
+    def _places(self, scores: np.ndarray, users: np.ndarray, depth: int) -> np.ndarray:
+        n = scores.shape[1]
+        scores = np.where(np.isnan(scores), -np.inf, scores)
+        unseen = scores.copy()
+        hide(unseen, self.seen, users)
+        candidates = top_k(unseen, depth)
+        value = _to_unit_range(np.take_along_axis(unseen, candidates, axis=1))
+        rows = self.unit[candidates]  # (users, depth, dim)
+        picks = mmr(value, rows @ rows.transpose(0, 2, 1), self.k, self.balance)
+        picks = np.take_along_axis(candidates, picks, axis=1)
+        first = np.take_along_axis(unseen, picks, axis=1) > -np.inf
+        order = np.full(scores.shape, n, dtype=np.int64)
+        np.put_along_axis(order, top_k(scores, n), np.arange(n)[None], axis=1)
+        order += n  # behind every pick
+        mine = np.where(first, np.arange(picks.shape[1]), np.take_along_axis(order, picks, axis=1))
+        np.put_along_axis(order, picks, mine, axis=1)
+        places = np.argsort(np.argsort(order, axis=1), axis=1)
+        return np.where(scores > -np.inf, -places, -np.inf).astype(np.float32)
+
+    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
+        base = {f"base.{name}": array for name, array in self.base._state().items()}
+        return {**base, "unit": self.unit, "vectors": aligned(self.vectors, self.video_ids)}
+
+    @classmethod
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Recommender:
+        told = dict(parameters.pop("base"))
+        base = _known_class(told["class"])._rebuild(dict(told["parameters"]), _of_base(state))
+        base.name = told["name"]
+        return cls(base, pd.DataFrame(state["vectors"]), **parameters)
+
+    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+        self.unit = state["unit"]
+        self.vectors.index = self.video_ids
+        for shared in ("video_ids", "user_ids", "seen", "popularity"):
+            setattr(self.base, shared, getattr(self, shared))
+        self.base._restore(_of_base(state))
+
+
+def _to_unit_range(values: np.ndarray) -> np.ndarray:
+    """Rows brought to 0..1 over what is finite; a flat row becomes 0, -inf stays."""
+    finite = np.isfinite(values)
+    low = np.where(finite, values, np.inf).min(axis=1, keepdims=True)
+    high = np.where(finite, values, -np.inf).max(axis=1, keepdims=True)
+    span = np.where(high > low, high - low, 1)
+    low = np.where(np.isfinite(low), low, 0)
+    return np.where(finite, (values - low) / span, -np.inf)
+
+
+def _of_base(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name[5:]: array for name, array in state.items() if name.startswith("base.")}
+
+
+def _known_class(key: str) -> type[Recommender]:
+    """A class of the course by its name on disk; never imports a name that a file holds."""
+    if key not in Recommender._classes:
+        for module in STRATEGIES:
+            if importlib.util.find_spec(f"vidrec_utils.{module}"):
+                importlib.import_module(f"vidrec_utils.{module}")
+    return Recommender._classes[key]
