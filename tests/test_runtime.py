@@ -82,9 +82,9 @@ def test_what_cannot_be_accelerated():
         accelerate(image_encoders.load("efficientnet_lite0", weights="random", size=64))
 
 
-def test_the_time_of_an_item_is_the_median_after_a_warm_up():
+def test_the_time_of_an_item_is_the_fastest_after_a_warm_up():
     class Sleepy:
-        calls = iter([0.5, 0.02, 0.02, 0.3])  # the first call is not timed; of the rest the median
+        calls = iter([0.001, 0.3, 0.02, 0.3])  # the first call is not timed
 
         def encode(self, batch):
             time.sleep(next(self.calls))
