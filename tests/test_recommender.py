@@ -224,4 +224,4 @@ def test_errors_say_what_is_wrong():
 def test_interactions_without_a_column_are_refused_by_its_name(column):
     log = pd.DataFrame({"user_id": ["a"], "video_id": ["1"]}).drop(columns=column)
     with pytest.raises(ValueError, match=f"no column {column}"):
-        Popularity().fit(log)
+        rec.Popularity().fit(log)
