@@ -220,7 +220,7 @@ def test_errors_say_what_is_wrong():
         rec.Popularity().fit(PAIRS).recommend("u", k=0)
 
 
-@pytest.mark.parametrize("column", ["user_id"])
+@pytest.mark.parametrize("column", ["user_id", "video_id"])
 def test_interactions_without_a_column_are_refused_by_its_name(column):
     log = pd.DataFrame({"user_id": ["a"], "video_id": ["1"]}).drop(columns=column)
     with pytest.raises(ValueError, match=f"no column {column}"):

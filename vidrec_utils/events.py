@@ -93,8 +93,7 @@ def as_ids(values: Iterable[Any]) -> pd.Index:
 def unpack(data: VideoLibrary | Split | pd.DataFrame) -> tuple[pd.DataFrame, pd.Index]:
     """Interactions and catalogue of a library, a split, or a frame of interactions."""
     if isinstance(data, pd.DataFrame):
-        interactions = data
-        video_ids = as_ids(data["video_id"]).unique().sort_values()
+        interactions, video_ids = data, None
     elif hasattr(data, "videos") and hasattr(data, "interactions"):
         interactions, video_ids = data.interactions, as_ids(data.videos.index)
     elif hasattr(data, "videos") and hasattr(data, "train"):
@@ -103,6 +102,9 @@ def unpack(data: VideoLibrary | Split | pd.DataFrame) -> tuple[pd.DataFrame, pd.
         raise TypeError(
             f"fit takes a VideoLibrary, a Split or a frame of interactions, not {type(data)}."
         )
+    lacking = [column for column in ("user_id", "video_id") if column not in interactions]
+    if lacking:
+        raise ValueError(f"The interactions have no column {' and no '.join(lacking)}.")
     for column in ("user_id", "video_id"):
         missing = interactions[column].isna().to_numpy()
         if missing.any():
@@ -110,6 +112,8 @@ def unpack(data: VideoLibrary | Split | pd.DataFrame) -> tuple[pd.DataFrame, pd.
                 f"{missing.sum()} of {len(missing)} interactions have no {column}, the first in "
                 f"row {int(np.argmax(missing))} (from 0). preprocessing.clean drops such rows."
             )
+    if video_ids is None:
+        video_ids = as_ids(interactions["video_id"]).unique().sort_values()
     if not len(video_ids):
         raise ValueError("There is no video to recommend: the catalogue is empty.")
     if video_ids.has_duplicates:

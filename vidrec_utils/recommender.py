@@ -118,9 +118,6 @@ class Recommender(ABC):
             If `data` is none of the three.
         """
         interactions, self.video_ids = unpack(data)
-        lacking = [c for c in ("user_id", "video_id") if c not in interactions]
-        if lacking:
-            raise ValueError(f"The interactions have no column {' and no '.join(lacking)}.")
         self.user_ids = as_ids(interactions["user_id"]).unique().sort_values()
         if callable(weights) or weights is None:
             weights = (weights or event_weights)(interactions)
