@@ -67,6 +67,27 @@ def test_reasons_add_up_to_the_score():
             assert reasons["contribution"].is_monotonic_decreasing
 
 
+def test_whose_neighbours_are_kept_by_hand():
+    """With one neighbour each: a has b, b has a (two common users, not one), c has b."""
+    bc = 1 / np.sqrt(6)
+    scored = ItemKNN(1, shrinkage=0).fit(library())
+    watched = ItemKNN(1, shrinkage=0, neighbours_of="watched").fit(library())
+    np.testing.assert_allclose(scored.score(["u"])[0], [2 * bc, 2 * bc, bc, 0], rtol=1e-6)
+    np.testing.assert_allclose(watched.score(["u"])[0], [2 * bc, 2 * bc, 0, 0], rtol=1e-6)
+    assert scored.score(["z"])[0].tolist() == [0, 0, 0, 0]
+    np.testing.assert_allclose(watched.score(["z"])[0], [0, bc, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(watched.score_next(["c"]), [0, bc, 0, 0], rtol=1e-6)
+    assert watched.explain("z", "b")["contribution"].tolist() == pytest.approx([bc])
+
+
+def test_with_all_neighbours_it_does_not_matter_whose():
+    rng = np.random.default_rng(4)
+    rows = [(f"u{u}", f"v{v}") for u in range(30) for v in rng.integers(0, 12, 6)]
+    world = library(rows, [f"v{i}" for i in range(12)], rng.random(len(rows)))
+    one, other = (ItemKNN(12, neighbours_of=whose).fit(world) for whose in ("scored", "watched"))
+    np.testing.assert_allclose(one.score(one.user_ids), other.score(one.user_ids), rtol=1e-5)
+
+
 def test_unknown_weightless_and_cold():
     events = library()
     events.interactions.loc[events.interactions["user_id"] == "z", "watch_ratio"] = 0.0
@@ -104,5 +125,7 @@ def test_errors_say_what_is_wrong():
         ItemKNN(neighbours=0)
     with pytest.raises(ValueError, match="shrinkage"):
         ItemKNN(shrinkage=-1)
+    with pytest.raises(ValueError, match="neighbours_of is 'both'"):
+        ItemKNN(neighbours_of="both")
     with pytest.raises(KeyError, match="no video 'q'"):
         ItemKNN().fit(library()).explain("u", "q")
