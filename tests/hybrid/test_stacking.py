@@ -69,11 +69,11 @@ def test_features_by_hand():
     got = stacking.features(said, np.array([0, 1, 3, 0]))
     low = np.sqrt(1.5)
     third = 60 / 63
-    expected = [  # two scores, two ranks, two scores of rare videos, log events
-        [-low, 0, third, 60 / 62.5, -low, 0, 0],
-        [0, 0, 60 / 62, 60 / 62.5, 0, 0, np.log(2)],
-        [low, 0, 60 / 61, 60 / 62.5, low / 4, 0, np.log(4)],
-        [-low, 0, third, 60 / 62.5, -low, 0, 0],
+    expected = [  # two scores, two ranks, two scores of rare videos, log events, rarity
+        [-low, 0, third, 60 / 62.5, -low, 0, 0, 1],
+        [0, 0, 60 / 62, 60 / 62.5, 0, 0, np.log(2), 1 / 2],
+        [low, 0, 60 / 61, 60 / 62.5, low / 4, 0, np.log(4), 1 / 4],
+        [-low, 0, third, 60 / 62.5, -low, 0, 0, 1],
     ]
     np.testing.assert_allclose(got[0], expected, rtol=1e-5, atol=1e-7)
 
@@ -106,6 +106,43 @@ def test_the_parts_never_answer_for_events_that_they_saw():
     pd.testing.assert_series_equal(
         early_weights, weights[early.index], check_names=False, check_dtype=False
     )
+
+
+def test_nobody_learns_from_the_gap(monkeypatch):
+    data, good, _ = world()
+    events = data.interactions
+    Spy.fits.clear()
+    asked = []
+    count = stacking._counts
+    monkeypatch.setattr(
+        stacking, "_counts", lambda log, *ids: asked.append(log) or count(log, *ids)
+    )
+    Stacked([Spy(), good], share=0.25, gap=0.1).fit(data)
+    times = events["timestamp"].sort_values().to_numpy()
+    early = Spy.fits[0][0]
+    assert len(early) == 0.65 * len(events)
+    assert early["timestamp"].max() < times[int(0.65 * len(events))]
+    later = [log for log in asked if log["timestamp"].min() > early["timestamp"].max()]
+    assert len(later) == 1
+    assert later[0]["timestamp"].min() >= times[int(0.75 * len(events))]
+    assert len(Spy.fits[-1][0]) == len(events)  # in the end the parts learn from everything
+
+
+def test_an_explanation_adds_up():
+    data, good, noise = world()
+    model = Stacked([noise, good]).fit(data)
+    asked = ["v03", "v17"]
+    told = model.explain("u05", asked)
+    assert told.index.tolist() == asked
+    assert told.columns.tolist() == ["noise", "good", "events"]
+    scores = model.score("u05")[0]
+    lift = scores[model.video_ids.get_indexer(asked)] - scores.mean()
+    np.testing.assert_allclose(told.sum(axis=1), lift, rtol=1e-3, atol=1e-4)
+    best = model.video_ids[scores.argmax()]
+    share = model.explain("u05", [best]).loc[best]
+    assert share["good"] > 10 * abs(share["noise"])  # the planted table is all there is to know
+    with pytest.raises(KeyError, match="v99"):
+        model.explain("u05", ["v99"])
 
 
 def test_the_cut_keeps_equal_times_together():
@@ -184,6 +221,8 @@ def test_signals_that_are_missing():
         ({"ranker": "trees"}, "'linear', 'network'"),
         ({"share": 1.0}, "between 0 and 1"),
         ({"negatives": 0}, "at least 1"),
+        ({"share": 0.4, "gap": 0.6}, "below 1 - share, 0.6"),
+        ({"gap": -0.1}, "from 0"),
         ({"regularization": 0}, "positive"),
     ],
 )

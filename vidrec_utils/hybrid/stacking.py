@@ -8,7 +8,7 @@ Wolpert: Stacked generalization. Neural Networks 5, 1992.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +23,14 @@ from sklearn.preprocessing import StandardScaler
 from vidrec_utils.evaluation import positives
 from vidrec_utils.hybrid.combining import normalised, reciprocal_ranks
 from vidrec_utils.hybrid.parts import OfParts, aligned, fitted
-from vidrec_utils.recommender import Recommender, as_ids, blocks, interaction_matrix, unpack
+from vidrec_utils.recommender import (
+    Recommender,
+    as_ids,
+    blocks,
+    interaction_matrix,
+    position,
+    unpack,
+)
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split, VideoLibrary
@@ -41,7 +48,11 @@ class Stacked(OfParts):
 
     For each part the ranker sees the normalised score, the reciprocal rank, and the score times
     the video's rarity, `1 / (1 + events)`, so that it can trust content more where behaviour has
-    little to say; and the logarithm of the number of events.
+    little to say; and of the video the logarithm of the number of events, and the rarity.
+
+    The ranker learns how far to trust content about videos that the parts do not know from those
+    that came after their last event. There are more of them the longer ago that was: so let the
+    lessons lie as far after the parts' last event as the questions will, by a `gap`.
 
     If the later share teaches nothing (no video that is new to its user and liked, or no user whom
     the parts know), the answer is the mean of the normalised scores, and `learned` is False.
@@ -62,6 +73,10 @@ class Stacked(OfParts):
         signal every event is.
     regularization : float
         Inverse of the logistic regression's C; weight decay of the network.
+    gap : float
+        Share of the events, before the later ones, that neither the parts nor the ranker learn from
+        at first. If validation lies between train and test, the number of its events over that of
+        train.
     seed : int
         For draws and the network.
     name : str
@@ -85,6 +100,7 @@ class Stacked(OfParts):
         negatives: int = 20,
         threshold: float = 0.8,
         regularization: float = 1.0,
+        gap: float = 0.0,
         seed: int = 0,
         name: str = "stacked",
     ):
@@ -93,11 +109,14 @@ class Stacked(OfParts):
             raise ValueError(f"ranker is {ranker!r}; choose from {', '.join(map(repr, RANKERS))}.")
         if not 0 < share < 1:
             raise ValueError(f"share is {share}; it must be between 0 and 1.")
+        if not 0 <= gap < 1 - share:
+            raise ValueError(f"gap is {gap}; it must be from 0 to below 1 - share, {1 - share:g}.")
         if negatives < 1:
             raise ValueError(f"negatives is {negatives}; it must be at least 1.")
         if not regularization > 0:
             raise ValueError(f"regularization is {regularization}; it must be positive.")
         self.ranker, self.share, self.negatives = ranker, float(share), int(negatives)
+        self.gap = float(gap)
         self.threshold, self.regularization = float(threshold), float(regularization)
         self.seed, self.name = int(seed), name
 
@@ -106,7 +125,7 @@ class Stacked(OfParts):
         """What the ranker sees of a user and a video."""
         names = [model.name for model in self.models]
         kinds = ("{} score", "{} rank", "{} score, rare videos")
-        return [kind.format(name) for kind in kinds for name in names] + ["log events"]
+        return [kind.format(name) for kind in kinds for name in names] + ["log events", "rarity"]
 
     def coefficients(self) -> pd.Series:
         """Of the linear ranker, for standardised features: what each adds to the log odds.
@@ -123,6 +142,42 @@ class Stacked(OfParts):
             raise ValueError("A network has no coefficients; use ranker='linear'.")
         return pd.Series(self.layers[0][0][:, 0], index=self.feature_names, name="coefficient")
 
+    def explain(self, user_id: str, video_ids: Iterable[str]) -> pd.DataFrame:
+        """How far each part lifts videos above the user's average video, by the linear ranker.
+
+        Parameters
+        ----------
+        user_id : str
+            May be unknown.
+        video_ids : iterable of str
+            Of the catalogue.
+
+        Returns
+        -------
+        DataFrame
+            One row a video, indexed by `video_id`, one column a part, and `"events"` for what the
+            number of events does alone. The columns add up to the video's score minus the user's
+            mean score.
+
+        Raises
+        ------
+        KeyError
+            If a video is unknown.
+        RuntimeError, ValueError
+            As `coefficients`.
+        """
+        weights = self.coefficients().to_numpy()
+        places = [position(self.video_ids, video, "video") for video in as_ids(video_ids)]
+        x = features(self.part_scores(as_ids([user_id])), self.events)[0]  # (n_videos, n_features)
+        x = (x - x.mean(axis=0)) / self.scale * weights
+        names = [model.name for model in self.models]
+        of_part = [
+            x[places, number :: len(names)][:, :3].sum(axis=1) for number in range(len(names))
+        ]
+        of_events = x[places, 3 * len(names) :].sum(axis=1)
+        columns = dict(zip([*names, "events"], [*of_part, of_events], strict=True))
+        return pd.DataFrame(columns, index=self.video_ids[places])
+
     def fit(
         self,
         data: VideoLibrary | Split | pd.DataFrame,
@@ -136,7 +191,8 @@ class Stacked(OfParts):
             As `Recommender.fit`; or if the events have no timestamp.
         """
         interactions, video_ids = unpack(data)
-        early, late = in_time(interactions, self.share)
+        _, late = in_time(interactions, self.share)
+        early, _ = in_time(interactions, self.share + self.gap)
         rows = self._lessons(interactions, early, late, video_ids, weights)
         self._learn(*rows)
         super().fit(data, weights)
@@ -238,9 +294,9 @@ def features(said: np.ndarray, events: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray of float32, shape (n_users, n_videos, 3 * n_parts + 1)
+    ndarray of float32, shape (n_users, n_videos, 3 * n_parts + 2)
         Normalised scores, reciprocal ranks (`60 / (60 + rank)`), normalised scores times
-        `1 / (1 + events)`, and `log(1 + events)`.
+        `1 / (1 + events)`, `log(1 + events)`, and `1 / (1 + events)`.
     """
     scores, ranks = normalised(said), 60 * reciprocal_ranks(said)
     for values in (scores, ranks):
@@ -249,8 +305,9 @@ def features(said: np.ndarray, events: np.ndarray) -> np.ndarray:
         lowest = np.where(np.isfinite(lowest), lowest, 0)
         np.copyto(values, lowest, where=~there)
     rare = (1 / (1 + events)).astype(np.float32)
-    known = np.broadcast_to(np.log1p(events).astype(np.float32), (1, *said.shape[1:]))
-    return np.moveaxis(np.concatenate([scores, ranks, scores * rare, known]), 0, -1)
+    of_video = np.stack([np.log1p(events).astype(np.float32), rare])[:, None]
+    of_video = np.broadcast_to(of_video, (2, *said.shape[1:]))
+    return np.moveaxis(np.concatenate([scores, ranks, scores * rare, of_video]), 0, -1)
 
 
 def in_time(interactions: pd.DataFrame, share: float) -> tuple[np.ndarray, np.ndarray]:
