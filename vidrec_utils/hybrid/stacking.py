@@ -171,12 +171,10 @@ class Stacked(OfParts):
         x = features(self.part_scores(as_ids([user_id])), self.events)[0]  # (n_videos, n_features)
         x = (x - x.mean(axis=0)) / self.scale * weights
         names = [model.name for model in self.models]
-        of_part = [
-            x[places, number :: len(names)][:, :3].sum(axis=1) for number in range(len(names))
-        ]
-        of_events = x[places, 3 * len(names) :].sum(axis=1)
-        columns = dict(zip([*names, "events"], [*of_part, of_events], strict=True))
-        return pd.DataFrame(columns, index=self.video_ids[places])
+        n = len(names)
+        lifts = x[places, : 3 * n].reshape(len(places), 3, n).sum(axis=1)  # (videos, n_parts)
+        table = pd.DataFrame(lifts, index=self.video_ids[places], columns=names)
+        return table.assign(events=x[places, 3 * n :].sum(axis=1))
 
     def fit(
         self,
