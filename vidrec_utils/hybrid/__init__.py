@@ -7,10 +7,12 @@
 - `FeatureFactorisation`: users and videos as sums of their features; `metadata_features`.
 - `EndToEnd`: a sequence model and the video encoder under it, trained together; `read_clips`,
   `compare_sources`.
+- `newcomers`, `with_history`: the same people as if they had only just arrived.
 - `FillMissing`, `lose`, `compare_missing`: videos that lack a title, a thumbnail or a clip.
 """
 
 from vidrec_utils.hybrid.clip_networks import read_clips
+from vidrec_utils.hybrid.cold_start import newcomers, with_history
 from vidrec_utils.hybrid.combining import normalised, reciprocal_ranks
 from vidrec_utils.hybrid.end_to_end import EndToEnd, compare_sources
 from vidrec_utils.hybrid.factorisation import FeatureFactorisation, metadata_features
@@ -36,8 +38,10 @@ __all__ = [
     "in_batch_softmax",
     "lose",
     "metadata_features",
+    "newcomers",
     "normalised",
     "read_clips",
     "reciprocal_ranks",
     "tune",
+    "with_history",
 ]

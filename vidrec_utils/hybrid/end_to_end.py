@@ -185,6 +185,7 @@ class EndToEnd(SASRec):
         if fresh < 1:
             raise ValueError(f"fresh is {fresh}; it must be at least 1.")
         self.clips, self.source, self.encoder = clips, source, encoder
+        self.prepared: tuple[torch.Tensor, ...] | None = None
         self.encoder_rate, self.fresh = encoder_rate, int(fresh)
 
     def _train(self, whole: np.ndarray) -> None:
@@ -236,7 +237,7 @@ class EndToEnd(SASRec):
                 "None of the videos has a clip: hand clips over, by video_id (read_clips makes "
                 "them; a loaded model does not hold them), or use source='ids'."
             )
-        inputs = prepare(self.encoder, list(self.clips.values()))
+        inputs = self.prepared or prepare(self.encoder, list(self.clips.values()))
         vectors = self._vectors().to(settings.device())
         return vectors.give(inputs, torch.from_numpy(rows).to(settings.device()))
 
@@ -343,9 +344,14 @@ def compare_sources(
         on cold videos (NaN where no user has one).
     """
     rows = []
+    prepared = None
     for seed in seeds:
         for source in SOURCES:
-            model = EndToEnd(clips, source, seed=seed, **options).fit(split)
+            model = EndToEnd(clips, source, seed=seed, **options)
+            if source != "ids" and clips:  # the frozen lower stages see each clip once
+                prepared = prepared or prepare(model.encoder, list(clips.values()))
+                model.prepared = prepared
+            model.fit(split)
             result = evaluate(model, split, k, on, seed=seed)
             cold = result.slices.get("cold videos")
             rest = float(cold[metric].mean()) if cold is not None and len(cold) else np.nan
