@@ -1,0 +1,202 @@
+"""Whether joining content and behaviour pays, on several MiniTubes.
+
+`python benchmarks/strategies_on_seeds.py --seeds 0 1 2 3 4` renders the worlds that are missing and
+goes through each in the same way: split in time, fit on train, choose on validation, measure once
+on test. It prints NDCG@10 over all users and over cold videos, the differences on the same users
+with 95% intervals, and fails where the course's promises do not hold:
+
+- content beats popularity, and so does behaviour; the hybrid beats both;
+- on cold videos behaviour is not above chance, and the hybrid is.
+
+Content is the profile over titles, thumbnails, clips and words; behaviour the best on validation of
+EASE, ALS, BPR and ItemKNN; the hybrid stacks content, EASE and ALS, with lessons as far after the
+parts' last event as the test is. Two controls: EASE and ALS stacked without content, and a weighted
+fusion whose weights were tuned on validation.
+`--end-to-end` also trains the sequence recommender with ids, with frozen clip vectors, and jointly
+with the video encoder, and prints what came of it; that is no promise. `--write` puts the tables
+into `data/README.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from vidrec_utils import datasets, image_encoders, minitube, text_encoders, video_encoders
+from vidrec_utils.behavior_based import ALS, BPR, EASE, ItemKNN
+from vidrec_utils.content_based import ContentRecommender, combine
+from vidrec_utils.datasets import Split, VideoLibrary
+from vidrec_utils.embeddings import embed
+from vidrec_utils.evaluation import Result, compare, evaluate
+from vidrec_utils.hybrid import (
+    EndToEnd,
+    FeatureFactorisation,
+    Stacked,
+    WeightedFusion,
+    metadata_features,
+    read_clips,
+    tune,
+)
+from vidrec_utils.preprocessing import clean, split_by_time
+from vidrec_utils.recommender import Popularity, Random, Recommender
+
+README = Path(__file__).resolve().parent.parent / "data" / "README.md"
+MARKS = ("<!-- strategies: begin -->", "<!-- strategies: end -->")
+PAIRS = (
+    ("content", "popularity"),
+    ("behaviour", "popularity"),
+    ("hybrid", "content"),
+    ("hybrid", "behaviour"),
+)
+"""Who has to beat whom."""
+
+
+def content_vectors(library: VideoLibrary) -> pd.DataFrame:
+    """Titles, thumbnails, clips and words of all videos, side by side."""
+    encoders = {
+        "title": text_encoders.load("minilm"),
+        "thumbnail": image_encoders.load("efficientnet_lite0", size=128),
+        "clip": video_encoders.load("two_stream_mini"),
+    }
+    parts = {of: embed(library, encoder, of=of) for of, encoder in encoders.items()}
+    return combine({**parts, "words": metadata_features(library.videos)})
+
+
+def behaviours() -> list[Recommender]:
+    """Models of behaviour, with the settings that notebook 08 finds."""
+    return [
+        EASE(500, name="EASE"),
+        ALS(16, 12, unobserved=0.5, progress=False, name="ALS"),
+        BPR(16, epochs=30, progress=False, name="BPR"),
+        ItemKNN(name="ItemKNN"),
+    ]
+
+
+def ndcg(result: Result, which: str = "all") -> float:
+    """Mean NDCG@10."""
+    return result.interval("ndcg", which)[0]
+
+
+def strategies(library: VideoLibrary, split: Split, seed: int) -> tuple[dict[str, Result], str]:
+    """Results on test, and what was chosen on validation."""
+    vectors = content_vectors(library)
+    on_validation = {m.name: evaluate(m.fit(split), split, on="validation") for m in behaviours()}
+    best = max(on_validation, key=lambda name: ndcg(on_validation[name]))
+    known = {model.name: model for model in behaviours()}
+    ease, als, content = known["EASE"], known["ALS"], ContentRecommender(vectors, name="content")
+    tuned = tune(WeightedFusion([content, ease, als]), split, steps=10, seed=seed)
+    gap = len(split.validation) / len(split.train)
+    models = {
+        "random": Random(seed=seed),
+        "popularity": Popularity(),
+        "content": content,
+        "behaviour": {model.name: model for model in behaviours()}[best],
+        "hybrid": Stacked([content, ease, als], gap=gap, seed=seed),
+        "EASE and ALS stacked": Stacked([ease, als], gap=gap, seed=seed),
+        "weighted fusion": tuned.fusion,
+        "feature factorisation": FeatureFactorisation(vectors.fillna(0), seed=seed, progress=False),
+    }
+    results = {}
+    for name, model in models.items():
+        model.name = name
+        results[name] = evaluate(model.fit(split), split, on="test", seed=seed)
+    weights = ", ".join(f"{name} {weight:.1f}" for name, weight in tuned.weights.items())
+    return results, f"behaviour is {best}; the weighted fusion has {weights}"
+
+
+def end_to_end(library: VideoLibrary, split: Split, seed: int) -> dict[str, Result]:
+    """The same sequence recommender with three sources of video vectors."""
+    clips = read_clips(library)
+    models = [EndToEnd(clips, source, seed=seed) for source in ("ids", "frozen", "joint")]
+    return {
+        f"sequence, {model.name}": evaluate(model.fit(split), split, on="test", seed=seed)
+        for model in models
+    }
+
+
+def promises(seed: int, results: dict[str, Result]) -> list[str]:
+    """Name what the course builds on and this seed does not keep."""
+    kept = {f"{a} beats {b}": compare(results[a], results[b], seed=seed).low > 0 for a, b in PAIRS}
+    high = results["random"].interval("ndcg", "cold videos")[2]
+    behaviour = results["behaviour"].interval("ndcg", "cold videos")
+    kept["behaviour is not above chance on cold videos"] = behaviour[1] <= high
+    chance = compare(results["hybrid"], results["random"], which="cold videos", seed=seed)
+    kept["the hybrid is above chance on cold videos"] = chance.low > 0
+    return [f"seed {seed}: not true that {promise}" for promise, holds in kept.items() if not holds]
+
+
+def described(results: dict[str, Result]) -> dict[str, str]:
+    """NDCG@10 over all users with its interval, and over cold videos."""
+    text = {}
+    for name, result in results.items():
+        mean, low, high = result.interval("ndcg")
+        cold = ndcg(result, "cold videos")
+        text[name] = f"{mean:.3f} [{low:.3f}, {high:.3f}], {cold:.3f}"
+    return text
+
+
+def differences(results: dict[str, Result], seed: int) -> dict[str, str]:
+    """How far one strategy leads another on the same users."""
+    pairs = [
+        *PAIRS,
+        ("hybrid", "EASE and ALS stacked"),
+        ("hybrid", "weighted fusion"),
+        ("sequence, joint", "sequence, frozen"),
+    ]
+    pairs += [("sequence, joint", "sequence, ids")]
+    text = {}
+    for a, b in pairs:
+        if a in results:
+            found = compare(results[a], results[b], seed=seed)
+            text[f"{a} over {b}"] = f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    return text
+
+
+def as_table(columns: dict[int, dict[str, str]], head: str) -> str:
+    """Write results as a Markdown table, a column per seed."""
+    frame = pd.DataFrame(columns)
+    lines = [f"| {head} | " + " | ".join(f"seed {seed}" for seed in frame) + " |"]
+    lines.append("|---|" + "---|" * frame.shape[1])
+    lines += [f"| {name} | " + " | ".join(row) + " |" for name, row in frame.iterrows()]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure, print, and say which promises are broken."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--end-to-end", action="store_true", help="train the video encoder, too")
+    parser.add_argument("--write", action="store_true", help="put the tables into data/README.md")
+    arguments = parser.parse_args()
+    found, leads, notes, broken = {}, {}, [], []
+    for seed in arguments.seeds:
+        library, _ = clean(datasets.load_folder(minitube.build(seed=seed)))
+        split = split_by_time(library.interactions, library.videos, validation=0.1, test=0.2)
+        results, chosen = strategies(library, split, seed)
+        if arguments.end_to_end:
+            results |= end_to_end(library, split, seed)
+        found[seed], leads[seed] = described(results), differences(results, seed)
+        notes.append(f"Seed {seed}: {chosen}.")
+        broken += promises(seed, results)
+        print(as_table({seed: found[seed] | leads[seed]}, "seed by seed"), notes[-1], sep="\n")
+    text = "\n\n".join(
+        [
+            as_table(found, "NDCG@10 [95% interval], on cold videos"),
+            as_table(leads, "lead on the same users [95% interval]"),
+            "\n".join(notes),
+        ]
+    )
+    print(text)
+    print("\n".join(broken) or "All promises hold on all seeds.")
+    if arguments.write:
+        page = README.read_text(encoding="utf-8")
+        before, rest = page.split(MARKS[0])
+        after = rest.split(MARKS[1])[1]
+        README.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}", encoding="utf-8")
+    return bool(broken)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
