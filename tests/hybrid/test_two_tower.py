@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vidrec_utils import recommender as rec
-from vidrec_utils.hybrid import TwoTower, full_softmax, in_batch_softmax, two_tower
+from vidrec_utils.hybrid import TwoTower, gradient_gap, in_batch_softmax, two_tower
 
 SMALL = {"dim": 8, "hidden": 16, "epochs": 4, "batch_size": 64}
 
@@ -24,45 +24,26 @@ def _one_thread():
 # --- the loss ----------------------------------------------------------------------------------
 
 
-def gradient_gap(correction, batch=1024, repeats=50, seed=0):
-    """Gradient with a batch's own videos minus that of the full softmax, on many batches.
-
-    Three users, six videos, one of which has most of the events; the scores themselves are the
-    parameters. Returns mean and standard error of the difference for each score.
-    """
-    torch.manual_seed(seed)
-    joint = torch.tensor([[8.0, 1, 1, 1, 0.5, 0.2], [6, 2, 1, 0.3, 0.5, 1], [9, 1, 2, 1, 1, 0.4]])
-    joint = joint.double() / joint.sum()
-    log_q = joint.sum(dim=0).log()
-    scores = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
-    gaps = []
-    for _ in range(repeats):
-        event = torch.multinomial(joint.flatten(), batch, replacement=True)
-        user, video = event // 6, event % 6
-        sampled = in_batch_softmax(scores[user][:, video], video, log_q[video], correction)
-        (mine,) = torch.autograd.grad(sampled, scores)
-        (exact,) = torch.autograd.grad(full_softmax(scores[user], video), scores)
-        gaps.append(mine - exact)
-    gaps = torch.stack(gaps)
-    return gaps.mean(dim=0), gaps.std(dim=0) / np.sqrt(repeats)
+JOINT = torch.tensor([[8.0, 1, 1, 1, 0.5, 0.2], [6, 2, 1, 0.3, 0.5, 1], [9, 1, 2, 1, 1, 0.4]])
+"""Events of three users with six videos, one of which has most of them."""
 
 
 def test_the_corrected_gradient_is_that_of_the_full_softmax():
-    mean, error = gradient_gap("logq")
+    mean, error = gradient_gap(JOINT, "logq")
     assert (mean.abs() < 3 * error).all()
-    uncorrected, _ = gradient_gap("none")
+    uncorrected, _ = gradient_gap(JOINT, "none")
     assert error.max() < uncorrected.abs().max() / 20  # the test is sharp enough to see that
 
 
 @pytest.mark.parametrize("correction", ["none", "wrong sign"])
 def test_no_correction_and_the_wrong_sign_fail_the_same_test(correction):
-    mean, error = gradient_gap(correction)
+    mean, error = gradient_gap(JOINT, correction)
     assert not (mean.abs() < 3 * error).all()
     assert (mean.abs() / error).max() > 20
 
 
 def test_without_correction_the_popular_video_is_pushed_down():
-    mean, _ = gradient_gap("none")
+    mean, _ = gradient_gap(JOINT, "none")
     assert (mean[:, 0] > 0.01).all()  # a step against the gradient lowers its score too much
 
 

@@ -18,7 +18,7 @@ from vidrec_utils.hybrid.end_to_end import EndToEnd, compare_sources
 from vidrec_utils.hybrid.factorisation import FeatureFactorisation, metadata_features
 from vidrec_utils.hybrid.fusion import Fusion, RankFusion, Tuned, WeightedFusion, tune
 from vidrec_utils.hybrid.missing import FillMissing, compare_missing, lose
-from vidrec_utils.hybrid.sampled_softmax import full_softmax, in_batch_softmax
+from vidrec_utils.hybrid.sampled_softmax import full_softmax, gradient_gap, in_batch_softmax
 from vidrec_utils.hybrid.stacking import Stacked
 from vidrec_utils.hybrid.two_tower import TwoTower
 
@@ -35,6 +35,7 @@ __all__ = [
     "compare_missing",
     "compare_sources",
     "full_softmax",
+    "gradient_gap",
     "in_batch_softmax",
     "lose",
     "metadata_features",

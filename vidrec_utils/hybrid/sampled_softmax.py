@@ -82,3 +82,47 @@ def full_softmax(scores: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
         Which each user watched.
     """
     return F.cross_entropy(scores, videos)
+
+
+def gradient_gap(
+    joint: torch.Tensor,
+    correction: str = "logq",
+    batch: int = 1024,
+    repeats: int = 50,
+    seed: int = 0,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far the gradient of `in_batch_softmax` is from the full softmax's, on average.
+
+    The scores themselves are the parameters, drawn at random; each batch draws events from a known
+    table, so nothing but the sampling makes a difference.
+
+    Parameters
+    ----------
+    joint : Tensor, shape (n_users, n_videos)
+        Share of events that each user has with each video; scaled to add up to 1.
+    correction : {"logq", "none", "wrong sign"}
+        See `in_batch_softmax`.
+    batch, repeats : int
+        Events of a batch; number of batches.
+    seed : int
+        Of scores and draws; the global state of PyTorch stays as it is.
+
+    Returns
+    -------
+    mean, error : Tensor, shape (n_users, n_videos)
+        Mean difference of the gradients with respect to each score, and its standard error.
+    """
+    random = torch.Generator().manual_seed(seed)
+    joint = joint.double() / joint.sum()
+    log_q = joint.sum(dim=0).log()
+    scores = torch.randn(joint.shape, dtype=torch.float64, generator=random).requires_grad_()
+    gaps = []
+    for _ in range(repeats):
+        event = torch.multinomial(joint.flatten(), batch, replacement=True, generator=random)
+        user, video = event // joint.shape[1], event % joint.shape[1]
+        sampled = in_batch_softmax(scores[user][:, video], video, log_q[video], correction)
+        (mine,) = torch.autograd.grad(sampled, scores)
+        (exact,) = torch.autograd.grad(full_softmax(scores[user], video), scores)
+        gaps.append(mine - exact)
+    gaps = torch.stack(gaps)
+    return gaps.mean(dim=0), gaps.std(dim=0) / repeats**0.5
