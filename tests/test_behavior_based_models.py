@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 
 from vidrec_utils import recommender as rec
@@ -25,6 +26,7 @@ from vidrec_utils.behavior_based import (
     solve_rows,
     why,
 )
+from vidrec_utils.behavior_based.bpr import triples
 
 MODELS = {
     "windowed": lambda: WindowedPopularity(days=3),
@@ -460,6 +462,7 @@ def test_sasrec_leaves_the_random_state_alone():
         (lambda: ALS(cg_steps=0), "cg_steps"),
         (lambda: BPR(epochs=0), "epochs"),
         (lambda: BPR(learning_rate=0), "learning_rate"),
+        (lambda: BPR(negatives="hard"), "negatives is 'hard'"),
         (lambda: SASRec(dim=10, heads=3), "share"),
         (lambda: SASRec(dropout=1.0), "dropout"),
         (lambda: SequentialRules(steps=0), "steps"),
@@ -493,3 +496,22 @@ def test_reasons_of_a_list(kind):
     whole = why(model, "u03", k=2, reasons=99)
     np.testing.assert_allclose(whole["share"][whole["kind"] == "recommended"], 1, rtol=1e-5)
     np.testing.assert_allclose(whole["share"][whole["kind"] == "because of"].sum(), 1, rtol=1e-5)
+
+
+def test_worse_videos_are_drawn_alike_or_by_their_audience():
+    """Video 0 has half of all entries, 1 to 10 have the rest; user 0 watched none but 11."""
+    rows = np.append(np.repeat(np.arange(1, 11), 2), 0)
+    columns = np.append(np.column_stack([np.zeros(10), np.arange(1, 11)]).ravel(), 11)
+    matrix = sparse.csr_array((np.ones(21, "f4"), (rows, columns.astype(int))), shape=(11, 12))
+
+    def drawn(negatives: str) -> np.ndarray:
+        rng = np.random.default_rng(0)
+        batches = [next(triples(matrix, rng, 999, negatives)) for _ in range(2000)]
+        users, _, worse = (torch.cat(part).numpy() for part in zip(*batches, strict=True))
+        assert not (matrix.toarray()[users, worse] > 0).any()
+        counts = np.bincount(worse[users == 0], minlength=12)
+        return counts / counts.sum()
+
+    alike, audience = drawn("uniform"), drawn("popular")
+    np.testing.assert_allclose(alike, np.append(np.full(11, 1 / 11), 0), atol=0.03)
+    np.testing.assert_allclose(audience, np.append([1 / 2], np.append([1 / 20] * 10, 0)), atol=0.04)

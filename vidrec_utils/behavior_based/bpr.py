@@ -4,10 +4,13 @@ References
 ----------
 Rendle, Freudenthaler, Gantner, Schmidt-Thieme: BPR: Bayesian Personalized Ranking from Implicit
 Feedback. UAI 2009 (arXiv:1205.2618).
+Gantner, Drumond, Freudenthaler, Schmidt-Thieme: Personalized Ranking for Non-Uniformly Sampled
+Items. KDD Cup 2011, PMLR 18, 2012.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -22,7 +25,10 @@ class BPR(Recommender):
     """Stochastic gradient ascent on `ln sigmoid(x_ui - x_uj)`, i watched by u and j not.
 
     `x_ui = <u, v_i> + b_i`. Each epoch draws as many triples as there are watched pairs: a pair in
-    proportion to its weight, and a video among those that the user has no positive weight with.
+    proportion to its weight, and a video among those that the user has no positive weight with:
+    any of them alike (Rendle et al.), or in proportion to how many watched it (Gantner et al.;
+    `implicit` does the same). The second teaches what sets tastes apart, not what is popular, and
+    ranks worse where all videos compete.
 
     An unknown user gets the popularity answer, and so does a user whose events all weigh nothing.
     A cold video is only ever drawn as the worse of two, and sinks.
@@ -37,6 +43,8 @@ class BPR(Recommender):
         Of the gradient steps; the regularisation acts on every vector that a triple touches.
     batch_size : int
         Triples whose gradients are computed together and added.
+    negatives : {"uniform", "popular"}
+        How the worse videos are drawn.
     seed : int
         Of first vectors and draws.
     progress : bool
@@ -54,6 +62,7 @@ class BPR(Recommender):
         learning_rate: float = 0.05,
         regularization: float = 0.01,
         batch_size: int = 256,
+        negatives: str = "uniform",
         seed: int = 0,
         progress: bool = True,
         name: str = "bpr",
@@ -63,6 +72,9 @@ class BPR(Recommender):
                 raise ValueError(f"{label} is {value}; it must be at least 1.")
         if not learning_rate > 0 or regularization < 0:
             raise ValueError("learning_rate must be positive, and regularization not negative.")
+        if negatives not in ("uniform", "popular"):
+            raise ValueError(f"negatives is {negatives!r}; it is 'uniform' or 'popular'.")
+        self.negatives = negatives
         self.factors, self.epochs, self.batch_size = int(factors), int(epochs), int(batch_size)
         self.learning_rate, self.regularization = float(learning_rate), float(regularization)
         self.seed, self.progress, self.name = int(seed), progress, name
@@ -77,7 +89,7 @@ class BPR(Recommender):
         bias = torch.zeros(positive.shape[1])
         epochs = range(self.epochs if positive.nnz else 0)
         for _ in tqdm(epochs, desc=self.name, delay=2, leave=False, disable=not self.progress):
-            for u, i, j in triples(positive, rng, self.batch_size):
+            for u, i, j in triples(positive, rng, self.batch_size, self.negatives):
                 self._step(users, videos, bias, u, i, j)
         self.user_factors, self.video_factors = users.numpy(), videos.numpy()
         self.video_bias = bias.numpy()
@@ -108,7 +120,12 @@ class BPR(Recommender):
         return scores
 
 
-def triples(matrix: sparse.csr_array, rng: np.random.Generator, batch_size: int):
+def triples(
+    matrix: sparse.csr_array,
+    rng: np.random.Generator,
+    batch_size: int,
+    negatives: str = "uniform",
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Batches `(users, better, worse)` of int64 tensors, as many triples as entries.
 
     A worse video that turns out to be watched is drawn anew, three times; what is left then (users
@@ -120,10 +137,12 @@ def triples(matrix: sparse.csr_array, rng: np.random.Generator, batch_size: int)
     drawn = np.searchsorted(chance, rng.random(matrix.nnz) * chance[-1], side="right")
     drawn = np.minimum(drawn, matrix.nnz - 1)
     users, better = pairs.row[drawn].astype(np.int64), pairs.col[drawn].astype(np.int64)
-    worse = rng.integers(0, matrix.shape[1], len(users))
+    # a video drawn from the entries is drawn in proportion to its entries
+    among = pairs.col if negatives == "popular" else np.arange(matrix.shape[1])
+    worse = among[rng.integers(0, len(among), len(users))]
     for _ in range(3):
         watched = np.flatnonzero(_contains(keys, users * matrix.shape[1] + worse))
-        worse[watched] = rng.integers(0, matrix.shape[1], len(watched))
+        worse[watched] = among[rng.integers(0, len(among), len(watched))]
     kept = ~_contains(keys, users * matrix.shape[1] + worse)
     parts = [torch.from_numpy(a[kept]) for a in (users, better, worse)]
     yield from zip(*(torch.split(part, batch_size) for part in parts), strict=True)
