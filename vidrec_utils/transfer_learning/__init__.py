@@ -1,8 +1,25 @@
-"""Transfer learning: initialise, change the head, fine-tune, evaluate."""
+"""Transfer learning: initialise, change the head, fine-tune, evaluate.
 
-from vidrec_utils.transfer_learning.bodies import units
+`fine_tune(encoder, clips, labels, strategy)` trains a copy of an encoder of clips, pictures or
+texts, and gives back answers, vectors, and the encoder with its new weights. The strategies
+(`strategies`) say what is trained and how fast; all of them run one loop (`training.train`).
+`fine_tune_folder` does the same from a folder of videos. `inflate_encoder` makes a video encoder of
+any 2D CNN, and `flow_network` one that takes optical flow. `label_budget` asks how much labelled
+data is needed.
+"""
+
+from vidrec_utils.transfer_learning.adapting import (
+    InflatedEncoder,
+    InflatedFrames,
+    flow_network,
+    inflate_encoder,
+)
+from vidrec_utils.transfer_learning.bodies import Body, units
+from vidrec_utils.transfer_learning.budget import Way, label_budget, recorded
 from vidrec_utils.transfer_learning.calibration import fit_temperature
 from vidrec_utils.transfer_learning.checkpoints import CheckpointError
+from vidrec_utils.transfer_learning.folder import fine_tune_folder, labelled_files
+from vidrec_utils.transfer_learning.looking import plot_budget, plot_history, plot_reliability
 from vidrec_utils.transfer_learning.splitting import few, hold_out
 from vidrec_utils.transfer_learning.strategies import STRATEGIES
 from vidrec_utils.transfer_learning.training import (
@@ -15,15 +32,28 @@ from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune, load
 
 __all__ = [
     "STRATEGIES",
+    "Body",
     "CheckpointError",
     "FineTuned",
+    "InflatedEncoder",
+    "InflatedFrames",
     "Recipe",
     "TrainingDiverged",
+    "Way",
     "few",
     "fine_tune",
+    "fine_tune_folder",
     "fit_temperature",
+    "flow_network",
     "hold_out",
+    "inflate_encoder",
+    "label_budget",
+    "labelled_files",
     "load",
+    "plot_budget",
+    "plot_history",
+    "plot_reliability",
+    "recorded",
     "train",
     "units",
     "warmup_cosine",

@@ -1,0 +1,149 @@
+"""Fine-tuning on a folder of video files, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from vidrec_utils import video_io
+from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune
+
+SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts")
+IN_MEMORY = 4 * 1024**3
+"""Bytes of decoded frames that are kept; beyond that, files are decoded whenever asked for."""
+
+
+class ClipFiles(Sequence):
+    """Clips that are read from their files whenever they are asked for.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The files.
+    frames, size : int
+        As for `video_io.sample_frames`.
+    """
+
+    def __init__(self, paths: Sequence[Path], frames: int, size: int | None):
+        self.paths, self.frames, self.size = list(paths), frames, size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, place: int) -> np.ndarray:
+        return video_io.sample_frames(self.paths[place], n=self.frames, size=self.size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[place] for place in range(len(self)))
+
+    def some(self, rows: Sequence[int]) -> ClipFiles:
+        """Those at some places."""
+        return ClipFiles([self.paths[int(row)] for row in rows], self.frames, self.size)
+
+
+def labelled_files(folder: Path | str) -> pd.DataFrame:
+    """List the videos of a folder that has a folder for each class.
+
+    Returns
+    -------
+    DataFrame
+        `path` (relative to the folder, posix)`, label` (name of the folder just below).
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder, or no video in a folder of a class.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder {folder}.")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    inner = [path.relative_to(folder) for path in files]
+    rows = [(path.as_posix(), path.parts[0]) for path in inner if len(path.parts) > 1]
+    if not rows:
+        raise ValueError(
+            f"{folder} has no folder of a class with videos in it ({', '.join(SUFFIXES)}). Make "
+            "one folder a class, or give labels: a frame with the columns path and label."
+        )
+    return pd.DataFrame(rows, columns=["path", "label"])
+
+
+def fine_tune_folder(
+    folder: Path | str,
+    encoder: Any,
+    strategy: str = "probe",
+    labels: pd.DataFrame | None = None,
+    validation: float | None = 0.25,
+    progress: bool = True,
+    **options: Any,
+) -> FineTuned:
+    """Fine-tune a video encoder on files.
+
+    A file that cannot be read costs a row in `failures`, not the run.
+
+    Parameters
+    ----------
+    folder : path
+        With a folder for each class, or any layout where labels are given.
+    encoder
+        A video encoder.
+    strategy : str
+        As for `fine_tune`.
+    labels : DataFrame, optional
+        `path` (relative to the folder, or absolute)`, label`, and perhaps `group`: clips of one
+        group, such as a person or a recording, are never in training and validation at once.
+    validation : float, optional
+        Share of the clips that are held out for early stopping.
+    progress : bool
+        Show bars.
+    **options
+        For `fine_tune`.
+
+    Returns
+    -------
+    FineTuned
+        With `failures`.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to read or to learn; see `labelled_files` and `fine_tune`.
+    """
+    folder = Path(folder)
+    table = labelled_files(folder) if labels is None else labels.reset_index(drop=True)
+    lacking = {"path", "label"} - set(table.columns)
+    if lacking:
+        raise ValueError(f"The labels lack the column {', '.join(sorted(lacking))}.")
+    contract = encoder.frame_contract
+    bar = tqdm(table["path"], desc="reading clips", unit="file", delay=2, disable=not progress)
+    clips, good, failures, total = [], [], [], 0
+    for row, path in enumerate(bar):
+        file = folder / path  # an absolute path stays what it is
+        try:
+            clip = video_io.sample_frames(file, n=contract.frames, size=contract.read_size)
+        except video_io.VideoError as error:
+            failures.append({"path": str(path), "reason": error.reason})
+            continue
+        good.append(row)
+        total += clip.nbytes
+        if total <= IN_MEMORY:
+            clips.append(clip)
+    failed = pd.DataFrame(failures, columns=["path", "reason"], dtype="str")
+    if not good:
+        raise ValueError(f"None of {len(table)} files can be read; the first: {failures[0]}.")
+    table = table.iloc[good]
+    if len(clips) < len(good):
+        files = [folder / path for path in table["path"]]
+        clips = ClipFiles(files, contract.frames, contract.read_size)
+    model = fine_tune(
+        encoder, clips, table["label"].tolist(), strategy,
+        validation=validation, groups=table["group"].to_numpy() if "group" in table else None,
+        ids=table["path"].tolist(), progress=progress, **options,
+    )  # fmt: skip
+    model.failures = failed
+    return model
