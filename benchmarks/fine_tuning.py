@@ -1,0 +1,272 @@
+"""Fine-tuning: cached features against re-run ones, and our training step against a plain loop.
+
+Two claims, each measured in one process and in turns, after both sides gave the same result:
+
+- a probe of ten epochs on features that are at hand (`embeddings.embed` keeps them) is at least ten
+  times as fast as one that runs the frozen network on every batch of every epoch. With the pass
+  that computes them counted in, ten epochs cannot be saved more than nine passes of ten: a factor
+  of 10 is the limit then, and 7.5 is claimed;
+- a full fine-tuning step of `transfer_learning.train` takes no longer than that of the same model,
+  optimiser, schedule and order of clips in a plain loop (a ratio of 0.95 or more, by processor
+  time).
+
+    python benchmarks/fine_tuning.py --repeats 5
+
+And no claim about speed, but the table behind the label-budget curves of notebook 05, in pieces,
+each of which goes on where the last one ended:
+
+    python benchmarks/fine_tuning.py --budget --minutes 2.5
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+from vidrec_utils import datasets, preprocessing, settings, video_encoders, video_io
+from vidrec_utils.minitube import truth
+from vidrec_utils.transfer_learning import budget, training
+from vidrec_utils.transfer_learning.bodies import Body, Features, Inputs, vectors
+from vidrec_utils.transfer_learning.strategies import choose, resting
+from vidrec_utils.transfer_learning.tasks import SingleLabel
+from vidrec_utils.transfer_learning.tuning import Head, Tuned
+
+EPOCHS = 10
+CACHED, COMPUTED, STEP = 10.0, 0.75 * EPOCHS, 0.95
+
+
+def labelled():
+    """Clips of MiniTube, what people said about them, and their subjects, to be kept apart."""
+    library, _ = preprocessing.clean(datasets.load("minitube"))
+    motion = preprocessing.clip_labels(library).dropna()
+    about = truth.load(library.root).videos["subject"]
+    read = {v: video_io.sample_frames(library.file(v), n=16, size=(64, 64)) for v in motion.index}
+    category = library.videos["category"].reindex(motion.index)
+    return read, {"motion": motion, "category": category.dropna()}, about
+
+
+def write_budget(minutes: float) -> None:
+    """Measure for some minutes, and add to the record what was found."""
+    clips, targets, subject = labelled()
+
+    def pretrained(seed: int):
+        return video_encoders.load("two_stream_mini", device="cpu")
+
+    def untrained(seed: int):
+        return video_encoders.load("two_stream_mini", weights="random", seed=seed, device="cpu")
+
+    ways = {
+        "probe": budget.Way(pretrained, "probe"),
+        "partial": budget.Way(pretrained, "partial", {"epochs": 8}),
+        "full": budget.Way(pretrained, "full", {"epochs": 8, "body_rate": 3e-4}),
+        "from scratch": budget.Way(untrained, "full", {"epochs": 12, "body_rate": 3e-3}),
+    }
+    rows = []
+    if budget.RECORD.is_file():
+        rows = json.loads(budget.RECORD.read_text(encoding="utf-8"))["rows"]
+    began = time.monotonic()
+    plan = [("motion", (1, 2, 5, 10, None), (0, 1, 2)), ("category", (5, None), (0, 1, 2))]
+    for target, budgets, seeds in plan:
+        done = pd.DataFrame([row for row in rows if row["target"] == target])
+        labels = targets[target]
+        groups = subject.reindex(labels.index).to_numpy()
+        some = [clips[v] for v in labels.index]
+        found = budget.label_budget(
+            ways,
+            some,
+            labels.to_numpy(),
+            groups,
+            budgets,
+            seeds,
+            done=done,
+            checkpoints=settings.cache_dir() / "label-budget" / target,
+        )
+        for row in found:
+            rows.append({"target": target, **row})
+            print(" ".join(f"{name}={value}" for name, value in rows[-1].items()), flush=True)
+            told = {"command": "python benchmarks/fine_tuning.py --budget", "rows": rows}
+            partial = budget.RECORD.with_suffix(".partial")
+            lines = ",\n".join(f"  {json.dumps(one)}" for one in told["rows"])
+            text = f'{{"command": {json.dumps(told["command"])}, "rows": [\n{lines}\n]}}\n'
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(budget.RECORD)
+            if time.monotonic() - began > 60 * minutes:
+                raise SystemExit("Not all is done yet; run the same command again to go on.")
+    print("All is done.")
+
+
+def some_clips(n: int) -> tuple[list[np.ndarray], list[str]]:
+    """Noisy clips; what they show does not change how long they take."""
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 255, (16, 64, 64, 3)).astype(np.uint8) for _ in range(n)]
+    return clips, ["one", "other"] * (n // 2)
+
+
+def turns(ways: dict, repeats: int) -> dict[str, list[float]]:
+    """Seconds of each way in each round."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, run in ways.items():
+            began = time.perf_counter()
+            run()
+            taken[name].append(time.perf_counter() - began)
+    return taken
+
+
+def compare_probes(repeats: int) -> list[str]:
+    """A head on vectors computed once, and on a frozen network that runs for each batch."""
+    encoder = video_encoders.load("slowfast_mini", device="cpu")
+    clips, labels = some_clips(32)
+    recipe = training.Recipe(epochs=EPOCHS, head_rate=1e-2, patience=None)
+    task = SingleLabel(["one", "other"])
+    body = Body(encoder).requires_grad_(False)
+    prepared, targets = Inputs(body.prepare, clips), task.targets(labels)
+    start = vectors(body, prepared, torch.device("cpu"))
+
+    def cached() -> torch.Tensor:
+        return probe(vectors(body, prepared, torch.device("cpu")))
+
+    def at_hand() -> torch.Tensor:
+        return probe(start)
+
+    def probe(features: torch.Tensor) -> torch.Tensor:
+        head = Head(features, 2, recipe.dropout)
+        fit(head, Features(features), [])
+        return head.linear.weight.detach()
+
+    def rerun() -> torch.Tensor:
+        head = Head(start, 2, recipe.dropout)
+        fit(Tuned(body, head), prepared, [body])
+        return head.linear.weight.detach()
+
+    def fit(model: torch.nn.Module, inputs: Inputs, resting: list) -> None:
+        head = model.head if isinstance(model, Tuned) else model
+        groups = [{"parameters": list(head.named_parameters()), "rate": recipe.head_rate}]
+        training.train(
+            model, inputs, targets, task, groups, recipe, resting=resting, progress=False
+        )
+
+    if not all(torch.allclose(way(), rerun(), atol=1e-3) for way in (cached, at_hand)):
+        raise SystemExit("The probes end with different heads.")
+    taken = turns({"at hand": at_hand, "computed": cached, "re-run": rerun}, repeats)
+    print(f"A probe of {len(clips)} clips, {EPOCHS} epochs:")
+    for name, seconds in taken.items():
+        print(f"  {name:8s} {statistics.median(seconds):7.2f} s")
+
+    def ratio(quick: str) -> float:
+        pairs = zip(taken["re-run"], taken[quick], strict=True)
+        return statistics.median(slow / fast for slow, fast in pairs)
+
+    return claim("features at hand against the network in each epoch", ratio("at hand"), CACHED) + (
+        claim("the same, with the one pass that computes them", ratio("computed"), COMPUTED)
+    )
+
+
+def compare_steps(repeats: int) -> list[str]:
+    """Full fine-tuning by our loop and by a plain one, from the same start."""
+    encoder = video_encoders.load("slowfast_mini", device="cpu")
+    clips, labels = some_clips(32)
+    recipe = training.Recipe(epochs=1, batch_size=8, dropout=0.0, patience=None)
+    task = SingleLabel(["one", "other"])
+    first = Body(encoder)
+    inputs, targets = Inputs(first.prepare, clips), task.targets(labels)
+    start = vectors(first, inputs, torch.device("cpu"))
+    orders = training.epoch_batches(len(clips), recipe, 0)
+
+    def begin() -> tuple[Tuned, list[dict]]:
+        body = Body(encoder)
+        head = Head(start, 2, 0.0)
+        groups = choose(body, inputs.batch(np.array([0])), "full", recipe)
+        for module in body.modules():  # the loops differ in how they draw: nothing is drawn
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        return Tuned(body, head), [
+            *groups,
+            {"parameters": list(head.named_parameters()), "rate": recipe.head_rate},
+        ]
+
+    def ours(model: Tuned, groups: list[dict]) -> Tuned:
+        training.train(
+            model, inputs, targets, task, groups, recipe,
+            resting=resting(model.body, "frozen"), progress=False,
+        )  # fmt: skip
+        return model
+
+    def plain(model: Tuned, groups: list[dict]) -> Tuned:
+        model.train()
+        for module in model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        parts = []
+        for group in groups:
+            for decays in (True, False):
+                some = [p for _, p in group["parameters"] if (p.ndim > 1) == decays]
+                decay = recipe.weight_decay if decays else 0.0
+                parts.append({"params": some, "lr": group["rate"], "weight_decay": decay})
+        optimizer = torch.optim.AdamW([part for part in parts if part["params"]])
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: training.warmup_cosine(step, len(orders), recipe.warmup)
+        )
+        every = [p for part in parts for p in part["params"]]
+        for step in orders:
+            rows = torch.as_tensor(step[0])
+            logits = model(*inputs.batch(step[0]))
+            loss = F.cross_entropy(logits, targets[rows], label_smoothing=recipe.smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(every, recipe.clip_norm)
+            optimizer.step()
+            schedule.step()
+        return model.eval()
+
+    ends = [loop(*begin()) for loop in (ours, plain)]
+    with torch.no_grad():
+        one, other = (end(*inputs.batch(np.arange(8))) for end in ends)
+    if not torch.allclose(one, other, atol=1e-3):
+        raise SystemExit("The two loops end with different networks.")
+    taken: dict[str, list[float]] = {"ours": [], "plain": []}
+    for turn in range(repeats):
+        loops = [("ours", ours), ("plain", plain)]
+        for name, loop in loops if turn % 2 else reversed(loops):
+            made = begin()
+            began = time.process_time()  # of this process: neighbours do not count
+            loop(*made)
+            taken[name].append(time.process_time() - began)
+    pairs = zip(taken["plain"], taken["ours"], strict=True)
+    ratio = statistics.median(plain_s / ours_s for plain_s, ours_s in pairs)
+    print(f"Full fine-tuning, {len(orders)} steps of {recipe.batch_size} clips:")
+    for name, seconds in taken.items():
+        print(f"  {name:8s} {1000 * statistics.median(seconds) / len(orders):7.1f} ms a step")
+    return claim("our loop against a plain one", ratio, STEP)
+
+
+def claim(what: str, ratio: float, least: float) -> list[str]:
+    """Print a ratio; returns a sentence if it is less than was claimed."""
+    print(f"  {what}: {ratio:.2f} times as fast, claimed is {least}")
+    return [] if ratio >= least else [f"{what}: {ratio:.2f}, claimed is {least}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5, help="rounds, of which the median counts")
+    parser.add_argument("--budget", action="store_true", help="the label-budget table instead")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of the table, in this run")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.budget:
+        write_budget(options.minutes)
+        return
+    failed = compare_probes(max(options.repeats // 2, 1)) + compare_steps(options.repeats)
+    if failed:
+        raise SystemExit("\n".join(failed))
+
+
+if __name__ == "__main__":
+    main()
