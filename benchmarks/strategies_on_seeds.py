@@ -24,18 +24,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from vidrec_utils import datasets, image_encoders, minitube, text_encoders, video_encoders
+from vidrec_utils import datasets, minitube
 from vidrec_utils.behavior_based import ALS, BPR, EASE, ItemKNN
 from vidrec_utils.content_based import ContentRecommender, combine
 from vidrec_utils.datasets import Split, VideoLibrary
-from vidrec_utils.embeddings import embed
 from vidrec_utils.evaluation import Result, compare, evaluate
 from vidrec_utils.hybrid import (
     EndToEnd,
     FeatureFactorisation,
     Stacked,
     WeightedFusion,
-    metadata_features,
+    modalities,
     read_clips,
     tune,
 )
@@ -51,17 +50,6 @@ PAIRS = (
     ("hybrid", "behaviour"),
 )
 """Who has to beat whom."""
-
-
-def content_vectors(library: VideoLibrary) -> pd.DataFrame:
-    """Titles, thumbnails, clips and words of all videos, side by side."""
-    encoders = {
-        "title": text_encoders.load("minilm"),
-        "thumbnail": image_encoders.load("efficientnet_lite0", size=128),
-        "clip": video_encoders.load("two_stream_mini"),
-    }
-    parts = {of: embed(library, encoder, of=of) for of, encoder in encoders.items()}
-    return combine({**parts, "words": metadata_features(library.videos)})
 
 
 def behaviours() -> list[Recommender]:
@@ -81,7 +69,7 @@ def ndcg(result: Result, which: str = "all") -> float:
 
 def strategies(library: VideoLibrary, split: Split, seed: int) -> tuple[dict[str, Result], str]:
     """Results on test, and what was chosen on validation."""
-    vectors = content_vectors(library)
+    vectors = combine(modalities(library))
     on_validation = {m.name: evaluate(m.fit(split), split, on="validation") for m in behaviours()}
     best = max(on_validation, key=lambda name: ndcg(on_validation[name]))
     known = {model.name: model for model in behaviours()}

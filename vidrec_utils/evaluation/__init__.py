@@ -13,6 +13,7 @@ definitions of all metrics are in `evaluation.metrics`, those for classes in
 """
 
 from vidrec_utils.evaluation import leaks, sampled
+from vidrec_utils.evaluation.bench import Bench
 from vidrec_utils.evaluation.choosing import Choice, choose, cost
 from vidrec_utils.evaluation.classification import (
     classification_scores,
@@ -46,6 +47,7 @@ from vidrec_utils.probing import Probe, linear_probe, probe_pairs
 __all__ = [
     "RANKING_METRICS",
     "USER_METRICS",
+    "Bench",
     "Choice",
     "Comparison",
     "Probe",

@@ -7,17 +7,19 @@
 - `FeatureFactorisation`: users and videos as sums of their features; `metadata_features`.
 - `EndToEnd`: a sequence model and the video encoder under it, trained together; `read_clips`,
   `compare_sources`.
-- `newcomers`, `with_history`: the same people as if they had only just arrived.
+- `newcomers`, `with_history`, `compare_newcomers`: people as if they had only just arrived.
 - `FillMissing`, `lose`, `compare_missing`: videos that lack a title, a thumbnail or a clip.
+- `modalities`, `shortened`: what videos are made of; `portraits`: whom a list owes what.
 """
 
 from vidrec_utils.hybrid.clip_networks import read_clips
-from vidrec_utils.hybrid.cold_start import newcomers, with_history
+from vidrec_utils.hybrid.cold_start import compare_newcomers, newcomers, with_history
 from vidrec_utils.hybrid.combining import normalised, reciprocal_ranks
 from vidrec_utils.hybrid.end_to_end import EndToEnd, compare_sources
 from vidrec_utils.hybrid.factorisation import FeatureFactorisation, metadata_features
 from vidrec_utils.hybrid.fusion import Fusion, RankFusion, Tuned, WeightedFusion, tune
-from vidrec_utils.hybrid.missing import FillMissing, compare_missing, lose
+from vidrec_utils.hybrid.looking import modalities, portraits
+from vidrec_utils.hybrid.missing import FillMissing, compare_missing, lose, shortened
 from vidrec_utils.hybrid.sampled_softmax import full_softmax, gradient_gap, in_batch_softmax
 from vidrec_utils.hybrid.stacking import Stacked
 from vidrec_utils.hybrid.two_tower import TwoTower
@@ -33,16 +35,20 @@ __all__ = [
     "TwoTower",
     "WeightedFusion",
     "compare_missing",
+    "compare_newcomers",
     "compare_sources",
     "full_softmax",
     "gradient_gap",
     "in_batch_softmax",
     "lose",
     "metadata_features",
+    "modalities",
     "newcomers",
     "normalised",
+    "portraits",
     "read_clips",
     "reciprocal_ranks",
+    "shortened",
     "tune",
     "with_history",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.recommender import as_ids
+from vidrec_utils.evaluation import Result, evaluate
+from vidrec_utils.recommender import Recommender, as_ids
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -85,3 +87,44 @@ def with_history(split: Split, user_ids: Iterable[str], events: int) -> Split:
         part[as_ids(part["user_id"]).isin(users)] for part in (split.validation, split.test)
     )
     return dataclasses.replace(split, train=train, validation=validation, test=test)
+
+
+def compare_newcomers(
+    models: Iterable[Recommender],
+    split: Split,
+    known: Iterable[int] = (0, 3, 10, 30),
+    share: float = 0.3,
+    k: int = 10,
+    on: str = "validation",
+    seed: int = 0,
+) -> dict[tuple[str, int], Result]:
+    """Let some people play newcomers, and fit every model anew for each number of known events.
+
+    Parameters
+    ----------
+    models : iterable of Recommender
+        Copies of them are fitted.
+    split : Split
+        See `with_history`.
+    known : iterable of int
+        Numbers of events.
+    share, seed
+        See `newcomers`; they must have more events than the largest number known.
+    k, on
+        See `evaluation.evaluate`.
+
+    Returns
+    -------
+    dict of (str, int) to Result
+        By the model's name and the number of events, over the newcomers alone.
+    """
+    known = list(known)
+    people = newcomers(split, share, max(10, *known), seed)
+    models = list(models)
+    found = {}
+    for events in known:
+        late = with_history(split, people, events)
+        for model in models:
+            fitted = copy.copy(model).fit(late)
+            found[model.name, events] = evaluate(fitted, late, k, on, seed, progress=False)
+    return found

@@ -284,7 +284,7 @@ def metadata_features(
     videos : DataFrame
         `VideoLibrary.videos`.
     columns : tuple of str
-        Columns that are absent are passed over; tags are split at `|`.
+        Columns that are absent or empty are passed over; tags are split at `|`.
     least : int
         Values that fewer videos have are left out.
 
@@ -295,7 +295,7 @@ def metadata_features(
     """
     parts = []
     for column in columns:
-        if column not in videos:
+        if column not in videos or videos[column].isna().all():
             continue
         text = videos[column].astype("str")
         if column != "tags":  # a category may hold the sign that separates tags

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from sklearn.decomposition import PCA
 from tqdm.auto import tqdm
 
+from vidrec_utils.embeddings import join
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.recommender import Recommender, as_ids
 
@@ -146,6 +148,37 @@ class FillMissing:
             rows = np.flatnonzero(which.ravel() == number)
             out[np.ix_(rows, missing)] = out[np.ix_(rows, there)] @ weights
         return out
+
+
+def shortened(modalities: Modalities, dims: int = 16, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Each modality's first principal components, so that small networks do not drown in columns.
+
+    Columns are standardised and rows scaled to length 1 before (`embeddings.join`).
+
+    Parameters
+    ----------
+    modalities : mapping of str to Embeddings or DataFrame
+        Not changed. Rows with a gap are left out.
+    dims : int
+        Components of each; fewer where a modality has fewer columns or videos.
+    seed : int
+        Of the solver.
+
+    Raises
+    ------
+    ValueError
+        If dims is not positive, or a modality has no complete row.
+    """
+    if dims < 1:
+        raise ValueError(f"dims is {dims}; it must be at least 1.")
+    found = {}
+    for name, table in modalities.items():
+        whole = join(table).dropna()
+        if not len(whole):
+            raise ValueError(f"No video has the modality {name!r}; leave it out.")
+        kept = PCA(min(dims, *whole.shape), random_state=seed).fit_transform(whole)
+        found[name] = pd.DataFrame(kept.astype(np.float32), index=whole.index)
+    return found
 
 
 def lose(
