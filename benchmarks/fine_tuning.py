@@ -49,7 +49,7 @@ def labelled():
     about = truth.load(library.root).videos["subject"]
     read = {v: video_io.sample_frames(library.file(v), n=16, size=(64, 64)) for v in motion.index}
     category = library.videos["category"].reindex(motion.index)
-    return read, {"motion": motion, "category": category.dropna()}, about
+    return read, {"motion": motion, "category": category[category != "unknown"].dropna()}, about
 
 
 def write_budget(minutes: float) -> None:
@@ -72,7 +72,13 @@ def write_budget(minutes: float) -> None:
     if budget.RECORD.is_file():
         rows = json.loads(budget.RECORD.read_text(encoding="utf-8"))["rows"]
     began = time.monotonic()
-    plan = [("motion", (1, 2, 5, 10, None), (0, 1, 2)), ("category", (5, None), (0, 1, 2))]
+    few_and_many = (1, 2, 5, 10, None)
+    plan = [
+        ("motion", few_and_many, (0, 1)),
+        ("category", (None,), (0, 1)),
+        ("motion", few_and_many, (2,)),
+        ("category", (None,), (2,)),
+    ]
     for target, budgets, seeds in plan:
         done = pd.DataFrame([row for row in rows if row["target"] == target])
         labels = targets[target]

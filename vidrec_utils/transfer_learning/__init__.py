@@ -28,6 +28,13 @@ from vidrec_utils.transfer_learning.training import (
     train,
     warmup_cosine,
 )
+from vidrec_utils.transfer_learning.trying import (
+    Trial,
+    leads,
+    mean_watch_ratio,
+    recommendation_gains,
+    tell,
+)
 from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune, load
 
 __all__ = [
@@ -39,6 +46,7 @@ __all__ = [
     "InflatedFrames",
     "Recipe",
     "TrainingDiverged",
+    "Trial",
     "Way",
     "few",
     "fine_tune",
@@ -49,11 +57,15 @@ __all__ = [
     "inflate_encoder",
     "label_budget",
     "labelled_files",
+    "leads",
     "load",
+    "mean_watch_ratio",
     "plot_budget",
     "plot_history",
     "plot_reliability",
+    "recommendation_gains",
     "recorded",
+    "tell",
     "train",
     "units",
     "warmup_cosine",

@@ -28,7 +28,7 @@ from vidrec_utils.transfer_learning.strategies import STRATEGIES, choose, merge_
 from vidrec_utils.transfer_learning.training import Recipe, history, predict, train
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "probe": {"epochs": 60, "head_rate": 1e-2, "patience": 10},
+    "probe": {"epochs": 50, "head_rate": 1e-3, "dropout": 0.5, "patience": 10},
     "lora": {"body_rate": 1e-3},
 }
 """Where a strategy's numbers differ from those of `Recipe`."""

@@ -1,0 +1,77 @@
+"""Few labels and many, the table that is committed, and the figures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.transfer_learning.tiny import TinyEncoder, coloured
+from vidrec_utils.evaluation import reliability
+from vidrec_utils.transfer_learning import (
+    Way,
+    label_budget,
+    plot_budget,
+    plot_history,
+    plot_reliability,
+    recorded,
+)
+
+WAYS = {
+    "probe": Way(lambda seed: TinyEncoder(), "probe", {"epochs": 5}),
+    "from scratch": Way(lambda seed: TinyEncoder(seed, source="random"), "full", {"epochs": 2}),
+}
+
+
+@pytest.fixture(scope="module")
+def table():
+    clips, labels = coloured(36)
+    rows = label_budget(WAYS, clips, labels, np.arange(36) // 2, (1, 3, None), (0, 1))
+    return pd.DataFrame(rows)
+
+
+def test_each_way_has_each_budget_and_seed(table):
+    assert len(table) == 2 * 3 * 2
+    assert (table.groupby(["per_class", "seed"])["n"].agg(lambda n: n.max() - n.min()) == 0).all()
+    assert set(table["per_class"]) == {1, 3, 0}
+    assert (table[table["per_class"] == 1]["n"] == 3).all()
+    assert (table["accuracy"] == table["right"] / table["tested"]).all()
+    most = table[table["per_class"] == 0]
+    assert (most["n"] + most["tested"] == 36).all()
+
+
+def test_it_goes_on_where_it_was_cut_off(table, tmp_path):
+    clips, labels = coloured(36)
+    asked = (WAYS, clips, labels, np.arange(36) // 2, (1, 3, None), (0, 1))
+    rest = list(label_budget(*asked, done=table.iloc[:-2], checkpoints=tmp_path))
+    assert [row["way"] for row in rest] == ["probe", "from scratch"]
+    np.testing.assert_allclose([r["accuracy"] for r in rest], table["accuracy"].iloc[-2:])
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_committed_table_is_whole():
+    found = recorded()
+    assert found.attrs["command"] == "python benchmarks/fine_tuning.py --budget"
+    motion = found[found["target"] == "motion"]
+    ways = {"probe", "partial", "full", "from scratch"}
+    assert set(motion["way"]) == ways
+    assert set(motion["per_class"]) == {1, 2, 5, 10, 0}
+    assert (motion.groupby(["way", "per_class"])["seed"].nunique() >= 2).all()
+    assert not found.duplicated(["target", "way", "per_class", "seed"]).any()
+    assert (found["right"] / found["tested"]).to_numpy() == pytest.approx(found["accuracy"])
+    clips = found.groupby(["target", "per_class", "seed"])["n"].nunique()
+    assert (clips == 1).all()  # every way had the same clips
+
+
+def test_figures(table):
+    axes = plot_budget(table, chance=1 / 3).axes[0]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["1", "3", "all"]
+    assert len(axes.containers) == 2
+    history = pd.DataFrame(
+        {"train_loss": [2.0, 1.0], "valid_loss": [2.0, 1.5], "valid_score": [0.1, 0.4]}, [1, 2]
+    )
+    left, right = plot_history({"full": history}).axes
+    assert len(left.lines) == 2
+    assert right.lines[0].get_ydata().tolist() == [0.1, 0.4]
+    bins = reliability([True, False, True], [0.9, 0.8, 0.95], 10)
+    assert len(plot_reliability({"before": bins, "after": bins}).axes[0].collections) == 2
+    with pytest.raises(ValueError, match="no history"):
+        plot_history({})

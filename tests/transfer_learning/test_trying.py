@@ -1,0 +1,69 @@
+"""One division of the data, and what is said about ways to use it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.transfer_learning.tiny import TinyEncoder, coloured
+from vidrec_utils.transfer_learning import Trial, leads, mean_watch_ratio, tell
+
+
+@pytest.fixture(scope="module")
+def trial():
+    clips, labels = coloured(36)
+    ids = [f"clip-{place}" for place in range(36)]
+    groups = pd.Series([place // 2 for place in range(36)], ids)
+    labels = pd.Series(labels, ids).where(pd.Series(ids, ids) != "clip-5")
+    return Trial(dict(zip(ids, clips, strict=True)), labels, groups)
+
+
+def test_groups_stay_together_and_what_has_no_label_stays_out(trial):
+    assert not set(trial.groups[trial.train]) & set(trial.groups[trial.test])
+    assert "clip-5" not in trial.train.union(trial.test)
+    assert len(trial.train) + len(trial.test) == 35
+    assert trial.labels[trial.some(2)].value_counts().tolist() == [2, 2, 2]
+    assert list(trial.some(None)) == list(trial.train)
+
+
+def test_scores_have_intervals(trial, capsys):
+    model = trial.tune(TinyEncoder(), "full", epochs=10, body_rate=1e-2)
+    table = trial.scores({"full": model})
+    right = model.predict(trial.held_out()) == trial.labels[trial.test].to_numpy()
+    assert table.loc["full", "mean"] == right.mean()
+    assert table.loc["full", "low"] <= right.mean() <= table.loc["full", "high"]
+    tell(pd.DataFrame({"mean": [0.5], "low": [0.25], "high": [0.75]}, ["x"]))
+    assert capsys.readouterr().out == "x: 50% [25%, 75%] right.\n"
+
+
+class Mean:
+    """Answers by the brightness of the first frame, or of all."""
+
+    def __init__(self, first):
+        self.first = first
+
+    def predict(self, clips):
+        seen = [clip[0].mean() if self.first else clip.mean() for clip in clips]
+        return np.where(np.array(seen) > 100, "falls", "rises")
+
+
+def test_mirrors_are_of_the_other_class():
+    dark, bright = np.zeros((1, 4, 4, 3), np.uint8), np.full((1, 4, 4, 3), 220, np.uint8)
+    up, down = np.concatenate([dark, bright]), np.concatenate([bright, dark])
+    ids = list("abcdefgh")
+    clips = {i: down if place % 2 else up for place, i in enumerate(ids)}
+    labels = pd.Series(["rises", "falls"] * 4, ids)
+    trial = Trial(clips, labels, pd.Series(range(8), ids))
+    table = trial.mirror_scores({"first": Mean(True), "average": Mean(False)})
+    assert table["mean"].tolist() == [1.0, 0.5]
+
+
+def test_leads_are_taken_on_the_same_clips():
+    rows = [("a", 1, 0, 0.5), ("b", 1, 0, 0.3), ("a", 1, 1, 0.9), ("b", 1, 1, 0.8)]
+    table = pd.DataFrame(rows, columns=["way", "per_class", "seed", "accuracy"])
+    found = leads(table, "a", "b").loc[1]
+    assert found.to_dict() == pytest.approx({"mean": 0.15, "low": 0.1, "high": 0.2})
+
+
+def test_watch_ratios_of_few_exposures_are_no_labels():
+    log = pd.DataFrame({"video_id": ["a", "a", "b", "b"], "watch_ratio": [0.2, 0.4, 0.9, np.nan]})
+    assert mean_watch_ratio(log, least=2).to_dict() == pytest.approx({"a": 0.3})
