@@ -128,6 +128,22 @@ def test_nobody_learns_from_the_gap(monkeypatch):
     assert len(Spy.fits[-1][0]) == len(events)  # in the end the parts learn from everything
 
 
+def test_lessons_come_from_some_users_only(monkeypatch):
+    data, good, noise = world()
+    asked = []
+    drawn = stacking.drawn
+    monkeypatch.setattr(
+        stacking, "drawn", lambda seen, *rest: asked.append(seen.shape[0]) or drawn(seen, *rest)
+    )
+    few = Stacked([noise, good], max_users=7).fit(data)
+    assert sum(asked) == 7
+    asked.clear()
+    every = Stacked([noise, good], max_users=40).fit(data)
+    assert sum(asked) == 40
+    assert few.learned
+    assert not np.array_equal(few.coefficients(), every.coefficients())
+
+
 def test_an_explanation_adds_up():
     data, good, noise = world()
     model = Stacked([noise, good]).fit(data)
@@ -221,6 +237,7 @@ def test_signals_that_are_missing():
         ({"ranker": "trees"}, "'linear', 'network'"),
         ({"share": 1.0}, "between 0 and 1"),
         ({"negatives": 0}, "at least 1"),
+        ({"max_users": 0}, "at least 1"),
         ({"share": 0.4, "gap": 0.6}, "below 1 - share, 0.6"),
         ({"gap": -0.1}, "from 0"),
         ({"regularization": 0}, "positive"),

@@ -77,6 +77,8 @@ class Stacked(OfParts):
         Share of the events, before the later ones, that neither the parts nor the ranker learn from
         at first. If validation lies between train and test, the number of its events over that of
         train.
+    max_users : int
+        The ranker has few numbers to learn: of more users with lessons, this many are drawn.
     seed : int
         For draws and the network.
     name : str
@@ -101,6 +103,7 @@ class Stacked(OfParts):
         threshold: float = 0.8,
         regularization: float = 1.0,
         gap: float = 0.0,
+        max_users: int = 3000,
         seed: int = 0,
         name: str = "stacked",
     ):
@@ -111,12 +114,14 @@ class Stacked(OfParts):
             raise ValueError(f"share is {share}; it must be between 0 and 1.")
         if not 0 <= gap < 1 - share:
             raise ValueError(f"gap is {gap}; it must be from 0 to below 1 - share, {1 - share:g}.")
+        if max_users < 1:
+            raise ValueError(f"max_users is {max_users}; it must be at least 1.")
         if negatives < 1:
             raise ValueError(f"negatives is {negatives}; it must be at least 1.")
         if not regularization > 0:
             raise ValueError(f"regularization is {regularization}; it must be positive.")
         self.ranker, self.share, self.negatives = ranker, float(share), int(negatives)
-        self.gap = float(gap)
+        self.gap, self.max_users = float(gap), int(max_users)
         self.threshold, self.regularization = float(threshold), float(regularization)
         self.seed, self.name = int(seed), name
 
@@ -212,6 +217,9 @@ class Stacked(OfParts):
         users = as_ids(before["user_id"]).unique().intersection(as_ids(after["user_id"]))
         if not len(users):
             return nothing
+        rng = np.random.default_rng(self.seed)
+        if len(users) > self.max_users:
+            users = users[np.sort(rng.choice(len(users), self.max_users, replace=False))]
         if not (weights is None or callable(weights)):
             weights = pd.Series(np.asarray(weights)[early], before.index)
         library = SimpleNamespace(interactions=before, videos=pd.DataFrame(index=video_ids))
@@ -219,7 +227,6 @@ class Stacked(OfParts):
         events = events_of(_counts(before, as_ids(before["user_id"]).unique(), video_ids))
         seen = _counts(before[as_ids(before["user_id"]).isin(users)], users, video_ids)
         right = _counts(after[as_ids(after["user_id"]).isin(users)], users, video_ids)
-        rng = np.random.default_rng(self.seed)
         found = [nothing]
         for block in blocks(len(users), len(video_ids) * len(self.feature_names)):
             row, column, label = drawn(seen[block], right[block], self.negatives, rng)
