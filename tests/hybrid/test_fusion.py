@@ -234,10 +234,11 @@ def test_the_table_is_what_evaluating_the_fusion_says():
     tuned = tune(RankFusion(parts), split, k=2, steps=2, metric="mrr")
     assert len(tuned.table) == 6
     for row in tuned.table.to_dict("records"):
-        metric = row.pop("mrr")
+        metric, low, high = (row.pop(name) for name in ("mrr", "low", "high"))
         model = RankFusion(parts, row).fit(split)
         result = evaluation.evaluate(model, split, k=2, on="validation")
         assert metric == pytest.approx(result.per_user["mrr"].mean())
+        assert (low, high) == pytest.approx(result.interval("mrr")[1:], abs=0.02)
 
 
 def test_tuning_on_a_draw_of_users_and_on_none():

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import sparse
 from tqdm.auto import tqdm
 
-from vidrec_utils.evaluation import evaluate
+from vidrec_utils.evaluation import bootstrap_means, evaluate
 from vidrec_utils.hybrid.combining import (
     NORMALISATIONS,
     checked_weights,
@@ -175,8 +175,8 @@ class Tuned:
     weights : dict of str to float
         The best weights, by the name of the part; they add up to 1.
     table : DataFrame
-        Every combination tried: a column for each part, and the mean of the metric on validation;
-        the best first.
+        Every combination tried: a column for each part, and the mean of the metric on validation
+        with the `low` and `high` end of its 95% interval; the best first.
     fusion : Fusion
         As given, with these weights; not fitted.
     """
@@ -239,9 +239,11 @@ def tune(
     for weights in tqdm(grid, desc="tuning", delay=2, leave=False, disable=not progress):
         cached.weights = weights
         result = evaluate(cached, split, k, "validation", slices=False, progress=False)
-        rows.append([*weights, float(result.per_user[metric].mean())])
+        values = result.per_user[metric]
+        ends = np.percentile(bootstrap_means(values.to_numpy()[:, None], 1000, seed), [2.5, 97.5])
+        rows.append([*weights, float(values.mean()), *ends])
     names = [model.name for model in fusion.models]
-    table = pd.DataFrame(rows, columns=[*names, metric])
+    table = pd.DataFrame(rows, columns=[*names, metric, "low", "high"])
     uneven = ((table[names] - 1 / len(names)) ** 2).sum(axis=1).round(12)
     order = np.lexsort([uneven, -table[metric]])
     table = table.iloc[order].reset_index(drop=True)
