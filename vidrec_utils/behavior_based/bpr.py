@@ -18,6 +18,7 @@ import torch
 from scipy import sparse
 from tqdm.auto import tqdm
 
+from vidrec_utils import settings
 from vidrec_utils.recommender import Recommender
 
 
@@ -88,9 +89,10 @@ class BPR(Recommender):
         videos = _first(rng, positive.shape[1], self.factors)
         bias = torch.zeros(positive.shape[1])
         epochs = range(self.epochs if positive.nnz else 0)
-        for _ in tqdm(epochs, desc=self.name, delay=2, leave=False, disable=not self.progress):
-            for u, i, j in triples(positive, rng, self.batch_size, self.negatives):
-                self._step(users, videos, bias, u, i, j)
+        with settings.threads_for(3 * self.batch_size * self.factors):
+            for _ in tqdm(epochs, desc=self.name, delay=2, leave=False, disable=not self.progress):
+                for u, i, j in triples(positive, rng, self.batch_size, self.negatives):
+                    self._step(users, videos, bias, u, i, j)
         self.user_factors, self.video_factors = users.numpy(), videos.numpy()
         self.video_bias = bias.numpy()
 

@@ -164,11 +164,16 @@ class SASRec(FromHistory):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.model = self._network()
-            self._train(whole[(whole >= 0).sum(axis=1) > 1])
+            with settings.threads_for(self._work()):
+                self._train(whole[(whole >= 0).sum(axis=1) > 1])
 
     def _network(self) -> SequenceModel:
         sizes = (self.length, self.dim, self.heads, self.layers, self.dropout)
         return SequenceModel(len(self.video_ids), *sizes).to(settings.device())
+
+    def _work(self) -> float:
+        """Multiplications of a step, most of which compare guesses with the whole catalogue."""
+        return self.batch_size * self.length * self.dim * len(self.video_ids)
 
     def _train(self, whole: np.ndarray) -> None:
         """Guess each video of the histories `(users, length + 1)` from those before it."""

@@ -188,6 +188,10 @@ class EndToEnd(SASRec):
         self.prepared: tuple[torch.Tensor, ...] | None = None
         self.encoder_rate, self.fresh = encoder_rate, int(fresh)
 
+    def _work(self) -> float:
+        """As for `SASRec`; an encoder that is trained along is always worth all threads."""
+        return np.inf if self.source == "joint" else super()._work()
+
     def _train(self, whole: np.ndarray) -> None:
         """Guess each video of the histories `(users, length + 1)` from those before it."""
         device, n = settings.device(), len(self.video_ids)

@@ -142,7 +142,10 @@ class FeatureFactorisation(Recommender):
                 Side(torch.from_numpy(x), self.factors, self.identity).to(settings.device())
                 for x in (users, videos)
             ]
-            self._train(*sides, liked, warm)
+            with settings.threads_for(
+                3 * self.batch_size * self.factors * max(users.shape[1], videos.shape[1])
+            ):
+                self._train(*sides, liked, warm)
         self._keep(*sides, np.diff(liked.indptr) > 0, warm)
 
     def _train(self, users: Side, videos: Side, liked: sparse.csr_array, warm: np.ndarray) -> None:

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
+from vidrec_utils import settings
 from vidrec_utils.evaluation import positives
 from vidrec_utils.hybrid.combining import normalised, reciprocal_ranks
 from vidrec_utils.hybrid.parts import OfParts, aligned, fitted
@@ -245,7 +246,8 @@ class Stacked(OfParts):
             return
         scaler = StandardScaler().fit(x)
         self.mean, self.scale = scaler.mean_.astype("f4"), scaler.scale_.astype("f4")
-        self.layers = self._layers(scaler.transform(x), y)
+        with settings.threads_for(x.size):
+            self.layers = self._layers(scaler.transform(x), y)
 
     def _layers(self, x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Weights and biases of the ranker, one pair a layer: a linear one has one."""

@@ -180,7 +180,10 @@ class TwoTower(Recommender):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = self._network(content.shape[1])
-            self.losses = self._train(net, liked, content, gaps)
+            rivals = len(content) if self.full else self.batch_size
+            layers = 2 * content.shape[1] * self.hidden + rivals * self.dim
+            with settings.threads_for(self.batch_size * layers):
+                self.losses = self._train(net, liked, content, gaps)
         net.eval()
         self.state = {k: v.cpu().numpy() for k, v in net.state_dict().items()}
         self.video_vectors, self.user_vectors = self._vectors(net, liked, content, gaps)
