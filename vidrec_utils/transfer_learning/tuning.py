@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from vidrec_utils import saving
+from vidrec_utils import saving, settings
 from vidrec_utils.image_encoders.encoder import estimate_batch_norm
 from vidrec_utils.transfer_learning import processes, tasks
 from vidrec_utils.transfer_learning.bodies import Body, Features, Inputs, is_batch_norm, vectors
@@ -344,16 +344,19 @@ def fine_tune(
             held_out = Features(vectors(body, held_out[0], device)), held_out[1]
     if recipe.batch_norm == "train":
         _quicken(body)
-    state = train(
-        network, inputs, targets, asked, [*below, above], recipe,
-        resting=() if network is head else resting(body, recipe.batch_norm),
-        validation=held_out, ids=ids,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        checkpoint_every=checkpoint_every,
-        run={"encoder": encoder.name, "weights": encoder.fingerprint[:16], "strategy": strategy,
-             "task": asked.kind},
-        progress=progress,
-    )  # fmt: skip
+    # a head alone is so little work that threads would wait for one another
+    multiplications = features.shape[1] * asked.outputs * recipe.batch_size
+    with settings.threads_for(multiplications if network is head else np.inf):
+        state = train(
+            network, inputs, targets, asked, [*below, above], recipe,
+            resting=() if network is head else resting(body, recipe.batch_norm),
+            validation=held_out, ids=ids,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            checkpoint_every=checkpoint_every,
+            run={"encoder": encoder.name, "weights": encoder.fingerprint[:16], "strategy": strategy,
+                 "task": asked.kind},
+            progress=progress,
+        )  # fmt: skip
     trained = sum(p.numel() for group in [*below, above] for _, p in group["parameters"])
     merge_adapters(body.net)
     found = FineTuned(model.requires_grad_(False), encoder, asked, strategy)
