@@ -75,14 +75,14 @@ def test_saving_over_a_model_leaves_one(tmp_path):
 def test_a_kill_while_saving_leaves_the_old_model(tmp_path, monkeypatch):
     old = rec.Popularity().fit(world(0))
     old.save(tmp_path)
-    replace = saving._replace
+    replace = saving.replace_whole
 
     def killed(target, data):
         if target.name == saving.DESCRIPTION:
             raise KeyboardInterrupt
         replace(target, data)
 
-    monkeypatch.setattr(saving, "_replace", killed)
+    monkeypatch.setattr(saving, "replace_whole", killed)
     with pytest.raises(KeyboardInterrupt):
         rec.Popularity().fit(world(1)).save(tmp_path)
     np.testing.assert_array_equal(rec.load(tmp_path).popularity, old.popularity)

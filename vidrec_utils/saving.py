@@ -59,8 +59,8 @@ def write(
     name = f"arrays-{digest[:16]}.safetensors"
     whole = {"format": FORMAT, **description, "arrays": name, "arrays_sha256": digest}
     text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    _replace(folder / name, data)
-    _replace(folder / DESCRIPTION, text.encode())
+    replace_whole(folder / name, data)
+    replace_whole(folder / DESCRIPTION, text.encode())
     for old in folder.glob("arrays-*.safetensors"):
         if old.name != name:
             old.unlink()
@@ -154,7 +154,7 @@ def _sparse(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | sparse.c
     return out
 
 
-def _replace(target: Path, data: bytes) -> None:
+def replace_whole(target: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".saving-")
     try:

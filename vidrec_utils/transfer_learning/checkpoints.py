@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
+
+from vidrec_utils.saving import replace_whole
 
 FORMAT = "1"
 
@@ -63,14 +63,7 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], told: Mapping[str, An
     # copies: safetensors refuses tensors that share memory
     plain = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
     data = save(plain, {"format": FORMAT, "told": json.dumps(told)})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_whole(path, data)
 
 
 def read(path: Path, run: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
