@@ -344,6 +344,29 @@ def test_kernels_of_the_tests_refuse_the_network_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
+@pytest.mark.parametrize("wait_s", [0.0, 0.1, 0.3])
+def test_interruption_while_a_kernel_starts_leaves_none(tmp_path: Path, wait_s: float) -> None:
+    notebook(tmp_path / "notebooks", "00_long", "# Wait", "import time; time.sleep(90)")
+    running = subprocess.Popen(
+        command(tmp_path / "notebooks", tmp_path / "build"),
+        cwd=REPO,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    process, family, end = psutil.Process(running.pid), [], time.monotonic() + 60
+    while not family and time.monotonic() < end:
+        family = process.children(recursive=True)
+    time.sleep(wait_s)
+    running.send_signal(signal.SIGINT)
+    assert "Interrupted" in running.communicate(timeout=60)[1]
+    assert running.returncode == 130
+    assert family
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_ends_the_kernel(tmp_path: Path, number: int) -> None:
     folder = tmp_path / "notebooks"
@@ -358,6 +381,7 @@ def test_interruption_ends_the_kernel(tmp_path: Path, number: int) -> None:
     running = subprocess.Popen(
         command(folder, tmp_path / "build"),
         cwd=REPO,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -370,7 +394,11 @@ def test_interruption_ends_the_kernel(tmp_path: Path, number: int) -> None:
     family = psutil.Process(running.pid).children(recursive=True)
     assert len(family) >= 2
     running.send_signal(number)
-    told = running.communicate(timeout=30)[1]
+    try:
+        told = running.communicate(timeout=60)[1]
+    except subprocess.TimeoutExpired:
+        running.send_signal(signal.SIGABRT)  # faulthandler then tells where each thread stands
+        pytest.fail(running.communicate()[1])
     assert running.returncode == 130
     assert "Interrupted" in told
     assert psutil.wait_procs(family, timeout=10)[1] == []

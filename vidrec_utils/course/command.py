@@ -31,6 +31,9 @@ from vidrec_utils.course.kernels import (
 )
 from vidrec_utils.course.pages import index_page, reading_copy, relink
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
+
 
 def find(folder: Path, names: list[str] | None = None) -> list[Path]:
     """The notebooks to run, in order.
@@ -338,7 +341,7 @@ def main(arguments: list[str] | None = None) -> int:
             )
     except KeyboardInterrupt:
         print("\nInterrupted: the kernel has been ended, no partial file is left.", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     minutes = (time.monotonic() - begin) / 60
     if failures:
         names = ", ".join(failure.name for failure in failures)

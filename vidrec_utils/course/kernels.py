@@ -212,6 +212,11 @@ def _resident(process: psutil.Process) -> int:
         return 0
 
 
+def _pid(client: NotebookClient) -> int | None:
+    """Of a client's kernel, also while it is starting; None if there is none."""
+    return getattr(getattr(client.km, "provisioner", None), "pid", None)
+
+
 def _kill(pid: int | None) -> None:
     """End a kernel and everything that it started."""
     for process in reversed(_family(pid) if pid is not None else []):
@@ -365,7 +370,7 @@ def execute(
         try:
             _in_thread(
                 lambda: client.execute(env=dict(env), stdout=log, stderr=log),
-                on_interrupt=lambda: _kill(watch.pid),
+                on_interrupt=lambda: _kill(watch.pid or _pid(client)),
             )
         except CellTimeoutError as error:
             reason = f"The cell had not ended after {cell_timeout_s:g} seconds."
@@ -409,24 +414,30 @@ def _in_thread(work: Any, on_interrupt: Any) -> None:
     work : callable
         Its exception is raised here.
     on_interrupt : callable
-        Called when the waiting is interrupted; it must make `work` come to its end.
+        Called when the waiting is interrupted, again and again until `work` has come to its end:
+        what it is to end may only be starting.
     """
     errors: list[BaseException] = []
+    # Not `join`: one that is interrupted takes the thread for ended (Python 3.11 and 3.12).
+    ended = threading.Event()
 
     def call() -> None:
         try:
             work()
         except BaseException as error:
             errors.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
+    threading.Thread(target=call, daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(0.2)
+        while not ended.wait(0.2):
+            pass
     except BaseException:
-        on_interrupt()
-        thread.join(20)
+        end = time.monotonic() + 20
+        while not ended.is_set() and time.monotonic() < end:
+            on_interrupt()
+            ended.wait(0.2)
         raise
     if errors:
         raise errors[0]
