@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from vidrec_utils import course
+from vidrec_utils.files import write_atomically
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -167,7 +168,7 @@ def test_stops_at_the_failing_cell(tmp_path: Path, capsys: pytest.CaptureFixture
     notebook(folder, "00_bad", "# Bad", "y = 3", "answer = 41\nraise ValueError('off by one')")
     notebook(folder, "01_fine", "# Fine", "x = 1")
     stale = tmp_path / "build" / "html" / "00_bad.html"
-    course.write_atomically(stale, "of an earlier run")
+    write_atomically(stale, "of an earlier run")
     code, build = run(folder)
     told = capsys.readouterr().err
     assert code == 1
@@ -252,7 +253,7 @@ def test_run_of_some_keeps_the_others(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_unreadable_report_is_written_anew(tmp_path: Path) -> None:
     folder = tmp_path / "notebooks"
     notebook(folder, "00_first", "# First", "1")
-    course.write_atomically(tmp_path / "build" / "course.json", '{"notebooks": [{"name": 3}]}')
+    write_atomically(tmp_path / "build" / "course.json", '{"notebooks": [{"name": 3}]}')
     code, build = run(folder, "--no-html")
     assert code == 0
     (entry,) = json.loads((build / "course.json").read_text("utf-8"))["notebooks"]
@@ -432,12 +433,3 @@ def test_relative_folders_mean_the_same_in_notebooks(
     assert "MPLBACKEND" not in env
     named = course.environment(tmp_path / "build", {"VIDREC_DATASET": "minitube"})
     assert named["VIDREC_DATASET"] == "minitube"
-
-
-def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    course.write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        course.write_atomically(path, "new \ud800")
-    assert path.read_text("utf-8") == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from scipy import sparse
+
+from vidrec_utils.files import replace_whole
 
 DESCRIPTION = "model.json"
 FORMAT = 1
@@ -152,15 +152,3 @@ def _sparse(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | sparse.c
         data, indices, indptr, shape = (arrays[f"{name}/{part}"] for part in SPARSE)
         out[name] = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
     return out
-
-
-def replace_whole(target: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".saving-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

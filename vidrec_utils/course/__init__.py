@@ -18,7 +18,6 @@ from vidrec_utils.course.kernels import (
     Watch,
     environment,
     execute,
-    write_atomically,
 )
 from vidrec_utils.course.pages import index_page, reading_copy, relink, title
 
@@ -38,5 +37,4 @@ __all__ = [
     "run_course",
     "run_tests",
     "title",
-    "write_atomically",
 ]

@@ -27,9 +27,9 @@ from vidrec_utils.course.kernels import (
     Run,
     environment,
     execute,
-    write_atomically,
 )
 from vidrec_utils.course.pages import index_page, reading_copy, relink
+from vidrec_utils.files import write_atomically
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
@@ -277,13 +277,15 @@ def run_tests(notebooks: Path, output: Path, workers: int | None = None) -> int:
     int
         Exit code: 0 if all is well.
     """
+    count = workers or min(8, max(2, settings.threads()))
     env = environment(output)
+    # Processes whose threads outnumber the cores wait for one another most of the time.
+    env.setdefault("OMP_NUM_THREADS", str(max(1, settings.threads() // count)))
     world = subprocess.run(
         [sys.executable, "-m", "vidrec_utils.minitube"], env=env, cwd=notebooks.parent, check=False
     )
     if world.returncode:
         return world.returncode
-    count = workers or min(8, max(2, settings.threads()))
     pytest = [sys.executable, "-m", "pytest", "-n", str(count), "--dist", "loadfile"]
     nbval = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT_S}"]
     return subprocess.run(

@@ -22,6 +22,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from traitlets import Instance
 
 from vidrec_utils.course.pages import title
+from vidrec_utils.files import write_atomically
 
 CELL_TIMEOUT_S = 600
 """Seconds after which a cell counts as hung: several times what the slowest machine needs."""
@@ -224,28 +225,6 @@ def _kill(pid: int | None) -> None:
             process.kill()
         except psutil.Error:
             continue
-
-
-def write_atomically(path: Path, text: str) -> None:
-    r"""Write a text file so that a reader sees the old or the new one, never a part.
-
-    Parameters
-    ----------
-    path : Path
-        The file; its folder is created.
-    text : str
-        Its content, written as UTF-8 with `\n` line ends.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def environment(output: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:

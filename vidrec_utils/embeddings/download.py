@@ -20,8 +20,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from vidrec_utils import settings
-from vidrec_utils.embeddings.store import write_atomically
 from vidrec_utils.embeddings.weights import WeightsError, WeightsNotAtHand, sha256
+from vidrec_utils.files import write_atomically
 
 HUB = "https://huggingface.co"
 CHUNK = 1 << 20

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from vidrec_utils.files import write_atomically
 
 FORMAT = 1
 CHECKED = ("format", "of", "encoder", "fingerprint", "dim", "frames")
@@ -148,20 +149,6 @@ class Store:
             f"The vectors in {self.folder} cannot be used: {what}. Delete the folder; it will be "
             "computed again."
         )
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file that appears complete or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _write_at(path: Path, offset: int, data: bytes, cut: bool = False) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ast
 import copy
-import os
 import re
-import tempfile
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
 from vidrec_utils import exercises, settings
+from vidrec_utils.files import write_atomically
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _BAR = re.compile(r".*(\d+%\|.*\||\d+(?:\.\d+)?\w*\s*(?:\w+)?\s*\[\d+:\d\d).*")
@@ -114,17 +113,7 @@ def with_stubs(notebook: NotebookNode, name: str) -> NotebookNode:
 
 def write(path: Path, notebook: NotebookNode) -> None:
     """Write a notebook, all of it or nothing, with a stable layout and a last line end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(part).chmod(0o644)
-        Path(part).replace(path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+    write_atomically(path, nbformat.writes(notebook, version=4).rstrip("\n") + "\n")
 
 
 def refresh(path: Path, name: str | None = None, cell_timeout_s: float | None = None) -> None:

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from vidrec_utils.saving import replace_whole
+from vidrec_utils.files import replace_whole
 
 FORMAT = "1"
 

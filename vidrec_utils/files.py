@@ -1,0 +1,38 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def replace_whole(target: Path, data: bytes) -> None:
+    """Write a file so that a reader, also after a kill, finds the old or the new one, never a part.
+
+    Parameters
+    ----------
+    target : Path
+        The file; its folder is created.
+    data : bytes
+        All of its content.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(
+        dir=target.parent, prefix=f".{target.name}.", suffix=".part"
+    )
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, text: str) -> None:
+    r"""Write a text file, UTF-8 with `\n` line ends, by `replace_whole`."""
+    replace_whole(path, text.encode())
