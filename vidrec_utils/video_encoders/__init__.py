@@ -31,7 +31,7 @@ from vidrec_utils.video_encoders.correlation import CorrelationLite0, MotionHead
 from vidrec_utils.video_encoders.encoder import FrameAverage, TimedContract, VideoEncoder
 from vidrec_utils.video_encoders.flow import cross_modality_stem, optical_flow, stack_flow
 from vidrec_utils.video_encoders.inflation import InflatedLite0, inflate
-from vidrec_utils.video_encoders.shots import shot_boundaries, transition_probabilities
+from vidrec_utils.video_encoders.shots import can_cut, shot_boundaries, transition_probabilities
 
 __all__ = [
     "CorrelationLite0",
@@ -43,6 +43,7 @@ __all__ = [
     "VideoEncoder",
     "WeightsNotAtHand",
     "available",
+    "can_cut",
     "correlate",
     "cross_modality_stem",
     "inflate",

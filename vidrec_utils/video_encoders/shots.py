@@ -124,6 +124,16 @@ def shots_of(likely: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     return spans if len(spans) else np.array([[0, len(likely)]], dtype=np.int64)
 
 
+def can_cut() -> bool:
+    """Tell whether TransNetV2's weights are at hand; if not, the remedy is printed."""
+    try:
+        _file()
+    except WeightsNotAtHand as missing:
+        print(missing)
+        return False
+    return True
+
+
 def _probabilities(small: np.ndarray) -> np.ndarray:
     device = "cuda" if settings.device().type == "cuda" else "cpu"  # on MPS it answers otherwise
     net = _network(_file(), device)
