@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 # Notebooks that are there to be judged, not to be run: nbval must not collect them.
 collect_ignore_glob = ["known_bad/*.ipynb", "known_good/*.ipynb"]
 
@@ -9,3 +11,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 for variable in ("VIDREC_DATASET", "VIDREC_PROFILE", "VIDREC_DEVICE"):
     os.environ.pop(variable, None)
+
+
+@pytest.fixture
+def one_thread():
+    """PyTorch with a single thread: more of them only wait for one another in small steps."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import sparse
 
+from tests.helpers.events import library
 from vidrec_utils import recommender as rec
 from vidrec_utils.behavior_based import (
     ALS,
@@ -39,14 +40,6 @@ MODELS = {
     "rules": SequentialRules,
 }
 FROM_HISTORY = ["knn", "ease", "als", "sasrec", "rules"]
-
-
-def library(rows, videos, ratio=1.0):
-    """A library of (user, video) events, one an hour."""
-    frame = pd.DataFrame(rows, columns=["user_id", "video_id"]).astype("str")
-    times = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), "h")
-    frame = frame.assign(watch_ratio=ratio, timestamp=times)
-    return SimpleNamespace(interactions=frame, videos=pd.DataFrame(index=[str(v) for v in videos]))
 
 
 def groups(n_users=40, n_videos=20, seed=0):

@@ -51,7 +51,7 @@ STRATEGIES = ("content_based", "behavior_based", "hybrid")
 """Modules of the package that define recommenders, so that `load` knows their classes."""
 
 
-def _class_key(cls: type) -> str:
+def class_key(cls: type) -> str:
     """Name of a class on disk: stays when a module of the package becomes a folder."""
     return ".".join([*cls.__module__.split(".")[:2], cls.__name__])
 
@@ -91,7 +91,7 @@ class Recommender(ABC):
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        Recommender._classes[_class_key(cls)] = cls
+        Recommender._classes[class_key(cls)] = cls
 
     def fit(
         self,
@@ -240,7 +240,7 @@ class Recommender(ABC):
         """
         self._require_fit()
         description = {
-            "class": _class_key(type(self)),
+            "class": class_key(type(self)),
             "name": self.name,
             "parameters": self.parameters(),
             "ids_sha256": saving.ids_digest(self.video_ids, self.user_ids),
@@ -266,7 +266,7 @@ class Recommender(ABC):
         """
         description, arrays = saving.read(folder)
         try:
-            return _restored(cls, description, arrays, folder)
+            return restored(cls, description, arrays, folder)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             if isinstance(error, saving.SavedModelError):
                 raise
@@ -425,12 +425,30 @@ def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n_rows))
 
 
-def _restored(
+def restored(
     wanted: type[Recommender],
     description: dict[str, Any],
     arrays: Mapping[str, Any],
     folder: Path | str,
 ) -> Recommender:
+    """Put a fitted model together again from what a file says and holds.
+
+    Parameters
+    ----------
+    wanted : type of Recommender
+        What it has to be.
+    description : dict
+        `class` (see `class_key`), `name`, `parameters` and `ids_sha256`.
+    arrays : mapping of str to array
+        Ids, what was seen, popularity, and `state.*`.
+    folder : path or str
+        Where they come from, for messages.
+
+    Raises
+    ------
+    SavedModelError
+        If the class is unknown or another one, or the ids were changed.
+    """
     key = description["class"]
     if key not in Recommender._classes:  # a fixed list: a name found in a file is never imported
         for module in STRATEGIES:

@@ -1,13 +1,12 @@
 """Encoder and recommender trained together, on a handful of drawn clips."""
 
 import copy
-from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
+from tests.helpers.events import library
 from vidrec_utils import datasets
 from vidrec_utils import recommender as rec
 from vidrec_utils.hybrid import EndToEnd, clip_networks, compare_sources
@@ -15,12 +14,7 @@ from vidrec_utils.hybrid import EndToEnd, clip_networks, compare_sources
 SMALL = {"encoder": "small", "dim": 8, "length": 5, "epochs": 6, "batch_size": 16, "least": 0.0}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def drawn_clips(n=10, seed=0):
@@ -34,13 +28,6 @@ def drawn_clips(n=10, seed=0):
             clip[t, :, left : left + 4] = 255
         clips[str(video)] = clip.astype(np.uint8)
     return clips
-
-
-def library(rows, videos):
-    frame = pd.DataFrame(rows, columns=["user_id", "video_id"]).astype("str")
-    times = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), "h")
-    frame = frame.assign(watch_ratio=1.0, timestamp=times)
-    return SimpleNamespace(interactions=frame, videos=pd.DataFrame(index=[str(v) for v in videos]))
 
 
 def tastes(n_users=24, n_videos=10, cold=2, seed=0):

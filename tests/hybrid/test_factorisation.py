@@ -1,24 +1,16 @@
 """Feature-aware factorisation: sums by hand, cold videos and users, odd input, disk."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from tests.helpers.events import library
 from vidrec_utils import recommender as rec
 from vidrec_utils.hybrid import FeatureFactorisation, factorisation, metadata_features
 
 SMALL = {"factors": 6, "epochs": 12, "batch_size": 64}
 NAN = np.nan
-
-
-def library(rows, videos):
-    frame = pd.DataFrame(rows, columns=["user_id", "video_id"]).astype("str")
-    times = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), "h")
-    frame = frame.assign(watch_ratio=1.0, timestamp=times)
-    return SimpleNamespace(interactions=frame, videos=pd.DataFrame(index=[str(v) for v in videos]))
 
 
 def tastes(n_users=40, n_videos=30, cold=6, seed=0):

@@ -1,13 +1,12 @@
 """Fusion by scores and ranks: sums by hand, weights from validation alone, odd input, disk."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import zscore
 from sklearn.preprocessing import minmax_scale
 
+from tests.helpers.events import library
 from vidrec_utils import datasets, saving
 from vidrec_utils import recommender as rec
 from vidrec_utils.behavior_based import ItemKNN
@@ -22,13 +21,6 @@ from vidrec_utils.hybrid import (
 )
 
 NAN = np.nan
-
-
-def library(rows, videos):
-    frame = pd.DataFrame(rows, columns=["user_id", "video_id"]).astype("str")
-    times = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), "h")
-    frame = frame.assign(watch_ratio=1.0, timestamp=times)
-    return SimpleNamespace(interactions=frame, videos=pd.DataFrame(index=[str(v) for v in videos]))
 
 
 def given(name, **rows):

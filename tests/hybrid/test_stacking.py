@@ -7,19 +7,11 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
+from tests.helpers.events import START, library
 from vidrec_utils import recommender as rec
 from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.hybrid import Stacked, stacking
-
-START = pd.Timestamp("2025-03-01", tz="UTC")
-
-
-def library(rows, videos, ratio=1.0):
-    frame = pd.DataFrame(rows, columns=["user_id", "video_id"]).astype("str")
-    times = START + pd.to_timedelta(np.arange(len(frame)), "h")
-    frame = frame.assign(watch_ratio=ratio, timestamp=times)
-    return SimpleNamespace(interactions=frame, videos=pd.DataFrame(index=[str(v) for v in videos]))
 
 
 def world(n_users=40, n_videos=30, seed=0):

@@ -1,24 +1,18 @@
 """The sampled softmax against the full one; two towers on planted tastes, odd input, disk."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from tests.helpers.events import library
 from vidrec_utils import recommender as rec
 from vidrec_utils.hybrid import TwoTower, gradient_gap, in_batch_softmax, two_tower
 
 SMALL = {"dim": 8, "hidden": 16, "epochs": 4, "batch_size": 64}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- the loss ----------------------------------------------------------------------------------
@@ -72,13 +66,6 @@ def test_a_batch_of_one_and_of_copies_tells_nothing():
 
 
 # --- the model ---------------------------------------------------------------------------------
-
-
-def library(rows, videos, ratio=1.0):
-    frame = pd.DataFrame(rows, columns=["user_id", "video_id"]).astype("str")
-    times = pd.Timestamp("2025-03-01", tz="UTC") + pd.to_timedelta(np.arange(len(frame)), "h")
-    frame = frame.assign(watch_ratio=ratio, timestamp=times)
-    return SimpleNamespace(interactions=frame, videos=pd.DataFrame(index=[str(v) for v in videos]))
 
 
 def tastes(n_users=40, n_videos=30, cold=6, seed=0):

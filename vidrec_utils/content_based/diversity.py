@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import sparse
 
 from vidrec_utils.content_based.vectors import aligned, unit_vectors
-from vidrec_utils.recommender import STRATEGIES, Recommender, _class_key, blocks, hide, top_k
+from vidrec_utils.recommender import STRATEGIES, Recommender, blocks, class_key, hide, top_k
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split, VideoLibrary
@@ -131,7 +131,7 @@ class Diversified(Recommender):
         """What the constructor was given, without the vectors; of the base, what it is."""
         own = {name: v for name, v in super().parameters().items() if name != "vectors"}
         base = {
-            "class": _class_key(type(self.base)),
+            "class": class_key(type(self.base)),
             "name": self.base.name,
             "parameters": self.base.parameters(),
         }

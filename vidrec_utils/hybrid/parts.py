@@ -137,7 +137,7 @@ def aligned(model: Recommender, user_ids: pd.Index, video_ids: pd.Index) -> np.n
 def describe(model: Recommender) -> dict[str, Any]:
     """A model without what it learned, as JSON can say it."""
     found = {
-        "class": recommender._class_key(type(model)),
+        "class": recommender.class_key(type(model)),
         "name": model.name,
         "parameters": model.parameters(),
     }
@@ -167,7 +167,7 @@ def restored(description: dict[str, Any], arrays: Mapping[str, Any]) -> Recommen
         If its class is unknown, or its ids were changed.
     """
     where = f"part {description.get('name')!r}"
-    return recommender._restored(Recommender, description, arrays, where)
+    return recommender.restored(Recommender, description, arrays, where)
 
 
 def _below(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
