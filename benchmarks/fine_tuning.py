@@ -15,7 +15,7 @@ Two claims, each measured in one process and in turns, after both sides gave the
 And no claim about speed, but the table behind the label-budget curves of notebook 05, in pieces,
 each of which goes on where the last one ended:
 
-    python benchmarks/fine_tuning.py --budget --minutes 2.5
+    python benchmarks/fine_tuning.py --budget --seeds 0 --minutes 2.5
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import torch
 from torch.nn import functional as F
 
 from vidrec_utils import datasets, preprocessing, settings, video_encoders, video_io
+from vidrec_utils.files import write_atomically
 from vidrec_utils.minitube import truth
 from vidrec_utils.transfer_learning import budget, training
 from vidrec_utils.transfer_learning.bodies import Body, Features, Inputs, vectors
@@ -52,59 +53,78 @@ def labelled():
     return read, {"motion": motion, "category": category[category != "unknown"].dropna()}, about
 
 
-def write_budget(minutes: float) -> None:
-    """Measure for some minutes, and add to the record what was found."""
-    clips, targets, subject = labelled()
+def rates(which: str, *values: float) -> tuple[dict, ...]:
+    """Choices of one learning rate."""
+    return tuple({which: value} for value in values)
+
+
+def ways() -> dict[str, budget.Way]:
+    """What is compared; each way has four sets of numbers to choose from."""
 
     def pretrained(seed: int):
         return video_encoders.load("two_stream_mini", device="cpu")
 
+    body = ("body_rate", 1e-4, 3e-4, 1e-3)
+
     def untrained(seed: int):
         return video_encoders.load("two_stream_mini", weights="random", seed=seed, device="cpu")
 
-    ways = {
-        "probe": budget.Way(pretrained, "probe"),
-        "partial": budget.Way(pretrained, "partial", {"epochs": 8}),
-        "full": budget.Way(pretrained, "full", {"epochs": 8, "body_rate": 3e-4}),
-        "from scratch": budget.Way(untrained, "full", {"epochs": 12, "body_rate": 3e-3}),
-    }
-    rows = []
-    if budget.RECORD.is_file():
-        rows = json.loads(budget.RECORD.read_text(encoding="utf-8"))["rows"]
+    return {
+        "probe": budget.Way(pretrained, "probe", {}, rates("head_rate", 1e-4, 3e-4, 1e-3, 3e-3)),
+        "partial": budget.Way(pretrained, "partial", {"epochs": 8}, rates(*body, 3e-3)),
+        "full": budget.Way(pretrained, "full", {"epochs": 8}, rates(*body, 3e-3)),
+        "from scratch": budget.Way(untrained, "full", {}, (
+            {"epochs": 12, "body_rate": 3e-3}, {"epochs": 12, "body_rate": 1e-2},
+            {"epochs": 12, "body_rate": 3e-2}, {"epochs": 30, "body_rate": 1e-2},
+        )),
+    }  # fmt: skip
+
+
+BUDGETS = {"motion": (1, 2, 5, 10, None), "category": (None,)}
+COMPARED = {"motion": ("probe", "partial", "full", "from scratch"), "category": ("probe", "full")}
+SEEDS = (0, 1, 2)
+
+
+def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
+    """Measure for some minutes; the record is written once all its parts are there."""
+    clips, labelled_as, subject = labelled()
     began = time.monotonic()
-    few_and_many = (1, 2, 5, 10, None)
-    plan = [
-        ("motion", few_and_many, (0, 1)),
-        ("category", (None,), (0, 1)),
-        ("motion", few_and_many, (2,)),
-        ("category", (None,), (2,)),
+    folder = settings.cache_dir() / "label-budget"
+    for target in targets:
+        labels = labelled_as[target]
+        for seed in seeds:
+            part = folder / f"{target}-{seed}.json"
+            before = json.loads(part.read_text(encoding="utf-8")) if part.is_file() else []
+            rows = []
+            found = budget.label_budget(
+                {name: ways()[name] for name in COMPARED[target]},
+                [clips[v] for v in labels.index], labels.to_numpy(),
+                subject.reindex(labels.index).to_numpy(), BUDGETS[target], [seed],
+                tried_on=[b for b in (5, None) if b in BUDGETS[target]],
+                done=pd.DataFrame(before), checkpoints=folder / target,
+            )  # fmt: skip
+            for row in found:
+                rows.append(row)
+                if row in before:
+                    continue
+                print(target, *(f"{n}={v}" for n, v in row.items()), flush=True)
+                write_atomically(part, json.dumps(rows))
+                if time.monotonic() - began > 60 * minutes:
+                    raise SystemExit("Not all is done yet; run the same command again to go on.")
+            write_atomically(part.with_suffix(".whole"), json.dumps(rows))
+    wanted = {target: [folder / f"{target}-{seed}.whole" for seed in SEEDS] for target in BUDGETS}
+    if not all(part.is_file() for parts in wanted.values() for part in parts):
+        print("These parts are done.")
+        return
+    lines = [
+        json.dumps({"target": target, **row})
+        for target, parts in wanted.items()
+        for part in parts
+        for row in json.loads(part.read_text(encoding="utf-8"))
     ]
-    for target, budgets, seeds in plan:
-        done = pd.DataFrame([row for row in rows if row["target"] == target])
-        labels = targets[target]
-        groups = subject.reindex(labels.index).to_numpy()
-        some = [clips[v] for v in labels.index]
-        found = budget.label_budget(
-            ways,
-            some,
-            labels.to_numpy(),
-            groups,
-            budgets,
-            seeds,
-            done=done,
-            checkpoints=settings.cache_dir() / "label-budget" / target,
-        )
-        for row in found:
-            rows.append({"target": target, **row})
-            print(" ".join(f"{name}={value}" for name, value in rows[-1].items()), flush=True)
-            told = {"command": "python benchmarks/fine_tuning.py --budget", "rows": rows}
-            partial = budget.RECORD.with_suffix(".partial")
-            lines = ",\n".join(f"  {json.dumps(one)}" for one in told["rows"])
-            text = f'{{"command": {json.dumps(told["command"])}, "rows": [\n{lines}\n]}}\n'
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(budget.RECORD)
-            if time.monotonic() - began > 60 * minutes:
-                raise SystemExit("Not all is done yet; run the same command again to go on.")
+    told = json.dumps("python benchmarks/fine_tuning.py --budget")
+    joined = ",\n  ".join(lines)
+    write_atomically(budget.RECORD, f'{{"command": {told}, "rows": [\n  {joined}\n]}}\n')
     print("All is done.")
 
 
@@ -263,11 +283,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="rounds, of which the median counts")
     parser.add_argument("--budget", action="store_true", help="the label-budget table instead")
-    parser.add_argument("--minutes", type=float, default=60.0, help="of the table, in this run")
+    parser.add_argument("--targets", nargs="+", choices=BUDGETS, default=list(BUDGETS))
+    parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=list(SEEDS))
+    parser.add_argument("--minutes", type=float, default=240.0, help="of the table, in this run")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.budget:
-        write_budget(options.minutes)
+        write_budget(options.targets, options.seeds, options.minutes)
         return
     failed = compare_probes(max(options.repeats // 2, 1)) + compare_steps(options.repeats)
     if failed:

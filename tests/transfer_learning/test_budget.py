@@ -8,6 +8,8 @@ from tests.transfer_learning.tiny import TinyEncoder, coloured
 from vidrec_utils.evaluation import reliability
 from vidrec_utils.transfer_learning import (
     Way,
+    budget,
+    fine_tune,
     label_budget,
     plot_budget,
     plot_history,
@@ -41,10 +43,56 @@ def test_each_way_has_each_budget_and_seed(table):
 def test_it_goes_on_where_it_was_cut_off(table, tmp_path):
     clips, labels = coloured(36)
     asked = (WAYS, clips, labels, np.arange(36) // 2, (1, 3, None), (0, 1))
-    rest = list(label_budget(*asked, done=table.iloc[:-2], checkpoints=tmp_path))
+    rest = list(label_budget(*asked, done=table.iloc[:-2], checkpoints=tmp_path))[-2:]
     assert [row["way"] for row in rest] == ["probe", "from scratch"]
     np.testing.assert_allclose([r["accuracy"] for r in rest], table["accuracy"].iloc[-2:])
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_choice_is_made_on_groups_that_neither_train_nor_test(monkeypatch):
+    clips, labels = coloured(36)
+    groups = np.arange(36) // 2
+    seen = []
+
+    def watched(encoder, some, *rest, **numbers):
+        model = fine_tune(encoder, some, *rest, **numbers)
+        seen.append((some, model))
+        return model
+
+    monkeypatch.setattr(budget, "fine_tune", watched)
+    rates = ({"head_rate": 1e-9, "epochs": 1}, {"head_rate": 0.1, "epochs": 30})
+    ways = {"probe": Way(lambda seed: TinyEncoder(), "probe", {"dropout": 0.0}, rates)}
+    asked = (ways, clips, labels, groups, (2, None), (0,))
+    rows = list(label_budget(*asked, tried_on=(None,)))
+    told = pd.DataFrame(rows)
+    assert told["split"].tolist() == ["validation", "validation", "test", "test"]
+    tried = told[told["split"] == "validation"]
+    assert tried["accuracy"].iloc[1] > tried["accuracy"].iloc[0]
+    assert [row["numbers"] for row in rows[2:]] == [{"dropout": 0.0, **rates[1]}] * 2
+
+    def of(some):
+        return {groups[next(i for i, clip in enumerate(clips) if clip is one)] for one in some}
+
+    inner, train = of(seen[0][0]), of(seen[3][0])
+    assert inner < train  # the groups chosen on are of the training part
+    assert rows[0]["n"] + rows[0]["tested"] == rows[3]["n"]
+    # nothing of what was measured is measured again, and what does not belong here is left out
+    strange = told.assign(numbers=[{"epochs": 99}] * len(told))
+    seen.clear()
+    again = list(label_budget(*asked, tried_on=(None,), done=pd.concat([strange, told])))
+    assert (again, seen) == (rows, [])
+    rest = list(label_budget(*asked, tried_on=(None,), done=told.iloc[:3]))
+    assert (rest[3]["right"], len(seen)) == (rows[3]["right"], 1)
+
+
+def test_the_committed_choices_are_of_validation():
+    tests, tried = recorded(), recorded(split="validation")
+    assert len(tried)
+    for (target, way, seed), mine in tests.groupby(["target", "way", "seed"]):
+        there = tried[(tried[["target", "way", "seed"]] == [target, way, seed]).all(axis=1)]
+        said = there["numbers"].map(str)
+        means = there.groupby(said, sort=False)["accuracy"].mean()
+        assert set(mine["numbers"].map(str)) == {means.idxmax()}
 
 
 def test_the_committed_table_is_whole():
@@ -54,7 +102,7 @@ def test_the_committed_table_is_whole():
     ways = {"probe", "partial", "full", "from scratch"}
     assert set(motion["way"]) == ways
     assert set(motion["per_class"]) == {1, 2, 5, 10, 0}
-    assert (motion.groupby(["way", "per_class"])["seed"].nunique() >= 2).all()
+    assert (motion.groupby(["way", "per_class"])["seed"].nunique() == 3).all()
     assert not found.duplicated(["target", "way", "per_class", "seed"]).any()
     assert (found["right"] / found["tested"]).to_numpy() == pytest.approx(found["accuracy"])
     clips = found.groupby(["target", "per_class", "seed"])["n"].nunique()

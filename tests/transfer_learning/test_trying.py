@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 
 from tests.transfer_learning.tiny import TinyEncoder, coloured
-from vidrec_utils.transfer_learning import Trial, leads, mean_watch_ratio, tell
+from vidrec_utils.transfer_learning import (
+    Trial,
+    leads,
+    mean_watch_ratio,
+    recommendation_gains,
+    tell,
+    trying,
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +74,46 @@ def test_leads_are_taken_on_the_same_clips():
 def test_watch_ratios_of_few_exposures_are_no_labels():
     log = pd.DataFrame({"video_id": ["a", "a", "b", "b"], "watch_ratio": [0.2, 0.4, 0.9, np.nan]})
     assert mean_watch_ratio(log, least=2).to_dict() == pytest.approx({"a": 0.3})
+
+
+class Watched(TinyEncoder):
+    """Counts the clips that it prepares."""
+
+    prepared = 0
+
+    def prepare(self, clips):
+        Watched.prepared += len(clips)
+        return super().prepare(clips)
+
+
+class Brighter(TinyEncoder):
+    """Prepares them otherwise."""
+
+    def prepare(self, clips):
+        return super().prepare(clips) + 1
+
+
+def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
+    clips = dict(zip("abcdef", coloured(6)[0], strict=True))
+    encoders = {"one": Watched(0), "tuned": Watched(1), "other": Brighter(0), "wide": Watched(0, 9)}
+    seen = {}
+
+    class Model:
+        def __init__(self, given):
+            self.given = given
+
+        def fit(self, split):
+            seen[self.name] = self.given
+            return self
+
+    monkeypatch.setattr(trying, "evaluate", lambda model, *_: model.name)
+    monkeypatch.setattr(trying, "compare", lambda a, b, seed: (a, b))
+    found = recommendation_gains(encoders, clips, Model, split=None)
+    assert found == [("tuned", "one"), ("other", "one"), ("wide", "one")]
+    for name, encoder in encoders.items():
+        assert list(seen[name].index) == list("abcdef")
+        np.testing.assert_allclose(seen[name], encoder.encode(list(clips.values())), atol=1e-5)
+    # all for the first, one to see that the next is alike, all again after another preparation
+    Watched.prepared = 0
+    recommendation_gains({n: encoders[n] for n in ("one", "tuned")}, clips, Model, split=None)
+    assert Watched.prepared <= 6 + 1 + 2

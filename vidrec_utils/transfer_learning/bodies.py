@@ -47,6 +47,12 @@ class Body(nn.Module):
         self.dim = int(encoder.dim)
         self.modality = encoder.modality
 
+    @property
+    def device(self) -> torch.device:
+        """That of the encoder."""
+        encoder = self.encoder[0]
+        return encoder.images.device if hasattr(encoder, "images") else encoder.device
+
     def prepare(self, items: Sequence) -> Batch:
         """Items as the network wants them, on the CPU."""
         encoder = self.encoder[0]

@@ -1,7 +1,7 @@
 """How much labelled data do I need? Accuracy on unseen groups against labels per class.
 
 `label_budget` measures it for any clips; `recorded` gives what it found on MiniTube, which takes
-the better part of an hour on one core and so is not computed in the notebook. The command is
+two hours on one core and so is not computed in the notebook. The command is
 `python benchmarks/fine_tuning.py --budget`.
 """
 
@@ -35,11 +35,15 @@ class Way:
         See `strategies`.
     numbers : dict
         For `fine_tune`.
+    choices : tuple of dict
+        More numbers for `fine_tune`, one of which is chosen for each seed, on groups that are
+        held out of that seed's training part.
     """
 
     load: Callable[[int], Any]
     strategy: str
     numbers: dict[str, Any] = field(default_factory=dict)
+    choices: tuple[dict[str, Any], ...] = ()
 
 
 def label_budget(
@@ -50,10 +54,15 @@ def label_budget(
     budgets: Iterable[int | None] = (1, 2, 5, 10, None),
     seeds: Iterable[int] = (0, 1, 2),
     test: float = 0.35,
+    tried_on: Iterable[int | None] = (5, None),
     done: pd.DataFrame | None = None,
     checkpoints: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train with few and with many labels, and test on groups that no training saw.
+
+    Where a way has choices, the training part is divided once more, and the choice whose accuracy
+    there is highest, on the average over `tried_on`, is the one that is tested; of equals, the
+    first.
 
     Parameters
     ----------
@@ -67,50 +76,103 @@ def label_budget(
         Of the split, of the choice of clips, and of training. Ways with the same seed and budget
         have the same clips.
     test : float
-        Share that is held out.
+        Share that is held out, of all clips for the test, of the rest for choosing.
+    tried_on : iterable of int or None
+        Budgets with which choices are compared.
     done : DataFrame, optional
-        Rows of an earlier run; they are passed over.
+        Rows of an earlier run. Those that belong here are given as they are, not measured again.
     checkpoints : Path, optional
         A folder, so that a run which was cut off goes on from its last epoch.
 
     Yields
     ------
     dict
-        `way, per_class` (0: all)`, seed, n` (clips trained on)`, right, tested, accuracy, seconds`.
+        `way, split` ("validation": a choice that was tried; "test")`, per_class` (0: all)`, seed,
+        numbers, n` (clips trained on)`, right, tested, accuracy, seconds`.
     """
     labels = np.asarray(labels)
     every = np.asarray(groups) if groups is not None else np.arange(len(labels))
-    known = set()
-    if done is not None and len(done):
-        known = set(zip(done["way"], done["per_class"], done["seed"], strict=True))
+    rows = [] if done is None else done.to_dict("records")
+    known = {_key(row): row for row in rows}
+    some = [clips[row] for row in range(len(labels))]
     for seed in seeds:
         train, held = hold_out(labels.tolist(), test, every, seed)
+        inner, chosen_on = hold_out(labels[train].tolist(), test, every[train], seed)
+        parts = {"validation": (train[inner], train[chosen_on]), "test": (train, held)}
+        chosen = {}
+        for name, way in ways.items():
+            scores = []
+            for choice in way.choices:
+                scores.append([])
+                for budget in tried_on:
+                    run = _Run(name, "validation", budget or 0, seed, way.numbers | choice)
+                    row = known.get(run.key())
+                    row = row or run.measure(way, some, labels, every, parts, checkpoints)
+                    yield row
+                    scores[-1].append(row["accuracy"])
+            best = np.argmax(np.mean(scores, axis=1)) if scores else None
+            chosen[name] = way.numbers | ({} if best is None else way.choices[best])
         for budget in budgets:
-            rows = train[few(labels[train], budget, every[train], seed)]
             for name, way in ways.items():
-                if (name, budget or 0, seed) in known:
-                    continue
-                began = time.perf_counter()
-                file = f"{name} {budget or 0} {seed}.safetensors"
-                model = fine_tune(
-                    way.load(seed), [clips[r] for r in rows], labels[rows].tolist(), way.strategy,
-                    progress=False, seed=seed, **way.numbers,
-                    checkpoint=None if checkpoints is None else checkpoints / file,
-                )  # fmt: skip
-                right = int((model.predict([clips[r] for r in held]) == labels[held]).sum())
-                yield {
-                    "way": name, "per_class": budget or 0, "seed": seed, "n": len(rows),
-                    "right": right, "tested": len(held), "accuracy": right / len(held),
-                    "seconds": round(time.perf_counter() - began, 1),
-                }  # fmt: skip
+                run = _Run(name, "test", budget or 0, seed, chosen[name])
+                row = known.get(run.key())
+                yield row or run.measure(way, some, labels, every, parts, checkpoints)
 
 
-def recorded(path: Path = RECORD) -> pd.DataFrame:
+@dataclass(frozen=True)
+class _Run:
+    """One training and one test."""
+
+    way: str
+    split: str
+    per_class: int
+    seed: int
+    numbers: dict[str, Any]
+
+    def key(self) -> tuple:
+        """What tells it from others."""
+        return _key(vars(self))
+
+    def measure(
+        self,
+        way: Way,
+        clips: list,
+        labels: np.ndarray,
+        groups: np.ndarray,
+        parts: dict[str, tuple[np.ndarray, np.ndarray]],
+        checkpoints: Path | None,
+    ) -> dict[str, Any]:
+        """Its row."""
+        train, held = parts[self.split]
+        rows = train[few(labels[train], self.per_class or None, groups[train], self.seed)]
+        said = " ".join(f"{name} {value}" for name, value in self.numbers.items())
+        file = f"{self.way} {self.split} {self.per_class} {self.seed} {said}.safetensors"
+        began = time.perf_counter()
+        model = fine_tune(
+            way.load(self.seed), [clips[r] for r in rows], labels[rows].tolist(), way.strategy,
+            progress=False, seed=self.seed, **self.numbers,
+            checkpoint=None if checkpoints is None else checkpoints / file,
+        )  # fmt: skip
+        right = int((model.predict([clips[r] for r in held]) == labels[held]).sum())
+        return {
+            **vars(self), "n": len(rows), "right": right, "tested": len(held),
+            "accuracy": right / len(held), "seconds": round(time.perf_counter() - began, 1),
+        }  # fmt: skip
+
+
+def _key(row: dict[str, Any]) -> tuple:
+    numbers = json.dumps(row["numbers"], sort_keys=True)
+    return row["way"], row["split"], row["per_class"], row["seed"], numbers
+
+
+def recorded(path: Path = RECORD, split: str = "test") -> pd.DataFrame:
     """The table that was measured on MiniTube, a row a run; see `label_budget`.
 
-    `target` tells what the labels were; `.attrs["command"]` what was run for it.
+    `target` tells what the labels were; `.attrs["command"]` what was run for it. The split
+    "validation" has the runs by which learning rates were chosen.
     """
     told = json.loads(Path(path).read_text(encoding="utf-8"))
     frame = pd.DataFrame(told["rows"])
+    frame = frame[frame["split"] == split].reset_index(drop=True)
     frame.attrs["command"] = told["command"]
     return frame

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from vidrec_utils.evaluation import classification_scores, compare, evaluate
+from vidrec_utils.transfer_learning.bodies import Body, Inputs, vectors
 from vidrec_utils.transfer_learning.splitting import few, hold_out
 from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune
 
@@ -128,6 +130,8 @@ def recommendation_gains(
 ) -> list[Comparison]:
     """Recommend with each encoder's vectors, and compare with those of the first, user by user.
 
+    Encoders that prepare clips alike (a fine-tuned one and its original) share what was prepared.
+
     Parameters
     ----------
     encoders : mapping
@@ -146,13 +150,27 @@ def recommendation_gains(
     list of Comparison
         One for each encoder but the first.
     """
+    items = list(clips.values())
+    ready: tuple[Body, Inputs] | None = None
     found = []
     for name, encoder in encoders.items():
-        made = pd.DataFrame(encoder.encode(list(clips.values())), index=list(clips))
-        model = recommender(made)
+        body = Body(encoder)
+        if ready is None or not _prepare_alike(body, ready[0], items[0]):
+            ready = body, Inputs(body.prepare, items)
+        made = vectors(body.to(body.device), ready[1], body.device)
+        model = recommender(pd.DataFrame(made.numpy(), index=list(clips)))
         model.name = name
         found.append(evaluate(model.fit(split), split, k, "test", seed))
     return [compare(other, found[0], seed=seed) for other in found[1:]]
+
+
+def _prepare_alike(one: Body, other: Body, item: Any) -> bool:
+    """Whether two bodies prepare items in the same way, as a fine-tuned one and its original do."""
+    a, b = one.encoder[0], other.encoder[0]
+    if type(a) is not type(b) or a.name != b.name:
+        return False
+    pairs = zip(one.prepare([item]), other.prepare([item]), strict=True)
+    return all(torch.equal(mine, yours) for mine, yours in pairs)
 
 
 def _accuracies(answers: Mapping[str, tuple]) -> pd.DataFrame:

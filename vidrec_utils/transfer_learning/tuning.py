@@ -28,7 +28,7 @@ from vidrec_utils.transfer_learning.strategies import STRATEGIES, choose, merge_
 from vidrec_utils.transfer_learning.training import Recipe, history, predict, train
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "probe": {"epochs": 50, "head_rate": 1e-3, "dropout": 0.5, "patience": 10},
+    "probe": {"epochs": 50, "head_rate": 3e-4, "dropout": 0.5, "patience": 10},
     "lora": {"body_rate": 1e-3},
 }
 """Where a strategy's numbers differ from those of `Recipe`."""
@@ -317,7 +317,7 @@ def fine_tune(
     if validation is not None:
         there = _paired(*validation)
         held_out = Inputs(body.prepare, there[0]), asked.targets(there[1])
-    device = encoder.images.device if hasattr(encoder, "images") else encoder.device
+    device = body.device
     recipe = replace(recipe, batch_norm=_batch_norm(body, recipe, scratch, len(clips)))
     body.to(device)
     if not getattr(encoder, "calibrated", True):
