@@ -1,4 +1,4 @@
-"""The first notebooks on real clips, as a reader would run them on a library of their own."""
+"""Notebooks that read pixels on real clips, as a reader would run them on a library of their own."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.helpers import real_clips, real_data
 from vidrec_utils import course
 
 REPO = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ("00_tour", "01_preprocessing")
+NOTEBOOKS = ("00_tour", "01_preprocessing", "04_video_encoders", "05_transfer_learning")
 
 
 @pytest.fixture(scope="module")
