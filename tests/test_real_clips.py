@@ -1,4 +1,4 @@
-"""Notebooks that read pixels on real clips, as a reader would run them on a library of their own."""
+"""Notebooks that read pixels on real clips, as on a library of the reader's own."""
 
 import os
 from pathlib import Path

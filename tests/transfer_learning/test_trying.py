@@ -12,6 +12,7 @@ from vidrec_utils.transfer_learning import (
     recommendation_gains,
     tell,
     trying,
+    two_directions,
 )
 
 
@@ -117,3 +118,15 @@ def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
     Watched.prepared = 0
     recommendation_gains({n: encoders[n] for n in ("one", "tuned")}, clips, Model, split=None)
     assert Watched.prepared <= 6 + 1 + 2
+
+
+def test_two_directions():
+    clips = {name: np.arange(3)[:, None, None, None] * np.ones((3, 2, 2, 3)) for name in "abcd"}
+    labels = pd.Series(["up", "down", None, "up"], list("abcd"))
+    films, names = two_directions(clips, labels, {"in": "out", "up": "down"})
+    assert names.to_dict() == {"a": "up", "b": "down", "d": "up"}
+    assert all(films[name] is clips[name] for name in "abd")
+    films, names = two_directions(clips, labels, {"up": "left"})
+    assert names.tolist() == ["forwards", "backwards"] * 2
+    assert [film[0, 0, 0, 0] for film in films.values()] == [0, 2, 0, 2]
+    assert clips["b"][0, 0, 0, 0] == 0

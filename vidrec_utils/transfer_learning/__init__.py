@@ -34,6 +34,7 @@ from vidrec_utils.transfer_learning.trying import (
     mean_watch_ratio,
     recommendation_gains,
     tell,
+    two_directions,
 )
 from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune, load
 
@@ -67,6 +68,7 @@ __all__ = [
     "recorded",
     "tell",
     "train",
+    "two_directions",
     "units",
     "warmup_cosine",
 ]

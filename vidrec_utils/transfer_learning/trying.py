@@ -90,6 +90,37 @@ class Trial:
         return _accuracies({n: (wanted, m.predict(both)) for n, m in models.items()})
 
 
+def two_directions(
+    clips: Mapping[str, np.ndarray], labels: pd.Series, reversals: Mapping[str, str]
+) -> tuple[dict[str, np.ndarray], pd.Series]:
+    """Clips of two classes that are each other's time reversal.
+
+    Parameters
+    ----------
+    clips : mapping
+        By id, `(time, height, width, 3)`; not changed.
+    labels : Series of str
+        By id; NA where there is none.
+    reversals : mapping
+        Classes by the one that they are backwards. The first pair of which both are among the
+        labels is taken.
+
+    Returns
+    -------
+    clips : dict
+        Those of the pair. Where the labels hold no pair, all clips, every second one backwards.
+    labels : Series of str
+        The two classes; `"forwards"` and `"backwards"` where the labels hold no pair.
+    """
+    known = set(labels.dropna())
+    pair = next((p for p in reversals.items() if known.issuperset(p)), None)
+    if pair is not None:
+        chosen = labels[labels.isin(pair) & labels.index.isin(list(clips))]
+        return {v: clips[v] for v in chosen.index}, chosen
+    names = pd.Series(["forwards", "backwards"] * len(clips))[: len(clips)].set_axis(list(clips))
+    return {v: c if names[v] == "forwards" else c[::-1] for v, c in clips.items()}, names
+
+
 def leads(table: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     """By how much one way leads another on the same clips: `mean, low, high` over seeds.
 
