@@ -7,8 +7,10 @@ import pytest
 from tests.transfer_learning.tiny import TinyEncoder, coloured
 from vidrec_utils.transfer_learning import (
     Trial,
+    fine_tune,
     leads,
     mean_watch_ratio,
+    prepare_once,
     recommendation_gains,
     tell,
     trying,
@@ -118,6 +120,44 @@ def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
     Watched.prepared = 0
     recommendation_gains({n: encoders[n] for n in ("one", "tuned")}, clips, Model, split=None)
     assert Watched.prepared <= 6 + 1 + 2
+
+
+def test_a_trial_of_prepared_clips_gives_the_same_and_prepares_once():
+    frames, colours = coloured(12)
+    clips, index = dict(zip("abcdefghijkl", frames, strict=True)), list("abcdefghijkl")
+    labels, groups = pd.Series(list(colours), index), pd.Series(index, index)
+    encoder = Watched(0)
+    plain = Trial(clips, labels, groups).tune(encoder, "full", epochs=2)
+    Watched.prepared = 0
+    trial = Trial(prepare_once(encoder, clips), labels, groups)
+    model = trial.tune(encoder, "full", epochs=2)
+    table = trial.scores({"full": model})
+    assert Watched.prepared <= 12 + 1 + 2  # each once, one to learn the size, one a use to compare
+    np.testing.assert_allclose(model.losses, plain.losses, rtol=1e-6)
+    held = [clips[name] for name in trial.test]
+    np.testing.assert_allclose(model.logits(trial.held_out()), plain.logits(held), atol=1e-5)
+    np.testing.assert_allclose(model.encode(trial.held_out()), plain.encode(held), atol=1e-5)
+    assert table["mean"].iloc[0] == np.mean(plain.predict(held) == labels[trial.test])
+    pair = labels[labels.isin(sorted(set(colours))[:2])]
+    trials = [Trial(c, pair, groups, seed=0) for c in (clips, prepare_once(encoder, clips))]
+    scores = [t.mirror_scores({"probe": t.tune(encoder, epochs=1)}) for t in trials]
+    pd.testing.assert_frame_equal(*scores)
+
+
+def test_what_another_encoder_prepared_is_not_taken():
+    clips, labels = coloured(12)
+    prepared = prepare_once(TinyEncoder(0), dict(enumerate(clips)))
+    other = fine_tune(Brighter(0), list(prepared.values()), labels, epochs=1, progress=False)
+    same = fine_tune(Brighter(0), clips, labels, epochs=1, progress=False)
+    np.testing.assert_array_equal(other.losses, same.losses)
+    np.testing.assert_array_equal(other.logits(list(prepared.values())), same.logits(clips))
+
+
+def test_what_does_not_fit_and_what_is_text_comes_back_as_it_is():
+    clips = dict(enumerate(coloured(3)[0]))
+    assert prepare_once(TinyEncoder(0), clips, kept=1000) == clips
+    assert prepare_once(TinyEncoder(0), {}) == {}
+    assert prepare_once(TinyEncoder(0), {"a": "a title"}) == {"a": "a title"}
 
 
 def test_two_directions():

@@ -14,7 +14,7 @@ from vidrec_utils.transfer_learning.adapting import (
     flow_network,
     inflate_encoder,
 )
-from vidrec_utils.transfer_learning.bodies import Body, units
+from vidrec_utils.transfer_learning.bodies import Body, Prepared, prepare_once, units
 from vidrec_utils.transfer_learning.budget import Way, label_budget, recorded
 from vidrec_utils.transfer_learning.calibration import fit_temperature
 from vidrec_utils.transfer_learning.checkpoints import CheckpointError
@@ -45,6 +45,7 @@ __all__ = [
     "FineTuned",
     "InflatedEncoder",
     "InflatedFrames",
+    "Prepared",
     "Recipe",
     "TrainingDiverged",
     "Trial",
@@ -64,6 +65,7 @@ __all__ = [
     "plot_budget",
     "plot_history",
     "plot_reliability",
+    "prepare_once",
     "recommendation_gains",
     "recorded",
     "tell",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
+from vidrec_utils import settings
 from vidrec_utils.embeddings import WeightsInfo
 
 Batch = tuple[torch.Tensor, ...]
@@ -95,6 +99,64 @@ class Body(nn.Module):
         return tuned
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An item, and what an encoder makes of it before its network; see `prepare_once`.
+
+    Attributes
+    ----------
+    item
+        A clip or picture as it was.
+    batch : tuple of tensor
+        A batch of one.
+    """
+
+    item: Any
+    batch: Batch
+
+
+def original(item: Any) -> Any:
+    """An item as it was before anything prepared it."""
+    return item.item if isinstance(item, Prepared) else item
+
+
+def prepare_once(
+    encoder: Any, items: Mapping[Any, Any], kept: int = KEPT, progress: bool = True
+) -> dict[Any, Any]:
+    """Prepare items for many trainings and tests, where preparing takes long (optical flow does).
+
+    What comes back goes wherever `fine_tune`, `FineTuned.predict` and the like take items. An
+    encoder that prepares otherwise than this one still does so itself, from the items as they were.
+
+    Parameters
+    ----------
+    encoder
+        Of clips or pictures. Those of texts are quick, and get their texts back as they are.
+    items : mapping
+        By id.
+    kept : int
+        Bytes that may be kept. Items that need more come back as they are.
+    progress : bool
+        Show a bar when preparing takes longer than two seconds.
+
+    Returns
+    -------
+    dict
+        By id, each a `Prepared`.
+    """
+    prepare = Body(encoder).prepare
+    if _agrees(prepare, next(iter(items.values()), None)):
+        return dict(items)
+    raw = {name: original(item) for name, item in items.items()}
+    first = next(iter(raw.values()), "")
+    if isinstance(first, str) or _size(prepare([first])) * len(raw) > kept:
+        return raw
+    with ThreadPoolExecutor(settings.threads()) as pool:  # OpenCV and torch release Python's lock
+        made = pool.map(lambda item: Prepared(item, prepare([item])), raw.values())
+        bar = tqdm(made, "preparing", len(raw), unit="clip", delay=2, disable=not progress)
+        return dict(zip(raw, bar, strict=True))
+
+
 class Inputs:
     """Items, prepared once when they fit into memory, and for each batch anew when not.
 
@@ -104,20 +166,25 @@ class Inputs:
         From some items to a batch of tensors.
     items : sequence
         Clips, pictures or texts; something that reads them when asked, as `ClipFiles`, will do.
+        Items that are `Prepared` are taken as they are if `prepare` agrees about the first.
     kept : int
         Bytes that may be kept.
     """
 
     def __init__(self, prepare: Callable[[Sequence], Batch], items: Sequence, kept: int = KEPT):
-        self.prepare, self.items = prepare, items
-        self.ready: Batch | None = None
         if not len(items):
             raise ValueError("There is nothing to learn from: no clip was given.")
+        self.ready: Batch | None = None
+        self.prepare, self.items = prepare, items
+        if _agrees(prepare, items[0]):
+            self.prepare = _joined
+            return
+        if isinstance(items[0], Prepared):
+            self.items = items = [original(item) for item in items]
         if isinstance(items[0], str):
             self.ready = prepare(list(items))
-        elif sum(part.nbytes for part in prepare([items[0]])) * len(items) <= kept:
-            parts = [prepare([items[row]]) for row in range(len(items))]
-            self.ready = tuple(torch.cat(kind) for kind in zip(*parts, strict=True))
+        elif _size(prepare([items[0]])) * len(items) <= kept:
+            self.ready = _cat([prepare([items[row]]) for row in range(len(items))])
 
     def __len__(self) -> int:
         return len(self.items)
@@ -127,6 +194,26 @@ class Inputs:
         if self.ready is not None:
             return tuple(part[torch.as_tensor(rows)] for part in self.ready)
         return self.prepare([self.items[int(row)] for row in rows])
+
+
+def _size(batch: Batch) -> int:
+    return sum(part.nbytes for part in batch)
+
+
+def _agrees(prepare: Callable[[Sequence], Batch], item: Any) -> bool:
+    """Whether an item was prepared, and as this would do it."""
+    if not isinstance(item, Prepared):
+        return False
+    own = prepare([item.item])
+    return len(own) == len(item.batch) and all(map(torch.equal, own, item.batch))
+
+
+def _cat(batches: Sequence[Batch]) -> Batch:
+    return tuple(torch.cat(kind) for kind in zip(*batches, strict=True))
+
+
+def _joined(items: Sequence[Prepared]) -> Batch:
+    return _cat([item.batch for item in items])
 
 
 class Features(Inputs):

@@ -129,11 +129,8 @@ def add_adapters(body: Body, found: dict[str, list[nn.Module]], recipe: Recipe) 
     import peft
 
     config = peft.LoraConfig(
-        r=recipe.rank,
-        lora_alpha=2 * recipe.rank,
-        lora_dropout=recipe.dropout,
-        target_modules=linear,
-    )
+        r=recipe.rank, lora_alpha=2 * recipe.rank, target_modules=linear, lora_dropout=0.0
+    )  # what is dropped is the head's input alone
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         peft.inject_adapter_in_model(config, body.net)

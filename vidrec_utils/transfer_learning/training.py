@@ -237,11 +237,11 @@ def train(
         while state.step < total and not state.finished:
             began = time.perf_counter()
             epoch, place = divmod(state.step, per_epoch)
+            model.train()
+            for module in resting:
+                module.eval()
             for batch in epoch_batches(len(inputs), recipe, epoch)[place:]:
-                model.train()
-                for module in resting:
-                    module.eval()
-                torch.manual_seed((recipe.seed * 1_000_003 + state.step) * world + rank)
+                _seed((recipe.seed * 1_000_003 + state.step) * world + rank, device)
                 set_rates(optimizer, warmup_cosine(state.step, total, recipe.warmup))
 
                 # Gradients of the mean loss over all clips of the step, whoever computes them
@@ -362,6 +362,13 @@ def history(state: Progress) -> pd.DataFrame:
     """`step, rate` (share of the highest)`, train_loss, valid_loss, valid_score, seconds`."""
     columns = ["step", "rate", "train_loss", "valid_loss", "valid_score", "seconds"]
     return pd.DataFrame(state.epochs, columns=["epoch", *columns]).set_index("epoch")
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """What `torch.manual_seed` does, without the stack trace that it takes for CUDA each time."""
+    torch.default_generator.manual_seed(seed)
+    if device.type in ("cuda", "mps"):
+        getattr(torch, device.type).manual_seed(seed)
 
 
 def _optimizer_groups(groups: Sequence[dict], weight_decay: float) -> list[dict]:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from vidrec_utils.evaluation import classification_scores, compare, evaluate
-from vidrec_utils.transfer_learning.bodies import Body, Inputs, vectors
+from vidrec_utils.transfer_learning.bodies import Body, Inputs, original, prepare_once, vectors
 from vidrec_utils.transfer_learning.splitting import few, hold_out
 from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune
 
@@ -26,7 +25,7 @@ class Trial:
     Parameters
     ----------
     items : mapping of str to item
-        Clips, pictures or texts by id.
+        Clips, pictures or texts by id, as they are or as `prepare_once` gives them.
     labels, groups : Series
         By id; ids without a label take no part.
     test : float
@@ -86,7 +85,8 @@ class Trial:
         one, other = sorted(self.labels.unique())
         wanted = self.labels[self.test].tolist()
         wanted += [other if label == one else one for label in wanted]
-        both = [*self.held_out(), *(clip[::-1] for clip in self.held_out())]
+        frames = [original(clip) for clip in self.held_out()]
+        both = frames + [clip[::-1] for clip in frames]
         return _accuracies({n: (wanted, m.predict(both)) for n, m in models.items()})
 
 
@@ -181,27 +181,15 @@ def recommendation_gains(
     list of Comparison
         One for each encoder but the first.
     """
-    items = list(clips.values())
-    ready: tuple[Body, Inputs] | None = None
+    items = list(prepare_once(next(iter(encoders.values())), clips, progress=False).values())
     found = []
     for name, encoder in encoders.items():
         body = Body(encoder)
-        if ready is None or not _prepare_alike(body, ready[0], items[0]):
-            ready = body, Inputs(body.prepare, items)
-        made = vectors(body.to(body.device), ready[1], body.device)
+        made = vectors(body.to(body.device), Inputs(body.prepare, items), body.device)
         model = recommender(pd.DataFrame(made.numpy(), index=list(clips)))
         model.name = name
         found.append(evaluate(model.fit(split), split, k, "test", seed))
     return [compare(other, found[0], seed=seed) for other in found[1:]]
-
-
-def _prepare_alike(one: Body, other: Body, item: Any) -> bool:
-    """Whether two bodies prepare items in the same way, as a fine-tuned one and its original do."""
-    a, b = one.encoder[0], other.encoder[0]
-    if type(a) is not type(b) or a.name != b.name:
-        return False
-    pairs = zip(one.prepare([item]), other.prepare([item]), strict=True)
-    return all(torch.equal(mine, yours) for mine, yours in pairs)
 
 
 def _accuracies(answers: Mapping[str, tuple]) -> pd.DataFrame:

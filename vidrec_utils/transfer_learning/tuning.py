@@ -21,7 +21,15 @@ from torch import nn
 from vidrec_utils import saving, settings
 from vidrec_utils.image_encoders.encoder import estimate_batch_norm
 from vidrec_utils.transfer_learning import processes, tasks
-from vidrec_utils.transfer_learning.bodies import Body, Features, Inputs, is_batch_norm, vectors
+from vidrec_utils.transfer_learning.bodies import (
+    Body,
+    Features,
+    Inputs,
+    Prepared,
+    is_batch_norm,
+    original,
+    vectors,
+)
 from vidrec_utils.transfer_learning.calibration import fit_temperature
 from vidrec_utils.transfer_learning.splitting import hold_out
 from vidrec_utils.transfer_learning.strategies import STRATEGIES, choose, merge_adapters, resting
@@ -141,6 +149,8 @@ class FineTuned:
 
     def encode(self, items: Sequence) -> np.ndarray:
         """Vectors of the fine-tuned encoder, float32 `(n, dim)`."""
+        if isinstance(next(iter(items), None), Prepared):
+            items = [original(item) for item in items]
         return self.encoder.encode(items)
 
     def calibrated(self, items: Sequence, labels: Sequence) -> FineTuned:
@@ -252,7 +262,7 @@ def fine_tune(
         Of clips, pictures or texts; it stays as it is. With random weights (training from
         scratch), batch-norm statistics are first estimated on the training clips.
     clips : sequence, n
-        What the encoder's `encode` takes.
+        What the encoder's `encode` takes, or what `prepare_once` makes of it.
     labels : sequence, n
         Classes, tags or numbers; see `tasks.task_for`.
     strategy : {"probe", "partial", "full", "discriminative", "lora"}
