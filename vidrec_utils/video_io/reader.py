@@ -27,6 +27,9 @@ MAX_SILENT_PACKETS = 5_000
 MAX_DECODER_THREADS = 4
 """Each decoding thread holds a frame of its own: more cost memory with 4k clips."""
 
+SMALL_FRAME_PIXELS = 256 * 256
+"""Up to this size one decoding thread is used: to start another takes longer than it saves."""
+
 BLIND_SEEK_S = 3.0
 """Where no keyframe is known, a gap from which seeking is tried instead of decoding on."""
 
@@ -96,7 +99,9 @@ class Reader:
             if other is not self.stream:
                 other.discard = av.stream.Discard.all
         self.stream.thread_type = "AUTO"
-        self.stream.codec_context.thread_count = min(settings.threads(), MAX_DECODER_THREADS)
+        context = self.stream.codec_context
+        small = context.width * context.height <= SMALL_FRAME_PIXELS
+        context.thread_count = 1 if small else min(settings.threads(), MAX_DECODER_THREADS)
         self.seekable = True
         self._blind = True
         self._ahead: Shown | None = None
