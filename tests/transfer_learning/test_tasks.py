@@ -98,6 +98,21 @@ def test_one_class_is_refused_by_fine_tune():
         fine_tune(TinyEncoder(), clips, ["red"] * 4, **QUICK)
 
 
+def test_clips_by_id_follow_the_labels():
+    clips, labels = coloured(12)
+    ids = [f"clip-{place}" for place in range(12)]
+    named = dict(zip(ids, clips, strict=True))
+    some = pd.Series(labels, ids).iloc[::-1].drop("clip-4")
+    by_id = fine_tune(TinyEncoder(), named, some, **QUICK)
+    wanted = [named[name] for name in some.index]
+    by_place = fine_tune(TinyEncoder(), wanted, some.tolist(), **QUICK)
+    np.testing.assert_array_equal(by_id.losses, by_place.losses)
+    with pytest.raises(ValueError, match="labels as a Series by id"):
+        fine_tune(TinyEncoder(), named, labels, **QUICK)
+    with pytest.raises(ValueError, match="no clip for 1 labels, the first is 'clip-99'"):
+        fine_tune(TinyEncoder(), named, some.rename({"clip-3": "clip-99"}), **QUICK)
+
+
 def test_lengths_must_agree():
     clips, labels = coloured(6)
     with pytest.raises(ValueError, match="6 clips, but 5 labels"):

@@ -8,7 +8,7 @@ weights, which goes wherever the old one went (`embeddings.embed`, for example).
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -240,7 +240,7 @@ def load(folder: Path | str, encoder: Any) -> FineTuned:
 
 def fine_tune(
     encoder: Any,
-    clips: Sequence,
+    clips: Sequence | Mapping,
     labels: Sequence,
     strategy: str = "probe",
     *,
@@ -261,10 +261,11 @@ def fine_tune(
     encoder
         Of clips, pictures or texts; it stays as it is. With random weights (training from
         scratch), batch-norm statistics are first estimated on the training clips.
-    clips : sequence, n
-        What the encoder's `encode` takes, or what `prepare_once` makes of it.
+    clips : sequence or mapping, n
+        What the encoder's `encode` takes, or what `prepare_once` makes of it. A mapping of clips by
+        id will do, too: those are taken whose ids are in the index of the labels.
     labels : sequence, n
-        Classes, tags or numbers; see `tasks.task_for`.
+        Classes, tags or numbers; see `tasks.task_for`. A Series where clips are given by id.
     strategy : {"probe", "partial", "full", "discriminative", "lora"}
         See `strategies`.
     task : {"auto", "single", "multi", "regression"}
@@ -294,8 +295,8 @@ def fine_tune(
     Raises
     ------
     ValueError
-        If lengths differ, labels are missing or of one class, a number or strategy is not known, or
-        LoRA is asked of a network without linear layers.
+        If lengths differ, an id has no clip, labels are missing or of one class, a number or
+        strategy is not known, or LoRA is asked of a network without linear layers.
     TrainingDiverged
         If the loss is no number any more; names batch and clips.
     CheckpointError
@@ -413,7 +414,9 @@ def _quicken(body: Body) -> None:
             module.momentum = max(module.momentum, 0.1)
 
 
-def _paired(clips: Sequence, labels: Sequence) -> tuple[Sequence, list]:
+def _paired(clips: Sequence | Mapping, labels: Sequence) -> tuple[Sequence, list]:
+    if isinstance(clips, Mapping):
+        clips = _of_labels(clips, labels)
     clips = list(clips) if isinstance(clips, pd.Series) else clips
     labels = list(labels)
     if len(clips) != len(labels):
@@ -421,6 +424,16 @@ def _paired(clips: Sequence, labels: Sequence) -> tuple[Sequence, list]:
     if not labels:
         raise ValueError("There is nothing to learn from: no clip was given.")
     return clips, labels
+
+
+def _of_labels(clips: Mapping, labels: Sequence) -> list:
+    """The clips whose ids have labels, in the order of the labels."""
+    if not isinstance(labels, pd.Series):
+        raise ValueError("The clips are given by id: give the labels as a Series by id, too.")
+    lost = [name for name in labels.index if name not in clips]
+    if lost:
+        raise ValueError(f"There is no clip for {len(lost)} labels, the first is {lost[0]!r}.")
+    return [clips[name] for name in labels.index]
 
 
 def _some(clips: Sequence, rows: Sequence[int]) -> Sequence:
