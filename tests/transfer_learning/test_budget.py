@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from tests.transfer_learning.tiny import TinyEncoder, coloured
-from vidrec_utils.evaluation import reliability
 from vidrec_utils.transfer_learning import (
     Way,
     budget,
@@ -119,7 +118,10 @@ def test_figures(table):
     left, right = plot_history({"full": history}).axes
     assert len(left.lines) == 2
     assert right.lines[0].get_ydata().tolist() == [0.1, 0.4]
-    bins = reliability([True, False, True], [0.9, 0.8, 0.95], 10)
-    assert len(plot_reliability({"before": bins, "after": bins}).axes[0].collections) == 2
+    said = pd.DataFrame({"a": [0.9, 0.8, 0.1, 0.3], "b": [0.1, 0.2, 0.9, 0.7]})
+    axes = plot_reliability(list("abba"), {"before": said, "after": said}, bins=2).axes[0]
+    assert len(axes.collections) == 2
+    drawn = axes.collections[0].get_offsets()  # all are in the upper bin: 2 of 4 are right
+    np.testing.assert_allclose(drawn, [[0.825, 0.5]])
     with pytest.raises(ValueError, match="no history"):
         plot_history({})

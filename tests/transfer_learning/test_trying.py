@@ -7,11 +7,13 @@ import pytest
 from tests.transfer_learning.tiny import TinyEncoder, coloured
 from vidrec_utils.transfer_learning import (
     Trial,
+    explained,
     fine_tune,
     leads,
     mean_watch_ratio,
     prepare_once,
     recommendation_gains,
+    spread,
     tell,
     trying,
     two_directions,
@@ -45,6 +47,66 @@ def test_scores_have_intervals(trial, capsys):
     assert capsys.readouterr().out == "x: 50% [25%, 75%] right.\n"
 
 
+class Says:
+    """Answers what it was told."""
+
+    def __init__(self, said):
+        self.said = said
+
+    def predict(self, items):
+        return self.said
+
+
+def test_models_are_compared_on_the_same_items(trial, capsys):
+    truth = trial.labels[trial.test].to_numpy()
+    lies = np.where(truth == "red", "green", "red")
+    half = np.where(np.arange(len(truth)) % 2, truth, lies)
+    table = trial.scores({"none": Says(lies), "half": Says(half), "same": Says(lies)})
+    share = (np.arange(len(truth)) % 2).mean()
+    assert table["mean"].tolist() == [0, share, 0]
+    assert table.loc["none", ["than", "more"]].isna().all()
+    assert table.loc["half", "more"] == share
+    assert table.loc["half", "more_low"] == table.loc["half", "low"] > 0
+    assert table.loc["same", ["more", "more_low", "more_high"]].tolist() == [0, 0, 0]
+    tell(table.iloc[[2]])
+    assert capsys.readouterr().out == (
+        "same: 0% [0%, 0%] right; +0 points [+0, +0] against none.\n"
+    )
+
+
+def test_the_constant_answer_is_the_commonest_class_of_training():
+    ids = list("abcdef")
+    trial = Trial(dict.fromkeys(ids, 0), pd.Series(list("xxxyyx"), ids), pd.Series(ids, ids))
+    trial.train, trial.test = pd.Index(list("abcd")), pd.Index(list("ef"))
+    assert trial.constant() == 0.5
+
+
+def test_unseen_items_share_no_group_with_the_few(trial):
+    unseen, few = trial.unseen(2), trial.some(2)
+    assert len(unseen)
+    assert set(unseen) < set(trial.train)
+    assert not set(trial.groups[unseen]) & set(trial.groups[few])
+    others = trial.train.difference(unseen)
+    assert set(trial.groups[others]) == set(trial.groups[few])
+
+
+def test_validation_of_a_trial_is_of_other_groups(trial, monkeypatch):
+    given = {}
+    monkeypatch.setattr(trying, "fine_tune", lambda *_, **options: given.update(options))
+    trial.tune(TinyEncoder(), validation=0.25)
+    assert given["groups"] == trial.groups[trial.train].tolist()
+
+
+def test_what_facts_explain():
+    ids = range(40)
+    facts = pd.DataFrame({"one": [i % 2 for i in ids], "other": [i % 4 for i in ids]}, ids)
+    facts.loc[99] = 0  # of an id without a number
+    numbers = pd.Series([3.0 * (i % 4 == 1) for i in ids], ids)
+    assert explained(facts, numbers) == pytest.approx(1, abs=0.01)
+    noise = pd.Series(np.random.default_rng(0).normal(size=40), ids)
+    assert explained(facts, noise) < 0.2
+
+
 class Mean:
     """Answers by the brightness of the first frame, or of all."""
 
@@ -65,13 +127,28 @@ def test_mirrors_are_of_the_other_class():
     trial = Trial(clips, labels, pd.Series(range(8), ids))
     table = trial.mirror_scores({"first": Mean(True), "average": Mean(False)})
     assert table["mean"].tolist() == [1.0, 0.5]
+    # each pair of clip and mirror is half right, whichever pairs are drawn
+    assert table.loc["average", ["low", "high"]].tolist() == [0.5, 0.5]
 
 
 def test_leads_are_taken_on_the_same_clips():
     rows = [("a", 1, 0, 0.5), ("b", 1, 0, 0.3), ("a", 1, 1, 0.9), ("b", 1, 1, 0.8)]
+    rows += [("a", n, 0, 0.5) for n in (0, 2)] + [("b", n, 0, 0.5) for n in (0, 2)]
     table = pd.DataFrame(rows, columns=["way", "per_class", "seed", "accuracy"])
+    assert leads(table, "a", "b").index.tolist() == [1, 2, 0]
     found = leads(table, "a", "b").loc[1]
     assert found.to_dict() == pytest.approx({"mean": 0.15, "low": 0.1, "high": 0.2})
+
+
+def test_spread_over_seeds():
+    rows = [("b", "x", 0, 0.5), ("b", "x", 0, 0.7), ("a", "x", 0, 0.1), ("a", "x", 5, 0.9)]
+    table = pd.DataFrame(
+        [*rows, ("b", "y", 0, 0.0)], columns=["way", "target", "per_class", "accuracy"]
+    )
+    found = spread(table, "x")
+    assert found.index.tolist() == ["b", "a"]
+    assert found.loc["b"].tolist() == pytest.approx([0.6, 0.5, 0.7])
+    assert found.loc["a"].tolist() == [0.1, 0.1, 0.1]
 
 
 def test_watch_ratios_of_few_exposures_are_no_labels():
@@ -111,7 +188,8 @@ def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
 
     monkeypatch.setattr(trying, "evaluate", lambda model, *_: model.name)
     monkeypatch.setattr(trying, "compare", lambda a, b, seed: (a, b))
-    found = recommendation_gains(encoders, clips, Model, split=None)
+    results, found = recommendation_gains(encoders, clips, Model, split=None)
+    assert results == {name: name for name in encoders}
     assert found == [("tuned", "one"), ("other", "one"), ("wide", "one")]
     for name, encoder in encoders.items():
         assert list(seen[name].index) == list("abcdef")

@@ -30,9 +30,11 @@ from vidrec_utils.transfer_learning.training import (
 )
 from vidrec_utils.transfer_learning.trying import (
     Trial,
+    explained,
     leads,
     mean_watch_ratio,
     recommendation_gains,
+    spread,
     tell,
     two_directions,
 )
@@ -50,6 +52,7 @@ __all__ = [
     "TrainingDiverged",
     "Trial",
     "Way",
+    "explained",
     "few",
     "fine_tune",
     "fine_tune_folder",
@@ -68,6 +71,7 @@ __all__ = [
     "prepare_once",
     "recommendation_gains",
     "recorded",
+    "spread",
     "tell",
     "train",
     "two_directions",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
+from vidrec_utils.evaluation import reliability
 from vidrec_utils.plots import PALETTE
 
 MARKERS = "os^Dv*"
@@ -96,13 +97,20 @@ def plot_budget(
     return figure
 
 
-def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
+def plot_reliability(
+    truth: Sequence, probabilities: Mapping[str, pd.DataFrame], bins: int = 5
+) -> Figure:
     """Draw stated confidence against what was right, bin by bin.
 
     Parameters
     ----------
-    tables : mapping of str to DataFrame
-        By name; see `evaluation.reliability`. The area of a marker is the number of answers.
+    truth : sequence, n
+        Classes.
+    probabilities : mapping of str to DataFrame
+        By name, a row an item and a column a class; see `FineTuned.probabilities`. The area of a
+        marker is the number of answers.
+    bins : int
+        Of confidence; see `evaluation.reliability`.
 
     Returns
     -------
@@ -112,7 +120,9 @@ def plot_reliability(tables: Mapping[str, pd.DataFrame]) -> Figure:
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="black", linestyle=":", label="as sure as right")
-    for place, (name, table) in enumerate(tables.items()):
+    for place, (name, said) in enumerate(probabilities.items()):
+        right = said.idxmax(axis=1).to_numpy() == np.asarray(truth)
+        table = reliability(right, said.max(axis=1), bins)
         color, marker = PALETTE[place % len(PALETTE)], MARKERS[place % 6]
         axes.plot(table["confidence"], table["accuracy"], color=color, alpha=0.6)
         size = 12 + 160 * table["n"] / table["n"].sum()

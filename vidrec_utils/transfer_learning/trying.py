@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import r2_score
+from sklearn.model_selection import KFold, cross_val_predict
 
-from vidrec_utils.evaluation import classification_scores, compare, evaluate
+from vidrec_utils.evaluation import bootstrap_means, compare, evaluate
 from vidrec_utils.transfer_learning.bodies import Body, Inputs, original, prepare_once, vectors
 from vidrec_utils.transfer_learning.splitting import few, hold_out
 from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
-    from vidrec_utils.evaluation import Comparison
+    from vidrec_utils.evaluation import Comparison, Result
     from vidrec_utils.recommender import Recommender
 
 
@@ -58,12 +61,21 @@ class Trial:
         groups = self.groups.reindex(self.train).to_numpy()
         return self.train[few(self.labels[self.train], per_class, groups, self.seed)]
 
+    def unseen(self, per_class: int | None) -> pd.Index:
+        """Ids of training items of groups none of which is among `some`: to calibrate with."""
+        groups = self.groups.reindex(self.train)
+        return self.train[~groups.isin(groups[self.some(per_class)]).to_numpy()]
+
     def tune(
         self, encoder: Any, strategy: str = "probe", per_class: int | None = None, **options: Any
     ) -> FineTuned:
-        """Fine-tune on some training items; see `fine_tune`."""
+        """Fine-tune on some training items; see `fine_tune`.
+
+        A share that is held out for validation is of groups of its own, too.
+        """
         ids = self.some(per_class)
-        options = {"progress": False, "seed": self.seed} | options
+        groups = self.groups.reindex(ids).tolist()
+        options = {"progress": False, "seed": self.seed, "groups": groups} | options
         return fine_tune(
             encoder, [self.items[i] for i in ids], self.labels[ids], strategy, **options
         )
@@ -73,21 +85,39 @@ class Trial:
         return [self.items[i] for i in self.test]
 
     def scores(self, models: Mapping[str, FineTuned]) -> pd.DataFrame:
-        """Share of the test items that each model names rightly: `mean, low, high`."""
-        wanted = self.labels[self.test]
-        return _accuracies({n: (wanted, m.predict(self.held_out())) for n, m in models.items()})
+        """Share of the test items that each model names rightly, with its interval.
+
+        Returns
+        -------
+        DataFrame
+            A row a model: `mean, low, high`; and, from the second on, `more, more_low, more_high`:
+            by how much its share is larger than that of the first on the same items (`than`).
+        """
+        wanted = self.labels[self.test].to_numpy()
+        right = {n: _right(m.predict(self.held_out()), wanted) for n, m in models.items()}
+        return _shares(right, self.seed)
+
+    def constant(self) -> float:
+        """Share that is right when the commonest training class is the answer to all."""
+        commonest = self.labels[self.train].mode()[0]
+        return float((self.labels[self.test] == commonest).mean())
 
     def mirror_scores(self, models: Mapping[str, FineTuned]) -> pd.DataFrame:
         """The same for two classes that are each other's time reversal, on clips and mirrors.
 
-        The mirror of a clip holds its frames in opposite order, and is of the other class.
+        The mirror of a clip holds its frames in opposite order, and is of the other class. In the
+        intervals a clip and its mirror are drawn together.
         """
         one, other = sorted(self.labels.unique())
-        wanted = self.labels[self.test].tolist()
-        wanted += [other if label == one else one for label in wanted]
+        wanted = self.labels[self.test].to_numpy()
+        mirrored = np.where(wanted == one, other, one)
         frames = [original(clip) for clip in self.held_out()]
-        both = frames + [clip[::-1] for clip in frames]
-        return _accuracies({n: (wanted, m.predict(both)) for n, m in models.items()})
+        right = {}
+        for name, model in models.items():
+            forwards = _right(model.predict(frames), wanted)
+            backwards = _right(model.predict([clip[::-1] for clip in frames]), mirrored)
+            right[name] = (forwards + backwards) / 2
+        return _shares(right, self.seed)
 
 
 def two_directions(
@@ -124,6 +154,8 @@ def two_directions(
 def leads(table: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     """By how much one way leads another on the same clips: `mean, low, high` over seeds.
 
+    A row a number of labels per class, 0 (all of them) at the end.
+
     Parameters
     ----------
     table : DataFrame
@@ -133,13 +165,35 @@ def leads(table: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     """
     runs = table.pivot_table("accuracy", ["per_class", "seed"], "way")
     found = (runs[one] - runs[other]).dropna().groupby("per_class")
-    return pd.DataFrame({"mean": found.mean(), "low": found.min(), "high": found.max()})
+    table = pd.DataFrame({"mean": found.mean(), "low": found.min(), "high": found.max()})
+    return table.sort_index(key=lambda n: n.where(n > 0, np.inf))
+
+
+def spread(table: pd.DataFrame, target: str, per_class: int = 0) -> pd.DataFrame:
+    """Accuracy of each way over seeds: `mean, low, high`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        See `recorded`.
+    target : str
+        What the labels were.
+    per_class : int
+        Labels per class; 0: all.
+    """
+    rows = table[(table["target"] == target) & (table["per_class"] == per_class)]
+    found = rows.groupby("way", sort=False)["accuracy"]
+    return found.agg(mean="mean", low="min", high="max")
 
 
 def tell(table: pd.DataFrame, what: str = "right") -> None:
-    """Print rows of `mean, low, high` as sentences, a line each."""
+    """Print rows of `mean, low, high` as sentences, a line each; and of `more`, if it is there."""
     for name, row in table.iterrows():
-        print(f"{name}: {row['mean']:.0%} [{row['low']:.0%}, {row['high']:.0%}] {what}.")
+        said = f"{name}: {row['mean']:.0%} [{row['low']:.0%}, {row['high']:.0%}] {what}"
+        if pd.notna(row.get("than")):
+            more, low, high = (100 * row[c] for c in ("more", "more_low", "more_high"))
+            said += f"; {more:+.0f} points [{low:+.0f}, {high:+.0f}] against {row['than']}"
+        print(f"{said}.")
 
 
 def mean_watch_ratio(interactions: pd.DataFrame, least: int = 5) -> pd.Series:
@@ -158,7 +212,7 @@ def recommendation_gains(
     split: Split,
     k: int = 10,
     seed: int = 0,
-) -> list[Comparison]:
+) -> tuple[dict[str, Result], list[Comparison]]:
     """Recommend with each encoder's vectors, and compare with those of the first, user by user.
 
     Encoders that prepare clips alike (a fine-tuned one and its original) share what was prepared.
@@ -178,24 +232,62 @@ def recommendation_gains(
 
     Returns
     -------
-    list of Comparison
+    results : dict of str to Result
+        By name.
+    comparisons : list of Comparison
         One for each encoder but the first.
     """
     items = list(prepare_once(next(iter(encoders.values())), clips, progress=False).values())
-    found = []
+    found = {}
     for name, encoder in encoders.items():
         body = Body(encoder)
         made = vectors(body.to(body.device), Inputs(body.prepare, items), body.device)
         model = recommender(pd.DataFrame(made.numpy(), index=list(clips)))
         model.name = name
-        found.append(evaluate(model.fit(split), split, k, "test", seed))
-    return [compare(other, found[0], seed=seed) for other in found[1:]]
+        found[name] = evaluate(model.fit(split), split, k, "test", seed)
+    first, *others = found.values()
+    return found, [compare(other, first, seed=seed) for other in others]
 
 
-def _accuracies(answers: Mapping[str, tuple]) -> pd.DataFrame:
-    rows = {}
-    for name, (wanted, said) in answers.items():
-        right = np.asarray(list(said)) == np.asarray(list(wanted))
-        # an answer is right or wrong: the scores of that, whatever the classes are
-        rows[name] = classification_scores(right.tolist(), [True] * len(right)).loc["accuracy"]
-    return pd.DataFrame(rows).T
+def explained(facts: pd.DataFrame, numbers: pd.Series, folds: int = 10, seed: int = 0) -> float:
+    """Share of the numbers' variance that a linear model of categorical facts foretells.
+
+    Parameters
+    ----------
+    facts : DataFrame
+        Categories, a row an id.
+    numbers : Series
+        By id.
+    folds, seed : int
+        Parts, of which each is foretold from the others; of their choice.
+
+    Returns
+    -------
+    float
+        R^2; below 0: worse than the mean number.
+    """
+    columns = pd.get_dummies(facts.reindex(numbers.index).astype("str"))
+    parts = KFold(folds, shuffle=True, random_state=seed)
+    return float(r2_score(numbers, cross_val_predict(RidgeCV(), columns, numbers, cv=parts)))
+
+
+def _right(said: Iterable, wanted: Iterable) -> np.ndarray:
+    return (np.asarray(list(said)) == np.asarray(list(wanted))).astype(np.float64)
+
+
+def _shares(right: Mapping[str, np.ndarray], seed: int, level: float = 0.95) -> pd.DataFrame:
+    """Means of what is right (0 to 1 an item), and of the differences to the first, with intervals.
+
+    All are resampled together, so that differences are those on the same items.
+    """
+    names = list(right)
+    each = np.stack(list(right.values()), axis=1)
+    each = np.concatenate([each, each - each[:, :1]], axis=1)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(bootstrap_means(each, 2000, seed), tails, axis=0)
+    found = np.stack([each.mean(axis=0), low, high], axis=1)  # (2 * models, 3)
+    table = pd.DataFrame(found[: len(names)], names, ["mean", "low", "high"])
+    table["than"] = pd.Series([None] + names[:1] * (len(names) - 1), names, dtype="str")
+    table[["more", "more_low", "more_high"]] = found[len(names) :]
+    table.loc[names[0], ["more", "more_low", "more_high"]] = np.nan
+    return table
