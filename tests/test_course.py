@@ -214,6 +214,12 @@ def test_warnings_of_our_package_are_errors(tmp_path: Path) -> None:
     assert executed.cells[3].outputs[0].text == "caught going away\n" * 2
 
 
+def test_bars_without_widgets_do_not_greet_with_a_warning(tmp_path: Path) -> None:
+    path = notebook(tmp_path / "notebooks", "00_bar", "# Bar", "import vidrec_utils.preprocessing")
+    executed, _ = course.execute(path, course.environment(tmp_path / "build"))
+    assert executed.cells[1].outputs == []
+
+
 def links(page: Path) -> list[str]:
     return re.findall(r'href="(\d\d_[^"]+)"', page.read_text("utf-8"))
 

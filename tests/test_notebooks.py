@@ -372,10 +372,6 @@ def test_a_nearly_empty_notebook_is_judged_without_an_error(cells, tmp_path):
 # --- the committed form -------------------------------------------------------------------------
 
 BAR = "\r  0%|          | 0/3 [00:00<?, ?it/s]\r100%|██████████| 3/3 [00:00<00:00, 42.9it/s]\n"
-NO_WIDGETS = (
-    "x/tqdm/auto.py:21: TqdmWarning: IProgress not found. Please update jupyter and ipywidgets.\n"
-    "  from .autonotebook import tqdm as notebook_tqdm\n"
-)
 
 
 def stream(name, text):
@@ -393,7 +389,6 @@ def with_outputs(*outputs):
 
 def test_normalise_drops_what_belongs_to_one_machine_or_one_run():
     notebook = with_outputs(
-        stream("stderr", NO_WIDGETS),
         stream("stderr", BAR),
         stream("stdout", "one\n"),
         stream("stdout", "two\n"),

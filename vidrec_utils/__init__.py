@@ -6,4 +6,9 @@ notebooks share (`minitube`, `datasets`, `video_io`, `embeddings`, `recommender`
 nothing heavy.
 """
 
+import warnings
+
+# Bars are drawn as text where JupyterLab has no widgets: no reason to greet a reader with a warning
+warnings.filterwarnings("ignore", message="IProgress not found")
+
 __version__ = "0.1.0"

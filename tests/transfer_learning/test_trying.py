@@ -90,6 +90,18 @@ def test_unseen_items_share_no_group_with_the_few(trial):
     assert set(trial.groups[others]) == set(trial.groups[few])
 
 
+def test_where_every_group_was_seen_the_other_items_are_given_with_a_warning():
+    clips, labels = coloured(24)
+    groups = pd.Series([place % 6 for place in range(24)])
+    trial = Trial(dict(enumerate(clips)), pd.Series(labels), groups)
+    few = trial.some(6)
+    assert set(groups[few]) == set(groups[trial.train])
+    with pytest.warns(UserWarning, match="none is unseen"):
+        left = trial.unseen(6)
+    assert list(left) == [i for i in trial.train if i not in set(few)]
+    assert len(left)
+
+
 def test_validation_of_a_trial_is_of_other_groups(trial, monkeypatch):
     given = {}
     monkeypatch.setattr(trying, "fine_tune", lambda *_, **options: given.update(options))

@@ -15,13 +15,12 @@ from vidrec_utils.files import write_atomically
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _BAR = re.compile(r".*(\d+%\|.*\||\d+(?:\.\d+)?\w*\s*(?:\w+)?\s*\[\d+:\d\d).*")
-_NO_WIDGETS = re.compile(r".*IProgress not found.*|\s*from \.autonotebook import tqdm.*")
 
 
 def _is_progress(text: str) -> bool:
     """Tell whether a text of the error stream is progress bars and nothing else."""
     lines = [line for line in re.split(r"[\r\n]", text) if line.strip("\x1b[A ")]
-    return all(_BAR.fullmatch(line) or _NO_WIDGETS.fullmatch(line) for line in lines)
+    return all(_BAR.fullmatch(line) for line in lines)
 
 
 def clean_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +30,6 @@ def network(
     WeightsError
         If tensors are missing, left over or of another shape.
     """
-    import_quietly()
     from transformers import AutoModel
 
     extra = {"add_pooling_layer": False} if config.model_type == "bert" else {}
@@ -52,7 +49,6 @@ def read_config(folder: Path, kind: str) -> PretrainedConfig:
     WeightsError
         If it cannot be read, or is of another family.
     """
-    import_quietly()
     from transformers import AutoConfig
 
     try:
@@ -100,12 +96,3 @@ def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         re.sub(r"LayerNorm\.(gamma|beta)$", lambda m: names[m.group()], key): tensor
         for key, tensor in state.items()
     }
-
-
-def import_quietly() -> None:
-    """Import what transformers draws its bars with; in a notebook without widgets it complains."""
-    from tqdm import TqdmWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TqdmWarning)
-        importlib.import_module("tqdm.auto")

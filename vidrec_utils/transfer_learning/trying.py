@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +63,23 @@ class Trial:
         return self.train[few(self.labels[self.train], per_class, groups, self.seed)]
 
     def unseen(self, per_class: int | None) -> pd.Index:
-        """Ids of training items of groups none of which is among `some`: to calibrate with."""
-        groups = self.groups.reindex(self.train)
-        return self.train[~groups.isin(groups[self.some(per_class)]).to_numpy()]
+        """Ids of training items of groups none of which is among `some`: to calibrate with.
+
+        Warns
+        -----
+        UserWarning
+            If no group is left: what comes back are the other items of the same groups.
+        """
+        few, groups = self.some(per_class), self.groups.reindex(self.train)
+        left = self.train[~groups.isin(groups[few]).to_numpy()]
+        if len(left):
+            return left
+        warnings.warn(
+            "Each group has an item among the few, so none is unseen; these are other items of the "
+            "same groups, and what is fitted on them may promise too much.",
+            stacklevel=2,
+        )
+        return self.train.difference(few, sort=False)
 
     def tune(
         self, encoder: Any, strategy: str = "probe", per_class: int | None = None, **options: Any
