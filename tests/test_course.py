@@ -215,7 +215,9 @@ def test_warnings_of_our_package_are_errors(tmp_path: Path) -> None:
 
 
 def test_bars_without_widgets_do_not_greet_with_a_warning(tmp_path: Path) -> None:
-    path = notebook(tmp_path / "notebooks", "00_bar", "# Bar", "import vidrec_utils.preprocessing")
+    path = notebook(
+        tmp_path / "notebooks", "00_bar", "# Bar", "import vidrec_utils\nimport tqdm.auto"
+    )
     executed, _ = course.execute(path, course.environment(tmp_path / "build"))
     assert executed.cells[1].outputs == []
 
