@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from vidrec_utils import course
+from vidrec_utils.course import kernels
 from vidrec_utils.files import write_atomically
 
 REPO = Path(__file__).resolve().parent.parent
@@ -110,6 +111,49 @@ def test_measures_memory_and_time(good: tuple[Path, Path, str]) -> None:
     assert 0 < first["seconds"] < 120
     # The first holds 200 MB that the second does not.
     assert first["peak_memory_mb"] > second["peak_memory_mb"] + 150 > 150
+
+
+def test_a_lone_process_is_measured_without_going_through_its_pages(monkeypatch) -> None:
+    def slow(process: psutil.Process) -> None:
+        raise AssertionError("it went through all pages")
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", slow)
+    mine = psutil.Process()
+    found = kernels._resident([mine])
+    assert found == pytest.approx(mine.memory_info().rss, rel=0.1)
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="Only Linux tells what processes share.")
+def test_pages_that_processes_share_are_counted_once() -> None:
+    code = """
+import os, signal, sys
+held = bytearray(os.urandom(1)) * 200_000_000
+if os.fork():
+    print("ready", flush=True)
+signal.pause()
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        try:
+            assert parent.stdout.readline() == b"ready\n"
+            family = kernels._family(parent.pid)
+            assert len(family) == 2
+            assert 200e6 < kernels._resident(family) < 300e6
+        finally:
+            kernels._kill(parent.pid)
+
+
+def test_looking_leaves_the_time_to_the_notebook(monkeypatch) -> None:
+    watch, pauses = kernels.Watch(interval_s=0.1), []
+    clock = iter([10.0, 10.001, 20.0, 20.05])  # looks take 1 and 50 milliseconds
+
+    def wait(seconds: float) -> bool:
+        pauses.append(seconds)
+        return len(pauses) == 3
+
+    monkeypatch.setattr(kernels.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(watch._stopped, "wait", wait)
+    watch.run()
+    assert pauses == pytest.approx([0.1, 0.1, 49 * 0.05])
 
 
 def test_writes_executed_copies_and_leaves_the_source_alone(good: tuple[Path, Path, str]) -> None:

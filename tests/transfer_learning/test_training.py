@@ -332,3 +332,43 @@ def test_less_precision_only_where_it_gains():
     assert training.settings.dtype(torch.device("cuda")) == torch.float16
     assert set(asdict(Recipe())) >= {"epochs", "seed"}
     assert tuning.DEFAULTS["probe"]["epochs"] > Recipe().epochs
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mixed_precision_learns_the_same_and_resumes_exactly(dtype, tmp_path, monkeypatch):
+    """On a CPU it only costs; that it works where it gains is seen all the same."""
+    clips, labels = coloured(20)
+    options = QUICK | {"epochs": 6, "dropout": 0.0}
+    plain = fine_tune(TinyEncoder(dropout=0.0), clips, labels, "full", **options)
+    seen = []
+
+    def spy(model, batch, out):
+        if model.training:
+            seen.append(out.dtype)
+
+    monkeypatch.setattr(training.settings, "dtype", lambda device: dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning.Tuned, "forward", watched_forward(tuning.Tuned.forward, spy))
+        mixed = fine_tune(TinyEncoder(dropout=0.0), clips, labels, "full", **options)
+    assert set(seen) == {dtype}
+    assert {p.dtype for p in mixed.encoder.net.parameters()} == {torch.float32}
+    assert mixed.losses[0] == pytest.approx(plain.losses[0], abs=0.01)
+    assert mixed.losses[-4:].mean() == pytest.approx(plain.losses[-4:].mean(), abs=0.1)
+    assert (mixed.losses != plain.losses).any()
+
+    file = tmp_path / "state.safetensors"
+    go_on = stop_at(monkeypatch, 9)
+    with pytest.raises(Stopped):
+        fine_tune(TinyEncoder(dropout=0.0), clips, labels, "full", checkpoint=file, **options)
+    go_on()
+    again = fine_tune(TinyEncoder(dropout=0.0), clips, labels, "full", checkpoint=file, **options)
+    assert again.losses.tolist() == mixed.losses.tolist()  # the scale of the loss is kept, too
+
+
+def watched_forward(function, spy):
+    def forward(self, *batch):
+        out = function(self, *batch)
+        spy(self, batch, out)
+        return out
+
+    return forward

@@ -15,7 +15,7 @@ from vidrec_utils.transfer_learning.adapting import (
     inflate_encoder,
 )
 from vidrec_utils.transfer_learning.bodies import Body, Prepared, prepare_once, units
-from vidrec_utils.transfer_learning.budget import Way, label_budget, recorded
+from vidrec_utils.transfer_learning.budget import GAINS, Way, label_budget, recorded
 from vidrec_utils.transfer_learning.calibration import fit_temperature
 from vidrec_utils.transfer_learning.checkpoints import CheckpointError
 from vidrec_utils.transfer_learning.folder import fine_tune_folder, labelled_files
@@ -37,10 +37,12 @@ from vidrec_utils.transfer_learning.trying import (
     spread,
     tell,
     two_directions,
+    vectors_of,
 )
 from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune, load
 
 __all__ = [
+    "GAINS",
     "STRATEGIES",
     "Body",
     "CheckpointError",
@@ -76,5 +78,6 @@ __all__ = [
     "train",
     "two_directions",
     "units",
+    "vectors_of",
     "warmup_cosine",
 ]

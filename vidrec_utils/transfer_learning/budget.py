@@ -21,6 +21,8 @@ from vidrec_utils.transfer_learning.splitting import few, hold_out
 from vidrec_utils.transfer_learning.tuning import fine_tune
 
 RECORD = Path(__file__).parent / "label_budget.json"
+GAINS = Path(__file__).parent / "recommendation_gains.json"
+"""What `benchmarks/fine_tuned_recommendations.py` found on five MiniTubes."""
 
 
 @dataclass(frozen=True)

@@ -220,6 +220,13 @@ def mean_watch_ratio(interactions: pd.DataFrame, least: int = 5) -> pd.Series:
     return found.loc[found["count"] >= least, "mean"].astype(float)
 
 
+def vectors_of(encoder: Any, items: Mapping[str, Any]) -> pd.DataFrame:
+    """Vectors of an encoder, a row an id; items that `prepare_once` made are not prepared again."""
+    body = Body(encoder)
+    made = vectors(body.to(body.device), Inputs(body.prepare, list(items.values())), body.device)
+    return pd.DataFrame(made.numpy(), index=list(items))
+
+
 def recommendation_gains(
     encoders: Mapping[str, Any],
     clips: Mapping[str, np.ndarray],
@@ -252,12 +259,10 @@ def recommendation_gains(
     comparisons : list of Comparison
         One for each encoder but the first.
     """
-    items = list(prepare_once(next(iter(encoders.values())), clips, progress=False).values())
+    ready = prepare_once(next(iter(encoders.values())), clips, progress=False)
     found = {}
     for name, encoder in encoders.items():
-        body = Body(encoder)
-        made = vectors(body.to(body.device), Inputs(body.prepare, items), body.device)
-        model = recommender(pd.DataFrame(made.numpy(), index=list(clips)))
+        model = recommender(vectors_of(encoder, ready))
         model.name = name
         found[name] = evaluate(model.fit(split), split, k, "test", seed)
     first, *others = found.values()

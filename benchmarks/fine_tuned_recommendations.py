@@ -1,0 +1,175 @@
+"""What fine-tuned vectors are worth to a content recommender, on several MiniTubes.
+
+No claim about speed, but the table behind the last section of notebook 05. In each world a video
+encoder is fine-tuned for three targets:
+
+- motion, and motion and category as tags: what people said about the clips of two thirds of the
+  subjects; the other third is known to the recommender by its pixels alone;
+- the mean watch ratio in the training weeks, of all clips that have one.
+
+The vectors, and those of both networks side by side, go into the content recommender. The learning
+rate is chosen by NDCG@10 on the validation part of a split in time; on the test part the chosen one
+is compared with the vectors as they came, user by user.
+
+    python benchmarks/fine_tuned_recommendations.py --worlds 0 1 2 --minutes 10
+
+goes on where the last run ended, and writes the record once all worlds are there. It takes about a
+quarter of an hour a world on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from vidrec_utils import datasets, minitube, preprocessing, settings, video_encoders, video_io
+from vidrec_utils import transfer_learning as tl
+from vidrec_utils.content_based import ContentRecommender
+from vidrec_utils.content_based.vectors import unit_vectors
+from vidrec_utils.evaluation import Result, compare, evaluate
+from vidrec_utils.files import write_atomically
+from vidrec_utils.minitube import truth
+
+WORLDS = (0, 1, 2, 3, 4)
+TARGETS = ("motion", "tags", "watch ratio")
+EPOCHS = 8
+RATES = {"partial": (1e-3, 3e-3), "full": (1e-4, 3e-4, 1e-3)}
+"""Highest learning rates of the body, from which validation chooses."""
+
+
+@dataclass(frozen=True)
+class World:
+    """One MiniTube, its clips as the encoder wants them, and what a network is asked about them."""
+
+    seed: int
+    encoder: Any
+    clips: dict[str, Any]
+    split: datasets.Split
+    labels: dict[str, pd.Series]
+
+    def result(self, vectors: pd.DataFrame, on: str) -> Result:
+        """Of the content recommender with some vectors."""
+        model = ContentRecommender(vectors)
+        return evaluate(model.fit(self.split), self.split, on=on, seed=self.seed)
+
+
+def world(seed: int) -> World:
+    """Render it if it is missing, clean it, divide it."""
+    library, _ = preprocessing.clean(datasets.load_folder(minitube.build(seed=seed)))
+    read = {
+        v: video_io.sample_frames(library.file(v), n=16, size=(64, 64))
+        for v in library.videos.index
+    }
+    encoder = video_encoders.load("two_stream_mini", device="cpu")
+    split = preprocessing.split_by_time(
+        library.interactions, library.videos, validation=0.1, test=0.2
+    )
+    motion = preprocessing.clip_labels(library).dropna()
+    subject = truth.load(library.root).videos["subject"].reindex(library.videos.index)
+    known = tl.Trial(read, motion, subject, seed=seed).train  # nobody said anything of the others
+    category = library.videos["category"].where(lambda c: c != "unknown").reindex(known).fillna("")
+    labels = {
+        "motion": motion[known],
+        "tags": motion[known] + "|" + category,
+        "watch ratio": tl.mean_watch_ratio(split.train).reindex(library.videos.index).dropna(),
+    }
+    return World(seed, encoder, tl.prepare_once(encoder, read, progress=False), split, labels)
+
+
+def side_by_side(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Both vectors in one, each centred and of length 1, so that both have the same say."""
+    nothing = np.zeros(len(one), dtype=bool)
+    parts = [unit_vectors(frame.to_numpy(), nothing) for frame in (one, other)]
+    return pd.DataFrame(np.hstack(parts), index=one.index)
+
+
+def gains(here: World, target: str, strategy: str) -> Iterator[dict[str, Any]]:
+    """Rows of one target and strategy: each rate on validation, then the chosen ones on test."""
+    came = tl.vectors_of(here.encoder, here.clips)
+    before = {on: here.result(came, on) for on in ("validation", "test")}
+    tried: dict[str, list[tuple[float, dict, pd.DataFrame]]] = {"tuned": [], "both": []}
+    for rate in RATES[strategy]:
+        labels, began = here.labels[target], time.perf_counter()
+        task = "multi" if target == "tags" else "auto"
+        model = tl.fine_tune(
+            here.encoder, here.clips, labels, strategy, task=task, epochs=EPOCHS,
+            body_rate=rate, seed=here.seed, progress=False,
+        )  # fmt: skip
+        tuned = tl.vectors_of(model.encoder, here.clips)
+        told = {"world": here.seed, "target": target, "strategy": strategy, "n": len(labels),
+                "numbers": {"body_rate": rate, "epochs": EPOCHS},
+                "seconds": round(time.perf_counter() - began, 1)}  # fmt: skip
+        for name, made in (("tuned", tuned), ("both", side_by_side(came, tuned))):
+            row = told | {"vectors": name} | difference(here, made, before, "validation")
+            yield row
+            tried[name].append((row["ndcg"], told, made))
+    for name, found in tried.items():
+        _, told, made = max(found, key=lambda one: one[0])
+        yield told | {"vectors": name} | difference(here, made, before, "test")
+
+
+def difference(
+    here: World, vectors: pd.DataFrame, before: dict[str, Result], on: str
+) -> dict[str, Any]:
+    """NDCG@10 with some vectors, and by how much it is more than before, on the same users."""
+    after = here.result(vectors, on)
+    found = compare(after, before[on], seed=here.seed)
+    return {
+        "split": on, "before": before[on].interval("ndcg")[0], "ndcg": after.interval("ndcg")[0],
+        "more": found.difference, "low": found.low, "high": found.high, "users": found.n_users,
+    }  # fmt: skip
+
+
+def measure(seeds: list[int], minutes: float) -> None:
+    """Measure for some minutes; the record is written once all worlds are there."""
+    began, folder = time.monotonic(), settings.cache_dir() / "recommendation-gains"
+    for seed in seeds:
+        here = None
+        for target in TARGETS:
+            for strategy in RATES:
+                part = folder / f"{seed}-{target}-{strategy}.json"
+                if part.is_file():
+                    continue
+                here = here or world(seed)
+                rows = list(gains(here, target, strategy))
+                for row in rows:
+                    print(*(f"{n}={v}" for n, v in row.items()), flush=True)
+                write_atomically(part, json.dumps(rows))
+                if time.monotonic() - began > 60 * minutes:
+                    raise SystemExit("Not all is done yet; run the same command again to go on.")
+    parts = [folder / f"{w}-{t}-{s}.json" for w in WORLDS for t in TARGETS for s in RATES]
+    if not all(part.is_file() for part in parts):
+        print("These worlds are done.")
+        return
+    write_record(parts)
+
+
+def write_record(parts: list[Path]) -> None:
+    """Join the parts."""
+    lines = [json.dumps(row) for p in parts for row in json.loads(p.read_text(encoding="utf-8"))]
+    told = json.dumps("python benchmarks/fine_tuned_recommendations.py")
+    joined = ",\n  ".join(lines)
+    write_atomically(tl.GAINS, f'{{"command": {told}, "rows": [\n  {joined}\n]}}\n')
+    print("All is done.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--worlds", type=int, nargs="+", choices=WORLDS, default=list(WORLDS))
+    parser.add_argument("--minutes", type=float, default=240.0, help="of this run")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    measure(options.worlds, options.minutes)
+
+
+if __name__ == "__main__":
+    main()
