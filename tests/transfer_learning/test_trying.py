@@ -4,15 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.transfer_learning.tiny import TinyEncoder, coloured
+from tests.transfer_learning.tiny import Brighter, TinyEncoder, Watched, coloured
 from vidrec_utils.transfer_learning import (
     Trial,
-    explained,
     fine_tune,
     leads,
-    mean_watch_ratio,
     prepare_once,
-    recommendation_gains,
     spread,
     tell,
     trying,
@@ -109,16 +106,6 @@ def test_validation_of_a_trial_is_of_other_groups(trial, monkeypatch):
     assert given["groups"] == trial.groups[trial.train].tolist()
 
 
-def test_what_facts_explain():
-    ids = range(40)
-    facts = pd.DataFrame({"one": [i % 2 for i in ids], "other": [i % 4 for i in ids]}, ids)
-    facts.loc[99] = 0  # of an id without a number
-    numbers = pd.Series([3.0 * (i % 4 == 1) for i in ids], ids)
-    assert explained(facts, numbers) == pytest.approx(1, abs=0.01)
-    noise = pd.Series(np.random.default_rng(0).normal(size=40), ids)
-    assert explained(facts, noise) < 0.2
-
-
 class Mean:
     """Answers by the brightness of the first frame, or of all."""
 
@@ -161,55 +148,6 @@ def test_spread_over_seeds():
     assert found.index.tolist() == ["b", "a"]
     assert found.loc["b"].tolist() == pytest.approx([0.6, 0.5, 0.7])
     assert found.loc["a"].tolist() == [0.1, 0.1, 0.1]
-
-
-def test_watch_ratios_of_few_exposures_are_no_labels():
-    log = pd.DataFrame({"video_id": ["a", "a", "b", "b"], "watch_ratio": [0.2, 0.4, 0.9, np.nan]})
-    assert mean_watch_ratio(log, least=2).to_dict() == pytest.approx({"a": 0.3})
-
-
-class Watched(TinyEncoder):
-    """Counts the clips that it prepares."""
-
-    prepared = 0
-
-    def prepare(self, clips):
-        Watched.prepared += len(clips)
-        return super().prepare(clips)
-
-
-class Brighter(TinyEncoder):
-    """Prepares them otherwise."""
-
-    def prepare(self, clips):
-        return super().prepare(clips) + 1
-
-
-def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
-    clips = dict(zip("abcdef", coloured(6)[0], strict=True))
-    encoders = {"one": Watched(0), "tuned": Watched(1), "other": Brighter(0), "wide": Watched(0, 9)}
-    seen = {}
-
-    class Model:
-        def __init__(self, given):
-            self.given = given
-
-        def fit(self, split):
-            seen[self.name] = self.given
-            return self
-
-    monkeypatch.setattr(trying, "evaluate", lambda model, *_: model.name)
-    monkeypatch.setattr(trying, "compare", lambda a, b, seed: (a, b))
-    results, found = recommendation_gains(encoders, clips, Model, split=None)
-    assert results == {name: name for name in encoders}
-    assert found == [("tuned", "one"), ("other", "one"), ("wide", "one")]
-    for name, encoder in encoders.items():
-        assert list(seen[name].index) == list("abcdef")
-        np.testing.assert_allclose(seen[name], encoder.encode(list(clips.values())), atol=1e-5)
-    # all for the first, one to see that the next is alike, all again after another preparation
-    Watched.prepared = 0
-    recommendation_gains({n: encoders[n] for n in ("one", "tuned")}, clips, Model, split=None)
-    assert Watched.prepared <= 6 + 1 + 2
 
 
 def test_a_trial_of_prepared_clips_gives_the_same_and_prepares_once():

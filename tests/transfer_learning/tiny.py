@@ -64,6 +64,23 @@ class TinyEncoder:
             return self.net.vector(self.prepare(clips)).numpy()
 
 
+class Watched(TinyEncoder):
+    """Counts the clips that it prepares."""
+
+    prepared = 0
+
+    def prepare(self, clips):
+        Watched.prepared += len(clips)
+        return super().prepare(clips)
+
+
+class Brighter(TinyEncoder):
+    """Prepares them otherwise."""
+
+    def prepare(self, clips):
+        return super().prepare(clips) + 1
+
+
 def coloured(n: int = 24, seed: int = 0) -> tuple[list[np.ndarray], list[str]]:
     """Noisy clips that are mostly red, green or blue, in turns, and the names of the colours."""
     rng = np.random.default_rng(seed)

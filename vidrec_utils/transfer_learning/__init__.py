@@ -20,6 +20,13 @@ from vidrec_utils.transfer_learning.calibration import fit_temperature
 from vidrec_utils.transfer_learning.checkpoints import CheckpointError
 from vidrec_utils.transfer_learning.folder import fine_tune_folder, labelled_files
 from vidrec_utils.transfer_learning.looking import plot_budget, plot_history, plot_reliability
+from vidrec_utils.transfer_learning.recommending import (
+    explained,
+    mean_watch_ratio,
+    over_worlds,
+    recommendation_gains,
+    vectors_of,
+)
 from vidrec_utils.transfer_learning.splitting import few, hold_out
 from vidrec_utils.transfer_learning.strategies import STRATEGIES
 from vidrec_utils.transfer_learning.training import (
@@ -30,14 +37,10 @@ from vidrec_utils.transfer_learning.training import (
 )
 from vidrec_utils.transfer_learning.trying import (
     Trial,
-    explained,
     leads,
-    mean_watch_ratio,
-    recommendation_gains,
     spread,
     tell,
     two_directions,
-    vectors_of,
 )
 from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune, load
 
@@ -67,6 +70,7 @@ __all__ = [
     "leads",
     "load",
     "mean_watch_ratio",
+    "over_worlds",
     "plot_budget",
     "plot_history",
     "plot_reliability",

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import RidgeCV
-from sklearn.metrics import r2_score
-from sklearn.model_selection import KFold, cross_val_predict
 
-from vidrec_utils.evaluation import bootstrap_means, compare, evaluate
-from vidrec_utils.transfer_learning.bodies import Body, Inputs, original, prepare_once, vectors
+from vidrec_utils.evaluation import bootstrap_means
+from vidrec_utils.transfer_learning.bodies import original
 from vidrec_utils.transfer_learning.splitting import few, hold_out
 from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune
 
 if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
-    from vidrec_utils.evaluation import Comparison, Result
-    from vidrec_utils.recommender import Recommender
+    pass
 
 
 class Trial:
@@ -209,86 +204,6 @@ def tell(table: pd.DataFrame, what: str = "right") -> None:
             more, low, high = (100 * row[c] for c in ("more", "more_low", "more_high"))
             said += f"; {more:+.0f} points [{low:+.0f}, {high:+.0f}] against {row['than']}"
         print(f"{said}.")
-
-
-def mean_watch_ratio(interactions: pd.DataFrame, least: int = 5) -> pd.Series:
-    """Mean watch ratio of each video with at least so many exposures, as labels for a regression.
-
-    Give the training part of a split alone: later exposures would tell what is to be foretold.
-    """
-    found = interactions.groupby("video_id")["watch_ratio"].agg(["mean", "count"])
-    return found.loc[found["count"] >= least, "mean"].astype(float)
-
-
-def vectors_of(encoder: Any, items: Mapping[str, Any]) -> pd.DataFrame:
-    """Vectors of an encoder, a row an id; items that `prepare_once` made are not prepared again."""
-    body = Body(encoder)
-    made = vectors(body.to(body.device), Inputs(body.prepare, list(items.values())), body.device)
-    return pd.DataFrame(made.numpy(), index=list(items))
-
-
-def recommendation_gains(
-    encoders: Mapping[str, Any],
-    clips: Mapping[str, np.ndarray],
-    recommender: Callable[[pd.DataFrame], Recommender],
-    split: Split,
-    k: int = 10,
-    seed: int = 0,
-) -> tuple[dict[str, Result], list[Comparison]]:
-    """Recommend with each encoder's vectors, and compare with those of the first, user by user.
-
-    Encoders that prepare clips alike (a fine-tuned one and its original) share what was prepared.
-
-    Parameters
-    ----------
-    encoders : mapping
-        By name; the first is what the others are compared with.
-    clips : mapping
-        By video id.
-    recommender : callable
-        Of vectors, a recommender.
-    split : Split
-        Trained on its training part, compared by NDCG on its test part.
-    k, seed : int
-        Length of the lists; of the bootstrap.
-
-    Returns
-    -------
-    results : dict of str to Result
-        By name.
-    comparisons : list of Comparison
-        One for each encoder but the first.
-    """
-    ready = prepare_once(next(iter(encoders.values())), clips, progress=False)
-    found = {}
-    for name, encoder in encoders.items():
-        model = recommender(vectors_of(encoder, ready))
-        model.name = name
-        found[name] = evaluate(model.fit(split), split, k, "test", seed)
-    first, *others = found.values()
-    return found, [compare(other, first, seed=seed) for other in others]
-
-
-def explained(facts: pd.DataFrame, numbers: pd.Series, folds: int = 10, seed: int = 0) -> float:
-    """Share of the numbers' variance that a linear model of categorical facts foretells.
-
-    Parameters
-    ----------
-    facts : DataFrame
-        Categories, a row an id.
-    numbers : Series
-        By id.
-    folds, seed : int
-        Parts, of which each is foretold from the others; of their choice.
-
-    Returns
-    -------
-    float
-        R^2; below 0: worse than the mean number.
-    """
-    columns = pd.get_dummies(facts.reindex(numbers.index).astype("str"))
-    parts = KFold(folds, shuffle=True, random_state=seed)
-    return float(r2_score(numbers, cross_val_predict(RidgeCV(), columns, numbers, cv=parts)))
 
 
 def _right(said: Iterable, wanted: Iterable) -> np.ndarray:

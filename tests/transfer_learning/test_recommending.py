@@ -1,0 +1,83 @@
+"""What fine-tuned vectors are worth to a recommender."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.transfer_learning.tiny import Brighter, Watched, coloured
+from vidrec_utils.transfer_learning import (
+    explained,
+    mean_watch_ratio,
+    over_worlds,
+    recommendation_gains,
+    recommending,
+)
+
+
+def test_what_facts_explain():
+    ids = range(40)
+    facts = pd.DataFrame({"one": [i % 2 for i in ids], "other": [i % 4 for i in ids]}, ids)
+    facts.loc[99] = 0  # of an id without a number
+    numbers = pd.Series([3.0 * (i % 4 == 1) for i in ids], ids)
+    assert explained(facts, numbers) == pytest.approx(1, abs=0.01)
+    noise = pd.Series(np.random.default_rng(0).normal(size=40), ids)
+    assert explained(facts, noise) < 0.2
+
+
+def test_watch_ratios_of_few_exposures_are_no_labels():
+    log = pd.DataFrame({"video_id": ["a", "a", "b", "b"], "watch_ratio": [0.2, 0.4, 0.9, np.nan]})
+    assert mean_watch_ratio(log, least=2).to_dict() == pytest.approx({"a": 0.3})
+
+
+def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
+    clips = dict(zip("abcdef", coloured(6)[0], strict=True))
+    encoders = {"one": Watched(0), "tuned": Watched(1), "other": Brighter(0), "wide": Watched(0, 9)}
+    seen = {}
+
+    class Model:
+        def __init__(self, given):
+            self.given = given
+
+        def fit(self, split):
+            seen[self.name] = self.given
+            return self
+
+    monkeypatch.setattr(recommending, "evaluate", lambda model, *_: model.name)
+    monkeypatch.setattr(recommending, "compare", lambda a, b, seed: (a, b))
+    results, found = recommendation_gains(encoders, clips, Model, split=None)
+    assert results == {name: name for name in encoders}
+    assert found == [("tuned", "one"), ("other", "one"), ("wide", "one")]
+    for name, encoder in encoders.items():
+        assert list(seen[name].index) == list("abcdef")
+        np.testing.assert_allclose(seen[name], encoder.encode(list(clips.values())), atol=1e-5)
+    # all for the first, one to see that the next is alike, all again after another preparation
+    Watched.prepared = 0
+    recommendation_gains({n: encoders[n] for n in ("one", "tuned")}, clips, Model, split=None)
+    assert Watched.prepared <= 6 + 1 + 2
+
+
+def test_gains_over_worlds():
+    """By hand: gains 1 and 3, half widths 3 and 4 below and 6 and 8 above."""
+    one = {"target": "t", "strategy": "full", "vectors": "both"}
+    rows = [one | {"more": 1.0, "low": -2.0, "high": 7.0}, one | {"more": 3, "low": -1, "high": 11}]
+    other = one | {"vectors": "tuned"}
+    rows += [other | {"more": -2.0, "low": -3.0, "high": -1.0}]
+    rows += [other | {"more": 2.0, "low": 1.0, "high": 3.0}]
+    found = over_worlds(pd.DataFrame(rows))
+    assert found.index.tolist() == ["t, full, both", "t, full, tuned"]
+    assert found.iloc[0].tolist() == [2.0, 2 - 5 / 2, 2 + 10 / 2, 0, 0, 2]
+    assert found.iloc[1].tolist() == pytest.approx([0, -(2**0.5) / 2, 2**0.5 / 2, 1, 1, 2])
+
+
+def test_the_interval_over_worlds_is_that_of_drawing_users_in_each():
+    rng = np.random.default_rng(0)
+    users = [rng.normal(mean, 0.2, 400) for mean in (0.0, 0.02, 0.05)]
+    draws = [[rng.choice(u, len(u)).mean() for _ in range(4000)] for u in users]
+    rows = [
+        {"target": "t", "strategy": "s", "vectors": "v", "more": u.mean(),
+         "low": np.quantile(d, 0.025), "high": np.quantile(d, 0.975)}
+        for u, d in zip(users, draws, strict=True)
+    ]  # fmt: skip
+    found = over_worlds(pd.DataFrame(rows)).iloc[0]
+    low, high = np.quantile(np.mean(draws, axis=0), [0.025, 0.975])
+    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=5e-4)
