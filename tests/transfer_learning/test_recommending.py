@@ -9,6 +9,7 @@ from vidrec_utils.transfer_learning import (
     explained,
     mean_watch_ratio,
     over_worlds,
+    plot_gains,
     recommendation_gains,
     recommending,
 )
@@ -81,3 +82,19 @@ def test_the_interval_over_worlds_is_that_of_drawing_users_in_each():
     found = over_worlds(pd.DataFrame(rows)).iloc[0]
     low, high = np.quantile(np.mean(draws, axis=0), [0.025, 0.975])
     assert (found["low"], found["high"]) == pytest.approx((low, high), abs=5e-4)
+
+
+def test_figure_of_gains():
+    table = pd.DataFrame(
+        {"mean": [0.1, -0.2, 0.3], "low": [0.0, -0.4, 0.2], "high": [0.3, -0.1, 0.4]},
+        ["motion, full, tuned", "motion, full, both", "tags, full, tuned"],
+    )
+    axes = plot_gains(table).axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["motion, full", "tags, full"]
+    tuned, both = axes.containers
+    assert tuned.lines[0].get_xdata().tolist() == [0.1, 0.3]
+    assert both.lines[0].get_xdata().tolist() == [-0.2]
+    ends = [segment[:, 0].tolist() for segment in tuned.lines[2][0].get_segments()]
+    np.testing.assert_allclose(ends, [[0.0, 0.3], [0.2, 0.4]])
+    with pytest.raises(ValueError, match="no gain"):
+        plot_gains(table.iloc[:0])

@@ -186,6 +186,8 @@ def test_groups_are_not_torn_apart():
         hold_out(["a", "b"], 0.5)
     with pytest.raises(ValueError, match=r"validation is 1\.5"):
         hold_out(labels, 1.5)
+    with pytest.raises(ValueError, match="validation is 1; a share lies between 0 and 1"):
+        fine_tune(TinyEncoder(), *coloured(6), validation=1)
 
 
 def test_few_takes_different_groups_first():

@@ -19,7 +19,12 @@ from vidrec_utils.transfer_learning.budget import GAINS, Way, label_budget, reco
 from vidrec_utils.transfer_learning.calibration import fit_temperature
 from vidrec_utils.transfer_learning.checkpoints import CheckpointError
 from vidrec_utils.transfer_learning.folder import fine_tune_folder, labelled_files
-from vidrec_utils.transfer_learning.looking import plot_budget, plot_history, plot_reliability
+from vidrec_utils.transfer_learning.looking import (
+    plot_budget,
+    plot_gains,
+    plot_history,
+    plot_reliability,
+)
 from vidrec_utils.transfer_learning.recommending import (
     explained,
     mean_watch_ratio,
@@ -72,6 +77,7 @@ __all__ = [
     "mean_watch_ratio",
     "over_worlds",
     "plot_budget",
+    "plot_gains",
     "plot_history",
     "plot_reliability",
     "prepare_once",

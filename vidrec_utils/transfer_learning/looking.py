@@ -97,6 +97,52 @@ def plot_budget(
     return figure
 
 
+def plot_gains(table: pd.DataFrame) -> Figure:
+    """Draw gains with their intervals, a row for each way to fine-tune, a mark for each use.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `mean, low, high`, as `over_worlds` gives it: what stands behind the last comma of a row's
+        name is the use, what stands before it the way.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw.
+    """
+    if table.empty:
+        raise ValueError("There is no gain to draw.")
+    names = pd.DataFrame(
+        [name.rsplit(", ", 1) for name in table.index], table.index, ["way", "use"]
+    )
+    ways, uses = names["way"].unique(), names["use"].unique()
+    figure = Figure(figsize=(7.0, 0.8 + 0.45 * len(ways)), layout="constrained")
+    axes = figure.add_subplot()
+    for number, use in enumerate(uses):
+        part = table[names["use"] == use]
+        y = pd.Index(ways).get_indexer(names["way"][names["use"] == use]) + 0.3 * (
+            number - (len(uses) - 1) / 2
+        )
+        ends = np.array([part["mean"] - part["low"], part["high"] - part["mean"]])
+        axes.errorbar(
+            part["mean"], y, xerr=ends, linestyle="", capsize=3, label=use,
+            color=PALETTE[number % len(PALETTE)], marker=MARKERS[number % 6],
+        )  # fmt: skip
+    axes.axvline(0, color="black", linestyle=":", label="no gain")
+    axes.set_yticks(range(len(ways)), list(ways))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.invert_yaxis()
+    axes.set_xlabel("gain in NDCG@10")
+    figure.legend(loc="outside right upper")
+    return figure
+
+
 def plot_reliability(
     truth: Sequence, probabilities: Mapping[str, pd.DataFrame], bins: int = 5
 ) -> Figure:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -313,7 +314,7 @@ def fine_tune(
     ids = list(range(len(clips))) if ids is None else list(ids)
     scratch = encoder.weights.source == "random"
     recipe = _recipe(strategy, SCRATCH | numbers if scratch else numbers)
-    if isinstance(validation, float):
+    if isinstance(validation, Real):
         train_rows, held = hold_out(labels, validation, groups, recipe.seed)
         validation = (_some(clips, held), [labels[row] for row in held])
         clips, labels = _some(clips, train_rows), [labels[row] for row in train_rows]
