@@ -15,6 +15,7 @@ from vidrec_utils.transfer_learning import (
     fine_tune,
     flow_network,
     inflate_encoder,
+    inflation_gaps,
     units,
 )
 from vidrec_utils.transfer_learning.adapting import TimedConv2d
@@ -191,3 +192,20 @@ def test_any_image_encoder_of_the_catalogue_is_taken_as_it_is():
     still = np.stack([pictures[0], pictures[0]])
     found, wanted = deep.encode([still]), images.encode(pictures[:1])
     assert np.abs(found - wanted).max() < 1e-3 * np.abs(wanted).max()
+
+
+def test_gaps_of_an_inflated_network():
+    """Averaging blurs what moves; weight in the middle keeps the average of frames."""
+    images = image_encoders.load("efficientnet_lite0", size=32)
+    rng = np.random.default_rng(0)
+    scene = rng.integers(0, 255, (32, 56, 3)).astype(np.uint8)
+    clip = np.stack([scene[:, 8 * t : 8 * t + 32] for t in range(4)])
+    gaps = inflation_gaps(images, clip)
+    assert gaps.index.tolist() == ["average", "centre"]
+    assert (gaps[["still", "mirror"]] < 1e-4).all(axis=None)
+    assert gaps.loc["centre", "frames"] < 1e-4
+    deep = inflate_encoder(images, 4, mode="average").encode([clip])[0]
+    plain = images.encode(clip).mean(axis=0)
+    wanted = np.linalg.norm(deep - plain) / np.linalg.norm(plain)
+    assert gaps.loc["average", "frames"] == pytest.approx(wanted, rel=1e-3)
+    assert wanted > 0.05

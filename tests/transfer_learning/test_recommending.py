@@ -6,12 +6,14 @@ import pytest
 
 from tests.transfer_learning.tiny import Brighter, Watched, coloured
 from vidrec_utils.transfer_learning import (
+    GAINS,
     explained,
     mean_watch_ratio,
     over_worlds,
     plot_gains,
     recommendation_gains,
     recommending,
+    recorded,
 )
 
 
@@ -98,3 +100,20 @@ def test_figure_of_gains():
     np.testing.assert_allclose(ends, [[0.0, 0.3], [0.2, 0.4]])
     with pytest.raises(ValueError, match="no gain"):
         plot_gains(table.iloc[:0])
+
+
+def test_the_committed_gains_are_whole_and_chosen_on_validation():
+    tests, tried = recorded(GAINS), recorded(GAINS, split="validation")
+    assert tests.attrs["command"] == "python benchmarks/fine_tuned_recommendations.py"
+    keys = ["world", "target", "strategy", "vectors"]
+    ways = {"motion", "tags", "watch ratio"}, {"partial", "full"}, {"tuned", "both"}
+    assert [set(tests[key]) for key in keys[1:]] == list(map(set, ways))
+    assert len(tests) == tests["world"].nunique() * 3 * 2 * 2 == 60
+    assert not tests.duplicated(keys).any()
+    for key, (_, chosen) in zip(tests[keys].itertuples(index=False), tests.iterrows(), strict=True):
+        there = tried[(tried[keys] == list(key)).all(axis=1)]
+        assert chosen["numbers"] == there.loc[there["ndcg"].idxmax(), "numbers"]
+    assert (tests["low"] <= tests["more"]).all()
+    assert (tests["more"] <= tests["high"]).all()
+    assert (tests["ndcg"] - tests["before"]).to_numpy() == pytest.approx(tests["more"])
+    assert (tests.groupby("world")["before"].agg(np.ptp) == 0).all()  # of one baseline

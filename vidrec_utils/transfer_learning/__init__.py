@@ -13,6 +13,7 @@ from vidrec_utils.transfer_learning.adapting import (
     InflatedFrames,
     flow_network,
     inflate_encoder,
+    inflation_gaps,
 )
 from vidrec_utils.transfer_learning.bodies import Body, Prepared, prepare_once, units
 from vidrec_utils.transfer_learning.budget import GAINS, Way, label_budget, recorded
@@ -70,6 +71,7 @@ __all__ = [
     "flow_network",
     "hold_out",
     "inflate_encoder",
+    "inflation_gaps",
     "label_budget",
     "labelled_files",
     "leads",

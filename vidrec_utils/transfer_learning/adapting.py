@@ -18,6 +18,8 @@ from __future__ import annotations
 import copy
 from typing import Literal
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from torch.func import functional_call
@@ -167,6 +169,39 @@ def inflate_encoder(
 ) -> InflatedEncoder:
     """Make a video encoder of an image encoder; see `InflatedEncoder`."""
     return InflatedEncoder(images, frames, taps, mode)
+
+
+def inflation_gaps(images: ImageEncoder, clip: np.ndarray, taps: int = 3) -> pd.DataFrame:
+    """How far vectors of a network that was just inflated are from others that one may expect.
+
+    Parameters
+    ----------
+    images : ImageEncoder
+        A convolutional network.
+    clip : ndarray of uint8, shape (time, height, width, 3)
+        A moving one.
+    taps : int
+        See `video_encoders.inflate`.
+
+    Returns
+    -------
+    DataFrame
+        A row for each mode. `still`: of the first frame standing still, off that of the picture;
+        `mirror`: of the clip, off that of the clip backwards; `frames`: of the clip, off the
+        average of its frames. All in lengths of the vector that is compared with.
+    """
+    rows, frames = {}, len(clip)
+    still = np.repeat(clip[:1], frames, axis=0)
+    picture, average = FrameAverage(images, frames).encode([still, clip])
+    for mode in ("average", "centre"):
+        deep = InflatedEncoder(images, frames, taps, mode)
+        stands, moves, back = deep.encode([still, clip, clip[::-1]])
+        pairs = {"still": (stands, picture), "mirror": (moves, back), "frames": (moves, average)}
+        rows[mode] = {
+            name: float(np.linalg.norm(one - other) / np.linalg.norm(other))
+            for name, (one, other) in pairs.items()
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def flow_network(net: nn.Module, channels: int) -> nn.Module:
