@@ -14,7 +14,7 @@ is compared with the vectors as they came, user by user.
     python benchmarks/fine_tuned_recommendations.py --worlds 0 1 2 --minutes 10
 
 goes on where the last run ended, and writes the record once all worlds are there. It takes about a
-quarter of an hour a world on one core.
+quarter of an hour a world on one core; several processes may take different worlds.
 """
 
 from __future__ import annotations

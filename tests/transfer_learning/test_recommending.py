@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from tests.transfer_learning.tiny import Brighter, Watched, coloured
+from vidrec_utils import datasets, preprocessing, video_encoders, video_io
+from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.transfer_learning import (
     GAINS,
     explained,
@@ -14,6 +16,7 @@ from vidrec_utils.transfer_learning import (
     recommendation_gains,
     recommending,
     recorded,
+    tell_gains,
 )
 
 
@@ -86,6 +89,19 @@ def test_the_interval_over_worlds_is_that_of_drawing_users_in_each():
     assert (found["low"], found["high"]) == pytest.approx((low, high), abs=5e-4)
 
 
+def test_what_is_beyond_doubt_is_told(capsys):
+    table = pd.DataFrame(
+        {"mean": [0.02, -0.03, 0.01], "low": [0.01, -0.04, 0.0], "high": [0.03, -0.02, 0.02],
+         "better": [2, 0, 1], "worse": [0, 1, 0], "worlds": [5, 5, 5]}, ["a", "b", "c"]
+    )  # fmt: skip
+    tell_gains(table)
+    assert capsys.readouterr().out.splitlines() == [
+        "a: +0.0200 [+0.0100, +0.0300]; by itself beyond doubt on 2 of 5 platforms.",
+        "b: -0.0300 [-0.0400, -0.0200]; by itself beyond doubt on 1 of 5 platforms.",
+        "1 of 3 are not beyond doubt.",
+    ]
+
+
 def test_figure_of_gains():
     table = pd.DataFrame(
         {"mean": [0.1, -0.2, 0.3], "low": [0.0, -0.4, 0.2], "high": [0.3, -0.1, 0.4]},
@@ -117,3 +133,18 @@ def test_the_committed_gains_are_whole_and_chosen_on_validation():
     assert (tests["more"] <= tests["high"]).all()
     assert (tests["ndcg"] - tests["before"]).to_numpy() == pytest.approx(tests["more"])
     assert (tests.groupby("world")["before"].agg(np.ptp) == 0).all()  # of one baseline
+
+
+def test_the_committed_gains_are_to_what_this_code_recommends_with():
+    library, _ = preprocessing.clean(datasets.load("minitube"))
+    clips = {
+        v: video_io.sample_frames(library.file(v), n=16, size=(64, 64))
+        for v in library.videos.index
+    }
+    split = preprocessing.split_by_time(
+        library.interactions, library.videos, validation=0.1, test=0.2
+    )
+    encoders = {"as it came": video_encoders.load("two_stream_mini")}
+    found, _ = recommendation_gains(encoders, clips, ContentRecommender, split)
+    told = recorded(GAINS).query("world == 0")["before"].iloc[0]
+    assert found["as it came"].interval("ndcg")[0] == pytest.approx(told, abs=1e-3)

@@ -12,6 +12,7 @@ from vidrec_utils.transfer_learning import (
     prepare_once,
     spread,
     tell,
+    tell_leads,
     trying,
     two_directions,
 )
@@ -130,13 +131,17 @@ def test_mirrors_are_of_the_other_class():
     assert table.loc["average", ["low", "high"]].tolist() == [0.5, 0.5]
 
 
-def test_leads_are_taken_on_the_same_clips():
+def test_leads_are_taken_on_the_same_clips(capsys):
     rows = [("a", 1, 0, 0.5), ("b", 1, 0, 0.3), ("a", 1, 1, 0.9), ("b", 1, 1, 0.8)]
     rows += [("a", n, 0, 0.5) for n in (0, 2)] + [("b", n, 0, 0.5) for n in (0, 2)]
     table = pd.DataFrame(rows, columns=["way", "per_class", "seed", "accuracy"])
     assert leads(table, "a", "b").index.tolist() == [1, 2, 0]
     found = leads(table, "a", "b").loc[1]
     assert found.to_dict() == pytest.approx({"mean": 0.15, "low": 0.1, "high": 0.2})
+    tell_leads({"a": leads(table, "a", "b").loc[[1, 0]]}, "b")
+    assert capsys.readouterr().out == (
+        "1 labels: a - b +0.150 [+0.100, +0.200].\nall labels: a - b +0.000 [+0.000, +0.000].\n"
+    )
 
 
 def test_spread_over_seeds():

@@ -31,6 +31,7 @@ from vidrec_utils.transfer_learning.recommending import (
     mean_watch_ratio,
     over_worlds,
     recommendation_gains,
+    tell_gains,
     vectors_of,
 )
 from vidrec_utils.transfer_learning.splitting import few, hold_out
@@ -46,6 +47,7 @@ from vidrec_utils.transfer_learning.trying import (
     leads,
     spread,
     tell,
+    tell_leads,
     two_directions,
 )
 from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune, load
@@ -87,6 +89,8 @@ __all__ = [
     "recorded",
     "spread",
     "tell",
+    "tell_gains",
+    "tell_leads",
     "train",
     "two_directions",
     "units",

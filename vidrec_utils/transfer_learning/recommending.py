@@ -136,3 +136,18 @@ def over_worlds(table: pd.DataFrame) -> pd.DataFrame:
             "worlds": n,
         }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def tell_gains(table: pd.DataFrame) -> None:
+    """Print the gains of `over_worlds` that are beyond doubt, a line each; then how many are not.
+
+    Losses that are beyond doubt are among them.
+    """
+    clear = table[(table["low"] > 0) | (table["high"] < 0)]
+    for way, row in clear.iterrows():
+        which = row["better"] if row["mean"] > 0 else row["worse"]
+        print(
+            f"{way}: {row['mean']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]; by itself beyond "
+            f"doubt on {which:.0f} of {row['worlds']:.0f} platforms."
+        )
+    print(f"{len(table) - len(clear)} of {len(table)} are not beyond doubt.")

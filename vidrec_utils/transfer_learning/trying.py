@@ -179,6 +179,14 @@ def leads(table: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     return table.sort_index(key=lambda n: n.where(n > 0, np.inf))
 
 
+def tell_leads(rivals: Mapping[str, pd.DataFrame], over: str) -> None:
+    """Print what `leads` found, a line for each way and number of labels."""
+    for one, found in rivals.items():
+        for n, row in found.iterrows():
+            said = f"{row['mean']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+            print(f"{n or 'all'} labels: {one} - {over} {said}.")
+
+
 def spread(table: pd.DataFrame, target: str, per_class: int = 0) -> pd.DataFrame:
     """Accuracy of each way over seeds: `mean, low, high`.
 
