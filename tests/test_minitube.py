@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import vidrec_utils
 from vidrec_utils import datasets, recommender, video_io
@@ -29,7 +30,7 @@ from vidrec_utils.minitube.metadata import write_metadata
 from vidrec_utils.minitube.motions import track
 from vidrec_utils.minitube.plan import plan_videos
 from vidrec_utils.minitube.rendering import render
-from vidrec_utils.minitube.sprites import all_subjects, names, sprite
+from vidrec_utils.minitube.sprites import all_subjects, names, scaled_sprite, sprite
 from vidrec_utils.minitube.vocabulary import MOTIONS, PACES, REVERSED
 
 TINY = replace(
@@ -417,3 +418,12 @@ def test_models_work_alike_where_the_truth_is_gone(tiny, tmp_path):
 def test_real_data_have_no_truth(tmp_path):
     with pytest.raises(FileNotFoundError, match="only the embedded world"):
         truth.load(tmp_path / "library")
+
+
+@pytest.mark.parametrize("edge", [2, 23, 96, 160, 200])
+def test_sprites_are_scaled_as_pillow_scales_them(edge):
+    character = all_subjects()[3][1]
+    plain = sprite(character).resize((edge, edge), Image.Resampling.BILINEAR)
+    scaled = scaled_sprite(character, edge)
+    assert scaled.mode == "RGBA"
+    assert np.array_equal(np.asarray(scaled), np.asarray(plain))

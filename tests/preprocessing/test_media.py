@@ -10,7 +10,7 @@ from vidrec_utils.preprocessing import (
     survey,
     treat_media,
 )
-from vidrec_utils.preprocessing.media import judge
+from vidrec_utils.preprocessing.media import _quantile, judge
 
 from .conftest import moving, scene
 
@@ -116,3 +116,12 @@ def test_durations_are_read_from_the_files():
     assert list(report["id"]) == ["a", "b"]
     assert list(report["problem"]) == ["duration contradicts the file", "duration missing"]
     assert videos.loc["a", "duration_s"] == 2000.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99, 1.0])
+@pytest.mark.parametrize("n", [1, 2, 7, 1000])
+def test_quantiles_are_those_of_numpy(n, share):
+    values = np.random.default_rng(n).normal(size=(1, n)).astype(np.float32)
+    kept = values.copy()
+    assert _quantile(values, share) == pytest.approx(np.quantile(values[0], share), abs=1e-6)
+    assert np.array_equal(values, kept)

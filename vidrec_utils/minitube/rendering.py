@@ -10,7 +10,7 @@ from PIL import Image
 from vidrec_utils.minitube.config import WorldConfig
 from vidrec_utils.minitube.motions import Track, track
 from vidrec_utils.minitube.scenes import background
-from vidrec_utils.minitube.sprites import all_subjects, sprite
+from vidrec_utils.minitube.sprites import all_subjects, scaled_sprite
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Clip:
     boxes: np.ndarray
 
 
-def _place(sprite_image: Image.Image, edge: int, angle: float) -> Image.Image:
-    scaled = sprite_image.resize((edge, edge), Image.Resampling.BILINEAR)
+def _place(character: str, edge: int, angle: float) -> Image.Image:
+    scaled = scaled_sprite(character, edge)
     if angle:
         scaled = scaled.rotate(angle, Image.Resampling.BILINEAR, expand=True)
     return scaled
@@ -49,9 +49,7 @@ def _box(placed: Image.Image, left: int, top: int, size: int) -> tuple[float, ..
     return tuple(float(np.clip(edge, 0, size)) for edge in box)
 
 
-def _distractors(
-    subject: str, n_frames: int, rng: np.random.Generator
-) -> list[tuple[Image.Image, Track]]:
+def _distractors(subject: str, n_frames: int, rng: np.random.Generator) -> list[tuple[str, Track]]:
     """Draw up to two small sprites that drift in a straight line, in no preferred direction."""
     drawn = []
     others = [one for _, one in all_subjects() if one != subject]
@@ -60,7 +58,7 @@ def _distractors(
         way = start + np.linspace(0, 1, n_frames)[:, None] * (end - start) * rng.uniform(0, 0.6)
         size = np.full(n_frames, rng.uniform(0.13, 0.22))
         drawn.append(
-            (sprite(str(rng.choice(others))), Track(way[:, 0], way[:, 1], size, np.zeros(n_frames)))
+            (str(rng.choice(others)), Track(way[:, 0], way[:, 1], size, np.zeros(n_frames)))
         )
     return drawn
 
@@ -97,7 +95,6 @@ def render(
     size, n_frames = config.image_size, config.n_frames
     path = track(motion, pace, n_frames, rng)
     base = background(scene, size, rng)
-    main = sprite(subject)
     others = _distractors(subject, n_frames, rng)
     occluder = _occluder(size, rng)
     light = 1.0 + rng.uniform(0, 0.18) * np.sin(
@@ -108,10 +105,10 @@ def render(
     boxes = np.empty((n_frames, 4), dtype=np.float32)
     for t in range(n_frames):
         frame = base.copy()
-        for image, way in others:
+        for other, way in others:
             edge = max(2, round(way.size[t] * size))
-            _paste(frame, _place(image, edge, 0.0), way.x[t] * size, way.y[t] * size)
-        placed = _place(main, max(2, round(path.size[t] * size)), path.angle[t])
+            _paste(frame, _place(other, edge, 0.0), way.x[t] * size, way.y[t] * size)
+        placed = _place(subject, max(2, round(path.size[t] * size)), path.angle[t])
         left, top = _paste(frame, placed, path.x[t] * size, path.y[t] * size)
         boxes[t] = _box(placed, left, top, size)
         if occluder is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -72,6 +72,34 @@ def sprite(character: str) -> Image.Image:
     square = Image.new("RGBA", (SPRITE_SIZE, SPRITE_SIZE))
     square.paste(ink, ((SPRITE_SIZE - ink.width) // 2, (SPRITE_SIZE - ink.height) // 2))
     return square
+
+
+@cache
+def _by_opacity(character: str) -> Image.Image:
+    """A sprite with its colours multiplied by their opacity, which Pillow does before it scales."""
+    return sprite(character).convert("RGBa")
+
+
+@lru_cache(maxsize=256)
+def scaled_sprite(character: str, edge: int) -> Image.Image:
+    """Scale a sprite as `sprite(character).resize((edge, edge), Resampling.BILINEAR)` does.
+
+    Parameters
+    ----------
+    character : str
+        See `sprite`.
+    edge : int
+        In pixels.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGBA. Treat it as read-only: it is cached, because most clips use one size many times.
+    """
+    if edge == SPRITE_SIZE:
+        return sprite(character)
+    scaled = _by_opacity(character).resize((edge, edge), Image.Resampling.BILINEAR)
+    return scaled.convert("RGBA")
 
 
 @cache

@@ -173,7 +173,7 @@ def judge(frames: np.ndarray, single: bool = False) -> dict[str, object]:
         `status`, `reason`, `luma_mean`, `luma_p99`, `noise_sigma`, `change`.
     """
     grey = frames @ LUMA  # (n, height, width)
-    mean, p99 = float(grey.mean()), float(np.percentile(grey, 99))
+    mean, p99 = float(grey.mean()), _quantile(grey, 0.99)
     noise = noise_level(grey)
     change = float(np.abs(np.diff(grey, axis=0)).mean()) if len(grey) > 1 else 0.0
     if p99 < BLACK_LUMA:
@@ -217,7 +217,22 @@ def estimate_sigma(grey: np.ndarray) -> float:
     # The mask [1 -2 1; -2 4 -2; 1 -2 1] is the second difference along both axes.
     grey = np.asarray(grey, dtype=np.float32)
     passed = np.diff(np.diff(grey, n=2, axis=0), n=2, axis=1)
-    return float(np.median(np.abs(passed)) / 0.6745 / 6)
+    return _quantile(np.abs(passed), 0.5) / 0.6745 / 6
+
+
+def _quantile(values: np.ndarray, share: float) -> float:
+    """What `np.quantile` gives for an array without NaN, in a third of the time.
+
+    NumPy partitions around one place with vector instructions; its quantiles ask for two and more.
+    """
+    flat = values.ravel()
+    place = share * (flat.size - 1)
+    above = int(place) + 1
+    if above >= flat.size:
+        return float(flat.max())
+    parted = np.partition(flat, above)
+    low, high = float(parted[:above].max()), float(parted[above])
+    return low + (high - low) * (place - int(place))
 
 
 def noise_level(grey: np.ndarray) -> float:
