@@ -4,12 +4,18 @@ No claim about speed, but the table behind the last section of notebook 05. In e
 encoder is fine-tuned for three targets:
 
 - motion, and motion and category as tags: what people said about the clips of two thirds of the
-  subjects; the other third is known to the recommender by its pixels alone;
+  subjects; nothing said about the other third is used;
 - the mean watch ratio in the training weeks, of all clips that have one.
 
 The vectors, and those of both networks side by side, go into the content recommender. The learning
 rate is chosen by NDCG@10 on the validation part of a split in time; on the test part the chosen one
-is compared with the vectors as they came, user by user.
+is compared with the vectors as they came, user by user. Two controls tell what the labels and the
+training owe to each other:
+
+- "motion, probe": the same labels without fine-tuning. In place of tuned vectors stand the class
+  probabilities of a probe;
+- "shuffled motion, full": the same fine-tuning without what the labels say, which are exchanged
+  among the clips at random.
 
     python benchmarks/fine_tuned_recommendations.py --worlds 0 1 2 --minutes 10
 
@@ -38,12 +44,18 @@ from vidrec_utils.content_based.vectors import unit_vectors
 from vidrec_utils.evaluation import Result, compare, evaluate
 from vidrec_utils.files import write_atomically
 from vidrec_utils.minitube import truth
+from vidrec_utils.transfer_learning import checkpoints
 
 WORLDS = (0, 1, 2, 3, 4)
-TARGETS = ("motion", "tags", "watch ratio")
+ASKED = (
+    ("motion", "partial"), ("motion", "full"), ("tags", "partial"), ("tags", "full"),
+    ("watch ratio", "partial"), ("watch ratio", "full"),
+    ("motion", "probe"), ("shuffled motion", "full"),
+)  # fmt: skip
+"""Targets and strategies; the last two are controls."""
 EPOCHS = 8
-RATES = {"partial": (1e-3, 3e-3), "full": (1e-4, 3e-4, 1e-3)}
-"""Highest learning rates of the body, from which validation chooses."""
+RATES = {"partial": (1e-3, 3e-3), "full": (1e-4, 3e-4, 1e-3), "probe": (1e-4, 3e-4, 1e-3)}
+"""Highest learning rates of the body, or of a probe's head, from which validation chooses."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +89,10 @@ def world(seed: int) -> World:
     subject = truth.load(library.root).videos["subject"].reindex(library.videos.index)
     known = tl.Trial(read, motion, subject, seed=seed).train  # nobody said anything of the others
     category = library.videos["category"].where(lambda c: c != "unknown").reindex(known).fillna("")
+    mixed = np.random.default_rng(seed).permutation(motion[known])
     labels = {
         "motion": motion[known],
+        "shuffled motion": pd.Series(mixed, known),
         "tags": motion[known] + "|" + category,
         "watch ratio": tl.mean_watch_ratio(split.train).reindex(library.videos.index).dropna(),
     }
@@ -99,14 +113,18 @@ def gains(here: World, target: str, strategy: str) -> Iterator[dict[str, Any]]:
     tried: dict[str, list[tuple[float, dict, pd.DataFrame]]] = {"tuned": [], "both": []}
     for rate in RATES[strategy]:
         labels, began = here.labels[target], time.perf_counter()
-        task = "multi" if target == "tags" else "auto"
+        probing = strategy == "probe"
+        numbers = {"head_rate": rate} if probing else {"body_rate": rate, "epochs": EPOCHS}
         model = tl.fine_tune(
-            here.encoder, here.clips, labels, strategy, task=task, epochs=EPOCHS,
-            body_rate=rate, seed=here.seed, progress=False,
+            here.encoder, here.clips, labels, strategy, seed=here.seed, progress=False,
+            task="multi" if target == "tags" else "auto", **numbers,
         )  # fmt: skip
-        tuned = tl.vectors_of(model.encoder, here.clips)
+        if probing:
+            tuned = model.probabilities(pd.Series(here.clips))
+        else:
+            tuned = tl.vectors_of(model.encoder, here.clips)
         told = {"world": here.seed, "target": target, "strategy": strategy, "n": len(labels),
-                "numbers": {"body_rate": rate, "epochs": EPOCHS},
+                "numbers": numbers,
                 "seconds": round(time.perf_counter() - began, 1)}  # fmt: skip
         for name, made in (("tuned", tuned), ("both", side_by_side(came, tuned))):
             row = told | {"vectors": name} | difference(here, made, before, "validation")
@@ -131,26 +149,32 @@ def difference(
 
 def measure(seeds: list[int], minutes: float) -> None:
     """Measure for some minutes; the record is written once all worlds are there."""
-    began, folder = time.monotonic(), settings.cache_dir() / "recommendation-gains"
+    began = time.monotonic()
     for seed in seeds:
         here = None
-        for target in TARGETS:
-            for strategy in RATES:
-                part = folder / f"{seed}-{target}-{strategy}.json"
-                if part.is_file():
-                    continue
-                here = here or world(seed)
-                rows = list(gains(here, target, strategy))
-                for row in rows:
-                    print(*(f"{n}={v}" for n, v in row.items()), flush=True)
-                write_atomically(part, json.dumps(rows))
-                if time.monotonic() - began > 60 * minutes:
-                    raise SystemExit("Not all is done yet; run the same command again to go on.")
-    parts = [folder / f"{w}-{t}-{s}.json" for w in WORLDS for t in TARGETS for s in RATES]
+        for target, strategy in ASKED:
+            part = part_of(seed, target, strategy)
+            if part.is_file():
+                continue
+            here = here or world(seed)
+            rows = list(gains(here, target, strategy))
+            for row in rows:
+                print(*(f"{n}={v}" for n, v in row.items()), flush=True)
+            write_atomically(part, json.dumps(rows))
+            if time.monotonic() - began > 60 * minutes:
+                raise SystemExit("Not all is done yet; run the same command again to go on.")
+    parts = [part_of(seed, *asked) for seed in WORLDS for asked in ASKED]
     if not all(part.is_file() for part in parts):
         print("These worlds are done.")
         return
     write_record(parts)
+
+
+def part_of(seed: int, target: str, strategy: str) -> Path:
+    """Where rows are kept; other settings have other files."""
+    how = checkpoints.digest(EPOCHS, RATES[strategy])
+    folder = settings.cache_dir() / "recommendation-gains"
+    return folder / f"{seed}-{target}-{strategy}-{how}.json"
 
 
 def write_record(parts: list[Path]) -> None:

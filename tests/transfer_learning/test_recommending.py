@@ -19,6 +19,8 @@ from vidrec_utils.transfer_learning import (
     tell_gains,
 )
 
+TARGETS = ("motion", "tags", "watch ratio")
+
 
 def test_what_facts_explain():
     ids = range(40)
@@ -28,6 +30,11 @@ def test_what_facts_explain():
     assert explained(facts, numbers) == pytest.approx(1, abs=0.01)
     noise = pd.Series(np.random.default_rng(0).normal(size=40), ids)
     assert explained(facts, noise) < 0.2
+    # what only tells groups apart explains nothing of groups that were not seen
+    of_group = pd.Series([i // 4 for i in ids], ids)
+    named = pd.DataFrame({"group": of_group})
+    numbers = of_group.map(dict(enumerate(np.random.default_rng(1).normal(size=10))))
+    assert explained(named, numbers) > 0.5 > 0.1 > explained(named, numbers, of_group)
 
 
 def test_watch_ratios_of_few_exposures_are_no_labels():
@@ -96,9 +103,9 @@ def test_what_is_beyond_doubt_is_told(capsys):
     )  # fmt: skip
     tell_gains(table)
     assert capsys.readouterr().out.splitlines() == [
-        "a: +0.0200 [+0.0100, +0.0300]; by itself beyond doubt on 2 of 5 platforms.",
-        "b: -0.0300 [-0.0400, -0.0200]; by itself beyond doubt on 1 of 5 platforms.",
-        "1 of 3 are not beyond doubt.",
+        "a: +0.0200 [+0.0100, +0.0300]; by itself clear of zero on 2 of 5 platforms.",
+        "b: -0.0300 [-0.0400, -0.0200]; by itself clear of zero on 1 of 5 platforms.",
+        "1 of 3 intervals hold zero.",
     ]
 
 
@@ -122,9 +129,11 @@ def test_the_committed_gains_are_whole_and_chosen_on_validation():
     tests, tried = recorded(GAINS), recorded(GAINS, split="validation")
     assert tests.attrs["command"] == "python benchmarks/fine_tuned_recommendations.py"
     keys = ["world", "target", "strategy", "vectors"]
-    ways = {"motion", "tags", "watch ratio"}, {"partial", "full"}, {"tuned", "both"}
-    assert [set(tests[key]) for key in keys[1:]] == list(map(set, ways))
-    assert len(tests) == tests["world"].nunique() * 3 * 2 * 2 == 60
+    asked = {(target, how) for target in TARGETS for how in ("partial", "full")}
+    asked |= {("motion", "probe"), ("shuffled motion", "full")}  # the controls
+    assert set(zip(tests["target"], tests["strategy"], strict=True)) == asked
+    assert len(tests) == 5 * 8 * 2
+    assert set(tests["vectors"]) == {"tuned", "both"}
     assert not tests.duplicated(keys).any()
     for key, (_, chosen) in zip(tests[keys].itertuples(index=False), tests.iterrows(), strict=True):
         there = tried[(tried[keys] == list(key)).all(axis=1)]

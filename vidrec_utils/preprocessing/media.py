@@ -221,9 +221,9 @@ def estimate_sigma(grey: np.ndarray) -> float:
 
 
 def _quantile(values: np.ndarray, share: float) -> float:
-    """What `np.quantile` gives for an array without NaN, in a third of the time.
+    """As `np.quantile`, up to rounding, for an array that is not empty and has no NaN, but quicker.
 
-    NumPy partitions around one place with vector instructions; its quantiles ask for two and more.
+    NumPy partitions around one place with vector instructions, around several without.
     """
     flat = values.ravel()
     place = share * (flat.size - 1)

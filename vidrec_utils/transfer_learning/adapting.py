@@ -172,7 +172,7 @@ def inflate_encoder(
 
 
 def inflation_gaps(images: ImageEncoder, clip: np.ndarray, taps: int = 3) -> pd.DataFrame:
-    """How far vectors of a network that was just inflated are from others that one may expect.
+    """How far a freshly inflated network's vectors are from those that one may expect.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def inflation_gaps(images: ImageEncoder, clip: np.ndarray, taps: int = 3) -> pd.
     DataFrame
         A row for each mode. `still`: of the first frame standing still, off that of the picture;
         `mirror`: of the clip, off that of the clip backwards; `frames`: of the clip, off the
-        average of its frames. All in lengths of the vector that is compared with.
+        average of its frames. Each is the length of the difference over that of the second vector.
     """
     rows, frames = {}, len(clip)
     still = np.repeat(clip[:1], frames, axis=0)

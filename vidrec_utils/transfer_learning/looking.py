@@ -103,8 +103,8 @@ def plot_gains(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        `mean, low, high`, as `over_worlds` gives it: what stands behind the last comma of a row's
-        name is the use, what stands before it the way.
+        `mean, low, high`, as `over_worlds` gives it; a row's name is `"way, use"`, divided at its
+        last comma.
 
     Returns
     -------

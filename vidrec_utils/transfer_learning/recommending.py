@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
-from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
 
 from vidrec_utils.evaluation import compare, evaluate
 from vidrec_utils.transfer_learning.bodies import Body, Inputs, prepare_once, vectors
@@ -84,7 +84,13 @@ def recommendation_gains(
     return found, [compare(other, first, seed=seed) for other in others]
 
 
-def explained(facts: pd.DataFrame, numbers: pd.Series, folds: int = 10, seed: int = 0) -> float:
+def explained(
+    facts: pd.DataFrame,
+    numbers: pd.Series,
+    groups: pd.Series | None = None,
+    folds: int = 10,
+    seed: int = 0,
+) -> float:
     """Share of the numbers' variance that a linear model of categorical facts foretells.
 
     Parameters
@@ -93,6 +99,8 @@ def explained(facts: pd.DataFrame, numbers: pd.Series, folds: int = 10, seed: in
         Categories, a row an id.
     numbers : Series
         By id.
+    groups : Series, optional
+        By id: those of one group, such as a subject, are foretold together, from other groups.
     folds, seed : int
         Parts, of which each is foretold from the others; of their choice.
 
@@ -102,14 +110,17 @@ def explained(facts: pd.DataFrame, numbers: pd.Series, folds: int = 10, seed: in
         R^2; below 0: worse than the mean number.
     """
     columns = pd.get_dummies(facts.reindex(numbers.index).astype("str"))
-    parts = KFold(folds, shuffle=True, random_state=seed)
-    return float(r2_score(numbers, cross_val_predict(RidgeCV(), columns, numbers, cv=parts)))
+    together = None if groups is None else groups.reindex(numbers.index).to_numpy()
+    parts = (KFold if groups is None else GroupKFold)(folds, shuffle=True, random_state=seed)
+    said = cross_val_predict(RidgeCV(), columns, numbers, groups=together, cv=parts)
+    return float(r2_score(numbers, said))
 
 
 def over_worlds(table: pd.DataFrame) -> pd.DataFrame:
     """Mean gain over several platforms, with an interval, for each way to fine-tune.
 
-    The platforms stand as they are, their users are drawn: from the intervals `l_i, u_i` of the
+    Platforms and trained networks are taken as fixed, only users are drawn: nothing is said of
+    other platforms or another training. From the intervals `l_i, u_i` of the
     gains `d_i` of n platforms, which are independent, the mean's interval goes from
     `mean - sqrt(sum (d_i - l_i)^2) / n` to `mean + sqrt(sum (u_i - d_i)^2) / n` (Zou and Donner).
 
@@ -122,7 +133,7 @@ def over_worlds(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row a way, named as `"motion, full, both"`: `mean, low, high`, and on how many platforms
-        the gain is beyond doubt (`better`), a loss is (`worse`), of how many (`worlds`).
+        the gain's own interval is above zero (`better`) or below (`worse`), of how many (`worlds`).
     """
     rows = {}
     for names, part in table.groupby(["target", "strategy", "vectors"], sort=False):
@@ -139,15 +150,12 @@ def over_worlds(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def tell_gains(table: pd.DataFrame) -> None:
-    """Print the gains of `over_worlds` that are beyond doubt, a line each; then how many are not.
-
-    Losses that are beyond doubt are among them.
-    """
+    """Print gains whose intervals are clear of zero, a line each, and how many are not."""
     clear = table[(table["low"] > 0) | (table["high"] < 0)]
     for way, row in clear.iterrows():
         which = row["better"] if row["mean"] > 0 else row["worse"]
         print(
-            f"{way}: {row['mean']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]; by itself beyond "
-            f"doubt on {which:.0f} of {row['worlds']:.0f} platforms."
+            f"{way}: {row['mean']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]; by itself clear "
+            f"of zero on {which:.0f} of {row['worlds']:.0f} platforms."
         )
-    print(f"{len(table) - len(clear)} of {len(table)} are not beyond doubt.")
+    print(f"{len(table) - len(clear)} of {len(table)} intervals hold zero.")
