@@ -80,6 +80,8 @@ def test_gains_over_worlds():
     assert found.index.tolist() == ["t, full, both", "t, full, tuned"]
     assert found.iloc[0].tolist() == [2.0, 2 - 5 / 2, 2 + 10 / 2, 0, 0, 2]
     assert found.iloc[1].tolist() == pytest.approx([0, -(2**0.5) / 2, 2**0.5 / 2, 1, 1, 2])
+    with pytest.raises(ValueError, match="lacks the column high, more"):
+        over_worlds(pd.DataFrame(rows).drop(columns=["more", "high"]))
 
 
 def test_the_interval_over_worlds_is_that_of_drawing_users_in_each():

@@ -134,7 +134,16 @@ def over_worlds(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         A row a way, named as `"motion, full, both"`: `mean, low, high`, and on how many platforms
         the gain's own interval is above zero (`better`) or below (`worse`), of how many (`worlds`).
+
+    Raises
+    ------
+    ValueError
+        If the table lacks a column.
     """
+    wanted = {"target", "strategy", "vectors", "more", "low", "high"}
+    lacking = sorted(wanted - set(table.columns))
+    if lacking:
+        raise ValueError(f"The table of gains lacks the column {', '.join(lacking)}.")
     rows = {}
     for names, part in table.groupby(["target", "strategy", "vectors"], sort=False):
         mean, n = part["more"].mean(), len(part)
