@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -102,8 +103,10 @@ def _render(world: Path, config: WorldConfig, progress: bool) -> None:
     for leftover in partial.rglob(".*"):  # what a killed process was writing
         leftover.unlink(missing_ok=True)
     (partial / "plan.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
-    plan, tables = make_tables(config)
-    _render_media(plan, config, partial, progress)
+    plan, spoiled = _plan(config)
+    rendering = _start_rendering(plan, config, partial)
+    tables = _tables(plan, spoiled, config)  # while other processes start and render
+    _follow(rendering, plan, config, progress)
     _write_tables(plan, tables, config, partial)
     manifest = json.dumps(config.to_dict() | {"files": _count_files(partial)})
     (partial / MANIFEST).write_text(manifest, encoding="utf-8")
@@ -117,15 +120,21 @@ def _render(world: Path, config: WorldConfig, progress: bool) -> None:
     partial.replace(world)
 
 
-def _render_media(plan: pd.DataFrame, config: WorldConfig, target: Path, progress: bool) -> None:
+def _start_rendering(plan: pd.DataFrame, config: WorldConfig, target: Path) -> Iterator[int]:
+    """Start to render; what comes back yields how many clips each finished part has."""
     # Long chunks keep the cost of sending the plan to another process small.
     parts = _chunks(plan.index, 8)
     jobs = [delayed(_make_many)(part, plan, config, target, os.getpid()) for part in parts]
-    results = Parallel(n_jobs=settings.threads(), return_as="generator_unordered")(jobs)
+    return Parallel(n_jobs=settings.threads(), return_as="generator_unordered")(jobs)
+
+
+def _follow(
+    rendering: Iterator[int], plan: pd.DataFrame, config: WorldConfig, progress: bool
+) -> None:
     with tqdm(
         total=len(plan), desc=f"Rendering MiniTube {config.name}", unit="clip", disable=not progress
     ) as bar:
-        for done in results:
+        for done in rendering:
             bar.update(done)
 
 
@@ -153,7 +162,18 @@ def make_tables(config: WorldConfig) -> tuple[pd.DataFrame, dict[str, pd.DataFra
     tables : dict
         `videos`, `interactions`, `users` (public), `exposures`, `dirt`, `tastes` (truth).
     """
-    plan, media_dirt = dirt.plant_media(plan_videos(config), config)
+    plan, spoiled = _plan(config)
+    return plan, _tables(plan, spoiled, config)
+
+
+def _plan(config: WorldConfig) -> tuple[pd.DataFrame, list[dict]]:
+    """All uploads, and what is wrong with the files of some."""
+    return dirt.plant_media(plan_videos(config), config)
+
+
+def _tables(
+    plan: pd.DataFrame, spoiled: list[dict], config: WorldConfig
+) -> dict[str, pd.DataFrame | object]:
     complete = metadata.write_metadata(plan, config)
     videos, field_dirt = metadata.spoil_metadata(complete, config)
     without = plan["media"].isin(["text_as_video", "empty_file"])
@@ -163,8 +183,8 @@ def make_tables(config: WorldConfig) -> tuple[pd.DataFrame, dict[str, pd.DataFra
     log, exposures, users, log_dirt = dirt.plant_log(
         log, exposures, plan, tastes.users[["language"]], config
     )
-    records = pd.DataFrame([*media_dirt, *field_dirt, *log_dirt])
-    return plan, {
+    records = pd.DataFrame([*spoiled, *field_dirt, *log_dirt])
+    return {
         # The public order must not tell originals from copies.
         "videos": videos.sort_index(),
         "interactions": log,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -30,23 +31,38 @@ class Clip:
     boxes: np.ndarray
 
 
-def _place(character: str, edge: int, angle: float) -> Image.Image:
+@dataclass(frozen=True)
+class _Patch:
+    """A picture to paste: colours, opacity, and where something is to be seen in it."""
+
+    colour: Image.Image
+    opacity: Image.Image
+    ink: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, picture: Image.Image) -> _Patch:
+        opacity = picture.getchannel("A")
+        return cls(picture.convert("RGB"), opacity, opacity.getbbox() or (0, 0, 0, 0))
+
+
+@lru_cache(maxsize=64)  # most motions keep size and angle through the clip
+def _patch(character: str, edge: int, angle: float) -> _Patch:
     scaled = scaled_sprite(character, edge)
     if angle:
         scaled = scaled.rotate(angle, Image.Resampling.BILINEAR, expand=True)
-    return scaled
+    return _Patch.of(scaled)
 
 
-def _paste(frame: Image.Image, placed: Image.Image, x: float, y: float) -> tuple[int, int]:
-    left, top = round(x - placed.width / 2), round(y - placed.height / 2)
-    frame.paste(placed, (left, top), placed)
+def _paste(frame: Image.Image, patch: _Patch, x: float, y: float) -> tuple[int, int]:
+    left, top = round(x - patch.colour.width / 2), round(y - patch.colour.height / 2)
+    frame.paste(patch.colour, (left, top), patch.opacity)
     return left, top
 
 
-def _box(placed: Image.Image, left: int, top: int, size: int) -> tuple[float, ...]:
-    ink = placed.getchannel("A").getbbox() or (0, 0, 0, 0)
-    box = (left + ink[0], top + ink[1], left + ink[2], top + ink[3])
-    return tuple(float(np.clip(edge, 0, size)) for edge in box)
+def _box(patch: _Patch, left: int, top: int, size: int) -> list[int]:
+    """Where a pasted patch is to be seen: left, top, right, bottom, inside the frame."""
+    corners = zip(patch.ink, (left, top, left, top), strict=True)
+    return [min(max(inside + start, 0), size) for inside, start in corners]
 
 
 def _distractors(subject: str, n_frames: int, rng: np.random.Generator) -> list[tuple[str, Track]]:
@@ -63,7 +79,7 @@ def _distractors(subject: str, n_frames: int, rng: np.random.Generator) -> list[
     return drawn
 
 
-def _occluder(size: int, rng: np.random.Generator) -> Image.Image | None:
+def _occluder(size: int, rng: np.random.Generator) -> _Patch | None:
     """Draw a bar that hides part of the picture in a third of the clips."""
     if rng.random() > 0.33:
         return None
@@ -73,7 +89,7 @@ def _occluder(size: int, rng: np.random.Generator) -> Image.Image | None:
     at = int(rng.integers(int(0.15 * size), int(0.75 * size)))
     upright = rng.random() < 0.5
     layer.paste(colour, (at, 0, at + width, size) if upright else (0, at, size, at + width))
-    return layer
+    return _Patch.of(layer)
 
 
 def render(
@@ -101,18 +117,21 @@ def render(
         2 * np.pi * (rng.uniform(0.3, 1.5) * np.linspace(-0.5, 0.5, n_frames) + rng.random())
     )
     grain = rng.normal(0, 3.0, size=(4, size, size, 1)).astype(np.float32)
+    grain = np.repeat(grain, 3, axis=3).astype(np.float64)
     frames = np.empty((n_frames, size, size, 3), dtype=np.uint8)
     boxes = np.empty((n_frames, 4), dtype=np.float32)
+    pixels = np.empty((size, size, 3))
     for t in range(n_frames):
         frame = base.copy()
         for other, way in others:
             edge = max(2, round(way.size[t] * size))
-            _paste(frame, _place(other, edge, 0.0), way.x[t] * size, way.y[t] * size)
-        placed = _place(subject, max(2, round(path.size[t] * size)), path.angle[t])
-        left, top = _paste(frame, placed, path.x[t] * size, path.y[t] * size)
-        boxes[t] = _box(placed, left, top, size)
+            _paste(frame, _patch(other, edge, 0.0), way.x[t] * size, way.y[t] * size)
+        patch = _patch(subject, max(2, round(path.size[t] * size)), path.angle[t])
+        left, top = _paste(frame, patch, path.x[t] * size, path.y[t] * size)
+        boxes[t] = _box(patch, left, top, size)
         if occluder is not None:
-            frame.paste(occluder, (0, 0), occluder)
-        pixels = np.asarray(frame, dtype=np.float32) * light[t] + grain[rng.integers(4)]
-        frames[t] = pixels.clip(0, 255)
+            frame.paste(occluder.colour, (0, 0), occluder.opacity)
+        np.multiply(np.asarray(frame), light[t], out=pixels)
+        pixels += grain[rng.integers(4)]
+        frames[t] = pixels.clip(0, 255, out=pixels)
     return Clip(frames, boxes)

@@ -29,6 +29,9 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
+_TALL_BYTES = 2**24
+"""Of the frames that are shrunk at once."""
+
 
 def perceptual_hash(pictures: np.ndarray) -> np.ndarray:
     """Hash grey pictures by the signs of their lowest frequencies.
@@ -121,9 +124,19 @@ def shrink(frames: np.ndarray) -> np.ndarray:
     ndarray of uint8
         (n, 32, 32).
     """
-    pictures = (Image.fromarray(np.asarray(frame, dtype=np.uint8)) for frame in frames)
-    small = [p.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX) for p in pictures]
-    return np.stack([np.asarray(picture) for picture in small])
+    frames = np.ascontiguousarray(frames, dtype=np.uint8)
+    width = frames.shape[2]
+    some = max(1, _TALL_BYTES // frames[0].nbytes)
+    small = []
+    for start in range(0, len(frames), some):
+        # one below the other as one tall picture: the areas of pixels end where a frame ends
+        part = frames[start : start + some]
+        tall = Image.fromarray(part.reshape(-1, width, *part.shape[3:])).convert("L")
+        # in two steps: Pillow's own order of rows and columns, and its rounding, hang on the shape
+        tall = tall.resize((SIDE, tall.height), Image.Resampling.BOX)
+        tall = tall.resize((SIDE, SIDE * len(part)), Image.Resampling.BOX)
+        small.append(np.asarray(tall).reshape(-1, SIDE, SIDE))
+    return np.concatenate(small)
 
 
 def fingerprint(path: object, max_frames: int = MAX_FRAMES) -> Fingerprint:

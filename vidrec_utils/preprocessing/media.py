@@ -128,17 +128,20 @@ def look_at(
     path: str | Path, n_frames: int = 8, *, prints: bool = False
 ) -> tuple[dict[str, object], Fingerprint | None]:
     """Look at one file: its facts (the columns of `check_media`), and its fingerprint if asked."""
+
+    def choose(info: video_io.VideoInfo) -> int:
+        many = grid(info.duration_s)
+        whole = prints and 3 * info.width * info.height * many <= _ONE_PASS_BYTES
+        return many if whole else n_frames
+
     found = None
     try:
-        info = video_io.probe(path)
-        many = grid(info.duration_s)
-        if prints and 3 * info.width * info.height * many <= _ONE_PASS_BYTES:
-            frames = video_io.sample_frames(path, many, strict=True)
+        info, frames = video_io.probe_and_sample(path, choose, strict=True)
+        if prints and 3 * info.width * info.height * grid(info.duration_s) <= _ONE_PASS_BYTES:
             found = Fingerprint.of_frames(frames, info.duration_s)
-            frames = frames[_spread(many, n_frames)]
-        else:
-            frames = video_io.sample_frames(path, n_frames, strict=True)
-            found = fingerprint(path) if prints else None
+            frames = frames[_spread(len(frames), n_frames)]
+        elif prints:
+            found = fingerprint(path)
     except video_io.VideoError as error:
         absent = error.reason in ("missing", "directory")
         return {"status": "absent" if absent else "broken", "reason": error.reason}, None

@@ -9,7 +9,15 @@ in every case.
 
 from .errors import ImageError, MediaError, VideoError
 from .images import read_image
-from .reading import VideoInfo, probe, read_clip, sample_clip, sample_frames, thumbnail
+from .reading import (
+    VideoInfo,
+    probe,
+    probe_and_sample,
+    read_clip,
+    sample_clip,
+    sample_frames,
+    thumbnail,
+)
 from .writing import write_clip
 
 __all__ = [
@@ -18,6 +26,7 @@ __all__ = [
     "VideoError",
     "VideoInfo",
     "probe",
+    "probe_and_sample",
     "read_clip",
     "read_image",
     "sample_clip",

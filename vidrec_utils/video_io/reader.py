@@ -162,9 +162,9 @@ class Reader:
         self.timeline = scanned_timeline(self.container, self.stream, self._bytes)
         if not self.timeline.times:
             raise self._no_frames()
-        self._rewind()
+        self.rewind()
 
-    def _rewind(self) -> None:
+    def rewind(self) -> None:
         """Back to the first packet, by opening again where seeking is impossible."""
         keyframes = self.timeline.keyframes
         first = min(keyframes[0], self.timeline.start) if keyframes else self.timeline.start
@@ -290,7 +290,7 @@ class Reader:
                     self._blind = False
                 return
             goal, back = goal - back, 2 * back
-        self._rewind()
+        self.rewind()
 
     def frames_at(self, ticks: list[int]) -> Iterator[Shown]:
         """The frame on display at each of some sorted times, with the time at which it appears.

@@ -87,30 +87,34 @@ def probe(path: str | PathLike[str]) -> VideoInfo:
         If the file cannot be read as a video.
     """
     with Reader(path) as video:
-        _, frame = next(video.frames_at([video.timeline.start]))
-        orientation = Orientation(frame)
-        height, width = orientation.size(frame.height, frame.width)
-        line = video.timeline
-        count = len(line.times) if line.times is not None else video.stream.frames
-        rate = video.rate
-        if line.times is not None:
-            measured = count / line.duration_s
-            rate = measured if abs(measured / rate - 1) > 0.01 else rate
-        return VideoInfo(
-            path=Path(path),
-            width=width,
-            height=height,
-            fps=rate,
-            duration_s=line.duration_s,
-            n_frames=count or max(1, round(line.duration_s * rate)),
-            codec=video.stream.codec_context.codec.canonical_name,
-            container=_container_name(video.container.format.name, Path(path)),
-            rotation=orientation.degrees,
-            has_audio=bool(video.container.streams.audio),
-            variable_fps=line.variable,
-            duration_is_estimated=not line.declared,
-            truncated=not line.complete,
-        )
+        return _describe(video)
+
+
+def _describe(video: Reader) -> VideoInfo:
+    _, frame = next(video.frames_at([video.timeline.start]))
+    orientation = Orientation(frame)
+    height, width = orientation.size(frame.height, frame.width)
+    line = video.timeline
+    count = len(line.times) if line.times is not None else video.stream.frames
+    rate = video.rate
+    if line.times is not None:
+        measured = count / line.duration_s
+        rate = measured if abs(measured / rate - 1) > 0.01 else rate
+    return VideoInfo(
+        path=video.path,
+        width=width,
+        height=height,
+        fps=rate,
+        duration_s=line.duration_s,
+        n_frames=count or max(1, round(line.duration_s * rate)),
+        codec=video.stream.codec_context.codec.canonical_name,
+        container=_container_name(video.container.format.name, video.path),
+        rotation=orientation.degrees,
+        has_audio=bool(video.container.streams.audio),
+        variable_fps=line.variable,
+        duration_is_estimated=not line.declared,
+        truncated=not line.complete,
+    )
 
 
 def _container_name(names: str, path: Path) -> str:
@@ -234,6 +238,47 @@ def sample_clip(
         return _paint_at(video, wanted, size)
 
     return _read(path, paint)
+
+
+def probe_and_sample(
+    path: str | PathLike[str], choose: Callable[[VideoInfo], int], *, strict: bool = False
+) -> tuple[VideoInfo, np.ndarray]:
+    """What `probe` and then `sample_frames` give, with one opening of the file.
+
+    To open a short clip takes about as long as to decode ten of its frames.
+
+    Parameters
+    ----------
+    path
+        The file.
+    choose
+        How many frames, of what `probe` tells; 0 for none.
+    strict
+        As for `sample_frames`.
+
+    Returns
+    -------
+    info : VideoInfo
+    frames : numpy.ndarray
+        uint8 of shape (n, height, width, 3), as stored, upright RGB, in order of time.
+
+    Raises
+    ------
+    VideoError
+        If the file cannot be read as a video.
+    """
+
+    def look(video: Reader) -> tuple[VideoInfo, np.ndarray]:
+        info = _describe(video)
+        n = choose(info)
+        if not n:
+            return info, np.empty((0, info.height, info.width, 3), np.uint8)
+        video.rewind()  # the first frame was looked at
+        start, end = _span(video, 0.0, None, strict)
+        wanted = [start + (end - start) * Fraction(2 * i + 1, 2 * n) for i in range(n)]
+        return info, _paint_at(video, wanted, None)[0]
+
+    return _read(path, look)
 
 
 def _read(path: str | PathLike[str], work: Callable[[Reader], Result]) -> Result:
