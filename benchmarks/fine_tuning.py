@@ -24,13 +24,22 @@ import argparse
 import json
 import statistics
 import time
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from vidrec_utils import datasets, preprocessing, settings, video_encoders, video_io
+from vidrec_utils import (
+    datasets,
+    image_encoders,
+    preprocessing,
+    settings,
+    text_encoders,
+    video_encoders,
+    video_io,
+)
 from vidrec_utils.files import write_atomically
 from vidrec_utils.minitube import truth
 from vidrec_utils.transfer_learning import budget, training
@@ -43,14 +52,47 @@ EPOCHS = 10
 CACHED, COMPUTED, STEP = 10.0, 0.75 * EPOCHS, 0.95
 
 
-def labelled():
-    """Clips of MiniTube, what people said about them, and their subjects, to be kept apart."""
+@cache
+def world():
+    """MiniTube, cleaned, and the subject of each video, to be kept apart."""
     library, _ = preprocessing.clean(datasets.load("minitube"))
-    motion = preprocessing.clip_labels(library).dropna()
-    about = truth.load(library.root).videos["subject"]
-    read = {v: video_io.sample_frames(library.file(v), n=16, size=(64, 64)) for v in motion.index}
-    category = library.videos["category"].reindex(motion.index)
-    return read, {"motion": motion, "category": category[category != "unknown"].dropna()}, about
+    return library, truth.load(library.root).videos["subject"]
+
+
+@cache
+def motion_labels():
+    """What people said about some of the clips."""
+    return preprocessing.clip_labels(world()[0]).dropna()
+
+
+def category_labels(ids):
+    """Of those videos of which one is known."""
+    category = world()[0].videos["category"].reindex(ids)
+    return category[category != "unknown"].dropna()
+
+
+@cache
+def annotated_clips():
+    """Of the videos with a motion, read once."""
+    library, _ = world()
+    return {
+        v: video_io.sample_frames(library.file(v), n=16, size=(64, 64))
+        for v in motion_labels().index
+    }
+
+
+def target_data(target: str):
+    """Items by id, and their labels."""
+    library, _ = world()
+    ids = library.videos.index
+    if target == "motion":
+        return annotated_clips(), motion_labels()
+    if target == "category":
+        return annotated_clips(), category_labels(motion_labels().index)
+    if target == "category from titles":
+        return library.videos["title"].fillna(""), category_labels(ids)
+    faces = {v: video_io.read_image(library.file(v, of="thumbnail")) for v in ids}
+    return faces, category_labels(ids)
 
 
 def rates(which: str, *values: float) -> tuple[dict, ...]:
@@ -58,8 +100,15 @@ def rates(which: str, *values: float) -> tuple[dict, ...]:
     return tuple({which: value} for value in values)
 
 
-def ways() -> dict[str, budget.Way]:
+HEAD = rates("head_rate", 1e-4, 3e-4, 1e-3, 3e-3)
+
+
+def ways(target: str) -> dict[str, budget.Way]:
     """What is compared; each way has four sets of numbers to choose from."""
+    if target == "category from titles":
+        return reading_ways()
+    if target == "category from thumbnails":
+        return viewing_ways()
 
     def pretrained(seed: int):
         return video_encoders.load("two_stream_mini", device="cpu")
@@ -69,8 +118,8 @@ def ways() -> dict[str, budget.Way]:
     def untrained(seed: int):
         return video_encoders.load("two_stream_mini", weights="random", seed=seed, device="cpu")
 
-    return {
-        "probe": budget.Way(pretrained, "probe", {}, rates("head_rate", 1e-4, 3e-4, 1e-3, 3e-3)),
+    found = {
+        "probe": budget.Way(pretrained, "probe", {}, HEAD),
         "partial": budget.Way(pretrained, "partial", {"epochs": 8}, rates(*body, 3e-3)),
         "full": budget.Way(pretrained, "full", {"epochs": 8}, rates(*body, 3e-3)),
         "from scratch": budget.Way(untrained, "full", {}, (
@@ -78,27 +127,58 @@ def ways() -> dict[str, budget.Way]:
             {"epochs": 12, "body_rate": 3e-2}, {"epochs": 30, "body_rate": 1e-2},
         )),
     }  # fmt: skip
+    return found if target == "motion" else {name: found[name] for name in ("probe", "full")}
 
 
-BUDGETS = {"motion": (1, 2, 5, 10, None), "category": (None,)}
-COMPARED = {"motion": ("probe", "partial", "full", "from scratch"), "category": ("probe", "full")}
+def reading_ways() -> dict[str, budget.Way]:
+    """For titles."""
+
+    def reader(seed: int):
+        return text_encoders.load("minilm", max_tokens=16, device="cpu")
+
+    lora = rates("body_rate", 3e-4, 1e-3, 3e-3, 1e-2)
+    return {
+        "probe": budget.Way(reader, "probe", {}, HEAD),
+        "LoRA": budget.Way(reader, "lora", {"epochs": 8}, lora),
+    }
+
+
+def viewing_ways() -> dict[str, budget.Way]:
+    """For thumbnails."""
+
+    def eye(seed: int):
+        return image_encoders.load("efficientnet_lite0", size=64, device="cpu")
+
+    body = rates("body_rate", 1e-4, 3e-4, 1e-3, 3e-3)
+    return {
+        "probe": budget.Way(eye, "probe", {}, HEAD),
+        "partial": budget.Way(eye, "partial", {"epochs": 8}, body),
+        "full": budget.Way(eye, "full", {"epochs": 8}, body),
+    }
+
+
+BUDGETS = {
+    "motion": (1, 2, 5, 10, None),
+    "category": (None,),
+    "category from titles": (None,),
+    "category from thumbnails": (None,),
+}
 SEEDS = (0, 1, 2)
 
 
 def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
-    """Measure for some minutes; the record is written once all its parts are there."""
-    clips, labelled_as, subject = labelled()
+    """Measure for some minutes; targets go into the record once all their seeds are there."""
+    _, subject = world()
     began = time.monotonic()
     folder = settings.cache_dir() / "label-budget"
     for target in targets:
-        labels = labelled_as[target]
+        items, labels = target_data(target)
         for seed in seeds:
             part = folder / f"{target}-{seed}.json"
             before = json.loads(part.read_text(encoding="utf-8")) if part.is_file() else []
             rows = []
             found = budget.label_budget(
-                {name: ways()[name] for name in COMPARED[target]},
-                [clips[v] for v in labels.index], labels.to_numpy(),
+                ways(target), [items[v] for v in labels.index], labels.to_numpy(),
                 subject.reindex(labels.index).to_numpy(), BUDGETS[target], [seed],
                 tried_on=[b for b in (5, None) if b in BUDGETS[target]],
                 done=pd.DataFrame(before), checkpoints=folder / target,
@@ -112,20 +192,19 @@ def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
                 if time.monotonic() - began > 60 * minutes:
                     raise SystemExit("Not all is done yet; run the same command again to go on.")
             write_atomically(part.with_suffix(".whole"), json.dumps(rows))
-    wanted = {target: [folder / f"{target}-{seed}.whole" for seed in SEEDS] for target in BUDGETS}
-    if not all(part.is_file() for parts in wanted.values() for part in parts):
-        print("These parts are done.")
-        return
-    lines = [
-        json.dumps({"target": target, **row})
-        for target, parts in wanted.items()
-        for part in parts
-        for row in json.loads(part.read_text(encoding="utf-8"))
-    ]
+    earlier = json.loads(budget.RECORD.read_text(encoding="utf-8"))["rows"]
+    lines = []
+    for target in BUDGETS:  # what was measured now, and the rows of other targets as they are
+        parts = [folder / f"{target}-{seed}.whole" for seed in SEEDS]
+        if all(part.is_file() for part in parts):
+            rows = [r for part in parts for r in json.loads(part.read_text(encoding="utf-8"))]
+        else:
+            rows = [row for row in earlier if row["target"] == target]
+        lines += [json.dumps({"target": target, **row}) for row in rows]
     told = json.dumps("python benchmarks/fine_tuning.py --budget")
     joined = ",\n  ".join(lines)
     write_atomically(budget.RECORD, f'{{"command": {told}, "rows": [\n  {joined}\n]}}\n')
-    print("All is done.")
+    print("The record holds all targets of which all seeds are done.")
 
 
 def some_clips(n: int) -> tuple[list[np.ndarray], list[str]]:

@@ -83,7 +83,9 @@ def test_a_batch_changes_nothing_and_runs_repeat(small, photos):
     np.testing.assert_allclose(small.encode(images, 2), small.encode(list(images), 5), atol=1e-4)
 
 
-@pytest.mark.parametrize(("size", "stride", "kernel"), [(8, 2, 3), (7, 2, 5), (9, 1, 5), (6, 2, 5)])
+@pytest.mark.parametrize(
+    ("size", "stride", "kernel"), [(8, 2, 3), (7, 2, 5), (9, 1, 5), (4, 1, 5), (6, 2, 5)]
+)
 def test_same_padding_is_tensorflows(size, stride, kernel):
     # by its definition: output t reads inputs from t * stride - (total padding) // 2 on
     conv = SameConv2d(1, 1, kernel, stride, bias=False)

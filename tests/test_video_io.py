@@ -135,6 +135,20 @@ def test_probe_tells_what_the_clip_holds(clip: Path) -> None:
     assert (info.duration_is_estimated, info.truncated) == (False, False)
 
 
+@pytest.mark.parametrize("n", [1, 8, 40, 100])
+def test_probing_and_sampling_at_once_gives_what_both_give(clip: Path, n: int) -> None:
+    told = []
+    info, frames = video_io.probe_and_sample(clip, lambda info: told.append(info) or n)
+    assert told == [info] == [video_io.probe(clip)]
+    assert np.array_equal(frames, video_io.sample_frames(clip, n))
+
+
+def test_probing_and_sampling_at_once_looks_at_nothing_if_so_chosen(clip: Path) -> None:
+    info, frames = video_io.probe_and_sample(clip, lambda _: 0)
+    assert info.n_frames == 40
+    assert frames.shape == (0, 48, 64, 3)
+
+
 def test_probe_accepts_text_paths_with_blanks_and_other_letters(folder: Path, clip: Path) -> None:
     path = folder / "片 über 100%d #1.mp4"
     path.write_bytes(clip.read_bytes())
@@ -435,6 +449,8 @@ def test_containers(folder: Path, name: str) -> None:
     assert (info.variable_fps, info.truncated) == (False, False)
     assert info.duration_is_estimated == (name in {"live.mkv", "raw.h264"})
     assert numbers_of(video_io.sample_frames(path, 6)) == [5, 15, 25, 35, 45, 55]
+    at_once = video_io.probe_and_sample(path, lambda _: 6)[1]
+    assert numbers_of(at_once) == [5, 15, 25, 35, 45, 55]
     assert numbers_of(video_io.read_clip(path)[0]) == list(range(60))
 
 
@@ -445,6 +461,8 @@ def test_large_files_are_read_by_their_header(
     path = mux(folder / f"large-{name}", n=60, **{"options": {"g": "8"}, **CONTAINERS[name]})
     monkeypatch.setattr(reader, "SCAN_BYTES", 0)
     assert numbers_of(video_io.sample_frames(path, 6)) == [5, 15, 25, 35, 45, 55]
+    at_once = video_io.probe_and_sample(path, lambda _: 6)[1]
+    assert numbers_of(at_once) == [5, 15, 25, 35, 45, 55]
     assert numbers_of(video_io.read_clip(path)[0]) == list(range(60))
     assert video_io.probe(path).n_frames == 60
 
@@ -611,6 +629,11 @@ def test_a_file_cut_in_its_pictures_gives_what_is_there(
     assert numbers[-1] < info.n_frames <= numbers[-1] + 5
     assert reason_of(lambda: video_io.sample_frames(path, strict=True)) == "truncated"
     assert reason_of(lambda: video_io.read_clip(path, strict=True)) == "truncated"
+    both = video_io.probe_and_sample
+    assert reason_of(lambda: both(path, lambda _: 4, strict=True)) == "truncated"
+    info, frames = both(path, lambda _: 4)
+    assert info.truncated
+    assert np.array_equal(frames, video_io.sample_frames(path, 4))
 
 
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.webm", "mpeg4.avi"])

@@ -3,7 +3,13 @@ import pytest
 from scipy.fft import idctn
 
 from vidrec_utils import video_io
-from vidrec_utils.preprocessing import Fingerprint, fingerprint, hamming, perceptual_hash
+from vidrec_utils.preprocessing import (
+    Fingerprint,
+    fingerprint,
+    hamming,
+    hashing,
+    perceptual_hash,
+)
 from vidrec_utils.preprocessing.hashing import grid, in_parallel, shrink
 
 from .conftest import moving, scene
@@ -51,6 +57,15 @@ def test_shrinking_averages_areas():
     flat = np.full((1, 45, 77, 3), 90, dtype=np.uint8)  # sizes that 32 does not divide
     assert (shrink(flat) == 90).all()
     assert shrink(np.full((1, 5, 7), 40.0)).shape == (1, 32, 32)
+
+
+@pytest.mark.parametrize("size", [(128, 128), (45, 77), (90, 16)])
+def test_a_frame_is_shrunk_the_same_among_others(size, monkeypatch):
+    frames = np.random.default_rng(0).integers(0, 256, (7, *size, 3), dtype=np.uint8)
+    single = np.concatenate([shrink(frame[None]) for frame in frames])
+    assert (shrink(frames) == single).all()
+    monkeypatch.setattr(hashing, "_TALL_BYTES", 3 * frames[0].nbytes)  # in parts of three
+    assert (shrink(frames) == single).all()
 
 
 def test_short_clips_are_seen_in_sixteenths_of_a_second_and_long_ones_in_32_frames():

@@ -38,8 +38,8 @@ class SameConv2d(nn.Conv2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Pad and convolve `(batch, channels, height, width)`."""
         kernel, stride = self.kernel_size[0], self.stride[0]
-        # oneDNN's gradient of a depthwise filter is twice as fast where the zeros are there already,
-        # if the filter is larger than the map
+        # where the filter is larger than the map, oneDNN's gradient of a depthwise filter is twice
+        # as fast if the zeros are there already
         if stride == 1 and kernel <= min(x.shape[-2:]):
             return functional.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
         padded = same_pad(x, kernel, stride)

@@ -217,10 +217,10 @@ def _joined(items: Sequence[Prepared]) -> Batch:
 
 
 class Features(Inputs):
-    """Vectors that were computed already, as inputs of a head alone."""
+    """What frozen layers answered, a row a clip, as inputs of what is trained above them."""
 
-    def __init__(self, vectors: torch.Tensor):
-        self.items, self.ready = range(len(vectors)), (vectors,)
+    def __init__(self, *answers: torch.Tensor):
+        self.items, self.ready = range(len(answers[0])), answers
 
 
 def units(body: nn.Module, batch: Batch) -> dict[str, list[nn.Module]]:

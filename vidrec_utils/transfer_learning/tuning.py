@@ -21,7 +21,7 @@ from torch import nn
 
 from vidrec_utils import saving, settings
 from vidrec_utils.image_encoders.encoder import estimate_batch_norm
-from vidrec_utils.transfer_learning import processes, tasks
+from vidrec_utils.transfer_learning import frozen, processes, tasks
 from vidrec_utils.transfer_learning.bodies import (
     Body,
     Features,
@@ -337,7 +337,15 @@ def fine_tune(
         batches = ((inputs.batch(rows)[0].to(device),) for rows in parts)
         estimate_batch_norm(body, lambda batch: body(*batch), batches)
 
-    features = vectors(body, inputs, device)
+    some = tuple(p.to(device) for p in inputs.batch(np.arange(min(2, len(clips)))))
+    one = tuple(part[:1] for part in some)
+    below = choose(body, one, strategy, recipe)
+    body.to(device)  # the adapters, too
+    rests = frozen.find(body, some, len(clips)) if below else None
+    if rests is None:
+        features = vectors(body, inputs, device)
+    else:
+        features, kept = frozen.keep(body, rests, inputs, device)
     endless = (~features.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
     if endless:
         raise ValueError(
@@ -346,14 +354,16 @@ def fine_tune(
         )
     head = Head(features, asked.outputs, recipe.dropout).to(device)
     model = Tuned(body, head)
-    below = choose(body, tuple(p.to(device) for p in inputs.batch(np.array([0]))), strategy, recipe)
-    body.to(device)  # the adapters, too
     above = {"name": "head", "parameters": list(head.named_parameters()), "rate": recipe.head_rate}
     network: nn.Module = model
     if strategy == "probe":  # the body does not change, so neither do its vectors
         network, inputs = head, Features(features)
         if held_out is not None:
             held_out = Features(vectors(body, held_out[0], device)), held_out[1]
+    elif rests is not None:  # nor does what its frozen part answers
+        network, inputs = frozen.Above(model, rests), kept
+        if held_out is not None:
+            held_out = frozen.keep(body, rests, held_out[0], device)[1], held_out[1]
     if recipe.batch_norm == "train":
         _quicken(body)
     # a head alone is so little work that threads would wait for one another

@@ -1,0 +1,157 @@
+"""What is frozen is run once, and nothing changes by that."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tests.transfer_learning.tiny import TinyEncoder, coloured
+from vidrec_utils import image_encoders, text_encoders, video_encoders
+from vidrec_utils.transfer_learning import Recipe, fine_tune, frozen
+from vidrec_utils.transfer_learning.bodies import Body, Features
+from vidrec_utils.transfer_learning.strategies import choose
+
+X = torch.arange(24.0).reshape(2, 12) / 10
+
+
+class Skips(nn.Module):
+    """`last` reads `second` and, past it, `first`; what is between is written into in place."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.before, self.first, self.second = nn.Linear(12, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+        self.last = nn.Linear(6, 4)
+
+    def forward(self, x):
+        way = self.first(self.before(x))
+        return self.last(F.relu_(self.second(way)) + way)
+
+
+def freeze(net, *trained):
+    net.requires_grad_(False)
+    for module in trained:
+        module.requires_grad_(True)
+    return net
+
+
+def test_needed_are_the_answers_that_reach_what_is_trained():
+    net = freeze(Skips())
+    net.last.requires_grad_(True)
+    found = frozen.find(net, (X,))
+    assert [p.module for p in found.needed] == [net.first, net.second]
+    assert [p.module for p in found.idle] == [net.before]
+    above = frozen.Above(net, found)
+    kept = [net.first(net.before(X))[:, None], net.second(net.first(net.before(X)))[:, None]]
+    torch.testing.assert_close(above(*kept), net(X))
+    assert "forward" not in vars(net.first)  # modules are themselves again
+    torch.testing.assert_close(net(2 * X).sum(), Skips()(2 * X).sum())
+
+
+def test_gradients_are_those_of_the_whole_network():
+    net = freeze(Skips())
+    net.last.requires_grad_(True)
+    found = frozen.find(net, (X,))
+    answers = [net.first(net.before(X)).detach(), net.second(net.first(net.before(X))).detach()]
+    frozen.Above(net, found)(*(a[:, None] for a in answers)).square().sum().backward()
+    mine = net.last.weight.grad.clone()
+    net.zero_grad()
+    net(X).square().sum().backward()
+    torch.testing.assert_close(mine, net.last.weight.grad)
+
+
+def test_nothing_is_kept_where_it_would_not_do():
+    everything = Skips()
+    assert frozen.find(everything, (X,)) is None  # all is trained
+    lowest = freeze(Skips())
+    lowest.before.requires_grad_(True)
+    assert frozen.find(lowest, (X,)) is None  # what is trained reads the input itself
+    upper = freeze(Skips())
+    upper.last.requires_grad_(True)
+    assert frozen.find(upper, (X.long(),)) is None  # tokens: of different lengths
+    assert frozen.find(upper, (X,), clips=1000, most=2000) is None  # 48 bytes a clip
+    assert frozen.find(upper, (X,), clips=1000, most=48000) is not None
+
+
+def test_answers_are_compared_before_they_are_trusted(monkeypatch):
+    net = freeze(Skips())
+    net.last.requires_grad_(True)
+    assert frozen.find(net, (X,)) is not None
+    whole = frozen.Above.forward
+    monkeypatch.setattr(frozen.Above, "forward", lambda self, *kept: whole(self, *kept) + 0.01)
+    assert frozen.find(net, (X,)) is None
+
+
+@pytest.mark.parametrize("options", [{}, {"blocks": 2}, {"blocks": 2, "batch_norm": "train"}])
+def test_training_is_that_of_the_whole_network(options, monkeypatch):
+    clips, labels = coloured(20)
+    asked = {"epochs": 3, "batch_size": 6, "body_rate": 1e-2, "progress": False} | options
+    held = (clips[15:], labels[15:])
+    runs = []
+    asked_of = []
+    plain = frozen.find
+
+    def watched(*given):
+        asked_of.append(plain(*given))
+        return asked_of[-1]
+
+    for find in (watched, lambda *_: None):
+        monkeypatch.setattr(frozen, "find", find)
+        runs.append(
+            fine_tune(TinyEncoder(), clips[:15], labels[:15], "partial", validation=held, **asked)
+        )
+    assert asked_of[0].needed  # the first run did keep something
+    np.testing.assert_allclose(runs[0].losses, runs[1].losses, rtol=1e-5)
+    np.testing.assert_allclose(runs[0].encode(clips), runs[1].encode(clips), atol=1e-5)
+    seen = ["train_loss", "valid_loss", "valid_score"]
+    np.testing.assert_allclose(runs[0].history[seen], runs[1].history[seen], rtol=1e-5)
+
+
+def test_frozen_layers_run_once_for_each_clip(monkeypatch):
+    clips, labels = coloured(20)
+    ran = []
+
+    def count(self, x):
+        ran.append(len(x))
+        return nn.functional.conv3d(x, self.weight, self.bias, self.stride, self.padding)
+
+    encoder = TinyEncoder()
+    asked = {"epochs": 6, "batch_size": 5, "progress": False, "validation": 0.25}
+    monkeypatch.setattr(nn.Conv3d, "forward", count)
+    fine_tune(encoder, clips, labels, "partial", **asked)
+    looking = sum(ran) / 2 - len(clips)  # two convolutions
+    assert 0 < looking < len(clips)  # to see what is used and needed; not six epochs of 20
+
+
+ENCODERS = {
+    "two_stream_mini": lambda: video_encoders.load("two_stream_mini"),
+    "slowfast_mini": lambda: video_encoders.load("slowfast_mini"),
+    "frames": lambda: video_encoders.FrameAverage(
+        image_encoders.load("efficientnet_lite0", size=64), frames=2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_networks_of_the_course_are_cut_rightly(name):
+    encoder = ENCODERS[name]()
+    rng = np.random.default_rng(0)
+    items = [rng.integers(0, 255, (16, 64, 64, 3)).astype(np.uint8) for _ in range(3)]
+    body = Body(encoder)
+    batch = body.prepare(items)
+
+    choose(body, body.prepare(items[:1]), "partial", Recipe())
+    found = frozen.find(body, tuple(part[:2] for part in batch))
+    vectors, kept = frozen.keep(body, found, Features(*batch), torch.device("cpu"))
+    with torch.no_grad():
+        torch.testing.assert_close(vectors, body(*batch))
+        again = frozen.Above(body, found)(*kept.batch(np.array([2, 0])))
+        torch.testing.assert_close(again, vectors[[2, 0]], rtol=1e-4, atol=1e-5)
+    assert sum(p.answer[0].nbytes for p in found.needed) < batch[0][0].nbytes  # less to keep
+
+
+def test_texts_are_run_whole():
+    reader = text_encoders.load("minilm", max_tokens=8)
+    body = Body(reader)
+    assert frozen.find(body, body.prepare(["a cat", "two dogs run"])) is None
