@@ -166,7 +166,7 @@ def test_early_stopping_keeps_the_best_epoch():
     assert loss == pytest.approx(model.history["valid_loss"].min(), abs=1e-5)
 
 
-@pytest.mark.parametrize("strategy", ["full", "probe", "lora"])
+@pytest.mark.parametrize("strategy", ["full", "partial", "probe", "lora"])
 @pytest.mark.parametrize("step", [1, 4, 6, 11])
 def test_interrupted_anywhere_it_goes_on_with_the_same_losses(
     strategy, step, tmp_path, monkeypatch
@@ -190,6 +190,24 @@ def test_interrupted_anywhere_it_goes_on_with_the_same_losses(
     pd.testing.assert_frame_equal(model.history[numbers], whole.history[numbers])
     assert np.array_equal(model.encode(clips), whole.encode(clips))
     assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_networks_laid_out_channels_last_go_on_too(tmp_path, monkeypatch):
+    clips, labels = coloured(20)
+    encoder = TinyEncoder()
+    plain = fine_tune(encoder, clips, labels, "full", **QUICK)
+    encoder.net.to(memory_format=torch.channels_last_3d)
+    assert not encoder.net.blocks[1][0].weight.is_contiguous()
+    whole = fine_tune(encoder, clips, labels, "full", **QUICK)
+    np.testing.assert_allclose(whole.losses, plain.losses, rtol=1e-4)
+    file = tmp_path / "state.safetensors"
+    go_on = stop_at(monkeypatch, 6)
+    with pytest.raises(Stopped):
+        fine_tune(encoder, clips, labels, "full", checkpoint=file, **QUICK)
+    go_on()
+    model = fine_tune(encoder, clips, labels, "full", checkpoint=file, **QUICK)
+    assert model.losses.tolist() == whole.losses.tolist()
+    assert np.array_equal(model.encode(clips), whole.encode(clips))
 
 
 def counting(function, calls):

@@ -2,7 +2,8 @@
 
 `fine_tune(encoder, clips, labels, strategy)` trains a copy of an encoder of clips, pictures or
 texts, and gives back answers, vectors, and the encoder with its new weights. The strategies
-(`strategies`) say what is trained and how fast; all of them run one loop (`training.train`).
+(`strategies`) say what is trained and how fast; all of them run one loop (`training.train`), and
+what lies frozen below is run once for each clip (`frozen`).
 `fine_tune_folder` does the same from a folder of videos. `inflate_encoder` makes a video encoder of
 any 2D CNN, and `flow_network` one that takes optical flow. `label_budget` asks how much labelled
 data is needed.

@@ -60,8 +60,11 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], told: Mapping[str, An
     """Write tensors and a description, atomically."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # copies: safetensors refuses tensors that share memory
-    plain = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+    # copies: safetensors refuses tensors that share memory, or that lie channels last
+    plain = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
     data = save(plain, {"format": FORMAT, "told": json.dumps(told)})
     replace_whole(path, data)
 
