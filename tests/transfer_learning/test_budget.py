@@ -37,6 +37,13 @@ def test_each_way_has_each_budget_and_seed(table):
     assert (table["accuracy"] == table["right"] / table["tested"]).all()
     most = table[table["per_class"] == 0]
     assert (most["n"] + most["tested"] == 36).all()
+    for _, ways in table.groupby(["per_class", "seed"])["constant"]:
+        assert len(set(ways)) == 1
+
+
+def test_the_constant_answer_is_the_commonest_of_training():
+    assert budget.constant_share(["b", "a", "b"], ["a", "b", "a", "c"]) == 0.25
+    assert budget.constant_share(["b", "a"], ["a", "a", "b"]) == pytest.approx(2 / 3)  # the first
 
 
 def test_it_goes_on_where_it_was_cut_off(table, tmp_path):
@@ -101,7 +108,12 @@ def test_the_committed_table_is_whole():
     ways = {"probe", "partial", "full", "from scratch"}
     assert set(motion["way"]) == ways
     assert set(motion["per_class"]) == {1, 2, 5, 10, 0}
-    assert (motion.groupby(["way", "per_class"])["seed"].nunique() == 3).all()
+    titles = found[found["target"] == "category from titles"]
+    assert set(titles["way"]) == {"probe", "LoRA"}
+    faces = found[found["target"] == "category from thumbnails"]
+    assert set(faces["way"]) == {"probe", "partial", "full"}
+    assert (found.groupby(["target", "way", "per_class"])["seed"].nunique() == 3).all()
+    assert found["constant"].between(0, 0.3).all()
     assert not found.duplicated(["target", "way", "per_class", "seed"]).any()
     assert (found["right"] / found["tested"]).to_numpy() == pytest.approx(found["accuracy"])
     clips = found.groupby(["target", "per_class", "seed"])["n"].nunique()

@@ -153,6 +153,11 @@ def test_spread_over_seeds():
     assert found.index.tolist() == ["b", "a"]
     assert found.loc["b"].tolist() == pytest.approx([0.6, 0.5, 0.7])
     assert found.loc["a"].tolist() == [0.1, 0.1, 0.1]
+    table = table.assign(seed=[0, 1, 0, 0, 0], constant=[0.2, 0.4, 0.2, 0.3, 0.9])
+    with_it = spread(table, "x", constant="same")
+    assert with_it.index.tolist() == ["same", "b", "a"]
+    assert with_it.loc["same"].tolist() == pytest.approx([0.3, 0.2, 0.4])
+    pd.testing.assert_frame_equal(with_it.iloc[1:], found)
 
 
 def test_a_trial_of_prepared_clips_gives_the_same_and_prepares_once():

@@ -90,7 +90,8 @@ def label_budget(
     ------
     dict
         `way, split` ("validation": a choice that was tried; "test")`, per_class` (0: all)`, seed,
-        numbers, n` (clips trained on)`, right, tested, accuracy, seconds`.
+        numbers, n` (clips trained on)`, right, tested, accuracy, constant` (share that is right if
+        the commonest training class is the answer to all)`, seconds`.
     """
     labels = np.asarray(labels)
     every = np.asarray(groups) if groups is not None else np.arange(len(labels))
@@ -158,8 +159,14 @@ class _Run:
         right = int((model.predict([clips[r] for r in held]) == labels[held]).sum())
         return {
             **vars(self), "n": len(rows), "right": right, "tested": len(held),
-            "accuracy": right / len(held), "seconds": round(time.perf_counter() - began, 1),
+            "accuracy": right / len(held), "constant": constant_share(labels[rows], labels[held]),
+            "seconds": round(time.perf_counter() - began, 1),
         }  # fmt: skip
+
+
+def constant_share(train: Sequence, test: Sequence) -> float:
+    """Share of the test labels that are the commonest training label; of equals, the first."""
+    return float((np.asarray(test) == pd.Series(train).mode()[0]).mean())
 
 
 def _key(row: dict[str, Any]) -> tuple:

@@ -204,8 +204,8 @@ def train(
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     rank, world = processes.join()
     trained = [p for group in groups for _, p in group["parameters"]]
-    # not fused: on a CPU that pairs the numbers of weights and gradients as they lie in memory, also
-    # where one of the two is laid out channels last (torch 2.14)
+    # not fused: on a CPU that pairs weights and gradients as they lie in memory, and is wrong where
+    # only one of the two is laid out channels last (torch 2.14)
     optimizer = torch.optim.AdamW(_optimizer_groups(groups, recipe.weight_decay), foreach=False)
     per_epoch = len(epoch_batches(len(inputs), recipe, 0))
     total = recipe.epochs * per_epoch

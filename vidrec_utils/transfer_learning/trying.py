@@ -11,6 +11,7 @@ import pandas as pd
 
 from vidrec_utils.evaluation import bootstrap_means
 from vidrec_utils.transfer_learning.bodies import original
+from vidrec_utils.transfer_learning.budget import constant_share
 from vidrec_utils.transfer_learning.splitting import few, hold_out
 from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune
 
@@ -109,8 +110,7 @@ class Trial:
 
     def constant(self) -> float:
         """Share that is right when the commonest training class is the answer to all."""
-        commonest = self.labels[self.train].mode()[0]
-        return float((self.labels[self.test] == commonest).mean())
+        return constant_share(self.labels[self.train], self.labels[self.test])
 
     def mirror_scores(self, models: Mapping[str, FineTuned]) -> pd.DataFrame:
         """The same for two classes that are each other's time reversal, on clips and mirrors.
@@ -187,7 +187,9 @@ def tell_leads(rivals: Mapping[str, pd.DataFrame], over: str) -> None:
             print(f"{n or 'all'} labels: {one} - {over} {said}.")
 
 
-def spread(table: pd.DataFrame, target: str, per_class: int = 0) -> pd.DataFrame:
+def spread(
+    table: pd.DataFrame, target: str, per_class: int = 0, constant: str | None = None
+) -> pd.DataFrame:
     """Accuracy of each way over seeds: `mean, low, high`.
 
     Parameters
@@ -198,8 +200,14 @@ def spread(table: pd.DataFrame, target: str, per_class: int = 0) -> pd.DataFrame
         What the labels were.
     per_class : int
         Labels per class; 0: all.
+    constant : str, optional
+        Name of a first row, for the answer that is always the commonest training class.
     """
     rows = table[(table["target"] == target) & (table["per_class"] == per_class)]
+    if constant is not None:
+        same = rows.drop_duplicates("seed")
+        same = same.assign(way=constant, accuracy=same["constant"])
+        rows = pd.concat([same, rows])
     found = rows.groupby("way", sort=False)["accuracy"]
     return found.agg(mean="mean", low="min", high="max")
 
