@@ -199,7 +199,7 @@ def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
     lines = []
     for target in BUDGETS:  # what was measured now, and the rows of other targets as they are
         parts = [folder / f"{target}-{seed}.whole" for seed in SEEDS]
-        if all(part.is_file() for part in parts):
+        if target in targets and all(part.is_file() for part in parts):
             rows = [r for part in parts for r in json.loads(part.read_text(encoding="utf-8"))]
         else:
             rows = [row for row in earlier if row["target"] == target]

@@ -147,6 +147,8 @@ def test_probing_and_sampling_at_once_looks_at_nothing_if_so_chosen(clip: Path) 
     info, frames = video_io.probe_and_sample(clip, lambda _: 0)
     assert info.n_frames == 40
     assert frames.shape == (0, 48, 64, 3)
+    with pytest.raises(ValueError, match="-1 frames were chosen"):
+        video_io.probe_and_sample(clip, lambda _: -1)
 
 
 def test_probe_accepts_text_paths_with_blanks_and_other_letters(folder: Path, clip: Path) -> None:

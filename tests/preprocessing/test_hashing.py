@@ -57,6 +57,8 @@ def test_shrinking_averages_areas():
     flat = np.full((1, 45, 77, 3), 90, dtype=np.uint8)  # sizes that 32 does not divide
     assert (shrink(flat) == 90).all()
     assert shrink(np.full((1, 5, 7), 40.0)).shape == (1, 32, 32)
+    with pytest.raises(ValueError, match="no frames"):
+        shrink(np.empty((0, 5, 7, 3)))
 
 
 @pytest.mark.parametrize("size", [(128, 128), (45, 77), (90, 16)])

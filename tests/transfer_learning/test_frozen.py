@@ -74,13 +74,109 @@ def test_nothing_is_kept_where_it_would_not_do():
     assert frozen.find(upper, (X,), clips=1000, most=48000) is not None
 
 
-def test_answers_are_compared_before_they_are_trusted(monkeypatch):
+class TimeFirst(nn.Module):
+    """Frames lie in the batch, all clips' first ones first: rows are not clip by clip."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.low, self.last = nn.Linear(6, 6), nn.Linear(6, 4)
+
+    def forward(self, x):
+        frames = x.reshape(len(x), 2, 6).transpose(0, 1).flatten(0, 1)
+        return self.last(self.low(frames).relu().unflatten(0, (2, -1)).mean(0))
+
+
+class Places(TimeFirst):
+    """A frozen table answers with a row for each moment, however many clips there are."""
+
+    def __init__(self):
+        super().__init__()
+        self.moments = nn.Embedding(2, 6)
+
+    def forward(self, x):
+        at = self.moments(torch.arange(2))
+        return self.last((self.low(x.reshape(len(x), 2, 6)) + at).relu().mean(1))
+
+
+class Follows(TimeFirst):
+    """A frozen layer hangs on a trained one, without a gradient."""
+
+    def forward(self, x):
+        way = self.last(x[:, :6])
+        return way + self.low(torch.cat([way, x[:, :2]], 1).detach())[:, :4]
+
+
+@pytest.mark.parametrize("kind", [TimeFirst, Places, Follows])
+def test_a_network_that_cannot_be_cut_is_run_whole(kind):
+    net = freeze(kind())
+    net.last.requires_grad_(True)
+    before = net.last.weight.detach().clone()
+    assert frozen.find(net, (X,)) is None
+    assert torch.equal(net.last.weight, before)  # it was changed for a trial
+
+
+class Switch(nn.Module):
+    """Above a threshold another layer answers, which no gradient tells."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.gate, self.one, self.other = nn.Linear(12, 1), nn.Linear(12, 6), nn.Linear(12, 6)
+        self.last = nn.Linear(6, 4)
+        with torch.no_grad():
+            self.gate.weight.fill_(1.0)
+
+    def forward(self, x):
+        return self.last(torch.where(self.gate(x) > 100, self.one(x), self.other(x)))
+
+
+def test_every_clip_is_compared():
+    net = freeze(Switch())
+    net.last.requires_grad_(True)
+    few, many = X, torch.cat([X, 100 * X])
+    found = frozen.find(net, (few,))
+    assert net.gate in [p.module for p in found.idle]
+    vectors, kept = frozen.keep(net, found, Features(few), torch.device("cpu"))
+    assert len(kept) == 2
+    vectors, kept = frozen.keep(net, found, Features(many), torch.device("cpu"))
+    assert kept is None
+    torch.testing.assert_close(vectors, net(many).detach())
+
+
+class Drops(nn.Module):
+    """Dropout between what is frozen and what is trained."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.low, self.drop, self.last = nn.Linear(12, 6), nn.Dropout(0.5), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.last(self.drop(self.low(x)))
+
+
+def test_what_draws_in_training_still_draws():
+    net = freeze(Drops())
+    net.last.requires_grad_(True)
+    found = frozen.find(net, (X,), resting=[net.low])
+    assert [p.module for p in found.needed] == [net.low]
+    above = frozen.Above(net, found).train()
+    kept = net.low(X)[:, None]
+    assert not torch.equal(above(kept), above(kept))
+    torch.manual_seed(1)
+    mine = above(kept)
+    torch.manual_seed(1)
+    torch.testing.assert_close(mine, net(X))
+    rests = frozen.find(net, (X,), resting=[net.low, net.drop])
+    assert [p.module for p in rests.needed] == [net.drop]
+
+
+def test_names_are_those_of_the_network():
     net = freeze(Skips())
     net.last.requires_grad_(True)
-    assert frozen.find(net, (X,)) is not None
-    whole = frozen.Above.forward
-    monkeypatch.setattr(frozen.Above, "forward", lambda self, *kept: whole(self, *kept) + 0.01)
-    assert frozen.find(net, (X,)) is None
+    above = frozen.Above(net, frozen.find(net, (X,)))
+    assert list(dict(above.named_parameters())) == list(dict(net.named_parameters()))
 
 
 @pytest.mark.parametrize("options", [{}, {"blocks": 2}, {"blocks": 2, "batch_norm": "train"}])
@@ -149,6 +245,36 @@ def test_networks_of_the_course_are_cut_rightly(name):
         again = frozen.Above(body, found)(*kept.batch(np.array([2, 0])))
         torch.testing.assert_close(again, vectors[[2, 0]], rtol=1e-4, atol=1e-5)
     assert sum(p.answer[0].nbytes for p in found.needed) < batch[0][0].nbytes  # less to keep
+
+
+def test_validation_clips_of_another_length_are_run_whole():
+    clips, labels = coloured(20)
+    longer = [np.concatenate([clip, clip]) for clip in clips[15:]]
+    model = fine_tune(
+        FrameWise(), clips[:15], labels[:15], "partial",
+        validation=(longer, labels[15:]), epochs=2, progress=False,
+    )  # fmt: skip
+    assert model.history["valid_loss"].notna().all()
+
+
+class FrameNet(nn.Module):
+    """Frames in the batch, whose answers a trained layer weighs before they are averaged."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.low, self.last, self.dim = nn.Conv2d(3, 4, 3), nn.Linear(4, 8), 8
+
+    def vector(self, x):
+        frames = x.transpose(1, 2)
+        seen = self.low(frames.flatten(0, 1)).mean((2, 3))
+        return self.last(seen).unflatten(0, (len(x), -1)).mean(1)
+
+
+class FrameWise(TinyEncoder):
+    def __init__(self):
+        super().__init__()
+        self.net = FrameNet().eval()
 
 
 def test_texts_are_run_whole():

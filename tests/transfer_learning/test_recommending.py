@@ -107,7 +107,7 @@ def test_what_is_beyond_doubt_is_told(capsys):
     assert capsys.readouterr().out.splitlines() == [
         "a: +0.0200 [+0.0100, +0.0300]; by itself clear of zero on 2 of 5 platforms.",
         "b: -0.0300 [-0.0400, -0.0200]; by itself clear of zero on 1 of 5 platforms.",
-        "1 of 3 intervals hold zero.",
+        "The other 1 of 3 intervals hold zero.",
     ]
 
 

@@ -125,6 +125,8 @@ def shrink(frames: np.ndarray) -> np.ndarray:
         (n, 32, 32).
     """
     frames = np.ascontiguousarray(frames, dtype=np.uint8)
+    if not len(frames):
+        raise ValueError("There are no frames to shrink; give at least one.")
     width = frames.shape[2]
     some = max(1, _TALL_BYTES // frames[0].nbytes)
     small = []

@@ -167,4 +167,4 @@ def tell_gains(table: pd.DataFrame) -> None:
             f"{way}: {row['mean']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]; by itself clear "
             f"of zero on {which:.0f} of {row['worlds']:.0f} platforms."
         )
-    print(f"{len(table) - len(clear)} of {len(table)} intervals hold zero.")
+    print(f"The other {len(table) - len(clear)} of {len(table)} intervals hold zero.")

@@ -338,14 +338,19 @@ def fine_tune(
         estimate_batch_norm(body, lambda batch: body(*batch), batches)
 
     some = tuple(p.to(device) for p in inputs.batch(np.arange(min(2, len(clips)))))
-    one = tuple(part[:1] for part in some)
-    below = choose(body, one, strategy, recipe)
+    below = choose(body, tuple(part[:1] for part in some), strategy, recipe)
     body.to(device)  # the adapters, too
-    rests = frozen.find(body, some, len(clips)) if below else None
+    still = resting(body, recipe.batch_norm)
+    every = len(clips) + (0 if held_out is None else len(held_out[0]))
+    rests = frozen.find(body, some, still, every) if below else None
+    kept = held_kept = None
     if rests is None:
         features = vectors(body, inputs, device)
     else:
         features, kept = frozen.keep(body, rests, inputs, device)
+        if held_out is not None and kept is not None:
+            held_kept = frozen.keep(body, rests, held_out[0], device)[1]
+            kept = None if held_kept is None else kept
     endless = (~features.isfinite().all(dim=1)).nonzero()[:, 0].tolist()
     if endless:
         raise ValueError(
@@ -360,10 +365,9 @@ def fine_tune(
         network, inputs = head, Features(features)
         if held_out is not None:
             held_out = Features(vectors(body, held_out[0], device)), held_out[1]
-    elif rests is not None:  # nor does what its frozen part answers
+    elif kept is not None:  # nor does what its frozen part answers
         network, inputs = frozen.Above(model, rests), kept
-        if held_out is not None:
-            held_out = frozen.keep(body, rests, held_out[0], device)[1], held_out[1]
+        held_out = None if held_out is None else (held_kept, held_out[1])
     if recipe.batch_norm == "train":
         _quicken(body)
     # a head alone is so little work that threads would wait for one another
@@ -371,7 +375,7 @@ def fine_tune(
     with settings.threads_for(multiplications if network is head else np.inf):
         state = train(
             network, inputs, targets, asked, [*below, above], recipe,
-            resting=() if network is head else resting(body, recipe.batch_norm),
+            resting=() if network is head else still,
             validation=held_out, ids=ids,
             checkpoint=None if checkpoint is None else Path(checkpoint),
             checkpoint_every=checkpoint_every,

@@ -266,11 +266,15 @@ def probe_and_sample(
     ------
     VideoError
         If the file cannot be read as a video.
+    ValueError
+        If a number below 0 is chosen.
     """
 
     def look(video: Reader) -> tuple[VideoInfo, np.ndarray]:
         info = _describe(video)
         n = choose(info)
+        if n < 0:
+            raise ValueError(f"{n} frames were chosen; choose 0 or more.")
         if not n:
             return info, np.empty((0, info.height, info.width, 3), np.uint8)
         video.rewind()  # the first frame was looked at
