@@ -277,6 +277,14 @@ class FrameWise(TinyEncoder):
         self.net = FrameNet().eval()
 
 
+def test_an_unfit_clip_is_named_by_its_place():
+    clips, labels = coloured(6)
+    encoder = video_encoders.load("two_stream_mini")
+    large = [np.zeros((16, 64, 64, 3), np.uint8)] * 5 + [clips[5][:0]]
+    with pytest.raises(ValueError, match=r"position 5 of 6.*shape \(0, "):
+        fine_tune(encoder, large, labels, "partial", progress=False)
+
+
 def test_texts_are_run_whole():
     reader = text_encoders.load("minilm", max_tokens=8)
     body = Body(reader)

@@ -153,6 +153,8 @@ def test_spread_over_seeds():
     assert found.index.tolist() == ["b", "a"]
     assert found.loc["b"].tolist() == pytest.approx([0.6, 0.5, 0.7])
     assert found.loc["a"].tolist() == [0.1, 0.1, 0.1]
+    with pytest.raises(ValueError, match="no column 'constant'"):
+        spread(table, "x", constant="same")
     table = table.assign(seed=[0, 1, 0, 0, 0], constant=[0.2, 0.4, 0.2, 0.3, 0.9])
     with_it = spread(table, "x", constant="same")
     assert with_it.index.tolist() == ["same", "b", "a"]

@@ -129,15 +129,17 @@ def look_at(
 ) -> tuple[dict[str, object], Fingerprint | None]:
     """Look at one file: its facts (the columns of `check_media`), and its fingerprint if asked."""
 
+    def at_once(info: video_io.VideoInfo) -> bool:
+        frame = 3 * info.width * info.height
+        return prints and frame * grid(info.duration_s) <= _ONE_PASS_BYTES
+
     def choose(info: video_io.VideoInfo) -> int:
-        many = grid(info.duration_s)
-        whole = prints and 3 * info.width * info.height * many <= _ONE_PASS_BYTES
-        return many if whole else n_frames
+        return grid(info.duration_s) if at_once(info) else n_frames
 
     found = None
     try:
         info, frames = video_io.probe_and_sample(path, choose, strict=True)
-        if prints and 3 * info.width * info.height * grid(info.duration_s) <= _ONE_PASS_BYTES:
+        if at_once(info):
             found = Fingerprint.of_frames(frames, info.duration_s)
             frames = frames[_spread(len(frames), n_frames)]
         elif prints:

@@ -184,7 +184,7 @@ class Inputs:
         if isinstance(items[0], str):
             self.ready = prepare(list(items))
         elif _size(prepare([items[0]])) * len(items) <= kept:
-            self.ready = _cat([prepare([items[row]]) for row in range(len(items))])
+            self.ready = _cat([_alone(prepare, items, row) for row in range(len(items))])
 
     def __len__(self) -> int:
         return len(self.items)
@@ -194,6 +194,13 @@ class Inputs:
         if self.ready is not None:
             return tuple(part[torch.as_tensor(rows)] for part in self.ready)
         return self.prepare([self.items[int(row)] for row in rows])
+
+
+def _alone(prepare: Callable[[Sequence], Batch], items: Sequence, row: int) -> Batch:
+    try:
+        return prepare([items[row]])
+    except ValueError as error:  # counts within its batch of one
+        raise ValueError(f"At position {row} of {len(items)}, by itself: {error}") from error
 
 
 def _size(batch: Batch) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,6 @@ from vidrec_utils.transfer_learning.bodies import original
 from vidrec_utils.transfer_learning.budget import constant_share
 from vidrec_utils.transfer_learning.splitting import few, hold_out
 from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune
-
-if TYPE_CHECKING:
-    pass
 
 
 class Trial:
@@ -202,9 +199,18 @@ def spread(
         Labels per class; 0: all.
     constant : str, optional
         Name of a first row, for the answer that is always the commonest training class.
+
+    Raises
+    ------
+    ValueError
+        If that is asked of a table without the column `constant`.
     """
     rows = table[(table["target"] == target) & (table["per_class"] == per_class)]
     if constant is not None:
+        if "constant" not in rows:
+            raise ValueError(
+                "The table has no column 'constant', as older ones; measure anew with label_budget."
+            )
         same = rows.drop_duplicates("seed")
         same = same.assign(way=constant, accuracy=same["constant"])
         rows = pd.concat([same, rows])
