@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from vidrec_utils import datasets, embeddings, image_encoders, settings, video_encoders, video_io
-from vidrec_utils.embeddings import accelerate
+from vidrec_utils.encoders import accelerate
 from vidrec_utils.video_encoders.encoder import frame_places
 
 OF_BARE, OF_USUAL = 0.9, 2.0

@@ -5,7 +5,7 @@ import os
 import pytest
 
 # Notebooks that are there to be judged, not to be run: nbval must not collect them.
-collect_ignore_glob = ["known_bad/*.ipynb", "known_good/*.ipynb"]
+collect_ignore_glob = ["notebooks/known_bad/*.ipynb", "notebooks/known_good/*.ipynb"]
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

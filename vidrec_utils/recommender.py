@@ -2,7 +2,7 @@
 
 A recommender is fitted on interactions, scores all videos of a catalogue for a user, and ranks
 them. `Popularity` and `Random` are what any other must beat. `event_weights` (of `events`) turns
-watching, liking, sharing and commenting into one number per event, and `top_k` (of `ranking`) is
+watching, liking, sharing and commenting into one number per event, and `top_k` (of `top_k`) is
 the one place where ties are broken: by the order of the videos in the catalogue.
 """
 
@@ -23,7 +23,7 @@ from scipy import sparse
 
 from vidrec_utils import saving
 from vidrec_utils.events import as_ids, event_weights, interaction_matrix, unpack
-from vidrec_utils.ranking import explanation, hide, position, top_k
+from vidrec_utils.top_k import explanation, hide, position, top_k
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split, VideoLibrary

@@ -9,7 +9,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from vidrec_utils import embeddings, evaluation
+from vidrec_utils import encoders, evaluation
 from vidrec_utils.datasets import Split
 from vidrec_utils.recommender import Popularity, Random
 
@@ -104,7 +104,7 @@ def test_cost_times_an_encoder():
 
     class Encoder:
         name, modality, dim, parameters, fingerprint = "counting", "text", 2, 2**20, "counting-1"
-        weights = embeddings.WeightsInfo(source="none", file="", sha256="", licence="MIT")
+        weights = encoders.WeightsInfo(source="none", file="", sha256="", licence="MIT")
 
         def encode(self, batch):
             return np.zeros((len(batch), 2), np.float32)

@@ -28,7 +28,7 @@ from transformers import (
 
 from tests.helpers.model_server import ModelServer, hub
 from vidrec_utils import image_encoders, video_io
-from vidrec_utils.embeddings import Encoder, WeightsError, WeightsNotAtHand, weights
+from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAtHand, weights
 from vidrec_utils.image_encoders import convolutional, transformers_nets
 from vidrec_utils.image_encoders.preparing import Recipe
 

@@ -8,7 +8,7 @@ from skimage import data
 
 from tests.helpers.model_server import ModelServer
 from vidrec_utils import image_encoders
-from vidrec_utils.embeddings import WeightsError, WeightsNotAtHand, download, weights
+from vidrec_utils.encoders import WeightsError, WeightsNotAtHand, download, weights
 from vidrec_utils.image_encoders import convolutional
 from vidrec_utils.image_encoders.tasks import FINDERS, Detector
 

@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from vidrec_utils import image_encoders
-from vidrec_utils.embeddings import WeightsInfo
+from vidrec_utils.encoders import WeightsInfo
+from vidrec_utils.encoders.efficientnet_lite0 import random_lite0
 from vidrec_utils.image_encoders import ImageEncoder, convolutional
-from vidrec_utils.image_encoders.efficientnet_lite0 import random_lite0
 from vidrec_utils.transfer_learning import (
     InflatedFrames,
     fine_tune,

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidrec_utils.embeddings import FrameContract, WeightsInfo
-from vidrec_utils.embeddings.weights import state_digest
+from vidrec_utils.encoders import FrameContract, WeightsInfo
+from vidrec_utils.encoders.weights import state_digest
 
 
 class TinyNet(nn.Module):

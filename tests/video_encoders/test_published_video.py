@@ -14,8 +14,8 @@ from skimage import data
 
 from tests.helpers.model_server import ModelServer, hub
 from vidrec_utils import video_encoders
-from vidrec_utils.embeddings import Encoder, WeightsError, WeightsNotAtHand
-from vidrec_utils.embeddings.weights import sha256
+from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAtHand
+from vidrec_utils.encoders.weights import sha256
 from vidrec_utils.video_encoders import published, slowfast, videomae
 
 SMALL = {  # the least that each network takes, for speed

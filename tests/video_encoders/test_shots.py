@@ -11,7 +11,7 @@ import torch
 from skimage import data
 
 from vidrec_utils import video_io
-from vidrec_utils.embeddings import WeightsError, WeightsNotAtHand
+from vidrec_utils.encoders import WeightsError, WeightsNotAtHand
 from vidrec_utils.video_encoders import shots
 from vidrec_utils.video_encoders.shots import shot_boundaries, shots_of
 

@@ -11,15 +11,16 @@ DeprecationWarning that our package causes into an error.
 """
 
 from vidrec_utils.course.command import find, main, plain, run_course, run_tests
-from vidrec_utils.course.kernels import (
+from vidrec_utils.course.pages import index_page, reading_copy, relink
+from vidrec_utils.notebooks.kernels import (
     CELL_TIMEOUT_S,
     NotebookFailed,
     Run,
     Watch,
     environment,
     execute,
+    title,
 )
-from vidrec_utils.course.pages import index_page, reading_copy, relink, title
 
 __all__ = [
     "CELL_TIMEOUT_S",

@@ -21,15 +21,15 @@ from typing import Any
 import nbformat
 
 from vidrec_utils import settings
-from vidrec_utils.course.kernels import (
+from vidrec_utils.course.pages import index_page, reading_copy, relink
+from vidrec_utils.files import write_atomically
+from vidrec_utils.notebooks.kernels import (
     CELL_TIMEOUT_S,
     NotebookFailed,
     Run,
     environment,
     execute,
 )
-from vidrec_utils.course.pages import index_page, reading_copy, relink
-from vidrec_utils.files import write_atomically
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""

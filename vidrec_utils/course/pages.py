@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import nbformat
 
 if TYPE_CHECKING:
-    from vidrec_utils.course.kernels import Run
+    from vidrec_utils.notebooks.kernels import Run
 
 _READING_COPY = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_requirejs -%}{%- endblock -%}
@@ -18,15 +18,6 @@ _READING_COPY = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_mathjax -%}{%- if resources.has_math -%}{{ super() }}{%- endif -%}
 {%- endblock -%}
 """
-
-
-def title(notebook: nbformat.NotebookNode) -> str:
-    """The first heading of a notebook, or an empty string."""
-    for cell in notebook.cells:
-        found = re.search(r"^#+\s+(.+)$", cell.source, re.MULTILINE)
-        if cell.cell_type == "markdown" and found:
-            return found[1].strip()
-    return ""
 
 
 def reading_copy(notebook: nbformat.NotebookNode, name: str, among: set[str]) -> str:

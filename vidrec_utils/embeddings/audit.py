@@ -21,7 +21,7 @@ from tqdm import tqdm
 from vidrec_utils.embeddings.embedding import embed
 from vidrec_utils.embeddings.geometry import GEOMETRIES, Geometry, effective_rank, mean_cosine
 from vidrec_utils.embeddings.pooling import POOLINGS, pool
-from vidrec_utils.embeddings.weights import Encoder
+from vidrec_utils.encoders.weights import Encoder
 from vidrec_utils.recommender import top_k
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
 from vidrec_utils import settings, video_io
-from vidrec_utils.embeddings.computing import Item, batch_size_for, compute, reason_of
+from vidrec_utils.embeddings.batches import Item, batch_size_for, compute, reason_of
 from vidrec_utils.embeddings.store import Store
-from vidrec_utils.embeddings.weights import Encoder
+from vidrec_utils.encoders.weights import Encoder
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import VideoLibrary

@@ -42,7 +42,7 @@ from vidrec_utils.evaluation.protocol import Protocol, ProtocolMismatch
 from vidrec_utils.evaluation.ranking import evaluate, ranks
 from vidrec_utils.evaluation.results import Result
 from vidrec_utils.evaluation.task import positives, prepare
-from vidrec_utils.probing import Probe, linear_probe, probe_pairs
+from vidrec_utils.linear_probe import Probe, linear_probe, probe_pairs
 
 __all__ = [
     "RANKING_METRICS",

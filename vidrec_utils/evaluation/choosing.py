@@ -21,7 +21,7 @@ from vidrec_utils.evaluation.results import Result
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import VideoLibrary
-    from vidrec_utils.embeddings import Encoder
+    from vidrec_utils.encoders import Encoder
 
 COLUMNS = ("score", "low", "high")
 _COLUMN = {"clip": "path"}

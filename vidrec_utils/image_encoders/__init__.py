@@ -9,13 +9,13 @@ authors' published weights where they are at hand. `available()` is the catalogu
 `classify`, `detect` and `segment` turn pictures into names, things and areas, and
 `detection_features` those into columns of a catalogue; `finders()` lists the networks for it.
 
-EfficientNet-Lite0 is written out in `image_encoders/efficientnet_lite0.py`, in plain PyTorch.
+EfficientNet-Lite0 is written out in `encoders/efficientnet_lite0.py`, in plain PyTorch.
 """
 
-from vidrec_utils.embeddings.weights import WeightsError, WeightsNotAtHand
+from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAtHand
 from vidrec_utils.image_encoders.catalogue import available, load
 from vidrec_utils.image_encoders.clip import ClipEncoder
-from vidrec_utils.image_encoders.efficientnet_lite0 import EfficientNetLite0
 from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder, imagenet_classes
 from vidrec_utils.image_encoders.preparing import Recipe
 from vidrec_utils.image_encoders.tasks import (

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.weights import WeightsError, WeightsInfo
+from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0, random_lite0
+from vidrec_utils.encoders.weights import WeightsError, WeightsInfo
 from vidrec_utils.image_encoders import convolutional, transformers_nets
 from vidrec_utils.image_encoders.clip import ClipEncoder
-from vidrec_utils.image_encoders.efficientnet_lite0 import EfficientNetLite0, random_lite0
 from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder
 from vidrec_utils.image_encoders.preparing import Recipe
 

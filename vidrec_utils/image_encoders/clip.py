@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vidrec_utils.embeddings.weights import WeightsError, WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders.weights import WeightsError, WeightsInfo, WeightsNotAtHand
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preparing import Images, Recipe
 from vidrec_utils.image_encoders.transformers_nets import CLIP_TOKENS, ClipNet

@@ -23,9 +23,9 @@ from torchvision import models
 from torchvision.models import WeightsEnum
 from torchvision.transforms._presets import ImageClassification
 
-from vidrec_utils.embeddings import download as downloads
-from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.weights import WeightsInfo
+from vidrec_utils.encoders import download as downloads
+from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.weights import WeightsInfo
 from vidrec_utils.image_encoders.preparing import Recipe
 
 LICENCE = "BSD-3-Clause"
@@ -173,7 +173,7 @@ def with_weights(
     Raises
     ------
     WeightsNotAtHand, WeightsError
-        See `embeddings.download.fetch` and `embeddings.weights`.
+        See `encoders.download.fetch` and `encoders.weights`.
     """
     if weights == "random":
         with torch.random.fork_rng(devices=[]):

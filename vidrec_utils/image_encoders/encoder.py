@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from vidrec_utils import settings
-from vidrec_utils.embeddings.weights import WeightsInfo, state_digest
+from vidrec_utils.encoders.weights import WeightsInfo, state_digest
 from vidrec_utils.image_encoders.preparing import Images, Recipe, check_images, square
 
 LITE0 = Recipe(224, None, mean=(127, 127, 127), std=(128, 128, 128), unit=1)
@@ -30,7 +30,7 @@ class ImageEncoder:
     Attributes
     ----------
     name, modality, dim, parameters, weights
-        See `vidrec_utils.embeddings.Encoder`.
+        See `vidrec_utils.encoders.Encoder`.
     size : int
         Pixels of the square that the network sees. Cost grows with its square.
     layers : tuple of str

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vidrec_utils.embeddings.runtime import milliseconds
+from vidrec_utils.encoders.runtime import milliseconds
 from vidrec_utils.image_encoders.convolutional import Opened
 from vidrec_utils.image_encoders.preparing import Images
 

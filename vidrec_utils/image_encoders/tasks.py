@@ -19,7 +19,7 @@ from torch import nn
 from torchvision.models import WeightsEnum, detection, segmentation
 
 from vidrec_utils import settings
-from vidrec_utils.embeddings.weights import WeightsInfo
+from vidrec_utils.encoders.weights import WeightsInfo
 from vidrec_utils.image_encoders import convolutional
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preparing import Images, check_images

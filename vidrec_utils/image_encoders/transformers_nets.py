@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.download import hub_folder
-from vidrec_utils.embeddings.weights import WeightsError, WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.download import hub_folder
+from vidrec_utils.encoders.weights import WeightsError, WeightsInfo, WeightsNotAtHand
 from vidrec_utils.image_encoders.preparing import Recipe
 
 if TYPE_CHECKING:

@@ -32,14 +32,14 @@ def _shown(path: Path) -> str:
 
 
 def _refresh(paths: list[Path]) -> int:
-    from vidrec_utils.course import NotebookFailed
+    from vidrec_utils.notebooks import kernels
 
     failed = 0
     for path in paths:
         print(f"{_shown(path)}: running")
         try:
             notebooks.refresh(path)
-        except NotebookFailed as error:
+        except kernels.NotebookFailed as error:
             failed = 1
             print(f"{error}\n{_shown(path)}: left as it was", file=sys.stderr)
     return failed

@@ -129,10 +129,10 @@ def refresh(path: Path, name: str | None = None, cell_timeout_s: float | None = 
 
     Raises
     ------
-    vidrec_utils.course.NotebookFailed
+    vidrec_utils.notebooks.kernels.NotebookFailed
         If a cell fails; the error holds its text and traceback.
     """
-    from vidrec_utils import course
+    from vidrec_utils.notebooks import kernels  # takes a second to import
 
     build = (settings.repository() or path.resolve().parent) / "build"
     notebook = with_stubs(nbformat.read(path, as_version=4), name or path.stem)
@@ -141,7 +141,7 @@ def refresh(path: Path, name: str | None = None, cell_timeout_s: float | None = 
     write(part, notebook)
     try:
         options = {} if cell_timeout_s is None else {"cell_timeout_s": cell_timeout_s}
-        executed, _ = course.execute(part, course.environment(build), **options)
+        executed, _ = kernels.execute(part, kernels.environment(build), **options)
     finally:
         part.unlink(missing_ok=True)
     write(path, normalise(executed))

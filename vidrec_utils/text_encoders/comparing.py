@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.probing import linear_probe
+from vidrec_utils.linear_probe import linear_probe
 from vidrec_utils.text_encoders.catalogue import load
 from vidrec_utils.text_encoders.encoder import TextEncoder
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder
@@ -25,7 +25,7 @@ def against_random(
     networks : sequence of TextEncoder
         Each by a name of the catalogue.
     texts, labels, groups : Series
-        With one index; see `probing.linear_probe`.
+        With one index; see `linear_probe.linear_probe`.
     seed : int
         Of the random weights.
 

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from vidrec_utils import settings
-from vidrec_utils.embeddings.weights import WeightsInfo, state_digest
+from vidrec_utils.encoders.weights import WeightsInfo, state_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,7 +33,7 @@ class TextEncoder:
     Attributes
     ----------
     name, modality, dim, parameters, weights
-        See `vidrec_utils.embeddings.Encoder`.
+        See `vidrec_utils.encoders.Encoder`.
     max_tokens : int
         How much of a text is read, prefix and special tokens included.
     prefix : str

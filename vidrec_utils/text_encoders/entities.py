@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 
 from vidrec_utils import settings
-from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.weights import WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.weights import WeightsInfo, WeightsNotAtHand
 from vidrec_utils.text_encoders.catalogue import Published
 from vidrec_utils.text_encoders.checkpoints import read_config, read_tokenizer, renamed
 from vidrec_utils.text_encoders.encoder import Texts, check_texts

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vidrec_utils.embeddings.weights import WeightsError
+from vidrec_utils.encoders.weights import WeightsError
 
 if TYPE_CHECKING:
     from transformers import BertConfig, PreTrainedTokenizerBase

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vidrec_utils.embeddings.weights import WeightsError, WeightsNotAtHand
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAtHand
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, PreTrainedTokenizerBase

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from vidrec_utils.embeddings.weights import Encoder
+from vidrec_utils.encoders.weights import Encoder
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder
 
@@ -102,7 +102,7 @@ def keywords(texts: Texts, k: int = 3) -> pd.DataFrame:
 
 
 def sentences(table: pd.DataFrame, what: str) -> str:
-    """A sentence for each row of `probing.shares`: `"<name>: <share> <what> [<interval>]."`."""
+    """A sentence a row of `linear_probe.shares`: `"<name>: <share> <what> [<interval>]."`."""
     return "\n".join(
         f"{name}: {row['mean']:.0%} {what} [{row['low']:.0%}, {row['high']:.0%}]."
         for name, row in table.iterrows()

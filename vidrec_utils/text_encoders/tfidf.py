@@ -11,7 +11,7 @@ import emoji
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from vidrec_utils.embeddings.weights import WeightsInfo
+from vidrec_utils.encoders.weights import WeightsInfo
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
 
 # Scripts written without blanks between words: kana, Chinese characters
@@ -64,7 +64,7 @@ class TfidfEncoder:
     Attributes
     ----------
     name, modality, dim, parameters, weights
-        See `vidrec_utils.embeddings.Encoder`; `dim` is the size of the vocabulary, 0 before `fit`.
+        See `vidrec_utils.encoders.Encoder`; `dim` is the size of the vocabulary, 0 before `fit`.
     vocabulary : list of str
         The word of each dimension.
 

@@ -15,7 +15,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from vidrec_utils import settings
-from vidrec_utils.embeddings import WeightsInfo
+from vidrec_utils.encoders import WeightsInfo
 
 Batch = tuple[torch.Tensor, ...]
 

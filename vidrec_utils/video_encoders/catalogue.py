@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.weights import FrameContract
+from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.weights import FrameContract
 from vidrec_utils.image_encoders import catalogue as images
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.video_encoders import mini, published, videomae

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vidrec_utils.image_encoders.efficientnet_lite0 import EfficientNetLite0
+from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0
 
 
 class CorrelationLite0(nn.Module):

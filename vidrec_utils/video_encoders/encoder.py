@@ -14,7 +14,7 @@ from torch import nn
 from torchvision.transforms import InterpolationMode, functional, v2
 
 from vidrec_utils import settings
-from vidrec_utils.embeddings.weights import FrameContract, WeightsInfo, state_digest
+from vidrec_utils.encoders.weights import FrameContract, WeightsInfo, state_digest
 from vidrec_utils.image_encoders.encoder import ImageEncoder, estimate_batch_norm, square
 
 Clips = Sequence[np.ndarray] | np.ndarray
@@ -103,7 +103,7 @@ class VideoEncoder:
     Attributes
     ----------
     name, modality, dim, parameters, weights
-        See `vidrec_utils.embeddings.Encoder`.
+        See `vidrec_utils.encoders.Encoder`.
     frame_contract : FrameContract
         How many frames the network is given, and of which size.
     layers : tuple of str

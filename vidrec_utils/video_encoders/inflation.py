@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vidrec_utils.image_encoders.efficientnet_lite0 import EfficientNetLite0, SameConv2d
+from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0, SameConv2d
 
 
 class SameConv3d(nn.Conv3d):

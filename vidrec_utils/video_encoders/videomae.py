@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.download import hub_folder
-from vidrec_utils.embeddings.weights import WeightsError, WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.download import hub_folder
+from vidrec_utils.encoders.weights import WeightsError, WeightsInfo, WeightsNotAtHand
 from vidrec_utils.video_encoders.encoder import Framing, TimedContract, VideoEncoder
 from vidrec_utils.video_encoders.published import (
     TokenNet,

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidrec_utils.embeddings import weights as weights_io
-from vidrec_utils.embeddings.weights import FrameContract, WeightsError, WeightsInfo
+from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.weights import FrameContract, WeightsError, WeightsInfo
 from vidrec_utils.image_encoders.catalogue import lite0_network
 from vidrec_utils.video_encoders.encoder import Clips, VideoEncoder
 from vidrec_utils.video_encoders.flow import optical_flow, stack_flow

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vidrec_utils.image_encoders.efficientnet_lite0 import EfficientNetLite0, SameConv2d, same_pad
+from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0, SameConv2d, same_pad
 from vidrec_utils.video_encoders.flow import cross_modality_stem
 from vidrec_utils.video_encoders.inflation import inflate
 

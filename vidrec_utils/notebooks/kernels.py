@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import tempfile
 import threading
 import time
@@ -21,7 +22,6 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets import Instance
 
-from vidrec_utils.course.pages import title
 from vidrec_utils.files import write_atomically
 
 CELL_TIMEOUT_S = 600
@@ -430,3 +430,12 @@ def _in_thread(work: Any, on_interrupt: Any) -> None:
         raise
     if errors:
         raise errors[0]
+
+
+def title(notebook: nbformat.NotebookNode) -> str:
+    """The first heading of a notebook, or an empty string."""
+    for cell in notebook.cells:
+        found = re.search(r"^#+\s+(.+)$", cell.source, re.MULTILINE)
+        if cell.cell_type == "markdown" and found:
+            return found[1].strip()
+    return ""

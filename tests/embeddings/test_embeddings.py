@@ -21,7 +21,8 @@ from PIL import Image
 
 from vidrec_utils import embeddings, video_io
 from vidrec_utils.datasets import VideoLibrary
-from vidrec_utils.embeddings import FrameContract, StoreError, WeightsInfo, computing
+from vidrec_utils.embeddings import StoreError, batches
+from vidrec_utils.encoders import FrameContract, WeightsInfo
 
 
 class TextHash:
@@ -225,7 +226,8 @@ RUN = textwrap.dedent("""
     from types import SimpleNamespace
     import numpy as np, pandas as pd
     from vidrec_utils import embeddings
-    from vidrec_utils.embeddings import WeightsInfo, store
+    from vidrec_utils.embeddings import store
+    from vidrec_utils.encoders import WeightsInfo
 
     root, moment, pause, size = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 
@@ -463,12 +465,12 @@ def test_batches_fit_into_memory(monkeypatch, gigabytes, clips, thumbnails):
     # A clip of 32 x 224 x 224 takes 19.3 MB as float32, 308 MB with its activations, of which a
     # quarter of 3 GiB holds 2.6; of a picture 9.6 MB.
     memory = SimpleNamespace(available=gigabytes * 2**30)
-    monkeypatch.setattr(computing.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(batches.psutil, "virtual_memory", lambda: memory)
     video, image = MeanColour("video"), MeanColour("image")
     video.frame_contract = FrameContract(frames=32, size=224)
     image.size = 224
-    assert computing.batch_size_for(video, "clip") == clips
-    assert computing.batch_size_for(image, "thumbnail") == thumbnails
+    assert batches.batch_size_for(video, "clip") == clips
+    assert batches.batch_size_for(image, "thumbnail") == thumbnails
 
 
 def test_a_store_goes_on_with_the_batch_size_that_it_was_begun_with(tmp_path, monkeypatch):

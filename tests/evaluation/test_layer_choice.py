@@ -11,8 +11,9 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from vidrec_utils import embeddings
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.datasets import Split, VideoLibrary
-from vidrec_utils.embeddings import Geometry, WeightsInfo, audit, effective_rank, mean_cosine
+from vidrec_utils.embeddings import Geometry, audit, effective_rank, mean_cosine
 from vidrec_utils.embeddings.pooling import pool
+from vidrec_utils.encoders import WeightsInfo
 from vidrec_utils.evaluation import evaluate
 
 # --- geometry -------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers import real_clips, real_data
 from vidrec_utils import course
 
-REPO = Path(__file__).resolve().parent.parent
+REPO = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ("00_tour", "01_preprocessing", "04_video_encoders", "05_transfer_learning")
 
 

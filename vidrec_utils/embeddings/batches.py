@@ -20,7 +20,7 @@ from vidrec_utils import settings
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings.store import Store
-    from vidrec_utils.embeddings.weights import Encoder
+    from vidrec_utils.encoders.weights import Encoder
 
 MOST = {"title": 64, "thumbnail": 32, "clip": 8}
 AHEAD = 2  # batches that are read before they are needed

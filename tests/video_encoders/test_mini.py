@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vidrec_utils import video_encoders
-from vidrec_utils.embeddings import WeightsError, WeightsNotAtHand
+from vidrec_utils.encoders import WeightsError, WeightsNotAtHand
 from vidrec_utils.image_encoders.catalogue import lite0_network
 from vidrec_utils.video_encoders import inflate, mini
 from vidrec_utils.video_encoders.mini import loading, networks
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import motion_corpus
 import pretrain_motion
 

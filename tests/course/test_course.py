@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from vidrec_utils import course
-from vidrec_utils.course import kernels
 from vidrec_utils.files import write_atomically
+from vidrec_utils.notebooks import kernels
 
-REPO = Path(__file__).resolve().parent.parent
+REPO = Path(__file__).resolve().parents[2]
 
 
 def notebook(folder: Path, name: str, *cells: str) -> Path:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from vidrec_utils import image_encoders, video_encoders
-from vidrec_utils.embeddings import Encoder
-from vidrec_utils.image_encoders.efficientnet_lite0 import SameConv2d
+from vidrec_utils.encoders import Encoder
+from vidrec_utils.encoders.efficientnet_lite0 import SameConv2d
 from vidrec_utils.video_encoders.encoder import frame_places
 
 NAMES = ["frame_average", "efficientnet_lite0_3d", "lite0_correlation"]

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vidrec_utils import embeddings, image_encoders, text_encoders, video_encoders
+from vidrec_utils import embeddings, encoders, image_encoders, text_encoders, video_encoders
 from vidrec_utils.datasets import VideoLibrary
-from vidrec_utils.embeddings import accelerate, runtime
+from vidrec_utils.encoders import accelerate, runtime
 
 rng = np.random.default_rng(0)
 
@@ -89,5 +89,5 @@ def test_the_time_of_an_item_is_the_fastest_after_a_warm_up():
         def encode(self, batch):
             time.sleep(next(self.calls))
 
-    took = embeddings.milliseconds(Sleepy(), ["a", "b"], repeats=3)
+    took = encoders.milliseconds(Sleepy(), ["a", "b"], repeats=3)
     assert 10 <= took < 100  # 20 ms for two items, on a machine that may be busy

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vidrec_utils.probing import Probe, linear_probe, probe_pairs, shares
+from vidrec_utils.linear_probe import Probe, linear_probe, probe_pairs, shares
 
 IDS = [f"v{i}" for i in range(200)]
 LABELS = pd.Series(["left", "right"] * 100, index=IDS)

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from tests.helpers.model_server import COMMIT, ModelServer, hub
-from vidrec_utils.embeddings import WeightsError, WeightsNotAtHand, fetch, hub_folder
-from vidrec_utils.embeddings.download import at_hand
+from vidrec_utils.encoders import WeightsError, WeightsNotAtHand, fetch, hub_folder
+from vidrec_utils.encoders.download import at_hand
 
 DATA = bytes(range(256)) * 500
 SHA = hashlib.sha256(DATA).hexdigest()

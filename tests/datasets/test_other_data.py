@@ -17,7 +17,7 @@ import pytest
 
 from vidrec_utils.datasets import VideoLibrary
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LESSONS = ("06_evaluation", "07_content_based", "08_behavior_based")
 
 N_USERS, N_VIDEOS = 60, 120

@@ -11,9 +11,9 @@ from skimage import data
 from torch.nn import functional
 
 from vidrec_utils import image_encoders
-from vidrec_utils.embeddings import Encoder, WeightsError, WeightsNotAtHand, weights
+from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAtHand, weights
+from vidrec_utils.encoders.efficientnet_lite0 import SameConv2d
 from vidrec_utils.image_encoders import catalogue
-from vidrec_utils.image_encoders.efficientnet_lite0 import SameConv2d
 
 
 @pytest.fixture(scope="module")

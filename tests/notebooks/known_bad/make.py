@@ -1,9 +1,9 @@
 """Make the notebooks that the contract is tested with.
 
-    python tests/known_bad/make.py
+    python tests/notebooks/known_bad/make.py
 
-builds `tests/known_good/07_example.ipynb` from the script beside it, runs it on a tiny library, and
-derives from it one notebook for each rule, which breaks that rule and no other. A file is named
+builds `tests/notebooks/known_good/07_example.ipynb` from the script beside it, runs it on a tiny
+library, and derives from it one notebook for each rule, which breaks that rule and no other. A file is named
 after its rule; `nbval_passes.ipynb` breaks several rules and passes nbval all the same.
 """
 
@@ -256,7 +256,7 @@ def write(path: Path, notebook: JSON) -> None:
 
 def main() -> None:
     """Make all of them."""
-    sys.path.insert(0, str(HERE.parent.parent))
+    sys.path.insert(0, str(HERE.parents[2]))
     from vidrec_utils import notebooks
 
     script = GOOD.with_suffix(".py").read_text(encoding="utf-8")

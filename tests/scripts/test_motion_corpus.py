@@ -11,7 +11,7 @@ import pytest
 from vidrec_utils.minitube.vocabulary import MOTIONS as MINITUBE_MOTIONS
 from vidrec_utils.minitube.vocabulary import SUBJECTS
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 import motion_corpus as corpus
 
 

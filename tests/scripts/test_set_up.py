@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 from vidrec_utils import doctor
 
-REPO = Path(__file__).resolve().parent.parent
+REPO = Path(__file__).resolve().parents[2]
 _spec = importlib.util.spec_from_file_location("set_up", REPO / "scripts" / "set_up.py")
 set_up = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(set_up)

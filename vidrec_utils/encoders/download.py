@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from vidrec_utils import settings
-from vidrec_utils.embeddings.weights import WeightsError, WeightsNotAtHand, sha256
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAtHand, sha256
 from vidrec_utils.files import write_atomically
 
 HUB = "https://huggingface.co"

@@ -23,7 +23,7 @@ from vidrec_utils import settings
 if TYPE_CHECKING:
     import torch
 
-    from vidrec_utils.embeddings.weights import Encoder
+    from vidrec_utils.encoders.weights import Encoder
 
 RUNTIMES = ("openvino",)
 METHODS = ("vector", "features")  # of an encoder's net, from prepared items to vectors
