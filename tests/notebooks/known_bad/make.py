@@ -3,8 +3,8 @@
     python tests/notebooks/known_bad/make.py
 
 builds `tests/notebooks/known_good/07_example.ipynb` from the script beside it, runs it on a tiny
-library, and derives from it one notebook for each rule, which breaks that rule and no other. A file is named
-after its rule; `nbval_passes.ipynb` breaks several rules and passes nbval all the same.
+library, and derives from it one notebook for each rule, which breaks that rule and no other. A file
+is named after its rule; `nbval_passes.ipynb` breaks several rules and passes nbval all the same.
 """
 
 from __future__ import annotations
