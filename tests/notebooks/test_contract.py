@@ -1,7 +1,6 @@
 """The notebook contract: the course keeps it, and what breaks it is caught for the right reason."""
 
 import copy
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,24 +10,21 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.notebooks import known_bad as make
 from vidrec_utils import notebooks
 from vidrec_utils.notebooks.__main__ import main
 from vidrec_utils.notebooks.code_rules import foreign_path
 from vidrec_utils.notebooks.lesson_rules import numbers
 
-TESTS = Path(__file__).parent
-COURSE = sorted((TESTS.parent / "notebooks").glob("*.ipynb"))
-GOOD = TESTS / "known_good" / "07_example.ipynb"
+ROOT = Path(__file__).parents[2]
+COURSE = sorted((ROOT / "notebooks").glob("*.ipynb"))
+GOOD = make.GOOD
 
 
-def _load_make():
-    spec = importlib.util.spec_from_file_location("make_known_bad", TESTS / "known_bad/make.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-make = _load_make()
+@pytest.fixture(scope="session")
+def known_bad(tmp_path_factory):
+    """The folder of the notebooks that each break one rule."""
+    return make.make_all(tmp_path_factory.mktemp("known_bad"))
 
 
 @pytest.fixture(scope="module")
@@ -79,22 +75,14 @@ def test_the_tests_of_a_notebook_may_be_a_folder_that_holds_some(root):
     assert broken(GOOD, root) == set()
 
 
-def test_there_is_a_known_bad_notebook_for_every_rule():
-    assert set(make.BAD) == set(notebooks.RULES)
-    files = {path.stem for path in (TESTS / "known_bad").glob("*.ipynb")}
-    assert files == {*notebooks.RULES, "nbval_passes"}
+def test_there_is_a_known_bad_notebook_for_every_rule(known_bad):
+    assert {path.stem for path in known_bad.glob("*.ipynb")} == {*notebooks.RULES, "nbval_passes"}
 
 
 @pytest.mark.parametrize("rule", notebooks.RULES)
-def test_each_known_bad_notebook_breaks_its_own_rule_and_no_other(rule, root):
+def test_each_known_bad_notebook_breaks_its_own_rule_and_no_other(rule, known_bad, root):
     name = "7_example" if rule == "name" else "07_example"
-    assert broken(TESTS / "known_bad" / f"{rule}.ipynb", root, name) == {rule}
-
-
-@pytest.mark.parametrize("rule", notebooks.RULES)
-def test_the_known_bad_notebooks_are_those_that_the_script_makes(rule, good):
-    committed = json.loads((TESTS / "known_bad" / f"{rule}.ipynb").read_text(encoding="utf-8"))
-    assert committed == make.derive(good, make.BAD[rule])
+    assert broken(known_bad / f"{rule}.ipynb", root, name) == {rule}
 
 
 def test_the_good_notebook_is_the_one_that_its_script_makes(good):
@@ -104,13 +92,13 @@ def test_the_good_notebook_is_the_one_that_its_script_makes(good):
     assert [cell.id for cell in made.cells] == [cell["id"] for cell in good["cells"]]
 
 
-def test_nbval_passes_over_what_the_contract_finds(root, tmp_path):
-    path = TESTS / "known_bad" / "nbval_passes.ipynb"
+def test_nbval_passes_over_what_the_contract_finds(known_bad, root, tmp_path):
+    path = known_bad / "nbval_passes.ipynb"
     assert broken(path, root) == make.NBVAL_PASSES
     library = make.make_library(tmp_path / "library")
     copied = tmp_path / "nbval_passes.ipynb"
     copied.write_bytes(path.read_bytes())
-    paths = [str(TESTS.parent), os.environ.get("PYTHONPATH", "")]
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     result = subprocess.run(
         [
             sys.executable,
@@ -136,11 +124,10 @@ def test_nbval_passes_over_what_the_contract_finds(root, tmp_path):
     assert " passed" in result.stdout
 
 
-def test_nbval_keeps_away_from_the_notebooks_that_are_only_judged():
-    folders = [str(TESTS / "known_bad"), str(TESTS / "known_good")]
+def test_nbval_keeps_away_from_the_notebook_that_is_only_judged():
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "--nbval-lax", "--collect-only", "-q", *folders],
-        cwd=TESTS.parent,
+        [sys.executable, "-m", "pytest", "--nbval-lax", "--collect-only", "-q", str(GOOD.parent)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,
@@ -451,7 +438,7 @@ def test_from_script_names_an_unknown_exercise():
 
 def test_refresh_writes_stubs_and_outputs_that_keep_the_contract(good, root, monkeypatch):
     monkeypatch.setenv("VIDREC_DATASET", str(make.make_library(root / "library")))
-    monkeypatch.setenv("PYTHONPATH", str(TESTS.parent))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
     def spoil(nb):
         make.swap(nb, "...  # your code here", "return 0.5")
@@ -470,7 +457,7 @@ def test_refresh_writes_stubs_and_outputs_that_keep_the_contract(good, root, mon
 
 
 def test_refresh_leaves_a_failing_notebook_as_it_was(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PYTHONPATH", str(TESTS.parent))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     path = tmp_path / "07_example.ipynb"
     notebooks.write(path, notebooks.from_script("# %%\n1 / 0\n", "07_example"))
     before = path.read_bytes()
@@ -482,8 +469,8 @@ def test_refresh_leaves_a_failing_notebook_as_it_was(tmp_path, monkeypatch, caps
     assert [p.name for p in tmp_path.iterdir()] == ["07_example.ipynb"]
 
 
-def test_check_prints_file_cell_rule_and_message(capsys):
-    path = TESTS / "known_bad" / "swallowed.ipynb"
+def test_check_prints_file_cell_rule_and_message(known_bad, capsys):
+    path = known_bad / "swallowed.ipynb"
     assert main(["--check", str(path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert any("swallowed.ipynb:5: swallowed: an exception is swallowed" in line for line in lines)

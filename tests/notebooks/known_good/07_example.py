@@ -1,5 +1,5 @@
 # ruff: noqa
-"""The notebook that keeps the whole contract; `tests/known_bad/make.py` builds it."""
+"""The notebook that keeps the whole contract; `tests/notebooks/known_bad.py` builds it."""
 
 # %% [markdown]
 # # Judge a mean before you trust it

@@ -1,10 +1,10 @@
-"""Make the notebooks that the contract is tested with.
+"""Notebooks that the contract is tested with, each derived from one that keeps it.
 
-    python tests/notebooks/known_bad/make.py
+    python tests/notebooks/known_bad.py
 
-builds `tests/notebooks/known_good/07_example.ipynb` from the script beside it, runs it on a tiny
-library, and derives from it one notebook for each rule, which breaks that rule and no other. A file
-is named after its rule; `nbval_passes.ipynb` breaks several rules and passes nbval all the same.
+builds `tests/notebooks/known_good/07_example.ipynb` from the script beside it and runs it on a tiny
+library. `make_all` derives from it one notebook for each rule, which breaks that rule and no other,
+and is named after it; `nbval_passes.ipynb` breaks several rules and passes nbval all the same.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-HERE = Path(__file__).parent
-GOOD = HERE.parent / "known_good" / "07_example.ipynb"
+GOOD = Path(__file__).parent / "known_good" / "07_example.ipynb"
 JSON = dict[str, Any]
 NBVAL_PASSES = {"plain_python", "swallowed", "exits", "background"}
 
@@ -254,9 +253,17 @@ def write(path: Path, notebook: JSON) -> None:
     path.write_text(content, encoding="utf-8", newline="\n")
 
 
+def make_all(folder: Path) -> Path:
+    """Write the notebook of each rule, and `nbval_passes.ipynb`, into a folder."""
+    good = json.loads(GOOD.read_text(encoding="utf-8"))
+    for rule, change in {**BAD, "nbval_passes": bad_nbval_passes}.items():
+        write(folder / f"{rule}.ipynb", derive(good, change))
+    return folder
+
+
 def main() -> None:
-    """Make all of them."""
-    sys.path.insert(0, str(HERE.parents[2]))
+    """Build the notebook that keeps the contract, and run it."""
+    sys.path.insert(0, str(GOOD.parents[3]))
     from vidrec_utils import notebooks
 
     script = GOOD.with_suffix(".py").read_text(encoding="utf-8")
@@ -264,9 +271,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["VIDREC_DATASET"] = str(make_library(Path(folder) / "library"))
         notebooks.refresh(GOOD)
-    good = json.loads(GOOD.read_text(encoding="utf-8"))
-    for rule, change in {**BAD, "nbval_passes": bad_nbval_passes}.items():
-        write(HERE / f"{rule}.ipynb", derive(good, change))
 
 
 if __name__ == "__main__":
