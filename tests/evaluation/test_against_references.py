@@ -52,7 +52,7 @@ def world(seed, n_values, n_videos=12, n_users=40):
 
 def ours(scores, relevant, k):
     hits = np.take_along_axis(relevant, top_k(scores, k), axis=1)
-    return hits, evaluation.metrics(hits, relevant.sum(axis=1), k)
+    return hits, evaluation.list_metrics(hits, relevant.sum(axis=1), k)
 
 
 @pytest.mark.parametrize("n_values", [1, 2, 5, 1000])

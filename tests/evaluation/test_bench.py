@@ -23,23 +23,22 @@ def split():
     return Split(train, log([("u0", "4")]), test, pd.DataFrame(index=videos), "by hand")
 
 
-def test_what_is_said_is_what_is_returned(split, capsys):
+def test_what_is_printed_is_what_is_returned(split, capsys):
     bench = Bench(split, k=3, seed=5)
     popular, chance = bench.score(Popularity(), "test"), bench.score(Random(seed=1), "test")
     same = evaluate(Popularity().fit(split), split, 3, "test", 5)
     pd.testing.assert_frame_equal(popular.per_user, same.per_user)
     mean, low, high = same.interval("ndcg")
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == f"popularity: NDCG@3 {mean:.3f} [{low:.3f}, {high:.3f}] on test."
-    found, again = bench.lead(popular, chance), compare(popular, chance, "ndcg", 5)
-    assert (found.low, found.high) == (again.low, again.high)
-    said = capsys.readouterr().out
-    assert f"popularity leads random by {again.difference:+.4f}" in said
-    bench.lead(popular, chance, "cold videos")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"popularity: NDCG@3 {mean:.3f} [{low:.3f}, {high:.3f}] on test."
+    comparison, again = bench.compare(popular, chance), compare(popular, chance, "ndcg", 5)
+    assert (comparison.low, comparison.high) == (again.low, again.high)
+    assert f"popularity minus random: {again.difference:+.4f}" in capsys.readouterr().out
+    bench.compare(popular, chance, "cold videos")
     assert "on cold videos." in capsys.readouterr().out
 
 
-def test_it_measures_on_validation_unless_told(split, capsys):
+def test_it_measures_on_validation_by_default(split, capsys):
     bench = Bench(split, k=2, metric="recall")
     assert len(bench.score(Popularity()).per_user) == 1
     assert "RECALL@2" in capsys.readouterr().out

@@ -153,7 +153,7 @@ def test_compare_all():
 def test_sign_test_equals_the_enumeration():
     from itertools import product
 
-    from vidrec_utils.evaluation.comparing import _signs
+    from vidrec_utils.evaluation.comparison import _signs
 
     differences = np.array([0.5, 0.25, -0.1, 0.3, 0.0, 0.2, 0.4])
     sums = [abs(np.dot(signs, differences)) for signs in product([-1, 1], repeat=7)]

@@ -185,7 +185,7 @@ def test_ndcg_and_map_equal_scikit_learn():
     scores = rng.permuted(np.tile(np.arange(30.0), (200, 1)), axis=1)
     for k in (1, 5, 30):
         best = top_k(scores, k)
-        got = evaluation.metrics(np.take_along_axis(truth, best, 1), truth.sum(axis=1), k)
+        got = evaluation.list_metrics(np.take_along_axis(truth, best, 1), truth.sum(axis=1), k)
         per_user = [ndcg_score(truth[[i]], scores[[i]], k=k) for i in range(200)]
         np.testing.assert_allclose(got["ndcg"], per_user)
         best_first = np.take_along_axis(truth, top_k(scores, 1), 1)[:, 0]
@@ -299,7 +299,7 @@ def test_compare_finds_a_planted_difference_and_no_other():
     assert same.p_value > 0.05
     itself = evaluation.compare(popular, popular)
     assert (itself.difference, itself.p_value) == (0, 1)
-    assert "popularity - random" in str(better)
+    assert "popularity minus random" in str(better)
 
 
 def test_other_protocols_refuse_comparison():

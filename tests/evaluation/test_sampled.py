@@ -78,8 +78,8 @@ def test_by_sample_size_and_lead_average_users_not_videos():
     assert got.loc["a", "all"] == pytest.approx(((1 + 1 / 11) / 2 + 1) / 2)
     # one competitor: rank 2 of 11 has it above with chance 1/10
     assert got.loc["b", 1] == pytest.approx(0.9 + 0.1 / 2)
-    difference, low, high = sampled.lead(a, b, None, "ap")
+    difference, low, high = sampled.difference(a, b, None, "ap")
     assert difference == pytest.approx(got.loc["a", "all"] - 0.5)
     assert low <= difference <= high
     with pytest.raises(ValueError, match="different videos"):
-        sampled.lead(a, frame([1, 1, 1], users=("u", "w", "v")))
+        sampled.difference(a, frame([1, 1, 1], users=("u", "w", "v")))

@@ -14,33 +14,29 @@ definitions of all metrics are in `evaluation.metrics`, those for classes in
 
 from vidrec_utils.evaluation import leaks, sampled
 from vidrec_utils.evaluation.bench import Bench
-from vidrec_utils.evaluation.choosing import Choice, choose, cost
 from vidrec_utils.evaluation.classification import (
     classification_scores,
     classification_table,
+    compare_classifiers,
     confusion,
     expected_calibration_error,
     probability_scores,
+    rare_or_other,
     reliability,
 )
-from vidrec_utils.evaluation.comparing import Comparison, compare, compare_all, holm, leaderboard
-from vidrec_utils.evaluation.looking import (
-    by_slice,
-    compare_classifiers,
-    flattery,
-    lines,
-    rare_or_other,
-)
+from vidrec_utils.evaluation.comparison import Comparison, compare, compare_all, holm, leaderboard
 from vidrec_utils.evaluation.metrics import (
     RANKING_METRICS,
     USER_METRICS,
     bootstrap_means,
     diversity,
-    metrics,
+    list_metrics,
 )
+from vidrec_utils.evaluation.model_choice import Choice, choose, cost, selection_bias
 from vidrec_utils.evaluation.protocol import Protocol, ProtocolMismatch
 from vidrec_utils.evaluation.ranking import evaluate, ranks
 from vidrec_utils.evaluation.results import Result
+from vidrec_utils.evaluation.slices import by_slice
 from vidrec_utils.evaluation.task import positives, prepare
 from vidrec_utils.linear_probe import Probe, linear_probe, probe_pairs
 
@@ -67,13 +63,11 @@ __all__ = [
     "diversity",
     "evaluate",
     "expected_calibration_error",
-    "flattery",
     "holm",
     "leaderboard",
     "leaks",
     "linear_probe",
-    "lines",
-    "metrics",
+    "list_metrics",
     "positives",
     "prepare",
     "probability_scores",
@@ -82,4 +76,5 @@ __all__ = [
     "rare_or_other",
     "reliability",
     "sampled",
+    "selection_bias",
 ]

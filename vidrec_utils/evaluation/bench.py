@@ -1,20 +1,25 @@
-"""Measuring one model after the other on the same split, and saying what was found."""
+"""A bench: one split, one list length and one metric, for all the models of a notebook."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vidrec_utils.evaluation.comparing import Comparison, compare
+import numpy as np
+import pandas as pd
+
+from vidrec_utils import reporting
+from vidrec_utils.evaluation.comparison import Comparison, compare
 from vidrec_utils.evaluation.ranking import evaluate
 from vidrec_utils.evaluation.results import Result
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
+    from vidrec_utils.embeddings import Embeddings
     from vidrec_utils.recommender import Recommender
 
 
 class Bench:
-    """One split, one length of list and one metric, for all the models of a notebook.
+    """Fit, measure and compare models under the same conditions.
 
     Parameters
     ----------
@@ -23,26 +28,69 @@ class Bench:
     k : int
         Length of the lists.
     metric : str
-        Said and compared; see `evaluate` for others.
+        The metric that is printed and compared; see `evaluate` for the names.
     seed : int
-        Of the bootstrap.
+        Seed of the bootstrap.
+
+    Examples
+    --------
+    Three users saw `a`, and went on to watch `b`, `b` and `c`:
+
+    >>> import pandas as pd
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.recommender import Popularity
+    >>> users = ["u", "v", "w"]
+    >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
+    >>> test = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> bench = Bench(split, k=1, metric="recall")
+    >>> popular = bench.score(Popularity(), on="test")
+    popularity: RECALL@1 0.667 [0.000, 1.000] on test.
     """
 
     def __init__(self, split: Split, k: int = 10, metric: str = "ndcg", seed: int = 0):
-        self.split, self.k, self.metric, self.seed = split, k, metric, seed
+        self.split = split
+        self.k = k
+        self.metric = metric
+        self.seed = seed
 
-    def score(self, model: Recommender, on: str = "validation") -> Result:
+    def measure(
+        self,
+        model: Recommender,
+        on: str = "validation",
+        weights: np.ndarray | pd.Series | None = None,
+        vectors: Embeddings | pd.DataFrame | None = None,
+    ) -> Result:
+        """Fit a model on train and measure it, without a word.
+
+        Parameters
+        ----------
+        model : Recommender
+        on : {"validation", "test"}
+            The part to predict.
+        weights : ndarray or Series, optional
+            Weight of each training event; see `Recommender.fit`.
+        vectors : Embeddings or DataFrame, optional
+            Adds the metric `diversity`; see `evaluate`.
+        """
+        fitted = model.fit(self.split, weights)
+        return evaluate(fitted, self.split, self.k, on, self.seed, vectors=vectors, progress=False)
+
+    def score(
+        self,
+        model: Recommender,
+        on: str = "validation",
+        vectors: Embeddings | pd.DataFrame | None = None,
+    ) -> Result:
         """Fit a model on train, measure it, and print the mean with its interval."""
-        found = evaluate(model.fit(self.split), self.split, self.k, on, self.seed, progress=False)
-        mean, low, high = found.interval(self.metric)
+        result = self.measure(model, on, vectors=vectors)
         label = f"{self.metric.upper()}@{self.k}"
-        print(f"{model.name}: {label} {mean:.3f} [{low:.3f}, {high:.3f}] on {on}.")
-        return found
+        print(f"{model.name}: {label} {reporting.interval(*result.interval(self.metric))} on {on}.")
+        return result
 
-    def lead(self, a: Result, b: Result, which: str = "all") -> Comparison:
-        """Compare two results on the same users, and print by how much the first leads."""
-        found = compare(a, b, self.metric, self.seed, which=which)
+    def compare(self, a: Result, b: Result, which: str = "all") -> Comparison:
+        """Compare two results on the same users, and print the difference `a - b`."""
+        comparison = compare(a, b, self.metric, self.seed, which=which)
         where = "" if which == "all" else f" on {which}"
-        interval = f"[{found.low:+.4f}, {found.high:+.4f}]"
-        print(f"{found.a} leads {found.b} by {found.difference:+.4f} {interval}{where}.")
-        return found
+        print(f"{comparison.sentence()}{where}.")
+        return comparison

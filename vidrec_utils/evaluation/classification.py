@@ -22,11 +22,13 @@ everything that these metrics depend on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import confusion_matrix, log_loss
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from vidrec_utils.evaluation.results import percentile_interval
 
@@ -245,6 +247,64 @@ def probability_scores(labels: Sequence, probabilities: pd.DataFrame, bins: int 
             else 0.0,
         }
     )
+
+
+def rare_or_other(category: pd.Series, least: int = 20) -> pd.Series:
+    """Labels of a question with a rare answer: the rarest category of some size, or `"other"`.
+
+    Raises
+    ------
+    ValueError
+        If no category has `least` videos.
+    """
+    counts = category.value_counts()
+    if counts.max() < least:
+        raise ValueError(f"No category has {least} videos; the largest has {counts.max()}.")
+    rare = counts[counts >= least].index[-1]
+    return category.eq(rare).fillna(False).map({True: rare, False: "other"})
+
+
+def compare_classifiers(
+    models: Mapping[str, ClassifierMixin],
+    vectors: pd.DataFrame,
+    labels: pd.Series,
+    folds: int = 5,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Cross-validate classifiers on the same folds.
+
+    Parameters
+    ----------
+    models : mapping of str to classifier
+        With `predict_proba`.
+    vectors : DataFrame
+        By video; rows with NaN are left out.
+    labels : Series
+        By video; only videos with both take part.
+    folds, seed : int
+        Stratified parts, and how they are drawn.
+
+    Returns
+    -------
+    DataFrame
+        One row a model: `accuracy`; `mean, low, high` of the balanced accuracy; `ece`.
+    """
+    vectors = vectors.dropna()
+    labels = labels.dropna()
+    ids = vectors.index[vectors.index.isin(labels.index)]
+    x, y = vectors.loc[ids].to_numpy(), labels.loc[ids].to_numpy()
+    cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    rows = {}
+    for name, model in models.items():
+        odds = cross_val_predict(model, x, y, cv=cut, method="predict_proba")
+        odds = pd.DataFrame(odds, columns=sorted(set(y)))
+        scores = classification_scores(y, odds.idxmax(axis=1), seed=seed)
+        rows[name] = {
+            "accuracy": scores.loc["accuracy", "mean"],
+            **scores.loc["balanced_accuracy"],
+            "ece": probability_scores(y, odds)["ece"],
+        }
+    return pd.DataFrame(rows).T
 
 
 def _per_class(counts: np.ndarray) -> dict[str, np.ndarray]:

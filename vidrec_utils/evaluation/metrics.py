@@ -42,7 +42,7 @@ RANKING_METRICS = ("hit_rate", "precision", "recall", "f1", "ndcg", "mrr", "map"
 USER_METRICS = (*RANKING_METRICS, "accuracy", "novelty", "popularity")
 
 
-def metrics(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> pd.DataFrame:
+def list_metrics(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> pd.DataFrame:
     """Ranking metrics of lists, by the definitions above.
 
     Parameters

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import sparse
 from tqdm import tqdm
 
-from vidrec_utils.evaluation.metrics import accuracy, diversity, list_means, metrics
+from vidrec_utils.evaluation.metrics import accuracy, diversity, list_means, list_metrics
 from vidrec_utils.evaluation.results import Result
 from vidrec_utils.evaluation.slices import user_slices, video_groups, video_slice
 from vidrec_utils.evaluation.task import Task, prepare
@@ -209,7 +209,7 @@ def _columns(matrix: sparse.csr_array, row: int) -> np.ndarray:
 
 def _measure(task: Task, top: np.ndarray, hits: np.ndarray) -> tuple[pd.DataFrame, pd.Series]:
     """Metrics of each user, and the mean popularity of what each was shown before."""
-    per_user = metrics(hits, task.n_relevant, task.protocol.k)
+    per_user = list_metrics(hits, task.n_relevant, task.protocol.k)
     candidates = len(task.videos) - np.diff(task.seen.indptr)
     listed = (top >= 0).sum(axis=1)
     per_user["accuracy"] = accuracy(hits, task.n_relevant, candidates, listed)

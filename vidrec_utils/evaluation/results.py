@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from vidrec_utils import reporting
 from vidrec_utils.evaluation.metrics import RANKING_METRICS, USER_METRICS, bootstrap_means
 from vidrec_utils.evaluation.protocol import Protocol
 
@@ -128,16 +129,15 @@ class Result:
         """Several metrics with their intervals, and the protocol below them, as text."""
         table = self.table(which).loc[list(names)]
         lines = [
-            f"  {metric:<10} {row['mean']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
+            f"  {metric:<10} {reporting.interval(row['mean'], row['low'], row['high'], '.4f')}"
             for metric, row in table.iterrows()
         ]
         users = f"{len(self.rows(which)):,} users" + ("" if which == "all" else f", {which}")
         return "\n".join([f"{self.name} ({users})", *lines, f"  under: {self.protocol}"])
 
     def __str__(self) -> str:
-        mean, low, high = self.interval("ndcg")
         return (
-            f"{self.name}: NDCG@{self.k} {mean:.3f} [{low:.3f}, {high:.3f}] over "
+            f"{self.name}: NDCG@{self.k} {reporting.interval(*self.interval('ndcg'))} over "
             f"{len(self.per_user)} users ({self.protocol})"
         )
 

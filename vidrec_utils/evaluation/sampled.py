@@ -147,7 +147,7 @@ def per_user(frame: pd.DataFrame, m: int | None = None, metric: str = "ndcg@10")
     return pd.Series(values).groupby(frame["user_id"].to_numpy()).mean()
 
 
-def lead(
+def difference(
     a: pd.DataFrame,
     b: pd.DataFrame,
     m: int | None = None,
@@ -155,7 +155,7 @@ def lead(
     seed: int = 0,
     resamples: int = 10_000,
 ) -> tuple[float, float, float]:
-    """By how much one recommender leads another, with a paired 95% interval over users.
+    """Difference `a - b` of a sampled metric, with a paired 95% interval over users.
 
     Parameters
     ----------
@@ -172,22 +172,22 @@ def lead(
         Mean difference, lower and upper end.
     """
     _require_same(a, b)
-    difference = (per_user(a, m, metric) - per_user(b, m, metric)).to_numpy()
-    draws = bootstrap_means(difference[:, None], resamples, seed)
+    gaps = (per_user(a, m, metric) - per_user(b, m, metric)).to_numpy()  # (users,)
+    draws = bootstrap_means(gaps[:, None], resamples, seed)
     low, high = np.quantile(draws, [0.025, 0.975])
-    return float(difference.mean()), float(low), float(high)
+    return float(gaps.mean()), float(low), float(high)
 
 
-def leads(
+def differences(
     a: pd.DataFrame,
     b: pd.DataFrame,
     sizes: tuple[int, ...] = (99, 20, 10, 5),
     metric: str = "recall@5",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`lead` among all candidates and among drawn ones: `mean, low, high`, one row a size."""
-    rows = {"all": lead(a, b, None, metric, seed)}
-    rows |= {f"{m} drawn": lead(a, b, m, metric, seed) for m in sizes}
+    """`difference` among all candidates and among drawn ones: `mean, low, high`, one row a size."""
+    rows = {"all": difference(a, b, None, metric, seed)}
+    rows |= {f"{m} drawn": difference(a, b, m, metric, seed) for m in sizes}
     return pd.DataFrame(rows, index=["mean", "low", "high"]).T
 
 

@@ -7,12 +7,18 @@ as they are, and only relevant videos of the group count as right.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.evaluation.metrics import metrics
+from vidrec_utils.evaluation.metrics import list_metrics
 from vidrec_utils.evaluation.task import Task
 from vidrec_utils.recommender import as_ids
+
+if TYPE_CHECKING:
+    from vidrec_utils.evaluation.results import Result
 
 HEAD_SHARE = 0.2
 """Part of the catalogue that counts as its head (the "80/20" of Abdollahpouri et al., 2019)."""
@@ -77,6 +83,15 @@ def video_slice(
     """
     n_relevant = np.asarray(task.relevant @ group.astype(np.int32)).ravel()
     found = hits & group[top] & (top >= 0)
-    frame = metrics(found, n_relevant, task.protocol.k).set_axis(per_user.index)
+    frame = list_metrics(found, n_relevant, task.protocol.k).set_axis(per_user.index)
     frame = frame.assign(accuracy=np.nan, n_relevant=n_relevant)
     return frame.join(per_user[per_user.columns.difference(frame.columns)])[n_relevant > 0]
+
+
+def by_slice(
+    result: Result, metric: str = "ndcg", names: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """One row a slice that has users: `mean, low, high, n_users` of one metric."""
+    chosen = result.slices if names is None else names
+    rows = {name: result.table(name).loc[metric] for name in chosen if len(result.rows(name))}
+    return pd.DataFrame(rows).T.rename_axis("slice")

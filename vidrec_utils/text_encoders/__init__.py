@@ -17,7 +17,7 @@ from vidrec_utils.text_encoders.comparing import against_random
 from vidrec_utils.text_encoders.encoder import TextEncoder, mean_pool
 from vidrec_utils.text_encoders.entities import EntityTagger, Gazetteer, emoji_names, load_tagger
 from vidrec_utils.text_encoders.sentiment import Sentiment
-from vidrec_utils.text_encoders.tasks import keywords, sentences, zero_shot
+from vidrec_utils.text_encoders.tasks import keywords, zero_shot
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder, words
 from vidrec_utils.text_encoders.writing import complete, write_tags
 
@@ -37,7 +37,6 @@ __all__ = [
     "load",
     "load_tagger",
     "mean_pool",
-    "sentences",
     "words",
     "write_tags",
     "zero_shot",

@@ -101,14 +101,6 @@ def keywords(texts: Texts, k: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["text", "rank", "keyword", "weight"])
 
 
-def sentences(table: pd.DataFrame, what: str) -> str:
-    """A sentence a row of `linear_probe.shares`: `"<name>: <share> <what> [<interval>]."`."""
-    return "\n".join(
-        f"{name}: {row['mean']:.0%} {what} [{row['low']:.0%}, {row['high']:.0%}]."
-        for name, row in table.iterrows()
-    )
-
-
 def _unit(vectors: np.ndarray) -> np.ndarray:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils.evaluation.leaks.finding import Finding
-from vidrec_utils.evaluation.metrics import metrics
+from vidrec_utils.evaluation.metrics import list_metrics
 from vidrec_utils.evaluation.task import prepare
 from vidrec_utils.recommender import top_k
 
@@ -141,6 +141,6 @@ def tie_order(
     def measure(scores: np.ndarray, relevant: np.ndarray) -> np.ndarray:
         best = top_k(np.where(seen, -np.inf, scores), k)
         hits = np.take_along_axis(relevant, best, axis=1)
-        return metrics(hits, relevant.sum(axis=1), k)["ndcg"].to_numpy()
+        return list_metrics(hits, relevant.sum(axis=1), k)["ndcg"].to_numpy()
 
     return tie_bug(measure, relevant, draws, seed)

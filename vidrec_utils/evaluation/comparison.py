@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from vidrec_utils import reporting
 from vidrec_utils.evaluation.metrics import bootstrap_means
 from vidrec_utils.evaluation.protocol import Protocol
 from vidrec_utils.evaluation.results import Result, percentile_interval
@@ -28,11 +29,14 @@ class Comparison:
     n_users: int
     protocol: Protocol | None = None
 
+    def sentence(self, form: str = "+.4f") -> str:
+        """Write the difference with its interval, `a minus b: difference [low, high]`."""
+        return reporting.difference(self.a, self.b, self.difference, self.low, self.high, form)
+
     def __str__(self) -> str:
         under = "" if self.protocol is None else f" ({self.protocol})"
         return (
-            f"{self.a} - {self.b}: {self.metric} {self.difference:+.4f} "
-            f"[{self.low:+.4f}, {self.high:+.4f}], p = {self.p_value:.4f}, {self.n_users} users"
+            f"{self.sentence()} ({self.metric}), p = {self.p_value:.4f}, {self.n_users} users"
             f"{under}"
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.evaluation.comparing import compare_all
+from vidrec_utils import reporting
+from vidrec_utils.evaluation.comparison import compare_all
 from vidrec_utils.evaluation.results import Result
 
 if TYPE_CHECKING:
@@ -192,8 +193,7 @@ def _cheapest(equal: pd.DataFrame) -> str:
 
 
 def _shown(frame: pd.DataFrame, name: str) -> str:
-    row = frame.loc[name]
-    return f"{name}, {row['score']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"{name}, {reporting.interval(*frame.loc[name, list(COLUMNS)])}"
 
 
 def _check(
@@ -253,3 +253,37 @@ def cost(
         "seconds": 1000 * taken / max(1, len(few.videos) - 2),
         "memory_mb": parameters * 4 / 2**20,
     }
+
+
+def selection_bias(
+    results: Sequence[Result], metric: str = "ndcg", divisions: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """What choosing and reporting on the same users adds.
+
+    The users are divided at random into two halves, the result that is best on the one is chosen
+    there, and looked at on the other.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        Several settings, on the same users.
+    metric : str
+    divisions, seed : int
+        How often the users are divided, and how.
+
+    Returns
+    -------
+    tuple of float
+        Mean of the metric of the chosen one: on the users who chose it, and on the others.
+    """
+    for other in results[1:]:
+        results[0].protocol.require_equal(other.protocol, results[0].name, other.name)
+    values = np.column_stack([result.per_user[metric] for result in results])
+    rng, n = np.random.default_rng(seed), len(values)
+    told = []
+    for _ in range(divisions):
+        order = rng.permutation(n)
+        here, there = (values[part].mean(axis=0) for part in (order[: n // 2], order[n // 2 :]))
+        told.append((here.max(), there[here.argmax()]))
+    chosen, fresh = np.mean(told, axis=0)
+    return float(chosen), float(fresh)

@@ -1,4 +1,4 @@
-"""What a notebook shows of an evaluation."""
+"""What a notebook shows of an evaluation: slices, selection bias, classifiers and costs."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -30,30 +30,30 @@ def world(seed=0, n_users=200, n_videos=40):
 SPLIT = world()
 
 
-def test_lines_and_slices():
+def test_by_slice():
     result = evaluation.evaluate(Popularity().fit(SPLIT), SPLIT, k=5)
     table = evaluation.by_slice(result)
     assert set(table.index) <= set(result.slices)
     assert "new users" not in table.index  # there are none
     assert table.loc["tail videos", "mean"] == result.table("tail videos").loc["ndcg", "mean"]
-    text = evaluation.lines(pd.DataFrame({"mean": [0.5], "low": [0.25], "high": [0.75]}, ["x"]))
-    assert text == "  x: 0.500 [0.250, 0.750]"
 
 
-def test_flattery_of_equals_and_of_a_real_lead():
+def test_selection_bias_of_equals_and_of_a_real_difference():
     results = [
         replace(evaluation.evaluate(Random(s).fit(SPLIT), SPLIT, k=5), name=f"{s}")
         for s in range(20)
     ]
-    chosen, fresh = evaluation.flattery(results)
+    chosen, fresh = evaluation.selection_bias(results)
     means = [result.per_user["ndcg"].mean() for result in results]
     assert chosen > np.mean(means) + 0.01
     assert fresh < chosen - 0.01
     ahead = replace(results[0], per_user=results[0].per_user + 1, name="ahead")
-    chosen, fresh = evaluation.flattery([*results[1:], ahead])
+    chosen, fresh = evaluation.selection_bias([*results[1:], ahead])
     assert chosen == pytest.approx(fresh, abs=0.005)
     with pytest.raises(ValueError, match="not comparable"):
-        evaluation.flattery([results[0], evaluation.evaluate(Random(0).fit(SPLIT), SPLIT, k=3)])
+        evaluation.selection_bias(
+            [results[0], evaluation.evaluate(Random(0).fit(SPLIT), SPLIT, k=3)]
+        )
 
 
 def test_rare_or_other():
@@ -84,9 +84,9 @@ def test_compare_classifiers():
     assert got.loc["weighted", "ece"] > got.loc["constant", "ece"] + 0.02
 
 
-def test_leads():
+def test_differences():
     frame = pd.DataFrame({"user_id": ["u", "v"], "video_id": ["a", "b"], "n_candidates": 50})
-    got = evaluation.sampled.leads(frame.assign(rank=[1, 2]), frame.assign(rank=[9, 30]))
+    got = evaluation.sampled.differences(frame.assign(rank=[1, 2]), frame.assign(rank=[9, 30]))
     assert got.index.tolist() == ["all", "99 drawn", "20 drawn", "10 drawn", "5 drawn"]
     assert got.loc["all", "mean"] == 1
     assert got.loc["5 drawn", "mean"] < 0.5
