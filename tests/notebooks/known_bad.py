@@ -89,6 +89,11 @@ def insert(notebook: JSON, after: str, cell: JSON) -> None:
         cell["execution_count"] = number
 
 
+def note(notebook: JSON, part: str, tags: list[str], **jupyter: bool) -> None:
+    """Give tags and notes of JupyterLab to the first cell that contains a text."""
+    find(notebook, part)["metadata"] = {"tags": tags, **({"jupyter": jupyter} if jupyter else {})}
+
+
 def code_cell(name: str, source: str) -> JSON:
     return {"cell_type": "code", "id": name, "source": source}
 
@@ -110,15 +115,16 @@ def picture(notebook: JSON) -> JSON:
 
 
 def bad_cells(nb: JSON) -> None:
-    for i in range(15):
+    for i in range(60):
         insert(nb, "## Set-up", text_cell(f"more-{i}", "One more thing to know."))
 
 
 def bad_code_total(nb: JSON) -> None:
-    for part in ("use_style", "plots.watch_time", "means =", "rng =", "best =", "frame ="):
-        add(nb, "\n".join(f"# note {i} on {part}" for i in range(19)), part)
-    for part in ("assert means", "assert share"):
-        add(nb, "\n".join(f"# note {i} on {part}" for i in range(5)), part)
+    for i in range(16):
+        lines = [f"note_{i}_{line} = {line}" for line in range(24)]
+        insert(nb, "## In practice", text_cell(f"between-{i}", "And one more thing."))
+        insert(nb, "## In practice", code_cell(f"long-{i}", "\n".join(lines)))
+        insert(nb, "## In practice", code_cell(f"short-{i}", f"kept_{i} = {i}"))
 
 
 def bad_order(nb: JSON) -> None:
@@ -172,7 +178,7 @@ BAD: dict[str, Callable[[JSON], None]] = {
     "cell_length": lambda nb: add(nb, "\n".join(f"# note {i}" for i in range(25))),
     "code_runs": lambda nb: insert(nb, "share = np.mean", code_cell("extra", "kept = len(draws)")),
     "code_total": bad_code_total,
-    "words": lambda nb: insert(nb, "## Set-up", text_cell("long", "and so it goes on " * 200)),
+    "words": lambda nb: insert(nb, "## Set-up", text_cell("long", "and so it goes on " * 900)),
     "title": lambda nb: swap(nb, "# Judge a mean", "# The mean, judged"),
     "headings": lambda nb: swap(nb, "**Interpret.** The best", "#### Deep\n\n**Interpret.** The"),
     "order": bad_order,
@@ -215,7 +221,7 @@ BAD: dict[str, Callable[[JSON], None]] = {
     "traces": lambda nb: stdout(nb, "The library is <object at 0x7f1234567890>.\n"),
     "alt": bad_alt,
     "figure_size": bad_figure_size,
-    "file_size": lambda nb: stdout(nb, "The platform has one more exposure.\n" * 8500),
+    "file_size": lambda nb: stdout(nb, "The platform has one more exposure.\n" * 26_000),
     "widgets": lambda nb: output(
         nb,
         "use_style",

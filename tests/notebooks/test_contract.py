@@ -12,6 +12,7 @@ import pytest
 
 from tests.notebooks import known_bad as make
 from vidrec_utils import notebooks
+from vidrec_utils.notebooks import form_rules
 from vidrec_utils.notebooks.__main__ import main
 from vidrec_utils.notebooks.code_rules import foreign_path
 from vidrec_utils.notebooks.lesson_rules import numbers
@@ -237,7 +238,10 @@ NOTEBOOK_VARIANTS = [
     ("paths", lambda nb: make.swap(nb, "Nothing of the kind", "See [it](../README.md)")),
     ("neighbours", lambda nb: make.swap(nb, "**Previous.** none", "**Previous.** [a](06_a.ipynb)")),
     ("card", lambda nb: make.swap(nb, "the CPU is enough", "nothing else is needed")),
-    ("sections", lambda nb: make.swap(nb, "## Attach", "### Attach")),
+    ("sections", lambda nb: [make.swap(nb, old, f"#{old}") for old in ("## Attach", "## Rank")]),
+    ("cells", lambda nb: [make.note(nb, part, ["check"]) for part in ("assert means", "best =")]),
+    ("metadata", lambda nb: make.note(nb, "assert means", ["look"], source_hidden=True)),
+    ("metadata", lambda nb: make.note(nb, "assert means", ["check"], outputs_hidden=True)),
     ("recap", lambda nb: make.swap(nb, make.find_line(nb, "- Resampling"), "- Voilà.")),
     (
         "prints",
@@ -260,6 +264,75 @@ def test_other_notebooks_that_break_a_rule(rule, change, good, root):
     assert rule in broken(path, root)
     if rule != "format":
         assert broken(path, root) == {rule}
+
+
+def test_a_collapsed_check_cell_keeps_the_contract_and_its_form(good, root):
+    path = root / "notebooks" / "07_example.ipynb"
+    make.write(
+        path,
+        make.derive(good, lambda nb: make.note(nb, "assert means", ["check"], source_hidden=True)),
+    )
+    assert broken(path, root) == set()
+    notebook = nbformat.read(path, as_version=4)
+    assert notebooks.normalise(notebook) == notebook
+
+
+@pytest.mark.parametrize("tag", ["check", "quiz"])
+def test_check_and_quiz_cells_count_neither_as_cells_nor_as_lines(tag, good, root):
+    path = root / "notebooks" / "07_example.ipynb"
+
+    def change(nb, tags):
+        for i in range(60):
+            lines = "\n".join(f"checked_{i}_{j} = {j}" for j in range(7))
+            make.insert(nb, "## In practice", make.text_cell(f"text-{i}", "It holds."))
+            make.insert(nb, "## In practice", make.code_cell(f"check-{i}", lines))
+            for cell in nb["cells"]:
+                if cell["id"] in (f"check-{i}", f"text-{i}"):
+                    cell["metadata"] = {"tags": tags}
+
+    make.write(path, make.derive(good, lambda nb: change(nb, [tag])))
+    assert broken(path, root) == {"cell_length"}  # the median is about all code cells
+    make.write(path, make.derive(good, lambda nb: change(nb, ["other"])))
+    assert broken(path, root) == {"cell_length", "cells", "code_total"}
+
+
+def test_check_cells_may_follow_two_code_cells(good, root):
+    path = root / "notebooks" / "07_example.ipynb"
+    extra = make.code_cell("extra", "kept = len(draws)")
+    extra["metadata"] = {"tags": ["check"]}
+    make.write(path, make.derive(good, lambda nb: make.insert(nb, "share = np.mean", extra)))
+    assert broken(path, root) == set()
+
+
+def test_imports_of_the_set_up_are_no_lines_of_code(good, root):
+    path = root / "notebooks" / "07_example.ipynb"
+    imports = "from vidrec_utils import (\n    " + ",\n    ".join("abcdefgh") + ",\n)"
+
+    def total(part):
+        make.write(path, make.derive(good, lambda nb: make.add(nb, imports, to=part)))
+        return form_rules.code_lines(notebooks.Notebook.read(path))
+
+    assert total("means =") == total("plots.use_style()") + len(imports.splitlines())
+
+
+def test_a_notebook_not_yet_deepened_may_be_short_until_it_is_long(good, root, monkeypatch):
+    def shorten(nb):
+        del nb["cells"][-8:]
+
+    path = root / "notebooks" / "07_example.ipynb"
+    monkeypatch.setattr(form_rules, "NOT_YET_DEEPENED", {"07_example"})
+    make.write(path, make.derive(good, shorten))
+    assert {"cells", "words"}.isdisjoint(broken(path, root))
+    make.write(path, good)
+    (violation,) = notebooks.check_notebook(path, root=root)
+    assert "take it out of NOT_YET_DEEPENED" in violation.message
+    monkeypatch.setattr(form_rules, "NOT_YET_DEEPENED", frozenset())
+    make.write(path, make.derive(good, shorten))
+    assert {"cells", "words"} <= broken(path, root)
+
+
+def test_every_notebook_not_yet_deepened_exists():
+    assert {path.stem for path in COURSE} >= form_rules.NOT_YET_DEEPENED
 
 
 @pytest.mark.parametrize(

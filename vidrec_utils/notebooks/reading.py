@@ -6,7 +6,7 @@ import ast
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html.parser import HTMLParser
@@ -38,6 +38,15 @@ class Violation:
         return f"{self.cell or '-'}: {self.rule}: {self.message}"
 
 
+def committed_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is committed of a cell's metadata: its tags, and that a check is collapsed."""
+    tags = metadata.get("tags")
+    result: dict[str, Any] = {"tags": tags} if tags else {}
+    if "check" in result.get("tags", []) and metadata.get("jupyter", {}).get("source_hidden"):
+        result["jupyter"] = {"source_hidden": True}
+    return result
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell; `number` counts all cells from 1."""
@@ -67,6 +76,18 @@ class Cell:
             return ast.parse(self.source) if self.is_code else None
         except (SyntaxError, ValueError):
             return None
+
+    @property
+    def tags(self) -> list[str]:
+        """The cell's tags."""
+        return self.metadata.get("tags", [])
+
+    @property
+    def aside(self) -> bool:
+        """Whether this cell checks a claim, grades an exercise or belongs to the quiz."""
+        return bool({"check", "quiz"} & set(self.tags)) or self.source.startswith(
+            "exercises.check("
+        )
 
     @property
     def exercise(self) -> str | None:

@@ -12,6 +12,7 @@ from nbformat import NotebookNode
 
 from vidrec_utils import exercises, settings
 from vidrec_utils.files import write_atomically
+from vidrec_utils.notebooks.reading import committed_metadata
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _BAR = re.compile(r".*(\d+%\|.*\||\d+(?:\.\d+)?\w*\s*(?:\w+)?\s*\[\d+:\d\d).*")
@@ -72,8 +73,7 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
     for place, cell in enumerate(result.cells):
         if not str(cell.get("id", "")).startswith("exercise-"):
             cell.id = f"cell-{place:02d}"
-        tags = cell.metadata.get("tags")
-        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        cell.metadata = nbformat.from_dict(committed_metadata(cell.metadata))
         cell.source = cell.source.rstrip()
         if cell.cell_type != "code":
             cell.pop("attachments", None)

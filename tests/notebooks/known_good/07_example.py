@@ -7,6 +7,12 @@
 # A platform wants to show first what people watch longest. That sounds like one line of code: take
 # the mean watch ratio of every category and sort. This notebook is about the three things that the
 # one line hides.
+#
+# The data are small on purpose: three categories, a dozen videos and a few dozen users. Everything
+# that is shown here works in the same way with millions of rows, but a small platform has one
+# advantage for a reader. Chance is large in it, so its effects can be seen with the bare eye, and a
+# habit that is learned on small data protects against mistakes on large data, where the same
+# effects hide in the segments that nobody looks at.
 
 # %% [markdown]
 # ## At a glance
@@ -17,7 +23,8 @@
 #
 # - compare a mean with a baseline before calling it high;
 # - attach an interval to a mean by resampling users;
-# - rank categories by mean and say how stable the order is.
+# - rank categories by mean and say how stable the order is;
+# - subtract two categories user by user, and read the interval of the difference.
 #
 # **Takes.** About 5 seconds and 200 MB of memory; the CPU is enough.
 #
@@ -51,7 +58,13 @@ watched = library.interactions.join(library.videos["category"], on="video_id")
 # Each row of the table is one exposure: somebody was shown a video. The watch ratio is the part of
 # the video that was watched. Where a source does not record it, the ratio is missing, which is
 # something else than zero: a person who left at once has a ratio near zero, a person whose player
-# sent no report has none.
+# sent no report has none. The two must not be confused: replacing a missing ratio by zero would turn
+# a technical fault into a statement about taste.
+#
+# The same exposure also says who was shown the video. This matters more than it seems to. A user who
+# watches everything to its end adds many high ratios, and a user who only browses adds many low
+# ones. If the first kind of user happens to see more sport, then sport looks good for a reason that
+# has nothing to do with sport. The last section comes back to this.
 
 # %% [markdown]
 # ## First result: how long people watch
@@ -66,6 +79,12 @@ plots.show(figure, alt="Histogram of watch ratios, and exposures for each day, b
 # The left half shows how the ratios spread, the right half how many exposures each day brought.
 # A volume that jumps would be a reason to look for a change in logging before looking for a change
 # in taste. Nothing of the kind is to be seen here.
+#
+# Look at the histogram once more before you go on. A mean summarises such a distribution by a single
+# number, and it does so well when the distribution has one hump. If it had two humps, one for videos
+# that were skipped and one for videos that were finished, then hardly any exposure would lie near
+# the mean, and a share (how many exposures reach the threshold) would describe the data better. The
+# dashed line in the figure is such a threshold.
 
 # %% [markdown]
 # ## Compare with a baseline
@@ -87,12 +106,25 @@ assert means.iloc[0] > overall, "the best category must lie above the overall me
 # that. So the question is never whether it does, but whether the gap is larger than the one that
 # chance would produce. A number without its baseline carries no message, and the baseline that
 # belongs to a mean over one group is the mean over all of them.
+#
+# The same thought holds for every other score in this course. An accuracy needs the accuracy of a
+# constant answer next to it, a ranking needs the ranking by popularity, and a trained network needs
+# the same network with random weights. In each case the baseline is cheap, and in each case it has
+# surprised somebody who had not computed it. Make it a habit to print both numbers in one sentence,
+# so that neither can be quoted without the other.
 
 # %% [markdown]
 # ## Attach an interval
 #
 # **Predict.** If the same users came back tomorrow, would the order of the categories be the same?
 # Draw users with replacement a few hundred times, and think about which categories could swap.
+#
+# The method is called the bootstrap. It treats the users whom we have seen as a stand-in for all
+# users who could have come, and it draws from them a new platform of the same size. Some users are
+# drawn twice and some not at all, as it could have happened in reality. The mean is computed anew on
+# each drawn platform, and the spread of these means shows how far chance alone can move it. The
+# interval reported below reaches from the lower to the upper end of that spread, without the few
+# most extreme draws on either side.
 
 # %%
 rng = np.random.default_rng(settings.SEED)
@@ -113,6 +145,11 @@ plots.show(figure, alt="Mean watch ratio of each category with its interval; spo
 # bold. Where two intervals overlap, this data does not decide between the categories, however
 # clearly the means differ on paper. Where they do not, the order would very likely survive another
 # day of the same traffic.
+#
+# An interval does not cover every kind of doubt. It says how far the mean would move if other users
+# of the same kind had come. It says nothing about users of another kind, about another season, or
+# about a fault in the logging that affected all users alike. Those doubts have to be named in words,
+# because no amount of resampling makes them visible.
 
 # %% [markdown]
 # ## Rank, and say how stable the order is
@@ -134,10 +171,50 @@ assert share > 1 / len(means), "less often first than by drawing lots: the order
 # it with one divided by the number of categories, which is what drawing lots would give.
 
 # %% [markdown]
+# ## Subtract user by user
+#
+# The intervals above answer how uncertain each mean is. They do not answer directly how uncertain
+# the difference between two categories is, because the same users stand behind both means: a user
+# who finishes every video raises them together. If the two values of each user are subtracted
+# before anything is averaged, then what the user adds to both of them cancels. Statisticians call
+# this a paired comparison.
+#
+# **Predict.** Take the two categories with the highest means. Will the interval of their paired
+# difference exclude zero, although people differ so much in how long they watch?
+
+# %%
+first, second = table.mean().sort_values(ascending=False).index[:2]
+gap = (table[first] - table[second]).dropna()
+gaps = [rng.choice(gap, len(gap)).mean() for _ in range(200)]
+gap_low, gap_high = np.quantile(gaps, [0.05, 0.95])
+print(f"{first} minus {second}: {gap.mean():.2f} [{gap_low:.2f}, {gap_high:.2f}], {len(gap)} users")
+
+# %%
+assert gap_low > 0, "the interval of the difference reaches zero: the two cannot be told apart"
+
+# %% [markdown]
+# **Interpret.** The interval excludes zero, so for users like these the first category is watched
+# longer than the second. Notice what was resampled: again whole users, now with one difference
+# each. Users who saw only one of the two categories have no difference and are left out, and the
+# printed sentence says how many remained, because a paired comparison on a handful of users would
+# look the same and mean much less. Whether a difference of this size matters is a question for the
+# platform and not for the statistics: an interval can exclude zero and still hold only differences
+# that nobody would act on.
+
+# %% [markdown]
+# One warning belongs here. With two categories there is a single difference to test. With many
+# categories there are many pairs, and among many pairs some interval will exclude zero by chance,
+# just as some ticket wins in every lottery. Decide which pair is of interest before looking at the
+# data, or use a correction for the number of pairs.
+
+# %% [markdown]
 # ## Exercises
 #
 # Write the two functions that the cells above leaned on. Each check answers in a sentence. Compare
 # with one right answer by printing `exercises.solution("example", "mean_watch")`.
+#
+# The first function computes the mean watch ratio. Think of the corner cases before you write it:
+# which ratios are unknown, and what is the mean of nothing?
 
 # %% exercise-mean_watch
 
@@ -158,6 +235,7 @@ exercises.check("example", "share_watched", share_watched)
 # - A mean is high only when compared with a baseline, such as the mean over all exposures.
 # - Resampling whole users attaches an interval to each mean that respects their habits.
 # - Categories that rank first in few of the draws should not be called the best.
+# - To subtract user by user removes what both means share, and the difference gets its own interval.
 
 # %% [markdown]
 # ## In practice
@@ -166,6 +244,12 @@ exercises.check("example", "share_watched", share_watched)
 # sums that are kept per user bucket, and the buckets are resampled instead. The logging changes
 # more often than the taste does, so every mean is watched beside the volume that it rests on. The
 # comparison with a baseline stays exactly as it is here.
+#
+# Paired comparisons become experiments there: the same user is shown both categories in random
+# order, so that neither position nor time of day favours one of them. What this notebook did with
+# logged data is the weaker version of it, because on a real platform somebody, or some model, chose
+# what each user was shown. A difference in logged data is therefore a reason to run an experiment,
+# and seldom a reason to skip it.
 
 # %% [markdown]
 # ## Further reading
