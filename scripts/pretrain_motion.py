@@ -36,7 +36,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from vidrec_utils import settings
-from vidrec_utils.encoders.weights import sha256
+from vidrec_utils.files import sha256
 from vidrec_utils.video_encoders import VideoEncoder, mini
 
 WEIGHTS = Path(mini.__file__).parent / "weights"

@@ -10,7 +10,6 @@ before it is known to be there. The exit code is 0 if the course can run as it i
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -23,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vidrec_utils import settings
+from vidrec_utils.files import sha256
 
 OK, NOTE, WARNING, MISSING = "ok", "note", "warning", "missing"
 
@@ -256,11 +256,6 @@ def check_room() -> Iterator[Finding]:
     yield Finding("room", "disk", status, f"{free / 1e9:.1f} GB free at {folder}", remedy)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def check_packaged() -> Iterator[Finding]:
     """What came inside packages: pretrained weights and the sprites' font."""
     for name, (package, file, digest, holds) in (PACKAGED_WEIGHTS | OPTIONAL_WEIGHTS).items():
@@ -271,7 +266,7 @@ def check_packaged() -> Iterator[Finding]:
         if weights is None or not weights.is_file():
             yield Finding("packaged", name, absent, "weights not found", remedy)
             continue
-        found = _sha256(weights)
+        found = sha256(weights)
         whole = found.startswith(digest)
         yield Finding(
             "packaged",

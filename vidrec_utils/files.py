@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -36,3 +37,9 @@ def replace_whole(target: Path, data: bytes) -> None:
 def write_atomically(path: Path, text: str) -> None:
     r"""Write a text file, UTF-8 with `\n` line ends, by `replace_whole`."""
     replace_whole(path, text.encode())
+
+
+def sha256(path: Path | str) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

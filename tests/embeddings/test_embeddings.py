@@ -32,6 +32,8 @@ class TextHash:
     modality = "text"
     dim = 3
     parameters = 0
+    preprocessing = None
+    values_per_item = 768
     weights = WeightsInfo("none")
 
     def __init__(self, version=1):
@@ -53,6 +55,8 @@ class MeanColour:
     name = "colour"
     dim = 3
     parameters = 0
+    preprocessing = None
+    values_per_item = 3 * 224**2
     weights = WeightsInfo("none")
     fingerprint = "colour-1"
     frame_contract = FrameContract(frames=4, size=16, read_size=16)
@@ -236,6 +240,7 @@ RUN = textwrap.dedent("""
 
     class Slow:
         name, modality, dim, parameters = "slow", "text", 5, 0
+        preprocessing, values_per_item = None, 5
         weights, fingerprint = WeightsInfo("none"), "slow-1"
         calls = 0
         def encode(self, batch):
@@ -467,8 +472,7 @@ def test_batches_fit_into_memory(monkeypatch, gigabytes, clips, thumbnails):
     memory = SimpleNamespace(available=gigabytes * 2**30)
     monkeypatch.setattr(batches.psutil, "virtual_memory", lambda: memory)
     video, image = MeanColour("video"), MeanColour("image")
-    video.frame_contract = FrameContract(frames=32, size=224)
-    image.size = 224
+    video.values_per_item = 3 * 32 * 224**2
     assert batches.batch_size_for(video, "clip") == clips
     assert batches.batch_size_for(image, "thumbnail") == thumbnails
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.helpers.model_server import COMMIT, ModelServer, hub
-from vidrec_utils.encoders import WeightsError, WeightsNotAtHand, fetch, hub_folder
+from vidrec_utils.encoders import WeightsError, WeightsNotAvailable, fetch, hub_folder
 from vidrec_utils.encoders.download import at_hand
 
 DATA = bytes(range(256)) * 500
@@ -93,10 +93,10 @@ def test_without_a_known_hash_the_first_download_is_remembered(serve):
 @pytest.mark.parametrize(
     ("behaviour", "error", "said"),
     [
-        ("missing", WeightsNotAtHand, r"has no such file \(404\)"),
-        ("error", WeightsNotAtHand, "answered with error 500"),
-        ("truncated", WeightsNotAtHand, "broke off before the end"),
-        ("slow", WeightsNotAtHand, "sent nothing for 1 s"),
+        ("missing", WeightsNotAvailable, r"has no such file \(404\)"),
+        ("error", WeightsNotAvailable, "answered with error 500"),
+        ("truncated", WeightsNotAvailable, "broke off before the end"),
+        ("slow", WeightsNotAvailable, "sent nothing for 1 s"),
         ("wrong", WeightsError, r"expected .* The download was removed"),
     ],
 )
@@ -107,16 +107,16 @@ def test_bad_servers(serve, tmp_path, behaviour, error, said):
     assert "example.org" in str(caught.value)
     assert at_hand(URL) is None
     assert parts_left(tmp_path) == []
-    if error is WeightsNotAtHand:
+    if error is WeightsNotAvailable:
         assert "or put the file from" in str(caught.value)
 
 
 def test_no_network_and_not_asked(monkeypatch, tmp_path):
     monkeypatch.setenv("VIDREC_DATA", str(tmp_path))
     monkeypatch.setenv("VIDREC_MIRROR", "http://127.0.0.1:9")  # nobody listens there
-    with pytest.raises(WeightsNotAtHand, match="cannot be reached"):
+    with pytest.raises(WeightsNotAvailable, match="cannot be reached"):
         quick()
-    with pytest.raises(WeightsNotAtHand, match="say download=True"):
+    with pytest.raises(WeightsNotAvailable, match="say download=True"):
         quick(download=False)
 
 
@@ -179,10 +179,10 @@ def test_another_file_than_the_known_one_is_refused_and_removed(serve):
 @pytest.mark.parametrize(
     ("behaviour", "error", "said"),
     [
-        ("missing", WeightsNotAtHand, r"has no such file \(404\)"),
-        ("error", WeightsNotAtHand, "answered with error 500"),
-        ("truncated", WeightsNotAtHand, "could not be fetched whole"),
-        ("slow", WeightsNotAtHand, "could not be fetched whole"),
+        ("missing", WeightsNotAvailable, r"has no such file \(404\)"),
+        ("error", WeightsNotAvailable, "answered with error 500"),
+        ("truncated", WeightsNotAvailable, "could not be fetched whole"),
+        ("slow", WeightsNotAvailable, "could not be fetched whole"),
         ("wrong", WeightsError, "The download was removed"),
     ],
 )
@@ -200,11 +200,11 @@ def test_no_hub(monkeypatch, tmp_path, serve):
     serve()
     monkeypatch.setenv("VIDREC_MIRROR", "http://127.0.0.1:9")
     start = time.perf_counter()
-    with pytest.raises(WeightsNotAtHand, match=r"cannot be reached. .*HF_HOME"):
+    with pytest.raises(WeightsNotAvailable, match=r"cannot be reached. .*HF_HOME"):
         hub_folder(REPO, NAMES, revision=COMMIT, download=True)
     assert time.perf_counter() - start < 5
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(WeightsNotAtHand, match="HF_HUB_OFFLINE forbids"):
+    with pytest.raises(WeightsNotAvailable, match="HF_HUB_OFFLINE forbids"):
         hub_folder(REPO, NAMES, revision=COMMIT, download=True)
 
 

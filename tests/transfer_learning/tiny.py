@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 
 import numpy as np
@@ -37,6 +38,7 @@ class TinyEncoder:
 
     name, modality = "tiny", "video"
     frame_contract = FrameContract(2, 4)
+    preprocessing, values_per_item = None, frame_contract.n_values
 
     def __init__(
         self, seed: int = 0, width: int = 8, source: str = "packaged", dropout: float = 0.1
@@ -58,6 +60,17 @@ class TinyEncoder:
     def prepare(self, clips) -> torch.Tensor:
         stacked = torch.from_numpy(np.stack(list(clips))).float()
         return stacked.permute(0, 4, 1, 2, 3) / 127.5 - 1
+
+    def network_inputs(self, clips) -> tuple[torch.Tensor, ...]:
+        return (self.prepare(clips),)
+
+    def network_vectors(self, net, x) -> torch.Tensor:
+        return net.vector(x)
+
+    def with_network(self, net, weights):
+        twin = copy.copy(self)
+        twin.net, twin.weights, twin.calibrated = net.eval(), weights, True
+        return twin
 
     def encode(self, clips) -> np.ndarray:
         with torch.no_grad():

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vidrec_utils import video_encoders
-from vidrec_utils.encoders import WeightsError, WeightsNotAtHand
+from vidrec_utils.encoders import WeightsError, WeightsNotAvailable
 from vidrec_utils.image_encoders.catalogue import lite0_network
 from vidrec_utils.video_encoders import inflate, mini
 from vidrec_utils.video_encoders.mini import loading, networks
@@ -174,7 +174,7 @@ def test_wrong_files_and_names(tmp_path):
     assert mini.load("i3d_mini", tmp_path / "own.safetensors").weights.source == "file"
     with pytest.raises(WeightsError, match="another model"):
         mini.load("slowfast_mini", tmp_path / "own.safetensors")
-    with pytest.raises(WeightsNotAtHand):
+    with pytest.raises(WeightsNotAvailable):
         mini.load("slowfast_mini", tmp_path / "absent.safetensors")
     with pytest.raises(ValueError, match="course's own"):
         mini.load("i3d_mini", "published")

@@ -14,8 +14,8 @@ from skimage import data
 
 from tests.helpers.model_server import ModelServer, hub
 from vidrec_utils import video_encoders
-from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAtHand
-from vidrec_utils.encoders.weights import sha256
+from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAvailable
+from vidrec_utils.files import sha256
 from vidrec_utils.video_encoders import published, slowfast, videomae
 
 SMALL = {  # the least that each network takes, for speed
@@ -195,7 +195,7 @@ def test_published_layout_loads_from_a_server(encoders, clips, name, tmp_path, m
     path = net.url.removeprefix("https://")
     with ModelServer({path: file}) as server:
         server.use(monkeypatch, tmp_path)
-        with pytest.raises(WeightsNotAtHand, match="download=True"):
+        with pytest.raises(WeightsNotAvailable, match="download=True"):
             video_encoders.load(name, "published", device="cpu")
         given = {"sha256": sha256(file)[:8]} if net.sha256 else {}
         loaded = video_encoders.load(
@@ -218,9 +218,9 @@ def test_published_layout_loads_from_a_server(encoders, clips, name, tmp_path, m
 @pytest.mark.parametrize(
     ("behaviour", "error", "said"),
     [
-        ("missing", WeightsNotAtHand, r"no such file \(404\)"),
-        ("truncated", WeightsNotAtHand, "broke off"),
-        ("slow", WeightsNotAtHand, "sent nothing"),
+        ("missing", WeightsNotAvailable, r"no such file \(404\)"),
+        ("truncated", WeightsNotAvailable, "broke off"),
+        ("slow", WeightsNotAvailable, "sent nothing"),
         ("wrong", WeightsError, "SHA-256"),
     ],
 )
@@ -282,7 +282,7 @@ def test_videomae_loads_from_a_hub(file, clips, tmp_path, monkeypatch):
     net = videomae_folder(tmp_path / "repo", file)
     with ModelServer(hub(videomae.REPO, tmp_path / "repo")) as server:
         server.use(monkeypatch, tmp_path)
-        with pytest.raises(WeightsNotAtHand, match="download=True"):
+        with pytest.raises(WeightsNotAvailable, match="download=True"):
             video_encoders.load("videomae_small", "published")
         encoder = video_encoders.load("videomae_small", "published", "cpu", download=True)
     assert encoder.weights.source == "published"
@@ -307,9 +307,9 @@ def test_videomae_loads_from_a_hub(file, clips, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("behaviour", "error"),
     [
-        ("missing", WeightsNotAtHand),
-        ("truncated", WeightsNotAtHand),
-        ("slow", WeightsNotAtHand),
+        ("missing", WeightsNotAvailable),
+        ("truncated", WeightsNotAvailable),
+        ("slow", WeightsNotAvailable),
         ("wrong", WeightsError),
     ],
 )
@@ -326,13 +326,13 @@ def test_a_hub_that_misbehaves(behaviour, error, tmp_path, monkeypatch):
 
 
 def test_folders_that_are_no_videomae(tmp_path):
-    with pytest.raises(WeightsNotAtHand, match=r"no config\.json"):
+    with pytest.raises(WeightsNotAvailable, match=r"no config\.json"):
         video_encoders.load("videomae_small", tmp_path)
     videomae_folder(tmp_path / "repo")
     with pytest.raises(WeightsError, match="SHA-256"):
         video_encoders.load("videomae_small", tmp_path / "repo", sha256="0" * 64)
     (tmp_path / "repo" / "model.safetensors").unlink()
-    with pytest.raises(WeightsNotAtHand, match=r"no model\.safetensors"):
+    with pytest.raises(WeightsNotAvailable, match=r"no model\.safetensors"):
         video_encoders.load("videomae_small", tmp_path / "repo")
     (tmp_path / "repo" / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
     with pytest.raises(WeightsError, match="another model: 'bert'"):
@@ -364,13 +364,13 @@ def test_files_that_are_refused(tmp_path, encoders):
     assert loaded.weights.source == "file"
     with pytest.raises(WeightsError, match="SHA-256"):
         video_encoders.load("x3d_s", tmp_path / "x3d.pth", sha256="0" * 64)
-    with pytest.raises(WeightsNotAtHand, match="no weights file"):
+    with pytest.raises(WeightsNotAvailable, match="no weights file"):
         video_encoders.load("x3d_s", tmp_path / "absent.pth")
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_what_cannot_be_wanted(name):
-    with pytest.raises(WeightsNotAtHand, match="lite0_correlation"):
+    with pytest.raises(WeightsNotAvailable, match="lite0_correlation"):
         video_encoders.load(name)
     with pytest.raises(ValueError, match=f"size is 7; {name} takes"):
         video_encoders.load(name, "random", size=7)

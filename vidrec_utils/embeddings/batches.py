@@ -17,10 +17,10 @@ import psutil
 from tqdm import tqdm
 
 from vidrec_utils import settings
+from vidrec_utils.encoders.protocol import Encoder, Staged
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings.store import Store
-    from vidrec_utils.encoders.weights import Encoder
 
 MOST = {"title": 64, "thumbnail": 32, "clip": 8}
 AHEAD = 2  # batches that are read before they are needed
@@ -58,9 +58,9 @@ def compute(
         Show it.
     """
     batches = [todo[start : start + size] for start in range(0, len(todo), size)]
-    apart = hasattr(encoder, "encode_prepared") and hasattr(encoder, "prepare")
-    forward = Forward(encoder.encode_prepared if apart else encoder.encode, encoder.name)
-    ahead = _read_ahead(batches, encoder.prepare if apart else None)
+    staged = encoder if isinstance(encoder, Staged) else None
+    forward = Forward(staged.encode_prepared if staged else encoder.encode, encoder.name)
+    ahead = _read_ahead(batches, staged.prepare if staged else None)
     with (
         closing(ahead),
         tqdm(total=len(todo), desc=title, unit="item", disable=not progress) as bar,
@@ -144,18 +144,12 @@ def batch_size_for(encoder: Encoder, of: str) -> int:
     Parameters
     ----------
     encoder : Encoder
-        Its `frame_contract`, `size` or `max_tokens` tell what it is given.
+        Its `values_per_item` is the size of an item.
     of : {"title", "thumbnail", "clip"}
         What is encoded.
     """
-    if of == "title":
-        values = getattr(encoder, "max_tokens", 256) * encoder.dim
-    elif of == "thumbnail":
-        values = 3 * getattr(encoder, "size", 224) ** 2
-    else:
-        contract = encoder.frame_contract
-        values = 3 * contract.frames * max(contract.size, contract.read_size or 0) ** 2
-    fits = SHARE * psutil.virtual_memory().available / (4 * values * ACTIVATIONS)
+    item_bytes = 4 * encoder.values_per_item * ACTIVATIONS
+    fits = SHARE * psutil.virtual_memory().available / item_bytes
     return min(MOST[of], 1 << max(int(fits).bit_length() - 1, 0))
 
 

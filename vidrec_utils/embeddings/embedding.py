@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,8 @@ from tqdm import tqdm
 from vidrec_utils import settings, video_io
 from vidrec_utils.embeddings.batches import Item, batch_size_for, compute, reason_of
 from vidrec_utils.embeddings.store import Store
-from vidrec_utils.encoders.weights import Encoder
+from vidrec_utils.encoders.protocol import ClipEncoder, Encoder
+from vidrec_utils.files import sha256
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import VideoLibrary
@@ -207,11 +208,10 @@ def _item(library: VideoLibrary, video_id: str, encoder: Encoder, of: str) -> It
             raise ValueError("there is no title")
         return Item(hashlib.sha256(title.encode()).hexdigest(), lambda: title)
     path = library.file(video_id, of="thumbnail" if of == "thumbnail" else "path")
-    with path.open("rb") as file:
-        key = hashlib.file_digest(file, "sha256").hexdigest()
+    key = sha256(path)
     if of == "thumbnail":
         return Item(key, lambda: video_io.read_image(path))
-    contract = encoder.frame_contract
+    contract = cast(ClipEncoder, encoder).frame_contract
     return Item(
         key, lambda: video_io.sample_frames(path, n=contract.frames, size=contract.read_size)
     )
@@ -219,7 +219,7 @@ def _item(library: VideoLibrary, video_id: str, encoder: Encoder, of: str) -> It
 
 def _store_of(encoder: Encoder, of: str, root: Path | None) -> tuple[Path, dict[str, Any]]:
     """Folder and provenance of the vectors of one encoder and one kind of item."""
-    contract = getattr(encoder, "frame_contract", None) if of == "clip" else None
+    contract = cast(ClipEncoder, encoder).frame_contract if of == "clip" else None
     fingerprint = encoder.fingerprint  # hashes all weights
     provenance = {
         "of": of,
@@ -227,7 +227,7 @@ def _store_of(encoder: Encoder, of: str, root: Path | None) -> tuple[Path, dict[
         "fingerprint": fingerprint,
         "dim": encoder.dim,
         "weights": asdict(encoder.weights),
-        "preprocessing": getattr(encoder, "preprocessing", None),
+        "preprocessing": encoder.preprocessing,
         "frames": asdict(contract) if contract else None,
         "versions": _versions(),
     }

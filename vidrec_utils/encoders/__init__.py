@@ -1,26 +1,38 @@
 """What the encoders of text, images and videos share: protocol, weights, downloads, runtime.
 
-`weights` says where an encoder's weights come from and how they are checked, `download` fetches
-published ones, `accelerate` lets a network run on OpenVINO.
+`protocol` says what callers may rely on in an encoder, `weights` where its weights come from and
+how they are checked, `download` fetches published ones, `accelerate` lets a network run on
+OpenVINO.
 """
 
 from vidrec_utils.encoders.download import fetch, hub_folder
-from vidrec_utils.encoders.runtime import AcceleratedEncoder, accelerate, milliseconds
-from vidrec_utils.encoders.weights import (
+from vidrec_utils.encoders.protocol import (
+    ClipEncoder,
     Encoder,
     FrameContract,
-    WeightsError,
+    HasNetwork,
+    Layered,
+    LayeredInOnePass,
+    Staged,
+    Tunable,
     WeightsInfo,
-    WeightsNotAtHand,
 )
+from vidrec_utils.encoders.runtime import AcceleratedEncoder, accelerate, milliseconds
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 
 __all__ = [
     "AcceleratedEncoder",
+    "ClipEncoder",
     "Encoder",
     "FrameContract",
+    "HasNetwork",
+    "Layered",
+    "LayeredInOnePass",
+    "Staged",
+    "Tunable",
     "WeightsError",
     "WeightsInfo",
-    "WeightsNotAtHand",
+    "WeightsNotAvailable",
     "accelerate",
     "fetch",
     "hub_folder",

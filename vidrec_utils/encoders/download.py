@@ -20,7 +20,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from vidrec_utils import settings
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAtHand, sha256
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
+from vidrec_utils.files import sha256 as digest_of
 from vidrec_utils.files import write_atomically
 
 HUB = "https://huggingface.co"
@@ -73,7 +74,7 @@ def fetch(
 
     Raises
     ------
-    WeightsNotAtHand
+    WeightsNotAvailable
         If it cannot be had: no network, not found, too slow, broken off; names the remedy.
     WeightsError
         If the bytes are other ones. A wrong download is removed, a wrong file at hand is left.
@@ -88,12 +89,12 @@ def fetch(
         file.parent.mkdir(parents=True, exist_ok=True)
         _download(url, file, expected, timeout_s, progress)
     else:
-        raise WeightsNotAtHand(
+        raise WeightsNotAvailable(
             f"{file.name} is not at hand and was not asked for on the network. With a network, say "
             f"download=True; or put the file from {_host(url)} at {file}."
         )
     if expected is None:
-        write_atomically(_record(file), f"{_sha256(file)}\n")
+        write_atomically(_record(file), f"{digest_of(file)}\n")
     return file
 
 
@@ -133,7 +134,7 @@ def hub_folder(
 
     Raises
     ------
-    WeightsNotAtHand
+    WeightsNotAvailable
         If a file should be fetched and cannot be had; names the remedy.
     WeightsError
         If the bytes are other ones. A wrong download is removed, a wrong file at hand is left.
@@ -202,12 +203,8 @@ def _remembered(file: Path) -> str | None:
     return text
 
 
-def _sha256(file: Path) -> str:
-    return sha256(file)  # under this name, since arguments are called sha256
-
-
 def _compare(file: Path, expected: str | None, remedy: str, name: str | None = None) -> None:
-    found = _sha256(file)
+    found = digest_of(file)
     if expected is not None and not found.startswith(expected):
         raise WeightsError(
             f"{name or file.name} has SHA-256 {found[:12]}..., expected {expected[:12]}...: it is "
@@ -230,8 +227,10 @@ def _download(url: str, file: Path, expected: str | None, timeout_s: float, bar:
         _compare(Path(name), expected, again, f"{file.name} from {_from(url)}")
         Path(name).replace(file)
     except requests.RequestException as error:
-        told = f"{file.name} cannot be had: {_from(url)} {_happened(error, timeout_s)}."
-        raise WeightsNotAtHand(f"{told} Look after the network and try again, {remedy}") from error
+        raise WeightsNotAvailable(
+            f"{file.name} cannot be downloaded: {_from(url)} {_happened(error, timeout_s)}. "
+            f"Check the network and try again, {remedy}"
+        ) from error
     finally:
         Path(name).unlink(missing_ok=True)
 
@@ -279,7 +278,7 @@ def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
         "(HF_HOME) from a machine that has it."
     )
     if constants.is_offline_mode():
-        raise WeightsNotAtHand(
+        raise WeightsNotAvailable(
             f"{name} of {repo} is not at hand, and HF_HUB_OFFLINE forbids the network. Unset it "
             "and try again."
         )
@@ -291,11 +290,11 @@ def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
         file = hf_hub_download(repo, name, revision=revision, endpoint=endpoint)
     except requests.RequestException as error:
         told = f"{name} of {repo} cannot be had: {server} {_happened(error, timeout_s)}."
-        raise WeightsNotAtHand(f"{told} {remedy}") from error
+        raise WeightsNotAvailable(f"{told} {remedy}") from error
     except (OSError, ValueError, RuntimeError, OfflineModeIsEnabled, *_client_errors()) as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
         told = f"{name} of {repo} could not be fetched whole from {server}"
-        raise WeightsNotAtHand(f"{told} ({type(error).__name__}: {first}). {remedy}") from error
+        raise WeightsNotAvailable(f"{told} ({type(error).__name__}: {first}). {remedy}") from error
     return Path(file)
 
 
@@ -315,7 +314,7 @@ def _client_errors() -> tuple[type[Exception], ...]:
 def _compare_in_hub(file: Path, expected: str | None, fresh: bool, repo: str) -> None:
     """Compare a cached file with its name in the cache and with what is known of it."""
     blob = file.resolve()
-    found = _sha256(file)
+    found = digest_of(file)
     own = blob.name if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob.name) else None
     if expected is None:  # what is known of a file weighs more than the name it was given
         expected = own

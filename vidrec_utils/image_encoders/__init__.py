@@ -13,7 +13,7 @@ EfficientNet-Lite0 is written out in `encoders/efficientnet_lite0.py`, in plain 
 """
 
 from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAtHand
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.image_encoders.catalogue import available, load
 from vidrec_utils.image_encoders.clip import ClipEncoder
 from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder, imagenet_classes
@@ -36,7 +36,7 @@ __all__ = [
     "PixelEncoder",
     "Recipe",
     "WeightsError",
-    "WeightsNotAtHand",
+    "WeightsNotAvailable",
     "available",
     "classify",
     "detect",

@@ -9,7 +9,8 @@ import torch
 
 from vidrec_utils.encoders import weights as weights_io
 from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0, random_lite0
-from vidrec_utils.encoders.weights import WeightsError, WeightsInfo
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import WeightsError
 from vidrec_utils.image_encoders import convolutional, transformers_nets
 from vidrec_utils.image_encoders.clip import ClipEncoder
 from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder
@@ -180,7 +181,7 @@ def load(
     ------
     ValueError
         If there is no encoder of that name, or it knows no such weights or size.
-    WeightsNotAtHand
+    WeightsNotAvailable
         If the weights are not on this machine; names the remedy.
     WeightsError
         If the file is damaged, of another model, or holds more than tensors.

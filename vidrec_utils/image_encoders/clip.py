@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vidrec_utils.encoders.weights import WeightsError, WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preparing import Images, Recipe
 from vidrec_utils.image_encoders.transformers_nets import CLIP_TOKENS, ClipNet
@@ -49,7 +50,7 @@ class ClipEncoder(ImageEncoder):
         ------
         TypeError
             If one string came instead of a list, or something that is no string.
-        WeightsNotAtHand
+        WeightsNotAvailable
             If no tokenizer came with the weights, as for random ones.
         """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
@@ -91,7 +92,7 @@ class ClipEncoder(ImageEncoder):
         from transformers import AutoTokenizer
 
         if self._folder is None:
-            raise WeightsNotAtHand(
+            raise WeightsNotAvailable(
                 f"{self.name} with {self.weights.source} weights has no tokenizer; sentences need "
                 "weights='published'."
             )

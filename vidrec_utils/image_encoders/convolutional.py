@@ -25,7 +25,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from vidrec_utils.encoders import download as downloads
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.weights import WeightsInfo
+from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.image_encoders.preparing import Recipe
 
 LICENCE = "BSD-3-Clause"
@@ -172,7 +172,7 @@ def with_weights(
 
     Raises
     ------
-    WeightsNotAtHand, WeightsError
+    WeightsNotAvailable, WeightsError
         See `encoders.download.fetch` and `encoders.weights`.
     """
     if weights == "random":

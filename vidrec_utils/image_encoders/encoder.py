@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,8 @@ import torch
 from torch import nn
 
 from vidrec_utils import settings
-from vidrec_utils.encoders.weights import WeightsInfo, state_digest
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import state_digest
 from vidrec_utils.image_encoders.preparing import Images, Recipe, check_images, square
 
 LITE0 = Recipe(224, None, mean=(127, 127, 127), std=(128, 128, 128), unit=1)
@@ -70,6 +73,11 @@ class ImageEncoder:
         return self.recipe.told()
 
     @property
+    def values_per_item(self) -> int:
+        """Values of the prepared image."""
+        return 3 * self.size**2
+
+    @property
     def fingerprint(self) -> str:
         """Digest of the name, the values of all weights, and the preprocessing."""
         told = json.dumps([self.name, self.dim, self.preprocessing], sort_keys=True)
@@ -84,6 +92,20 @@ class ImageEncoder:
             If a picture is not uint8 `(height, width, 3)`; the message says which.
         """
         return self.recipe(images).contiguous(memory_format=torch.channels_last)
+
+    def network_inputs(self, images: Images) -> tuple[torch.Tensor, ...]:
+        """What `prepare` returns, alone."""
+        return (self.prepare(images),)
+
+    def network_vectors(self, net: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        """Vectors `(n, dim)` of what `network_inputs` returned."""
+        return net.features(*inputs)
+
+    def with_network(self, net: nn.Module, weights: WeightsInfo) -> Self:
+        """A copy of the encoder around another network of the same architecture."""
+        twin = copy.copy(self)
+        twin.net, twin.weights, twin.calibrated = net.eval(), weights, True
+        return twin
 
     def encode(self, images: Images, batch_size: int = 32) -> np.ndarray:
         """Vectors of pictures: the layer before the classifier, averaged over the picture.
@@ -230,10 +252,11 @@ class PixelEncoder:
     parameters = 0
     weights = WeightsInfo(source="none")
     layers = ("pixels",)
+    preprocessing = None
 
     def __init__(self, side: int = 16):
         self.side = int(side)
-        self.dim = self.side**2 * 3
+        self.dim = self.values_per_item = self.side**2 * 3
 
     @property
     def fingerprint(self) -> str:

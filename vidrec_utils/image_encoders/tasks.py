@@ -19,7 +19,7 @@ from torch import nn
 from torchvision.models import WeightsEnum, detection, segmentation
 
 from vidrec_utils import settings
-from vidrec_utils.encoders.weights import WeightsInfo
+from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.image_encoders import convolutional
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preparing import Images, check_images
@@ -164,7 +164,7 @@ def load_finder(
     ------
     ValueError
         If there is none of that name.
-    WeightsNotAtHand, WeightsError
+    WeightsNotAvailable, WeightsError
         See `image_encoders.load`.
     """
     if name not in FINDERS:
@@ -222,7 +222,7 @@ def detect(
 
     Raises
     ------
-    WeightsNotAtHand
+    WeightsNotAvailable
         If the weights are not on this machine; names the remedy.
     ValueError
         If the model does not detect, the threshold is no score, or a picture is not uint8 RGB.
@@ -274,7 +274,7 @@ def segment(
 
     Raises
     ------
-    WeightsNotAtHand
+    WeightsNotAvailable
         If the weights are not on this machine; names the remedy.
     ValueError
         If the model does not segment, or a picture is not uint8 RGB.

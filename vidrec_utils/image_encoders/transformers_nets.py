@@ -24,7 +24,8 @@ from torch import nn
 
 from vidrec_utils.encoders import weights as weights_io
 from vidrec_utils.encoders.download import hub_folder
-from vidrec_utils.encoders.weights import WeightsError, WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.image_encoders.preparing import Recipe
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def network(
     else:
         folder = Path(weights)
         if not (folder / "config.json").is_file():
-            raise WeightsNotAtHand(
+            raise WeightsNotAvailable(
                 f"There is no checkpoint in {folder}: give a folder with config.json and "
                 f"{known['weights']}, as in the repository {known['repo']}."
             )
@@ -202,7 +203,7 @@ def published_folder(name: str, download: bool = False) -> Path | None:
 def _published(name: str, download: bool) -> Path:
     folder = published_folder(name, download)
     if folder is None:
-        raise WeightsNotAtHand(
+        raise WeightsNotAvailable(
             f"The published weights of {name} are not at hand and were not asked for on the "
             f"network. With a network, run once: image_encoders.load({name!r}, 'published', "
             "download=True); or give the path of a folder that holds them."
@@ -268,7 +269,7 @@ def read_onnx(path: Path) -> dict[str, torch.Tensor]:
 
     Raises
     ------
-    WeightsNotAtHand
+    WeightsNotAvailable
         If the package `onnx` is not installed.
     WeightsError
         If the file is no ONNX graph of this network.
@@ -277,7 +278,7 @@ def read_onnx(path: Path) -> dict[str, torch.Tensor]:
         import onnx
         from onnx import numpy_helper
     except ImportError as error:
-        raise WeightsNotAtHand(
+        raise WeightsNotAvailable(
             f"{path.name} is at hand, but reading it needs the package 'onnx': `pip install onnx`."
         ) from error
     try:

@@ -7,14 +7,13 @@ fill a list of recommendations with one clip, and let a model meet its test clip
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from vidrec_utils.datasets import LibraryError, VideoLibrary
+from vidrec_utils.files import sha256
 from vidrec_utils.preprocessing.hashing import (
     Fingerprint,
     fingerprints,
@@ -395,12 +394,6 @@ def _by_age(videos: pd.DataFrame, ids: Iterable[str]) -> list[str]:
         return sorted(chosen.index)
     frame = pd.DataFrame({"at": chosen["published_at"], "id": chosen.index}, index=chosen.index)
     return list(frame.sort_values(["at", "id"], na_position="last")["id"])
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file's bytes, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _duplicate_frame(rows: list[tuple]) -> pd.DataFrame:

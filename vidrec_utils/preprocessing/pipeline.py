@@ -17,13 +17,9 @@ from tqdm import tqdm
 
 from vidrec_utils import settings
 from vidrec_utils.datasets import LibraryError, VideoLibrary
+from vidrec_utils.files import sha256
 from vidrec_utils.preprocessing.behavior import drop_bots, drop_incomplete, fix_timestamps
-from vidrec_utils.preprocessing.duplicates import (
-    exact_duplicates,
-    merge_tables,
-    near_duplicates,
-    sha256,
-)
+from vidrec_utils.preprocessing.duplicates import exact_duplicates, merge_tables, near_duplicates
 from vidrec_utils.preprocessing.hashing import in_parallel
 from vidrec_utils.preprocessing.media import repair_durations, survey, treat_media
 from vidrec_utils.preprocessing.missing import DEFAULT_STRATEGIES, fill_missing

@@ -11,7 +11,7 @@ What they are asked for: `zero_shot` (categories without training), `keywords` a
 (tags where there are none), `Sentiment` (of comments), `Gazetteer` and `load_tagger` (names).
 """
 
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAtHand
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.text_encoders.catalogue import available, load
 from vidrec_utils.text_encoders.comparing import against_random
 from vidrec_utils.text_encoders.encoder import TextEncoder, mean_pool
@@ -28,7 +28,7 @@ __all__ = [
     "TextEncoder",
     "TfidfEncoder",
     "WeightsError",
-    "WeightsNotAtHand",
+    "WeightsNotAvailable",
     "against_random",
     "available",
     "complete",

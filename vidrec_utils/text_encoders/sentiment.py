@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import Ridge
 
-from vidrec_utils.encoders.weights import Encoder
+from vidrec_utils.encoders.protocol import Encoder
 
 
 class Sentiment:

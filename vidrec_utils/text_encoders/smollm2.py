@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAtHand
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, PreTrainedTokenizerBase
@@ -42,7 +42,7 @@ class GgufFile:
 
     Raises
     ------
-    WeightsNotAtHand
+    WeightsNotAvailable
         If the package `gguf` is not installed.
     WeightsError
         If the file cannot be read.
@@ -58,7 +58,7 @@ class GgufFile:
                 self.path.parent, gguf_file=self.path.name, local_files_only=True
             )
         except ImportError as error:
-            raise WeightsNotAtHand(
+            raise WeightsNotAvailable(
                 f"{self.path.name} is at hand, but the package 'gguf' that reads it is not. Run "
                 "`pip install gguf`."
             ) from error

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from vidrec_utils.encoders.weights import Encoder
+from vidrec_utils.encoders.protocol import Encoder
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder
 

@@ -11,7 +11,7 @@ import emoji
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from vidrec_utils.encoders.weights import WeightsInfo
+from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
 
 # Scripts written without blanks between words: kana, Chinese characters
@@ -88,6 +88,11 @@ class TfidfEncoder:
     def preprocessing(self) -> dict[str, object]:
         """How texts are cut."""
         return {"words": "lower case, pairs of unspaced characters", "max_words": self.max_words}
+
+    @property
+    def values_per_item(self) -> int:
+        """Values of one vector."""
+        return self.dim
 
     @property
     def fingerprint(self) -> str:

@@ -25,7 +25,8 @@ On one idle core, the maps of 386 clips (16 frames of 64 pixels) take 8 s and 20
 `MotionHead` (Adam, one-cycle rate up to 3e-3, batches of 16) 4 s.
 """
 
-from vidrec_utils.encoders.weights import FrameContract, WeightsNotAtHand
+from vidrec_utils.encoders.protocol import FrameContract
+from vidrec_utils.encoders.weights import WeightsNotAvailable
 from vidrec_utils.video_encoders.catalogue import available, load
 from vidrec_utils.video_encoders.correlation import CorrelationLite0, MotionHead, correlate
 from vidrec_utils.video_encoders.encoder import FrameAverage, TimedContract, VideoEncoder
@@ -41,7 +42,7 @@ __all__ = [
     "MotionHead",
     "TimedContract",
     "VideoEncoder",
-    "WeightsNotAtHand",
+    "WeightsNotAvailable",
     "available",
     "can_cut",
     "correlate",

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.weights import FrameContract
+from vidrec_utils.encoders.protocol import FrameContract
 from vidrec_utils.image_encoders import catalogue as images
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.video_encoders import mini, published, videomae
@@ -293,7 +293,7 @@ def load(
     ------
     ValueError
         If there is no encoder of that name, or it knows no such weights, frames or size.
-    WeightsNotAtHand
+    WeightsNotAvailable
         If the weights are not on this machine; names the remedy.
     WeightsError
         If the file is damaged, of another model, or holds more than tensors.

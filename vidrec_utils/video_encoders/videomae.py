@@ -20,7 +20,8 @@ import torch
 
 from vidrec_utils.encoders import weights as weights_io
 from vidrec_utils.encoders.download import hub_folder
-from vidrec_utils.encoders.weights import WeightsError, WeightsInfo, WeightsNotAtHand
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.video_encoders.encoder import Framing, TimedContract, VideoEncoder
 from vidrec_utils.video_encoders.published import (
     TokenNet,
@@ -101,7 +102,7 @@ def load(contract: TimedContract, wanted: Wanted) -> VideoEncoder:
     if wanted.weights == "published":
         folder = _folder(wanted.download)
         if folder is None:
-            raise WeightsNotAtHand(
+            raise WeightsNotAvailable(
                 f"The published weights of {wanted.name} are not at hand and were not asked for on "
                 f"the network. With a network, run once: video_encoders.load({wanted.name!r}, "
                 "'published', download=True); or give the path of a folder that holds them."
@@ -119,7 +120,7 @@ def load(contract: TimedContract, wanted: Wanted) -> VideoEncoder:
         contract = own
         path = next((folder / n for n in FILES if (folder / n).is_file()), None)
         if path is None:
-            raise WeightsNotAtHand(
+            raise WeightsNotAvailable(
                 f"There is no {FILES[0]} in {folder}: give a folder as in the repository {REPO}."
             )
         digest = digest_of(path, wanted.sha256)
@@ -163,7 +164,7 @@ def _folder(download: bool) -> Path | None:
     first, second = FILES
     try:
         return look(first, download=True)
-    except WeightsNotAtHand as error:
+    except WeightsNotAvailable as error:
         if "(404)" not in str(error) or first not in str(error):
             raise
     return look(second, download=True)
@@ -178,7 +179,7 @@ def _settings(folder: Path | None) -> tuple[dict[str, object], Framing]:
     found = []
     for name in SETTINGS:
         if not (folder / name).is_file():
-            raise WeightsNotAtHand(
+            raise WeightsNotAvailable(
                 f"There is no {name} in {folder}: give a folder as in the repository {REPO}."
             )
         try:

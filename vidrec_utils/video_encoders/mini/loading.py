@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.weights import FrameContract, WeightsError, WeightsInfo
+from vidrec_utils.encoders.protocol import FrameContract, WeightsInfo
+from vidrec_utils.encoders.weights import WeightsError
 from vidrec_utils.image_encoders.catalogue import lite0_network
 from vidrec_utils.video_encoders.encoder import Clips, VideoEncoder
 from vidrec_utils.video_encoders.flow import optical_flow, stack_flow
@@ -102,7 +103,7 @@ def load(
     ------
     ValueError
         If there is no such network, or it knows no such weights, frames or size.
-    WeightsNotAtHand, WeightsError
+    WeightsNotAvailable, WeightsError
         If the file is absent, damaged or of another network.
     """
     _check(name)
