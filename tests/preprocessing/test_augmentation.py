@@ -3,7 +3,7 @@ import pickle
 import pytest
 import torch
 
-from vidrec_utils.preprocessing import ClipAugmentation, build_augmentation, to_float
+from vidrec_utils.preprocessing.augmentation import ClipAugmentation, build_augmentation, to_float
 
 PLAIN = {
     "scale": (1.0, 1.0),

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vidrec_utils.preprocessing import (
+from vidrec_utils.preprocessing.behavior import (
     check_timestamps,
     drop_bots,
     drop_incomplete,

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from vidrec_utils import video_io
 from vidrec_utils.datasets import LibraryError
-from vidrec_utils.preprocessing import ClipAugmentation, VideoClips, clip_labels
+from vidrec_utils.preprocessing.augmentation import ClipAugmentation
+from vidrec_utils.preprocessing.clips import VideoClips, clip_labels
 
 GOOD = ["first", "reversed", "second", "frozen"]
 

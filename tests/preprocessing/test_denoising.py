@@ -1,12 +1,15 @@
+import math
+
 import numpy as np
 import pytest
 
-from vidrec_utils.preprocessing import (
+from vidrec_utils.preprocessing.denoising import (
     add_noise,
     denoise_spatial,
     denoise_temporal,
     moving_mask,
     psnr,
+    psnr_by_motion,
 )
 
 from .conftest import moving
@@ -89,3 +92,22 @@ def test_mistakes_are_named():
         denoise_temporal(NOISY, "median", motion_aware=True)
     with pytest.raises(ValueError, match="height"):
         denoise_spatial(NOISY[0])
+
+
+def test_psnr_by_motion_measures_moving_and_static_regions_separately():
+    clean = np.full((4, 20, 20, 3), 100, dtype=np.uint8)
+    clean[2:, :5] = 200  # the upper quarter changes in the middle of the clip
+    spoiled = clean.copy()
+    spoiled[:, :5] += 51  # an error of a fifth of 255
+    table = psnr_by_motion(clean, {"same": clean, "spoiled": spoiled})
+    assert list(table.index) == ["same", "spoiled"]
+    assert (table.loc["same"] == math.inf).all()
+    assert table.loc["spoiled", "static"] == math.inf
+    assert table.loc["spoiled", "moving"] == pytest.approx(20 * math.log10(5))
+
+
+def test_psnr_by_motion_of_a_clip_that_never_moves_has_no_moving_region():
+    clean = np.full((3, 8, 8, 3), 100, dtype=np.uint8)
+    table = psnr_by_motion(clean, {"other": clean + 1})
+    assert math.isnan(table.loc["other", "moving"])
+    assert table.loc["other", "static"] == pytest.approx(20 * math.log10(255))

@@ -7,19 +7,18 @@ import pytest
 from tests.helpers import real_data
 from vidrec_utils import video_io
 from vidrec_utils.datasets import VideoLibrary
-from vidrec_utils.preprocessing import (
-    Fingerprint,
+from vidrec_utils.preprocessing.duplicates import (
     candidate_pairs,
     compare,
+    compare_pairs,
     exact_duplicates,
-    fingerprint,
-    fingerprints,
     is_copy,
     merge_duplicates,
     motion_correlation,
     near_duplicates,
+    resolve,
 )
-from vidrec_utils.preprocessing.duplicates import resolve
+from vidrec_utils.preprocessing.hashing import Fingerprint, fingerprint, fingerprints
 
 from .conftest import FRAMES, moving, write_library
 
@@ -242,3 +241,28 @@ def test_recoded_real_clips_are_found(real, name, tmp_path):
 def _alike(prints, copy):
     """Ids whose hashes make them candidates for a clip."""
     return [v for v in prints if candidate_pairs({v: prints[v], "copy": copy})]
+
+
+def crossing(seed=0, n=8):
+    """A bright square that crosses a scene from left to right."""
+    scene = np.random.default_rng(seed).integers(0, 120, (4, 4)).repeat(16, 0).repeat(16, 1)
+    frames = np.repeat(scene[None], n, axis=0).astype(np.uint8)
+    for k in range(n):
+        frames[k, 24:40, 6 * k : 6 * k + 16] = 250
+    return Fingerprint.of_frames(frames, n / 16)
+
+
+def test_compare_pairs_calls_a_clip_its_own_copy_but_not_its_reversal_or_mirror_image():
+    clip = crossing()
+    table = compare_pairs([(clip, clip), (clip, clip.reversed()), (clip, clip.mirrored())])
+    assert list(table["copy"]) == [True, False, False]
+    assert table.loc[0, "hamming"] == 0
+    assert table.loc[0, "motion"] > 0.999
+    assert table.loc[1, "motion"] < 0.5
+
+
+def test_compare_pairs_of_nothing_is_an_empty_table():
+    table = compare_pairs([])
+    assert list(table) == ["hamming", "motion", "size", "copy"]
+    assert table["copy"].dtype == bool
+    assert len(table[~table["copy"]]) == 0

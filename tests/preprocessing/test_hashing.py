@@ -3,14 +3,16 @@ import pytest
 from scipy.fft import idctn
 
 from vidrec_utils import video_io
-from vidrec_utils.preprocessing import (
+from vidrec_utils.preprocessing import hashing
+from vidrec_utils.preprocessing.hashing import (
     Fingerprint,
     fingerprint,
+    grid,
     hamming,
-    hashing,
+    in_parallel,
     perceptual_hash,
+    shrink,
 )
-from vidrec_utils.preprocessing.hashing import grid, in_parallel, shrink
 
 from .conftest import moving, scene
 
@@ -89,3 +91,26 @@ def test_work_is_done_in_order():
     assert in_parallel(lambda x: x * x, list(range(50)), "", progress=False) == [
         x * x for x in range(50)
     ]
+
+
+def crossing(seed=0, n=8):
+    """A bright square that crosses a scene from left to right."""
+    scene = np.random.default_rng(seed).integers(0, 120, (4, 4)).repeat(16, 0).repeat(16, 1)
+    frames = np.repeat(scene[None], n, axis=0).astype(np.uint8)
+    for k in range(n):
+        frames[k, 24:40, 6 * k : 6 * k + 16] = 250
+    return Fingerprint.of_frames(frames, n / 16)
+
+
+def test_a_reversed_fingerprint_has_the_same_bag_of_hashes_in_the_opposite_order():
+    clip = crossing()
+    turned = clip.reversed()
+    assert set(turned.hashes) == set(clip.hashes)
+    assert np.array_equal(turned.pictures[0], clip.pictures[-1])
+    assert np.array_equal(turned.reversed().hashes, clip.hashes)
+
+
+def test_mirrored_hashes_belong_to_mirrored_images():
+    turned = crossing().mirrored()
+    assert np.array_equal(turned.pictures[0, :, 0], crossing().pictures[0, :, -1])
+    assert np.array_equal(turned.hashes, perceptual_hash(turned.pictures))

@@ -1,16 +1,21 @@
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from vidrec_utils.preprocessing import (
+from vidrec_utils.datasets import VideoLibrary
+from vidrec_utils.preprocessing.media import (
+    _quantile,
     check_media,
     estimate_sigma,
+    files_to_inspect,
+    judge,
     noise_level,
     repair_durations,
     survey,
+    thumbnails,
     treat_media,
 )
-from vidrec_utils.preprocessing.media import _quantile, judge
 
 from .conftest import moving, scene
 
@@ -125,3 +130,26 @@ def test_quantiles_are_those_of_numpy(n, share):
     kept = values.copy()
     assert _quantile(values, share) == pytest.approx(np.quantile(values[0], share), abs=1e-6)
     assert np.array_equal(values, kept)
+
+
+def test_files_to_inspect_are_the_first_of_each_status():
+    media = pd.DataFrame({"status": ["ok", "noisy", "broken", "noisy", "absent", "noisy"]})
+    assert list(files_to_inspect(media, most=2).index) == [2, 1, 3]
+    assert list(files_to_inspect(media.iloc[[0, 4]], most=1).index) == [0]
+
+
+def test_thumbnails_are_none_where_no_image_can_be_read(tmp_path):
+    Image.new("RGB", (6, 4), "red").save(tmp_path / "good.png")
+    (tmp_path / "bad.jpg").write_text("not an image", encoding="utf-8")
+    videos = pd.DataFrame(
+        {
+            "video_id": ["good", "bad", "none", "gone"],
+            "thumbnail": ["good.png", "bad.jpg", None, "gone.jpg"],
+        }
+    )
+    log = pd.DataFrame({"user_id": [], "video_id": [], "timestamp": []})
+    library = VideoLibrary(videos, log, root=tmp_path)
+    good, *others = thumbnails(library, ["good", "bad", "none", "gone"])
+    assert good.shape == (4, 6, 3)
+    assert (good == [255, 0, 0]).all()
+    assert others == [None, None, None]

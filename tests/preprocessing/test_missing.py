@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-from vidrec_utils.preprocessing import MissingValues, fill_missing
+from vidrec_utils.preprocessing.missing import MissingValues, fill_missing
 
 
 @pytest.fixture

@@ -7,7 +7,10 @@ import pytest
 from vidrec_utils import datasets, minitube
 from vidrec_utils.datasets import LibraryError, VideoLibrary
 from vidrec_utils.minitube import truth
-from vidrec_utils.preprocessing import clean, drop_bots, pipeline, score_detection
+from vidrec_utils.minitube.truth import score_detection
+from vidrec_utils.preprocessing import pipeline
+from vidrec_utils.preprocessing.behavior import drop_bots
+from vidrec_utils.preprocessing.pipeline import clean
 
 
 @pytest.fixture

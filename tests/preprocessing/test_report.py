@@ -1,7 +1,14 @@
 import pandas as pd
 
-from vidrec_utils.preprocessing import REPORT_COLUMNS, Report, Step, join_reports
-from vidrec_utils.preprocessing.report import empty_report, file_rows, make_report
+from vidrec_utils.preprocessing.report import (
+    REPORT_COLUMNS,
+    Report,
+    Step,
+    empty_report,
+    file_rows,
+    join_reports,
+    make_report,
+)
 
 
 def test_rows_are_those_a_person_sees():

@@ -5,9 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vidrec_utils.preprocessing import (
+from vidrec_utils.datasets import Split
+from vidrec_utils.preprocessing.splitting import (
     LeakError,
     check_split,
+    describe_split,
     leave_last_out,
     split_by_time,
     split_grouped,
@@ -266,3 +268,15 @@ def test_a_video_from_the_future_is_found(world):
     split = split_by_time(log, videos)
     assert leaks_of(split) == {"future video"}
     assert set(check_split(split, strict=False)["example"]) == {"v7"}
+
+
+def test_describe_split_says_sizes_and_leaks():
+    times = pd.date_range("2025-03-01", periods=5, freq="D", tz="UTC")
+    log = pd.DataFrame({"user_id": list("aabbb"), "video_id": "v", "timestamp": times})
+    videos = pd.DataFrame(index=pd.Index(["v"], name="video_id"))
+    honest = Split(log[:3], log[3:4], log[4:], videos, "by day")
+    assert describe_split(honest) == "by day: 3 / 1 / 1 rows, no leak."
+    spoiled = Split(pd.concat([log[:3], log[4:]]), log[3:4], log[4:], videos, "spoiled")
+    assert describe_split(spoiled) == (
+        "spoiled: 4 / 1 / 1 rows, leaks by time travel and row overlap."
+    )

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vidrec_utils.preprocessing import class_balance, score_detection, watch_time_summary
+from vidrec_utils.preprocessing.summaries import class_balance, watch_time_summary
 
 
 def test_balance_by_hand():
@@ -34,14 +34,3 @@ def test_watch_time_by_hand():
     assert np.isnan(watch_time_summary(log).loc["all", "hours"])
     with pytest.raises(KeyError, match="mood"):
         watch_time_summary(log, videos, by="mood")
-
-
-def test_detection_by_hand():
-    score = score_detection(["a", "b", "b", "c"], ["b", "c", "d", "e"])
-    assert score["precision"] == pytest.approx(2 / 3)
-    assert score["recall"] == 0.5
-    assert score["f1"] == pytest.approx(4 / 7)
-    assert score["n"] == 4
-    assert score_detection([], ["a"])["f1"] == 0.0
-    assert score_detection([], [])["f1"] == 1.0
-    assert score_detection(["a"], [])["precision"] == 0.0

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vidrec_utils.preprocessing import clean_tags, clean_text, normalize_tags, normalize_text
+from vidrec_utils.preprocessing.text import clean_tags, clean_text, normalize_tags, normalize_text
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ fitting a recommender reads nothing from here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,22 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils.minitube.behavior import WEIGHTS, Tastes, liking, video_factors
+
+PLANTED_AS: dict[str, tuple[str, ...]] = {
+    "timestamp in the future": ("timestamp_far_future",),
+    "timestamp before the platform": ("timestamp_epoch_zero",),
+    "watched before it was published": ("timestamp_before_upload",),
+    "behaves like a bot": ("bot",),
+    "broken file": ("truncated", "text_as_video", "empty_file"),
+    "black clip": ("black",),
+    "noisy clip": ("noisy",),
+    "exact duplicate": ("exact_duplicate",),
+    "near duplicate": ("reencoded_duplicate",),
+}
+"""Problems that a cleaning report names, and the kinds of planted dirt that each should detect."""
+
+_FIRST_RECORD = 2
+"""File row of the first record: the header is row 1."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +99,59 @@ class Truth:
                 f"{sorted(set(kinds) - known)} was not planted; the kinds are {sorted(known)}."
             )
         return set(self.dirt.loc[self.dirt["kind"].isin(kinds), "id"])
+
+    def score_report(self, report: pd.DataFrame) -> pd.DataFrame:
+        """Measure each detector of a cleaning run against what was planted.
+
+        Parameters
+        ----------
+        report : DataFrame
+            All rows that cleaning reported, with `table`, `row`, `id` and `problem`, such as
+            `preprocessing.Report.frame`. A row of the log is identified by its index in the log.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by problem, those of `PLANTED_AS`: `precision` and `recall` (see
+            `score_detection`), and `planted`, the number of planted cases.
+        """
+        index_in_log = (report["row"] - _FIRST_RECORD).astype("str")
+        ids = report["id"].where(report["table"] != "interactions", index_in_log)
+        scores = {}
+        for problem, kinds in PLANTED_AS.items():
+            named = report["problem"].str.contains(problem, regex=False, na=False)
+            score = score_detection(ids[named], self.planted(*kinds))
+            scores[problem] = (score["precision"], score["recall"], score["n"])
+        return pd.DataFrame.from_dict(scores, "index", columns=["precision", "recall", "planted"])
+
+
+def score_detection(detected: Iterable[str], planted: Iterable[str]) -> dict[str, float]:
+    """Compare what a detector reported with what was planted.
+
+    Parameters
+    ----------
+    detected, planted : iterable
+        Ids (or pairs of ids); repeated ones count once.
+
+    Returns
+    -------
+    dict
+        `precision` (share of the detected that was planted; 1 when nothing was detected),
+        `recall` (share of the planted that was detected; 1 when nothing was planted),
+        `f1`, their harmonic mean, and `n`, the number planted.
+
+    Examples
+    --------
+    >>> score = score_detection(detected=["a", "b"], planted=["b", "c", "d", "e"])
+    >>> score["precision"], score["recall"]
+    (0.5, 0.25)
+    """
+    detected, planted = set(detected), set(planted)
+    hits = len(detected & planted)
+    precision = hits / len(detected) if detected else 1.0
+    recall = hits / len(planted) if planted else 1.0
+    f1 = 2 * precision * recall / (precision + recall) if hits else float(precision * recall)
+    return {"precision": precision, "recall": recall, "f1": f1, "n": len(planted)}
 
 
 def folder(library_root: Path | str) -> Path:

@@ -7,9 +7,11 @@ moves the same average smears it, and only a filter that looks at motion gets bo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from scipy.ndimage import gaussian_filter, median_filter, uniform_filter
 from skimage.metrics import peak_signal_noise_ratio
 from skimage.restoration import denoise_bilateral, denoise_nl_means
@@ -71,6 +73,34 @@ def psnr(clean: np.ndarray, frames: np.ndarray, mask: np.ndarray | None = None) 
     if np.array_equal(clean, frames):
         return float("inf")
     return float(peak_signal_noise_ratio(clean, frames, data_range=255))
+
+
+def psnr_by_motion(clean: np.ndarray, versions: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Measure versions of a clip separately where it is static and where it moves.
+
+    Parameters
+    ----------
+    clean : ndarray of uint8
+        The clip without noise, (t, height, width, 3).
+    versions : mapping of str to ndarray
+        Versions of the clip by name, of the same shape.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by name: `static` and `moving`, the peak signal-to-noise ratios in decibels over
+        the two regions that `moving_mask` separates; NaN for a region that the clip does not have.
+    """
+    moving = moving_mask(clean)
+    regions = {"static": ~moving, "moving": moving}
+    scores = {
+        name: {
+            region: psnr(clean, frames, mask) if mask.any() else np.nan
+            for region, mask in regions.items()
+        }
+        for name, frames in versions.items()
+    }
+    return pd.DataFrame.from_dict(scores, orient="index", columns=list(regions), dtype=float)
 
 
 def moving_mask(frames: np.ndarray, threshold: float = 12.0, radius: int = 2) -> np.ndarray:

@@ -243,6 +243,26 @@ def is_copy(
     return distance <= max_hamming and motion >= asked
 
 
+def compare_pairs(pairs: Iterable[tuple[Fingerprint, Fingerprint]]) -> pd.DataFrame:
+    """Compare pairs of clips, and decide for each pair whether it is one video.
+
+    Parameters
+    ----------
+    pairs : iterable of (Fingerprint, Fingerprint)
+        The pairs to compare.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair, in order: `hamming` (mean differing bits per frame, of 64), `motion`
+        (correlation of what moves), `size` (how much moves, in grey levels; see `compare`) and
+        `copy` (bool, see `is_copy`).
+    """
+    facts = [compare(a, b) for a, b in pairs]
+    table = pd.DataFrame(facts, columns=["hamming", "motion", "size"], dtype=float)
+    return table.assign(copy=np.array([is_copy(*fact) for fact in facts], dtype=bool))
+
+
 def motion_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Correlate what moves in two clips of equally many frames.
 

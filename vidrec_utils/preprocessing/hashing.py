@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -100,6 +100,15 @@ class Fingerprint:
         """Make a fingerprint from evenly spaced frames (n, h, w, 3) or (n, h, w)."""
         pictures = shrink(frames)
         return cls(duration_s, duration_s / len(frames), pictures, perceptual_hash(pictures))
+
+    def reversed(self) -> Fingerprint:
+        """Return the fingerprint of the clip played backwards: the same hashes in reverse order."""
+        return replace(self, pictures=self.pictures[::-1], hashes=self.hashes[::-1])
+
+    def mirrored(self) -> Fingerprint:
+        """Return the fingerprint of the clip flipped from left to right."""
+        pictures = self.pictures[:, :, ::-1]
+        return replace(self, pictures=pictures, hashes=perceptual_hash(pictures))
 
 
 def grid(duration_s: float, max_frames: int = MAX_FRAMES) -> int:

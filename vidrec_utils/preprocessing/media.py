@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -155,6 +155,26 @@ def look_at(
         **judge(frames, single=info.n_frames == 1),
     }
     return facts, found
+
+
+def files_to_inspect(media: pd.DataFrame, most: int = 6) -> pd.DataFrame:
+    """Choose the files that a person should inspect.
+
+    Parameters
+    ----------
+    media : DataFrame
+        What `survey` or `check_media` returned, with the column `status`.
+    most : int
+        How many files of each status are chosen.
+
+    Returns
+    -------
+    DataFrame
+        The first files of each status that is neither `"ok"` nor `"absent"`, grouped by status;
+        the first files of all if nothing is wrong.
+    """
+    odd = media[~media["status"].isin(["ok", "absent"])].sort_values("status", kind="stable")
+    return odd.groupby("status").head(most) if len(odd) else media.head(most)
 
 
 def _spread(many: int, few: int) -> np.ndarray:
@@ -384,3 +404,28 @@ def repair_durations(
         real[wrong].round(3),
     )
     return videos.assign(duration_s=stated.mask(wrong, real).astype(float)), report
+
+
+def thumbnails(library: VideoLibrary, video_ids: Iterable[str]) -> list[np.ndarray | None]:
+    """Read the thumbnails of some videos.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        The library that the videos belong to.
+    video_ids : iterable of str
+        The videos, in the order of the result.
+
+    Returns
+    -------
+    list of (ndarray or None)
+        uint8 `(height, width, 3)` each; None for a video without a readable thumbnail.
+    """
+
+    def read(video_id: str) -> np.ndarray | None:
+        try:
+            return video_io.read_image(library.file(video_id, "thumbnail"))
+        except (LibraryError, video_io.ImageError):
+            return None
+
+    return [read(video_id) for video_id in video_ids]

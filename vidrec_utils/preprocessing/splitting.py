@@ -421,3 +421,11 @@ def _by_positions(frame, videos, validation, test, name) -> Split:
 
 def _part(interactions: pd.DataFrame, mask: pd.Series) -> pd.DataFrame:
     return interactions.loc[mask.to_numpy(dtype=bool)]
+
+
+def describe_split(split: Split) -> str:
+    """Say in a sentence how large the parts of a split are, and how it leaks, if it does."""
+    sizes = " / ".join(f"{len(getattr(split, part)):,}" for part in PARTS)
+    leaks = check_split(split, strict=False)["leak"].unique()
+    verdict = f"leaks by {' and '.join(leaks)}" if len(leaks) else "no leak"
+    return f"{split.name}: {sizes} rows, {verdict}."

@@ -1,8 +1,6 @@
-"""Small tables that say what a library looks like, and how well a detector did."""
+"""Small tables that summarize a library: its classes, and how long people watched."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -94,26 +92,3 @@ def watch_time_summary(
 def _share(holds: pd.Series, of: pd.Series) -> float:
     known = of.notna()
     return float(holds[known].mean()) if known.any() else float("nan")
-
-
-def score_detection(found: Iterable[str], planted: Iterable[str]) -> dict[str, float]:
-    """Compare what a detector found with what was planted.
-
-    Parameters
-    ----------
-    found, planted : iterable
-        Ids (or pairs of ids); repeated ones count once.
-
-    Returns
-    -------
-    dict
-        `precision` (share of the found that was planted; 1 when nothing was found),
-        `recall` (share of the planted that was found; 1 when nothing was planted),
-        `f1`, their harmonic mean, and `n`, the number planted.
-    """
-    found, planted = set(found), set(planted)
-    hits = len(found & planted)
-    precision = hits / len(found) if found else 1.0
-    recall = hits / len(planted) if planted else 1.0
-    f1 = 2 * precision * recall / (precision + recall) if hits else float(precision * recall)
-    return {"precision": precision, "recall": recall, "f1": f1, "n": len(planted)}
