@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -89,6 +89,109 @@ def dtype(on: torch.device | None = None) -> torch.dtype:
     import torch
 
     return torch.float16 if (on or device()).type == "cuda" else torch.float32
+
+
+def instruction_set() -> str:
+    """The widest vector instructions of this processor: `"AVX512"`, `"AVX2"`, `"NEON"`, ...
+
+    What the processor has counts, not what `ATEN_CPU_CAPABILITY` restricts PyTorch's own kernels
+    to, because oneDNN does not follow that variable.
+    """
+    import torch
+
+    if torch.cpu.get_capabilities().get("avx512_f"):
+        return "AVX512"
+    return torch.backends.cpu.get_cpu_capability()
+
+
+class TrainingFormat(NamedTuple):
+    """How a network is trained on a device.
+
+    Attributes
+    ----------
+    dtype : torch.dtype
+        The number format of the forward pass; weights stay in float32.
+    onednn : bool
+        Whether the library oneDNN may compute convolutions on the CPU.
+    warning : str
+        What the user has to know about the choice; empty if nothing.
+    """
+
+    dtype: torch.dtype
+    onednn: bool
+    warning: str
+
+
+def training_format(
+    instruction_set: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    memory_format: torch.memory_format,
+) -> TrainingFormat:
+    """Choose how to train a network, so that its gradients are right on every processor.
+
+    oneDNN computes wrong gradients, some of them infinite, for the weights of a bfloat16 `Conv3d`
+    on processors with AVX-512, wherever the filter is longer in time than the clip (torch 2.14.1).
+    In the layout channels last all widths are affected, in the contiguous layout networks from 16
+    channels up. PyTorch's own kernels are right there, only slower; so are oneDNN's for float16,
+    for float32 and for convolutions over images.
+
+    Parameters
+    ----------
+    instruction_set : str
+        Vector instructions of the processor; see `instruction_set`.
+    device : torch.device
+        Where the network is.
+    dtype : torch.dtype
+        The number format that is wanted.
+    memory_format : torch.memory_format
+        The layout of the network's filters over time, `torch.contiguous_format` or
+        `torch.channels_last_3d`. For a network without filters over time, `torch.channels_last` or
+        `torch.preserve_format`.
+
+    Returns
+    -------
+    TrainingFormat
+        The number format is always the one that is wanted.
+
+    Examples
+    --------
+    >>> import torch
+    >>> cpu, layout = torch.device("cpu"), torch.channels_last_3d
+    >>> training_format("AVX2", cpu, torch.bfloat16, layout).onednn
+    True
+    >>> training_format("AVX512", cpu, torch.bfloat16, layout).onednn
+    False
+    """
+    import torch
+
+    filters_over_time = memory_format in (torch.contiguous_format, torch.channels_last_3d)
+    if (
+        device.type == "cpu"
+        and instruction_set.startswith("AVX512")
+        and dtype == torch.bfloat16
+        and filters_over_time
+    ):
+        warning = (
+            "On processors with AVX-512, oneDNN computes wrong bfloat16 gradients for filters over "
+            "time. Training goes on with PyTorch's own kernels, which are right but slower. Take "
+            "float32 or float16 to train with oneDNN."
+        )
+        return TrainingFormat(dtype, onednn=False, warning=warning)
+    return TrainingFormat(dtype, onednn=True, warning="")
+
+
+@contextmanager
+def onednn(enabled: bool) -> Iterator[None]:
+    """Let oneDNN compute convolutions on the CPU, or leave them to PyTorch's own kernels."""
+    import torch
+
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = before and enabled
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
 
 
 SMALL_STEP = 2e8

@@ -1,6 +1,7 @@
 """The loop: what a step is, what is decayed, how it is interrupted, resumed and stopped."""
 
 import math
+import warnings
 from dataclasses import asdict
 from itertools import pairwise
 
@@ -352,9 +353,23 @@ def test_less_precision_only_where_it_gains():
     assert tuning.DEFAULTS["probe"]["epochs"] > Recipe().epochs
 
 
+def test_the_layout_of_filters_over_time():
+    net = TinyEncoder().net
+    assert training.filter_layout(net) == torch.contiguous_format
+    net.to(memory_format=torch.channels_last_3d)
+    assert training.filter_layout(net) == torch.channels_last_3d
+    assert training.filter_layout(nn.Conv2d(3, 4, 3)) == torch.preserve_format
+
+
+@pytest.mark.parametrize("instructions", ["this processor's", "AVX512"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_mixed_precision_learns_the_same_and_resumes_exactly(dtype, tmp_path, monkeypatch):
+@pytest.mark.filterwarnings("ignore:On processors with AVX-512:RuntimeWarning")
+def test_mixed_precision_learns_the_same_and_resumes_exactly(
+    dtype, instructions, tmp_path, monkeypatch
+):
     """On a CPU it only costs; that it works where it gains is seen all the same."""
+    if instructions == "AVX512":
+        monkeypatch.setattr(training.settings, "instruction_set", lambda: "AVX512")
     clips, labels = coloured(20)
     options = QUICK | {"epochs": 6, "dropout": 0.0}
     plain = fine_tune(TinyEncoder(dropout=0.0), clips, labels, "full", **options)
@@ -381,6 +396,22 @@ def test_mixed_precision_learns_the_same_and_resumes_exactly(dtype, tmp_path, mo
     go_on()
     again = fine_tune(TinyEncoder(dropout=0.0), clips, labels, "full", checkpoint=file, **options)
     assert again.losses.tolist() == mixed.losses.tolist()  # the scale of the loss is kept, too
+
+
+@pytest.mark.parametrize("instructions", ["AVX2", "AVX512"])
+def test_who_trains_in_bfloat16_on_avx512_is_told(instructions, monkeypatch):
+    """oneDNN is left out in both cases, so that the step is right on every processor."""
+    clips, labels = coloured(6)
+    monkeypatch.setattr(training.settings, "dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(training.settings, "instruction_set", lambda: instructions)
+    plain = training.settings.onednn
+    monkeypatch.setattr(training.settings, "onednn", lambda enabled: plain(False))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fine_tune(TinyEncoder(), clips, labels, "full", **QUICK | {"epochs": 1})
+    messages = [str(one.message) for one in caught if one.category is RuntimeWarning]
+    assert len(messages) == (instructions == "AVX512")
+    assert all("oneDNN" in message and "Take float32" in message for message in messages)
 
 
 def watched_forward(function, spy):

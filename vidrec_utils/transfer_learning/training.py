@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -200,7 +201,12 @@ def train(
         If the checkpoint is damaged or of another run.
     """
     device = next(model.parameters()).device
-    dtype = settings.dtype(device)  # float32 on a CPU, where less costs more
+    # float32 on a CPU, where lower precision costs more
+    dtype, onednn, warning = settings.training_format(
+        settings.instruction_set(), device, settings.dtype(device), filter_layout(model)
+    )
+    if warning:
+        warnings.warn(warning, RuntimeWarning, stacklevel=2)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     rank, world = processes.join()
     trained = [p for group in groups for _, p in group["parameters"]]
@@ -255,10 +261,11 @@ def train(
                         continue
                     prepared = tuple(x.to(device) for x in inputs.batch(part[mine]))
                     wanted = targets[torch.as_tensor(part[mine])].to(device)
-                    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                        logits = model(*prepared)
-                    each = task.loss(logits.float(), wanted, recipe.smoothing)  # (n,)
-                    scaler.scale(each.sum() / len(rows)).backward()
+                    with settings.onednn(onednn):
+                        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                            logits = model(*prepared)
+                        each = task.loss(logits.float(), wanted, recipe.smoothing)  # (n,)
+                        scaler.scale(each.sum() / len(rows)).backward()
                     loss[0] += each.detach().sum() / len(rows)
                     loss[1 + start + torch.as_tensor(mine)] = (~each.isfinite()).float()
                 processes.add_up(loss)
@@ -308,6 +315,16 @@ def train(
     checkpoints.put(model, best)
     model.eval()
     return state
+
+
+def filter_layout(model: nn.Module) -> torch.memory_format:
+    """The layout of a network's filters over time; `torch.preserve_format` if it has none."""
+    filters = [p for p in model.parameters() if p.ndim == 5]
+    if not filters:
+        return torch.preserve_format
+    if all(p.is_contiguous() for p in filters):
+        return torch.contiguous_format
+    return torch.channels_last_3d
 
 
 def epoch_batches(n: int, recipe: Recipe, epoch: int) -> list[list[np.ndarray]]:
