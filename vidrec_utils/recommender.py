@@ -23,7 +23,8 @@ from scipy import sparse
 
 from vidrec_utils import saving
 from vidrec_utils.events import as_ids, event_weights, interaction_matrix, unpack
-from vidrec_utils.top_k import explanation, hide, position, top_k
+from vidrec_utils.explanations import Explainable
+from vidrec_utils.top_k import hide, position, top_k
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split, VideoLibrary
@@ -36,7 +37,6 @@ __all__ = [
     "as_ids",
     "blocks",
     "event_weights",
-    "explanation",
     "hide",
     "interaction_matrix",
     "load",
@@ -56,7 +56,7 @@ def class_key(cls: type) -> str:
     return ".".join([*cls.__module__.split(".")[:2], cls.__name__])
 
 
-class Recommender(ABC):
+class Recommender(Explainable, ABC):
     """Fit on interactions, score all videos for a user, rank them.
 
     A subclass defines `_fit` and `_score`; everything else is the same for all:

@@ -110,14 +110,3 @@ def position(index: pd.Index, asked: str, kind: str) -> int:
     if found < 0:
         raise KeyError(f"There is no {kind} {asked!r} in the data that this was fitted on.")
     return int(found)
-
-
-def explanation(videos: pd.Index, weights: np.ndarray, similarity: np.ndarray) -> pd.DataFrame:
-    """Reasons for a score: `video_id, weight, similarity, contribution`, the largest first.
-
-    A contribution is the product of weight and similarity; equal ones stay in catalogue order.
-    """
-    frame = pd.DataFrame({"video_id": videos, "weight": weights, "similarity": similarity})
-    frame["contribution"] = frame["weight"] * frame["similarity"]
-    frame = frame.sort_values("contribution", ascending=False, kind="stable")
-    return frame.reset_index(drop=True)

@@ -22,12 +22,11 @@ from vidrec_utils.behavior_based import (
     WindowedPopularity,
     als,
     ease_weights,
-    far_apart,
     sasrec,
     solve_rows,
-    why,
 )
 from vidrec_utils.behavior_based.bpr import triples
+from vidrec_utils.explanations import contrasting_users, explained_list
 
 MODELS = {
     "windowed": lambda: WindowedPopularity(days=3),
@@ -39,7 +38,7 @@ MODELS = {
     "sasrec": lambda: SASRec(length=6, dim=8, epochs=2, least=0.0),
     "rules": SequentialRules,
 }
-FROM_HISTORY = ["knn", "ease", "als", "sasrec", "rules"]
+SESSION_MODELS = ["knn", "ease", "als", "sasrec", "rules"]
 
 
 def groups(n_users=40, n_videos=20, seed=0):
@@ -209,7 +208,7 @@ def test_same_seed_same_scores_and_saved_scores(kind, tmp_path):
     np.testing.assert_array_equal(model.score(users), again.score(users))
     loaded = rec.load(model.save(tmp_path))
     np.testing.assert_allclose(loaded.score(users), model.score(users), rtol=1e-6)
-    if kind in FROM_HISTORY:
+    if kind in SESSION_MODELS:
         pd.testing.assert_frame_equal(
             loaded.recommend_next(["3"], 4), model.recommend_next(["3"], 4)
         )
@@ -319,7 +318,7 @@ def test_reasons_add_up_to_the_score(kind):
     model = MODELS[kind]().fit(groups())
     scores = model.score(model.user_ids)
     for user, video in ((0, 1), (3, 12), (39, 19)):
-        reasons = model.explain(model.user_ids[user], model.video_ids[video])
+        reasons = model.explain(model.user_ids[user], model.video_ids[video]).table
         assert abs(reasons["contribution"].sum() - scores[user, video]) < 1e-5
         assert reasons["contribution"].is_monotonic_decreasing
     with pytest.raises(KeyError, match="no user 'q'"):
@@ -382,7 +381,7 @@ def test_a_session_id_decides():
     assert SequentialRules().fit(data).rules.nnz == 1
 
 
-@pytest.mark.parametrize("kind", FROM_HISTORY)
+@pytest.mark.parametrize("kind", SESSION_MODELS)
 def test_a_visitor_gets_next_videos(kind):
     model = MODELS[kind]().fit(groups())
     got = model.recommend_next(["3", "4", "not a video"], k=5)
@@ -466,27 +465,32 @@ def test_errors_say_what_is_wrong(make, complaint):
         make()
 
 
-# --- looking -----------------------------------------------------------------------------------
+# --- explanations ------------------------------------------------------------------------------
 
 
-def test_users_far_apart_are_of_different_groups():
+def contrasting(model, n, least):
+    lengths = model.history_lengths
+    return contrasting_users(model.user_factors, model.user_ids, n, lengths, least, center=False)
+
+
+def test_contrasting_users_are_of_different_groups():
     model = ALS(factors=2, iterations=8).fit(groups())
-    first, second = far_apart(model, n=2, least=3)
+    first, second = contrasting(model, n=2, least=3)
     assert int(first[1:]) % 2 != int(second[1:]) % 2
-    assert len(far_apart(model, n=99, least=10**6)) == 40
-    assert len(set(far_apart(model, n=40, least=0))) == 40
+    assert len(contrasting(model, n=99, least=10**6)) == 40
+    assert len(set(contrasting(model, n=40, least=0))) == 40
 
 
 @pytest.mark.parametrize("kind", ["knn", "ease", "als"])
 def test_reasons_of_a_list(kind):
     model = MODELS[kind]().fit(groups())
-    got = why(model, "u03", k=2, reasons=3)
+    got = explained_list(model, "u03", k=2, reasons=3)
     assert got["kind"].tolist() == ["because of"] * 3 + ["recommended"] * 2
     assert got["video_id"].tolist()[3:] == model.recommend("u03", k=2)["video_id"].tolist()
     history = set(model.video_ids[model.matrix[[3]].indices])
     assert set(got["video_id"][:3]) <= history
     assert got["share"].between(0, 1 + 1e-6).all()
-    whole = why(model, "u03", k=2, reasons=99)
+    whole = explained_list(model, "u03", k=2, reasons=99)
     np.testing.assert_allclose(whole["share"][whole["kind"] == "recommended"], 1, rtol=1e-5)
     np.testing.assert_allclose(whole["share"][whole["kind"] == "because of"].sum(), 1, rtol=1e-5)
 

@@ -62,7 +62,7 @@ def test_reasons_add_up_to_the_score():
     scores = model.score(model.user_ids)
     for user in (0, 7, 19):
         for video in (0, 5, 14):
-            reasons = model.explain(model.user_ids[user], model.video_ids[video])
+            reasons = model.explain(model.user_ids[user], model.video_ids[video]).table
             assert abs(reasons["contribution"].sum() - scores[user, video]) < 1e-5
             assert reasons["contribution"].is_monotonic_decreasing
 
@@ -77,7 +77,7 @@ def test_whose_neighbours_are_kept_by_hand():
     assert scored.score(["z"])[0].tolist() == [0, 0, 0, 0]
     np.testing.assert_allclose(watched.score(["z"])[0], [0, bc, 0, 0], rtol=1e-6)
     np.testing.assert_allclose(watched.score_next(["c"]), [0, bc, 0, 0], rtol=1e-6)
-    assert watched.explain("z", "b")["contribution"].tolist() == pytest.approx([bc])
+    assert watched.explain("z", "b").table["contribution"].tolist() == pytest.approx([bc])
 
 
 def test_with_all_neighbours_it_does_not_matter_whose():

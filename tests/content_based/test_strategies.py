@@ -14,9 +14,8 @@ from vidrec_utils.content_based import (
     LearnedRanker,
     find_interests,
     mmr,
-    portrait,
-    unlike_users,
 )
+from vidrec_utils.explanations import contrasting_users, explained_list
 from vidrec_utils.recommender import Popularity
 
 PLANE = pd.DataFrame(
@@ -65,7 +64,7 @@ def test_a_score_is_that_of_the_best_interest():
     assert shared.interests_of("u")["video_id"].tolist() == ["a", "c"]
     assert shared.interests_of("u")["interest"].tolist() == [0, 1]
     assert shared.interests_of("w").empty
-    assert shared.explain("u", "d")["video_id"].tolist() == ["a"]
+    assert shared.explain("u", "d").table["reason"].tolist() == ["a"]
     for user in ("w", "n", "nobody"):  # no weight, no vector, unknown
         np.testing.assert_array_equal(shared.score(user)[0], shared.popularity)
 
@@ -86,7 +85,7 @@ def test_reasons_of_an_interest_add_up():
         score = model.score(user)[0]
         for column in (0, 50, 119):
             reasons = model.explain(user, model.video_ids[column])
-            assert reasons["contribution"].sum() == pytest.approx(score[column], abs=1e-5)
+            assert reasons.total == pytest.approx(score[column], abs=1e-5)
 
 
 def test_mmr_by_hand():
@@ -159,8 +158,9 @@ def test_parts_of_the_ranker_add_up():
     score = model.score("u5")[0]
     for column in (0, 60):
         reasons = model.explain("u5", model.video_ids[column])
-        assert reasons["part"].tolist() == ["taste", "noise"]
-        assert reasons["contribution"].sum() == pytest.approx(score[column], abs=1e-5)
+        pairs = set(zip(reasons.table["kind"], reasons.table["reason"], strict=True))
+        assert pairs == {(k, r) for k in ("agreement", "liking") for r in ("taste", "noise")}
+        assert reasons.total == pytest.approx(score[column], abs=1e-5)
     assert model.importance()["taste"] > 0.9
     assert model.importance().sum() == pytest.approx(1)
 
@@ -219,14 +219,15 @@ def test_impossible_options():
         LearnedRanker({"one": PLANE}, C=0)
 
 
-def test_unlike_users_and_their_portraits():
+def test_contrasting_users_and_their_explained_lists():
     rows = [("x", "a", 1.0), ("y", "c", 1.0), ("x2", "b", 1.0), ("none", "a", 0.0)]
     model = ContentRecommender(PLANE, center=False).fit(library(rows))
-    assert unlike_users(model, 2) == ["y", "x"]
-    assert len(unlike_users(model, 9)) == 3
-    found = portrait(model, "x", k=2)
-    assert found["video_id"].tolist() == ["a", "b", "d"]
-    assert found["kind"].tolist() == ["because of", "recommended", "recommended"]
-    np.testing.assert_allclose(found["share"], 1, rtol=1e-6)
+    users = (model.profiles, model.user_ids)
+    assert contrasting_users(*users, 2, model.history_lengths) == ["y", "x"]
+    assert len(contrasting_users(*users, 9)) == 3
+    listed = explained_list(model, "x", k=2)
+    assert listed["video_id"].tolist() == ["a", "b", "d"]
+    assert listed["kind"].tolist() == ["because of", "recommended", "recommended"]
+    np.testing.assert_allclose(listed["share"], 1, rtol=1e-6)
     with pytest.raises(KeyError, match="no user"):
-        portrait(model, "nobody")
+        explained_list(model, "nobody")

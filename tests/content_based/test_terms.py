@@ -98,15 +98,17 @@ def test_reasons_add_up(weighting):
     score = model.score("u")[0]
     for column, video in enumerate("abce"):
         column += video == "e"
-        assert model.explain("u", video)["contribution"].sum() == pytest.approx(score[column])
-        terms = model.explain_terms("u", video)
-        assert terms["contribution"].sum() == pytest.approx(score[column])
-        assert terms["contribution"].is_monotonic_decreasing
-    assert model.explain_terms("u", "b")["term"].tolist() == ["cat"]
+        assert model.explain("u", video).total == pytest.approx(score[column])
+        terms = model.explain("u", video, by="term")
+        assert terms.total == pytest.approx(score[column])
+        assert terms.table["contribution"].is_monotonic_decreasing
+    assert model.explain("u", "b", by="term").table["reason"].tolist() == ["cat"]
     with pytest.raises(ValueError, match="ranked last"):
         model.explain("u", "d")
     with pytest.raises(ValueError, match="popular"):
-        model.explain_terms("w", "a")
+        model.explain("w", "a", by="term")
+    with pytest.raises(ValueError, match="'history' or 'term'"):
+        model.explain("u", "a", by="word")
 
 
 def test_similar_by_terms():
@@ -130,7 +132,8 @@ def test_a_round_trip_changes_nothing(weighting, tmp_path):
     assert (type(again), again.name) == (TermRecommender, weighting)
     assert again.parameters() == model.parameters()
     np.testing.assert_array_equal(again.score(["u", "v"]), model.score(["u", "v"]))
-    pd.testing.assert_frame_equal(again.explain_terms("u", "e"), model.explain_terms("u", "e"))
+    tables = [m.explain("u", "e", by="term").table for m in (again, model)]
+    pd.testing.assert_frame_equal(*tables)
     np.testing.assert_array_equal(again.fit(LIBRARY).score("u"), model.score("u"))
 
 

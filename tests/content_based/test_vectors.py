@@ -94,7 +94,7 @@ def test_reasons_add_up_to_the_score(options):
     scores = model.score(model.user_ids)
     for u, user in enumerate(model.user_ids):
         for v in (2, 15, 29):
-            reasons = model.explain(user, videos[v])
+            reasons = model.explain(user, videos[v]).table
             assert abs(reasons["contribution"].sum() - scores[u, v]) < 1e-5
             assert reasons["contribution"].is_monotonic_decreasing
             np.testing.assert_allclose(reasons["weight"].abs().sum(), 1, rtol=1e-5)
@@ -113,7 +113,7 @@ def test_dislike_pushes_away():
 def test_recency_halves_by_hand():
     model = ContentRecommender(VECTORS, center=False, half_life_days=7).fit(library(EVENTS))
     # a: 1.0 seven days before c's 0.5, so both weigh the same
-    np.testing.assert_allclose(model.explain("u", "b")["weight"], [0.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(model.explain("u", "b").table["weight"], [0.5, 0.5], rtol=1e-6)
     with pytest.raises(ValueError, match="positive"):
         ContentRecommender(VECTORS, half_life_days=0)
 

@@ -10,17 +10,21 @@ is therefore invisible to all of them.
 - `SASRec`: a transformer over the order of what was watched.
 - `SequentialRules`: what followed what within a session. It, `ItemKNN`, `EASE`, `ALS` and `SASRec`
   answer for the present session of anybody: `recommend_next`.
-- `why`, `far_apart`: looking at the lists of very different people, with the reasons.
+
+`explanations` shows the lists of very different people, with the reasons.
 """
 
 from vidrec_utils.behavior_based.als import ALS, solve_rows
 from vidrec_utils.behavior_based.bpr import BPR
 from vidrec_utils.behavior_based.ease import EASE, ease_weights
-from vidrec_utils.behavior_based.looking import far_apart, why
 from vidrec_utils.behavior_based.neighbours import ItemKNN, cosine_neighbours
 from vidrec_utils.behavior_based.popularity import DecayedPopularity, WindowedPopularity
 from vidrec_utils.behavior_based.sasrec import SASRec, SequenceModel
-from vidrec_utils.behavior_based.sessions import FromHistory, SequentialRules, session_numbers
+from vidrec_utils.behavior_based.sessions import (
+    SequentialRules,
+    SessionRecommender,
+    session_numbers,
+)
 from vidrec_utils.behavior_based.signals import SIGNALS, available_signals, signal_weights
 
 __all__ = [
@@ -29,18 +33,16 @@ __all__ = [
     "EASE",
     "SIGNALS",
     "DecayedPopularity",
-    "FromHistory",
     "ItemKNN",
     "SASRec",
     "SequenceModel",
     "SequentialRules",
+    "SessionRecommender",
     "WindowedPopularity",
     "available_signals",
     "cosine_neighbours",
     "ease_weights",
-    "far_apart",
     "session_numbers",
     "signal_weights",
     "solve_rows",
-    "why",
 ]

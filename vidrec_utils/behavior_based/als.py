@@ -22,8 +22,8 @@ from scipy import sparse
 from tqdm.auto import tqdm
 
 from vidrec_utils import settings
-from vidrec_utils.behavior_based.reasons import HistoryReasons
-from vidrec_utils.behavior_based.sessions import FromHistory
+from vidrec_utils.behavior_based.sessions import SessionRecommender
+from vidrec_utils.explanations import HistoryExplainable
 from vidrec_utils.recommender import as_ids
 
 PADDED_VALUES = 2**20
@@ -33,7 +33,7 @@ TINY = np.float32(1e-30)
 """Keeps rows that are solved already from dividing by 0."""
 
 
-class ALS(HistoryReasons, FromHistory):
+class ALS(HistoryExplainable, SessionRecommender):
     """Weighted matrix factorisation over all pairs, watched or not.
 
     With `x_ui` the summed event weights, it minimises
@@ -191,7 +191,7 @@ class ALS(HistoryReasons, FromHistory):
     def _score_history(self, columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return self.video_factors @ self._fold(columns, weights)
 
-    def _weigh(self, values: np.ndarray) -> np.ndarray:
+    def _history_weights(self, values: np.ndarray) -> np.ndarray:
         return self.unobserved + self.alpha * values
 
     def _influence(self, user: int, video: int, columns: np.ndarray) -> np.ndarray:

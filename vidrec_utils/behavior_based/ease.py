@@ -16,12 +16,12 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from vidrec_utils import settings
-from vidrec_utils.behavior_based.reasons import HistoryReasons
-from vidrec_utils.behavior_based.sessions import FromHistory
+from vidrec_utils.behavior_based.sessions import SessionRecommender
+from vidrec_utils.explanations import HistoryExplainable
 from vidrec_utils.recommender import position, top_k
 
 
-class EASE(HistoryReasons, FromHistory):
+class EASE(HistoryExplainable, SessionRecommender):
     """Every video as a weighted sum of the others: `X B`, with a zero diagonal.
 
     With X the summed event weights (users x videos), `B` minimises `|X - X B|^2 + l2 |B|^2` under

@@ -17,12 +17,12 @@ import pandas as pd
 from scipy import sparse
 
 from vidrec_utils import settings
-from vidrec_utils.behavior_based.reasons import HistoryReasons
-from vidrec_utils.behavior_based.sessions import FromHistory
+from vidrec_utils.behavior_based.sessions import SessionRecommender
+from vidrec_utils.explanations import HistoryExplainable
 from vidrec_utils.recommender import blocks, position, top_k
 
 
-class ItemKNN(HistoryReasons, FromHistory):
+class ItemKNN(HistoryExplainable, SessionRecommender):
     """Neighbourhoods of videos by the users they share.
 
     With `x_ui` the summed event weights, the similarity of two videos is

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from vidrec_utils import settings
-from vidrec_utils.behavior_based.sessions import FromHistory, in_order
+from vidrec_utils.behavior_based.sessions import SessionRecommender, in_order
 from vidrec_utils.recommender import as_ids
 
 NONE = -1
@@ -87,7 +87,7 @@ class SequenceModel(nn.Module):
         return states @ self.video.weight[:-1].T  # (..., videos)
 
 
-class SASRec(FromHistory):
+class SASRec(SessionRecommender):
     """Recommend what a transformer expects next, from the order of what was liked.
 
     Only events that weigh at least `least` make a history: what was skipped is not what somebody

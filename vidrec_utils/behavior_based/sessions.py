@@ -1,6 +1,7 @@
 """The next video, from what somebody watched a moment ago, account or not.
 
-`FromHistory` gives every model that can score any history the two methods for a present session.
+`SessionRecommender` gives every model that can score any history the two methods for a present
+session.
 `SequentialRules` is the simplest model made for it: what followed what.
 
 References
@@ -19,10 +20,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from vidrec_utils.explanations import HistoryExplainable, NotExplainable
 from vidrec_utils.recommender import Recommender, as_ids, top_k
 
 
-class FromHistory(Recommender):
+class SessionRecommender(Recommender):
     """A recommender that answers for any list of videos, not only for users it was fitted on."""
 
     def score_next(
@@ -135,7 +137,7 @@ def session_numbers(interactions: pd.DataFrame, gap_minutes: float = 30.0) -> np
     return np.cumsum(new) - 1
 
 
-class SequentialRules(FromHistory):
+class SequentialRules(HistoryExplainable, SessionRecommender):
     """What people watched soon after: rules from video to video within a session.
 
     A video j that came d steps after i in a session adds `w_j / d` to the rule from i to j, with
@@ -201,6 +203,23 @@ class SequentialRules(FromHistory):
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         raise NotImplementedError("Rules are learned from the order of events: see _fit_events.")
+
+    @property
+    def history(self) -> sparse.csr_array:
+        """Weight of each of the last videos of each user: the t-th last has 1/t."""
+        return self.last
+
+    def _explained_positions(self, user_id: str, video_id: str) -> tuple[int, int]:
+        user, video = super()._explained_positions(user_id, video_id)
+        if not (self.last[[user]] @ self.rules).nnz:
+            raise NotExplainable(
+                f"No rule starts from the last videos of user {user_id!r}, so the answer is what "
+                "is popular."
+            )
+        return user, video
+
+    def _influence(self, user: int, video: int, columns: np.ndarray) -> np.ndarray:
+        return self.rules[:, [video]].toarray().ravel()[columns]
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         scores = (self.last[users] @ self.rules).toarray().astype(np.float32)

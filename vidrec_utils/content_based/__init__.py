@@ -8,12 +8,12 @@ content are enough, so a video that nobody has watched can be recommended.
 - `InterestRecommender`: several interests of one user, found by clustering.
 - `LearnedRanker`: logistic regression learns which agreements count.
 - `Diversified`, `mmr`: any recommender's lists with fewer repetitions.
-- `unlike_users`, `portrait`: looking at the lists of very different people, with the reasons.
+
+`explanations` shows the lists of very different people, with the reasons.
 """
 
 from vidrec_utils.content_based.diversity import Diversified, mmr
 from vidrec_utils.content_based.interests import InterestRecommender, find_interests
-from vidrec_utils.content_based.looking import portrait, unlike_users
 from vidrec_utils.content_based.profiles import ContentRecommender, HistoryProfile
 from vidrec_utils.content_based.ranker import LearnedRanker
 from vidrec_utils.content_based.terms import (
@@ -41,8 +41,6 @@ __all__ = [
     "find_interests",
     "mmr",
     "plain_words",
-    "portrait",
     "tfidf_weights",
     "unit_vectors",
-    "unlike_users",
 ]

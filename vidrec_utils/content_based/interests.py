@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from vidrec_utils.content_based.profiles import VectorProfile
 from vidrec_utils.content_based.vectors import aligned, unit_vectors
+from vidrec_utils.explanations import Explanation
 from vidrec_utils.recommender import position
 
 if TYPE_CHECKING:
@@ -134,32 +135,32 @@ class InterestRecommender(VectorProfile):
         by = found.sort_values(["interest", "share"], ascending=[True, False], kind="stable")
         return by.reset_index(drop=True)
 
-    def explain(self, user_id: str, video_id: str) -> pd.DataFrame:
-        """Split a score into what each video of the interest that won gave to it.
+    def explain(self, user_id: str, video_id: str) -> Explanation:
+        """Split a score into what each video of the winning interest contributes.
 
         Returns
         -------
-        DataFrame
-            As from `HistoryProfile.explain`, with the videos of one interest only; the
-            contributions add up to the score.
+        Explanation
+            As from `HistoryExplainable.explain`, with the videos of one interest only.
 
         Raises
         ------
-        KeyError, ValueError
-            As for `HistoryProfile.explain`.
+        KeyError, NotExplainable
+            As `HistoryExplainable.explain`.
         """
-        found, row = super().explain(user_id, video_id), position(self.user_ids, user_id, "user")
-        column = position(self.video_ids, video_id, "video")
-        centres = self.centres[self.starts[row] : self.starts[row + 1]]
-        winner = int(np.argmax(centres @ self.unit[column]))
-        span = slice(self.shares.indptr[row], self.shares.indptr[row + 1])
-        columns = self.shares.indices[span][self.interest[span] == winner]
-        found = found[found["video_id"].isin(self.video_ids[columns])].copy()
+        table = super().explain(user_id, video_id).table
+        user, video = self._explained_positions(user_id, video_id)
+        centres = self.centres[self.starts[user] : self.starts[user + 1]]
+        winner = int(np.argmax(centres @ self.unit[video]))
+        span = slice(self.shares.indptr[user], self.shares.indptr[user + 1])
+        members = self.interest[span] == winner
+        columns = self.shares.indices[span][members]
+        rows = table[table["reason"].isin(self.video_ids[columns])].copy()
         # the centre is the mean scaled to its length: the same factor for each of its videos
-        mean = self.shares.data[span][self.interest[span] == winner] @ self.unit[columns]
-        found["weight"] *= np.linalg.norm(centres[winner]) / max(np.linalg.norm(mean), 1e-12)
-        found["contribution"] = found["weight"] * found["similarity"]
-        return found.reset_index(drop=True)
+        mean = self.shares.data[span][members] @ self.unit[columns]
+        rows["weight"] *= np.linalg.norm(centres[winner]) / max(np.linalg.norm(mean), 1e-12)
+        rows["contribution"] = rows["weight"] * rows["similarity"]
+        return Explanation.from_rows(user_id, video_id, rows)
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         vectors = aligned(self.vectors, self.video_ids)

@@ -2,7 +2,7 @@
 
 A profile is the weighted mean of the vectors of the videos that a user was shown; a video's score
 is its inner product with the profile. The score is a sum over the user's history, so each watched
-video's part in it can be told exactly (`HistoryProfile.explain`).
+video's contribution to it is known exactly (`HistoryProfile.explain`).
 
 References
 ----------
@@ -20,13 +20,14 @@ import pandas as pd
 from scipy import sparse
 
 from vidrec_utils.content_based.vectors import aligned, unit_vectors
-from vidrec_utils.recommender import Recommender, explanation, position, top_k
+from vidrec_utils.explanations import HistoryExplainable, NotExplainable
+from vidrec_utils.recommender import Recommender, position, top_k
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings import Embeddings
 
 
-class HistoryProfile(Recommender):
+class HistoryProfile(HistoryExplainable, Recommender):
     """A score that is the sum, over a user's videos, of a share times a similarity.
 
     With `w_uj` the weight of user u's events with video j, the share of j is
@@ -82,41 +83,21 @@ class HistoryProfile(Recommender):
         best = best[found[best] > -np.inf]
         return pd.DataFrame({"video_id": self.video_ids[best], "similarity": found[best]})
 
-    def explain(self, user_id: str, video_id: str) -> pd.DataFrame:
-        """Split a score exactly into what each video of the user's history gave to it.
+    @property
+    def history(self) -> sparse.csr_array:
+        """Share of each video in the history of each user, `(n_users, n_videos)`."""
+        return self.shares
 
-        Returns
-        -------
-        DataFrame
-            `video_id, weight` (share of the user's total)`, similarity` (with the video that is
-            explained)`, contribution` (their product), largest contribution first. The
-            contributions add up to the score.
-
-        Raises
-        ------
-        KeyError
-            If the user or the video is unknown.
-        ValueError
-            If the score is not made of contributions: the video has no vector, or the user got the
-            popularity answer.
-        """
-        row, column = self._explainable(user_id, video_id)
-        history = self.shares[[row]].tocoo()
-        similarity = self._similarity(history.col, np.array([column]))[:, 0]
-        return explanation(self.video_ids[history.col], history.data, similarity)
-
-    def _explainable(self, user_id: str, video_id: str) -> tuple[int, int]:
-        """Row of a user and column of a video whose score has reasons."""
-        row = position(self.user_ids, user_id, "user")
-        column = position(self.video_ids, video_id, "video")
-        if self.missing[column]:
-            raise ValueError(f"Video {video_id!r} has no vector: it is ranked last, not scored.")
-        if not self.profiled[row]:
-            raise ValueError(
-                f"User {user_id!r} has no history with vectors and weights: the answer is what is "
-                "popular."
+    def _explained_positions(self, user_id: str, video_id: str) -> tuple[int, int]:
+        user, video = super()._explained_positions(user_id, video_id)
+        if self.missing[video]:
+            raise NotExplainable(
+                f"Video {video_id!r} has no vector: it is ranked last, not scored."
             )
-        return row, column
+        return user, video
+
+    def _influence(self, user: int, video: int, columns: np.ndarray) -> np.ndarray:
+        return self._similarity(columns, np.array([video]))[:, 0]
 
     def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
         weights = weights - self.dislike * weights.mean() if len(weights) else weights

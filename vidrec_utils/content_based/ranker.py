@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from vidrec_utils.content_based.profiles import HistoryProfile
 from vidrec_utils.content_based.vectors import aligned, unit_vectors
+from vidrec_utils.explanations import Explanation
 from vidrec_utils.recommender import Recommender
 
 if TYPE_CHECKING:
@@ -184,28 +185,32 @@ class LearnedRanker(HistoryProfile):
     def _similarity(self, history: np.ndarray, columns: np.ndarray) -> np.ndarray:
         return (self.unit[history] * self.agree) @ self.unit[columns].T
 
-    def explain(self, user_id: str, video_id: str) -> pd.DataFrame:
-        """Split a score exactly into what each part gave to it.
+    def explain(self, user_id: str, video_id: str) -> Explanation:
+        """Split a score exactly into what each table of vectors contributes.
 
         Returns
         -------
-        DataFrame
-            `part, agreement` (with the user's profile)`, liking` (by everybody)`, contribution`
-            (their sum), in the order of the parts. The contributions add up to the score.
+        Explanation
+            Two rows for each table, whose name is the `reason`: of kind "agreement" (with the
+            user's profile), and of kind "liking" (by everybody).
 
         Raises
         ------
-        KeyError, ValueError
-            As for `HistoryProfile.explain`.
+        KeyError, NotExplainable
+            As `HistoryExplainable.explain`.
         """
-        row, column = self._explainable(user_id, video_id)
-        video = self.unit[column]
-        terms = pd.DataFrame(
-            {"agreement": self.profiles[row] * self.agree * video, "liking": self.liked * video}
-        )
-        found = terms.groupby(self._columns()).sum().reindex(list(self.parts))
-        found["contribution"] = found.sum(axis=1)
-        return found.rename_axis("part").reset_index()
+        user, video = self._explained_positions(user_id, video_id)
+        vector = self.unit[video]
+        terms = {
+            "agreement": self.profiles[user] * self.agree * vector,
+            "liking": self.liked * vector,
+        }
+        rows = [
+            {"kind": kind, "reason": name, "contribution": values[self._columns() == name].sum()}
+            for kind, values in terms.items()
+            for name in self.parts
+        ]
+        return Explanation.from_rows(user_id, video_id, pd.DataFrame(rows))
 
     def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
         vectors = {

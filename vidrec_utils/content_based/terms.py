@@ -24,6 +24,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from vidrec_utils import saving
 from vidrec_utils.content_based.profiles import HistoryProfile
 from vidrec_utils.datasets import split_tags
+from vidrec_utils.explanations import Explanation
 from vidrec_utils.recommender import Recommender, as_ids
 
 FIELDS = ("tags", "category", "title")
@@ -200,26 +201,34 @@ class TermRecommender(HistoryProfile):
         self.weighting, self.k1, self.b = weighting, float(k1), float(b)
         self.name = name or weighting
 
-    def explain_terms(self, user_id: str, video_id: str) -> pd.DataFrame:
-        """Split a score exactly into what each term gave to it.
+    def explain(self, user_id: str, video_id: str, by: str = "history") -> Explanation:
+        """Split a score exactly into what each watched video, or each term, contributes.
 
-        Returns
-        -------
-        DataFrame
-            `term, contribution`, largest first; the contributions add up to the score.
+        Parameters
+        ----------
+        user_id, video_id : str
+            Known.
+        by : {"history", "term"}
+            The kind of the reasons.
 
         Raises
         ------
-        KeyError, ValueError
-            As for `explain`.
+        KeyError, NotExplainable
+            As `HistoryExplainable.explain`.
+        ValueError
+            If there are no reasons of this kind.
         """
-        row, column = self._explainable(user_id, video_id)
-        profile = (self.shares[[row]] @ self.asks).toarray().ravel()
-        told = self.tells[[column]].tocoo()
-        parts = profile[told.col] * told.data
-        order = np.lexsort((told.col, -parts))
-        names = np.array(self.vocabulary, dtype=object)[told.col[order]]
-        return pd.DataFrame({"term": names, "contribution": parts[order]})
+        if by == "history":
+            return super().explain(user_id, video_id)
+        if by != "term":
+            raise ValueError(f"by is {by!r}; reasons are of the kind 'history' or 'term'.")
+        user, video = self._explained_positions(user_id, video_id)
+        profile = (self.shares[[user]] @ self.asks).toarray().ravel()  # (n_terms,)
+        document = self.tells[[video]].tocoo()
+        contribution = profile[document.col] * document.data
+        reason = np.array(self.vocabulary, dtype=object)[document.col]
+        rows = pd.DataFrame({"kind": "term", "reason": reason, "contribution": contribution})
+        return Explanation.from_rows(user_id, video_id, rows)
 
     def parameters(self) -> dict[str, Any]:
         """What the constructor was given, without the documents."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from vidrec_utils import claims, embeddings, image_encoders, text_encoders, video_encoders
-from vidrec_utils.content_based import ContentRecommender, portrait
+from vidrec_utils.content_based import ContentRecommender
+from vidrec_utils.explanations import explained_list
 from vidrec_utils.hybrid.factorisation import metadata_features
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def portraits(
     """
     rows = []
     for user in user_ids:
-        told = portrait(content, user, k, reasons)
-        liked = told.loc[told["kind"] == "because of", "video_id"]
+        table = explained_list(content, user, k, reasons)
+        liked = table.loc[table["kind"] == "because of", "video_id"]
         rows += [(user, video, "because of") for video in liked]
         lifts = stacked.explain(user, stacked.recommend(user, k)["video_id"]).clip(lower=0)
         parts = lifts.drop(columns="events")
