@@ -17,7 +17,7 @@ help:
 	@echo 'make lab        open JupyterLab in notebooks/'
 	@echo 'make doctor     tell what is installed, what is at hand and what is missing'
 	@echo 'make notebooks  run the notebooks and refresh their committed outputs'
-	@echo 'make lint       check style'
+	@echo 'make lint       check style and types'
 	@echo 'make setup      only set up (TORCH=cpu on Linux: PyTorch without CUDA)'
 	@echo 'make lock       renew requirements.lock after a change of requirements.txt'
 	@echo 'make clean      remove build/ and caches (make distclean: also .venv and data)'
@@ -54,6 +54,7 @@ doctor: setup
 lint: setup
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
 
 # Needs the network and uv (https://docs.astral.sh/uv), which it installs into build/, not .venv.
 # The versions in the lock stay unless requirements.txt forbids them; UPGRADE=--upgrade renews all.
