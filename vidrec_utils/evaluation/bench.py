@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from vidrec_utils import reporting
@@ -58,7 +57,7 @@ class Bench:
         self,
         model: Recommender,
         on: str = "validation",
-        weights: np.ndarray | pd.Series | None = None,
+        weights: pd.Series | None = None,
         vectors: Embeddings | pd.DataFrame | None = None,
     ) -> Result:
         """Fit a model on train and measure it, without a word.
@@ -68,7 +67,7 @@ class Bench:
         model : Recommender
         on : {"validation", "test"}
             The part to predict.
-        weights : ndarray or Series, optional
+        weights : Series, optional
             Weight of each training event; see `Recommender.fit`.
         vectors : Embeddings or DataFrame, optional
             Adds the metric `diversity`; see `evaluate`.
