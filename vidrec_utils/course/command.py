@@ -259,7 +259,7 @@ def run_course(
 
 
 def run_tests(notebooks: Path, output: Path, workers: int | None = None) -> int:
-    """Package tests, notebook contract and nbval over all notebooks, several at once.
+    """Package tests, examples, notebook contract and nbval over all notebooks, several at once.
 
     MiniTube is rendered first, so that the parallel kernels find it complete.
 
