@@ -41,6 +41,8 @@ __all__ = [
     "interaction_matrix",
     "load",
     "position",
+    "require_at_least_one",
+    "require_positive",
     "top_k",
 ]
 
@@ -416,6 +418,40 @@ def load(folder: Path | str) -> Recommender:
         See `Recommender.load`.
     """
     return Recommender.load(folder)
+
+
+def require_positive(**values: float) -> None:
+    """Check options of a constructor.
+
+    Raises
+    ------
+    ValueError
+        If a value is not above 0; it names the first such option.
+
+    Examples
+    --------
+    >>> require_positive(learning_rate=0.1)
+    """
+    for label, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{label} is {value}; it must be positive.")
+
+
+def require_at_least_one(**values: float) -> None:
+    """Check options of a constructor that count something.
+
+    Raises
+    ------
+    ValueError
+        If a value is below 1; it names the first such option.
+
+    Examples
+    --------
+    >>> require_at_least_one(epochs=1, factors=8)
+    """
+    for label, value in values.items():
+        if not value >= 1:
+            raise ValueError(f"{label} is {value}; it must be at least 1.")
 
 
 def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:

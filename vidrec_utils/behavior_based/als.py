@@ -1,4 +1,4 @@
-"""Implicit ALS: factors of users and videos, found by solving one side after the other.
+"""Implicit ALS: factors of users and videos, learned by solving one side after the other.
 
 References
 ----------
@@ -24,17 +24,17 @@ from tqdm.auto import tqdm
 from vidrec_utils import settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import as_ids
+from vidrec_utils.recommender import as_ids, require_at_least_one, require_positive
 
 PADDED_VALUES = 2**20
-"""Values gathered at once for a block of rows (4 MB of float32): about what a cache holds."""
+"""Values gathered at once for a block of rows (4 MB of float32), so that they fit into a cache."""
 
 TINY = np.float32(1e-30)
-"""Keeps rows that are solved already from dividing by 0."""
+"""Keeps rows that are solved already from a division by 0."""
 
 
 class ALS(HistoryExplainable, SessionRecommender):
-    """Weighted matrix factorisation over all pairs, watched or not.
+    """Weighted matrix factorisation over all pairs of user and video, watched or not.
 
     With `x_ui` the summed event weights, it minimises
 
@@ -42,9 +42,9 @@ class ALS(HistoryExplainable, SessionRecommender):
         p_ui = 1 if x_ui > 0 else 0,    c_ui = unobserved + alpha x_ui,
         r_u = (n_u + unobserved n_videos)^exponent,    r_i alike,
 
-    `n_u` being the number of u's videos (Hu's objective, with the frequency-scaled regularisation
-    of Rendle et al.; `exponent=0, unobserved=1` is Hu's own). While one side is fixed, the other is
-    a ridge regression for each row, so the objective never rises.
+    where `n_u` is the number of u's videos (Hu's objective, with the frequency-scaled
+    regularisation of Rendle et al.; `exponent=0, unobserved=1` is Hu's own). While one side is
+    fixed, the other is a ridge regression for each row, so the objective never rises.
 
     A negative weight counts as no event. An unknown user gets the popularity answer, and so does a
     user whose events all weigh nothing. A cold video has the zero vector and scores 0.
@@ -55,15 +55,16 @@ class ALS(HistoryExplainable, SessionRecommender):
         Length of the vectors.
     iterations : int
         Rounds over both sides.
-    regularization, exponent, unobserved, alpha : float
+    regularization, unobserved, alpha, exponent : float
         As above; all but `exponent` positive.
     stddev : float
-        Of the first vectors, times `1 / sqrt(factors)`.
+        Standard deviation of the initial vectors, times `1 / sqrt(factors)`.
     cg_steps : int, optional
-        Solve each row by so many steps of conjugate gradients from where it was: cheaper for many
-        factors. Default: exactly, by Cholesky. The last solution for users is always exact.
+        Solve each row by this many steps of conjugate gradients from its last solution, which is
+        cheaper for many factors. Default: exactly, by Cholesky. The last solution for users is
+        always exact.
     seed : int
-        Of the first vectors.
+        The initial vectors are drawn with this seed.
     progress : bool
         Show a bar when fitting takes longer than two seconds.
     name : str
@@ -72,6 +73,22 @@ class ALS(HistoryExplainable, SessionRecommender):
     Attributes
     ----------
     user_factors, video_factors : ndarray of float32, shape (n, factors)
+
+    Examples
+    --------
+    Two groups of people, and a video that both groups watched:
+
+    >>> import pandas as pd
+    >>> log = pd.DataFrame(
+    ...     [("ann", "a"), ("ann", "b"), ("bob", "a"), ("bob", "b"), ("bob", "c"),
+    ...      ("cat", "d"), ("cat", "c"), ("dan", "d")], columns=["user_id", "video_id"],
+    ... ).assign(watch_ratio=1.0)
+    >>> model = ALS(factors=2, iterations=5).fit(log)
+    >>> model.recommend("ann", k=1)["video_id"].item()
+    'c'
+    >>> new = model.fold_in(["a", "b"])  # somebody with the history of ann
+    >>> bool(abs(new - model.user_factors[0]).max() < 1e-4)
+    True
     """
 
     _learned: ClassVar = ("matrix", "user_factors", "video_factors")
@@ -90,48 +107,53 @@ class ALS(HistoryExplainable, SessionRecommender):
         progress: bool = True,
         name: str = "als",
     ):
-        for label, value in (("factors", factors), ("iterations", iterations)):
-            if value < 1:
-                raise ValueError(f"{label} is {value}; it must be at least 1.")
-        positive = {"regularization": regularization, "unobserved": unobserved, "alpha": alpha}
-        for label, value in positive.items():
-            if not value > 0:
-                raise ValueError(f"{label} is {value}; it must be positive.")
+        require_at_least_one(factors=factors, iterations=iterations)
+        require_positive(regularization=regularization, unobserved=unobserved, alpha=alpha)
         if cg_steps is not None and cg_steps < 1:
             raise ValueError(f"cg_steps is {cg_steps}; take at least one, or None for Cholesky.")
-        self.factors, self.iterations, self.seed = int(factors), int(iterations), int(seed)
-        self.regularization, self.unobserved = float(regularization), float(unobserved)
-        self.alpha, self.exponent, self.stddev = float(alpha), float(exponent), float(stddev)
-        self.cg_steps, self.progress, self.name = cg_steps, progress, name
+        self.factors = int(factors)
+        self.iterations = int(iterations)
+        self.regularization = float(regularization)
+        self.unobserved = float(unobserved)
+        self.alpha = float(alpha)
+        self.exponent = float(exponent)
+        self.stddev = float(stddev)
+        self.cg_steps = cg_steps
+        self.seed = int(seed)
+        self.progress = progress
+        self.name = name
 
     def objective(self) -> float:
-        """Value of what is minimised, at the present vectors."""
-        users, videos = self.user_factors.astype("f8"), self.video_factors.astype("f8")
+        """Value of the objective at the present vectors."""
+        users = self.user_factors.astype("f8")  # (n_users, f)
+        videos = self.video_factors.astype("f8")  # (n_videos, f)
         pairs = self.matrix.tocoo()
-        predicted = np.concatenate(
-            [
-                np.einsum("nf,nf->n", users[pairs.row[part]], videos[pairs.col[part]])
-                for part in _slices(pairs.nnz, 2**18)
-            ]
-            or [np.empty(0)]
-        )
+        predicted = np.empty(pairs.nnz)  # <u, v> of the watched pairs
+        for start in range(0, pairs.nnz, 2**18):
+            block = slice(start, start + 2**18)
+            predicted[block] = np.einsum(
+                "nf,nf->n", users[pairs.row[block]], videos[pairs.col[block]]
+            )
+        # sum over all pairs of w0 <u, v>^2 = w0 sum of U'U * V'V, without a dense matrix
         everywhere = self.unobserved * np.sum((users.T @ users) * (videos.T @ videos))
-        confidence = self.unobserved + self.alpha * pairs.data.astype("f8")
+        # replace the watched pairs: c_ui (1 - <u, v>)^2 instead of w0 <u, v>^2
+        confidence = self.unobserved + self.alpha * pairs.data.astype("f8")  # c_ui
         watched = np.sum(confidence * (1 - predicted) ** 2 - self.unobserved * predicted**2)
+        # regularization times r_u |u|^2 and r_i |v|^2
         penalty = np.sum(self._ridge(self.matrix) * (users**2).sum(axis=1)) + np.sum(
             self._ridge(self.matrix.T.tocsr()) * (videos**2).sum(axis=1)
         )
         return float(everywhere + watched + penalty)
 
     def fold_in(self, videos: Iterable[str], weights: Sequence[float] | None = None) -> np.ndarray:
-        """The vector of somebody with this history, the videos' vectors being what they are.
+        """Compute the vector of a user with this history, with the video vectors held fixed.
 
         For a user of the training data and their summed weights it is the vector that `fit` found.
 
         Parameters
         ----------
         videos : iterable of str
-            Those outside the catalogue are passed over.
+            Those outside the catalogue are ignored.
         weights : sequence of float, optional
             Preference for each; default 1.
 
@@ -145,22 +167,26 @@ class ALS(HistoryExplainable, SessionRecommender):
         return self._fold(columns[known], values[known])
 
     def _fit(self, matrix: sparse.csr_array) -> None:
-        self.matrix = sparse.csr_array(matrix.maximum(0))
+        # x_ui, without negative weights and zeros
+        self.matrix = sparse.csr_array(matrix.maximum(0))  # (n_users, n_videos)
         self.matrix.eliminate_zeros()
-        by_video = sparse.csr_array(self.matrix.T)
+        by_video = sparse.csr_array(self.matrix.T)  # (n_videos, n_users)
+        # V starts at random, U at 0
         rng = np.random.default_rng(self.seed)
         scale = self.stddev / np.sqrt(self.factors)
-        first = rng.normal(0, scale, (len(self.video_ids), self.factors))
-        self.video_factors = first.astype(np.float32)
+        initial = rng.normal(0, scale, (len(self.video_ids), self.factors))
+        self.video_factors = initial.astype(np.float32)
         self.user_factors = np.zeros((len(self.user_ids), self.factors), dtype=np.float32)
         rounds = range(self.iterations)
         for _ in tqdm(rounds, desc=self.name, delay=2, leave=False, disable=not self.progress):
+            # the best U for this V, then the best V for that U
             self.user_factors = self._solve(
                 self.matrix, self.video_factors, self.user_factors, self.cg_steps
             )
             self.video_factors = self._solve(
                 by_video, self.user_factors, self.video_factors, self.cg_steps
             )
+        # the exact U for the last V, as `fold_in` computes it
         self.user_factors = self._solve(self.matrix, self.video_factors)
 
     def _solve(
@@ -170,11 +196,12 @@ class ALS(HistoryExplainable, SessionRecommender):
         start: np.ndarray | None = None,
         cg_steps: int | None = None,
     ) -> np.ndarray:
-        extra = sparse.csr_array(matrix * np.float32(self.alpha))
+        """Solve the rows of `matrix`, with the vectors of its columns held fixed."""
+        extra = sparse.csr_array(matrix * np.float32(self.alpha))  # E = C - w0
         return solve_rows(extra, fixed, self.unobserved, self._ridge(matrix), start, cg_steps)
 
     def _ridge(self, matrix: sparse.csr_array) -> np.ndarray:
-        """Regularisation of each row, `(n,)`: more data, more pull."""
+        """Regularisation of each row, regularization times `r_u`, `(n,)`."""
         counts = np.diff(matrix.indptr) + self.unobserved * matrix.shape[1]
         return (self.regularization * counts**self.exponent).astype(np.float32)
 
@@ -184,7 +211,7 @@ class ALS(HistoryExplainable, SessionRecommender):
         return self._solve(row, self.video_factors)[0]
 
     def _score(self, users: np.ndarray) -> np.ndarray:
-        scores = self.user_factors[users] @ self.video_factors.T  # (users, videos)
+        scores = self.user_factors[users] @ self.video_factors.T  # U V' (users, n_videos)
         scores[np.diff(self.matrix.indptr)[users] == 0] = self.popularity
         return scores
 
@@ -192,14 +219,15 @@ class ALS(HistoryExplainable, SessionRecommender):
         return self.video_factors @ self._fold(columns, weights)
 
     def _history_weights(self, values: np.ndarray) -> np.ndarray:
-        return self.unobserved + self.alpha * values
+        return self.unobserved + self.alpha * values  # c_ui
 
     def _influence(self, user: int, video: int, columns: np.ndarray) -> np.ndarray:
-        """Hu's `s_ij = v_i' W_u v_j`: two videos alike in the eyes of this user (section 5)."""
+        """Hu's `s_ij = v_i' W_u v_j`: how similar two videos are for this user (section 5)."""
         history = self.matrix[[user]]
-        left = self.video_factors[history.indices]
+        watched = self.video_factors[history.indices]  # V_u (length, f)
+        # W_u^-1 = w0 V'V + V_u'E_u V_u + r_u I  (f, f)
         hessian = self.unobserved * (self.video_factors.T @ self.video_factors)
-        hessian += (left * (self.alpha * history.data)[:, None]).T @ left
+        hessian += (watched * (self.alpha * history.data)[:, None]).T @ watched
         hessian[np.diag_indices(self.factors)] += self._ridge(history)
         return self.video_factors[columns] @ np.linalg.solve(hessian, self.video_factors[video])
 
@@ -212,23 +240,29 @@ def solve_rows(
     start: np.ndarray | None = None,
     cg_steps: int | None = None,
 ) -> np.ndarray:
-    """The best vectors for the rows of a matrix while those of its columns are fixed.
+    """Find the best vectors for the rows of a matrix while those of its columns are fixed.
 
-    Row u solves `(w0 V'V + V' E_u V + r_u I) u = V' (w0 + E_u) p_u`, with `E_u` the extra
-    confidence of what was watched: a few columns, so the common part `V'V` is computed once.
+    With Y the fixed vectors, `C_u = w0 + E_u` the confidences of row u and `p_u` its ones, the
+    vector of row u solves `A x_u = b` (Hu et al., equation 4) with
+
+        A = Y'C_u Y + r_u I = w0 Y'Y + Y'E_u Y + r_u I,    b = Y'C_u p_u.
+
+    `E_u` is zero but for what was watched, so `Y'Y` is computed once for all rows.
 
     Parameters
     ----------
     extra : csr_array of float32, shape (n, m)
-        Confidence of each pair beyond `unobserved`; positive.
+        `E`, the confidence of each pair beyond `unobserved`; positive.
     fixed : ndarray of float32, shape (m, factors)
+        `Y`.
     unobserved : float
-        Confidence of every pair, `w0`.
+        `w0`, the confidence of every pair.
     ridge : ndarray of float32, shape (n,)
+        `r_u`.
     start : ndarray of float32, shape (n, factors), optional
-        Where conjugate gradients begin.
+        Initial vectors of conjugate gradients.
     cg_steps : int, optional
-        Their number; default: Cholesky.
+        Number of steps of conjugate gradients; default: Cholesky.
 
     Returns
     -------
@@ -236,19 +270,19 @@ def solve_rows(
         Zero for rows without entries.
     """
     fixed = np.ascontiguousarray(fixed)
-    common = torch.from_numpy(np.float32(unobserved) * (fixed.T @ fixed))  # (factors, factors)
+    common = torch.from_numpy(np.float32(unobserved) * (fixed.T @ fixed))  # w0 Y'Y (f, f)
     solved = np.zeros((extra.shape[0], fixed.shape[1]), dtype=np.float32)
 
     def solve(rows: np.ndarray) -> None:
-        columns, weights = padded(extra, rows)
-        other = fixed.take(columns, axis=0)  # (rows, length, factors)
-        target = np.where(weights > 0, weights + np.float32(unobserved), 0)  # (rows, length)
-        right = np.einsum("rl,rlf->rf", target, other)
+        columns, weights = padded(extra, rows)  # E_u (rows, length), 0 where padded
+        watched = fixed.take(columns, axis=0)  # Y_u (rows, length, f)
+        confidence = np.where(weights > 0, weights + np.float32(unobserved), 0)  # C_u p_u
+        right = np.einsum("rl,rlf->rf", confidence, watched)  # b = Y'C_u p_u (rows, f)
         if cg_steps is None:
-            solved[rows] = _cholesky(other, weights, right, common, ridge[rows])
+            solved[rows] = _cholesky(watched, weights, right, common, ridge[rows])
         else:
-            first = (other, weights, right, common, ridge[rows, None], start[rows])
-            solved[rows] = _conjugate(*first, cg_steps)
+            matrix = (watched, weights, common, ridge[rows, None])
+            solved[rows] = _conjugate_gradients(*matrix, right, start[rows], cg_steps)
 
     with one_torch_thread(), ThreadPoolExecutor(settings.threads()) as pool:
         least = 8 if cg_steps else fixed.shape[1]  # Cholesky holds a square matrix for each row
@@ -258,44 +292,50 @@ def solve_rows(
 
 
 def _cholesky(
-    other: np.ndarray,
+    watched: np.ndarray,
     weights: np.ndarray,
     right: np.ndarray,
     common: torch.Tensor,
     ridge: np.ndarray,
 ) -> np.ndarray:
-    factor = torch.from_numpy(other)
-    weighted = (factor * torch.from_numpy(weights)[:, :, None]).transpose(1, 2)
-    left = torch.baddbmm(common[None], weighted, factor)  # (rows, factors, factors)
+    """Solve `A x = b` for a block of rows exactly, by the Cholesky factors of A."""
+    vectors = torch.from_numpy(watched)  # Y_u (rows, length, f)
+    weighted = vectors * torch.from_numpy(weights)[:, :, None]  # E_u Y_u (rows, length, f)
+    # A = w0 Y'Y + Y'E_u Y + r_u I  (rows, f, f)
+    left = torch.baddbmm(common[None], weighted.transpose(1, 2), vectors)
     left.diagonal(dim1=1, dim2=2).add_(torch.from_numpy(ridge)[:, None])
+    # A = L L', so two triangular systems give x  (rows, f)
     triangle = torch.linalg.cholesky(left)
     return torch.cholesky_solve(torch.from_numpy(right)[:, :, None], triangle)[:, :, 0].numpy()
 
 
-def _conjugate(
-    other: np.ndarray,
+def _conjugate_gradients(
+    watched: np.ndarray,
     weights: np.ndarray,
-    right: np.ndarray,
     common: torch.Tensor,
     ridge: np.ndarray,
+    right: np.ndarray,
     x: np.ndarray,
     steps: int,
 ) -> np.ndarray:
-    """Conjugate gradients for all rows at once; the matrix itself is never formed."""
+    """Approach the solution of `A x = b` for a block of rows; A itself is never formed."""
 
     def left(vector: np.ndarray) -> np.ndarray:
-        seen = np.einsum("rlf,rf->rl", other, vector) * weights  # (rows, length)
-        image = np.einsum("rl,rlf->rf", seen, other) + ridge * vector  # (rows, factors)
+        """Compute `A p = Y'E_u Y p + r_u p + w0 Y'Y p`, `(rows, f)`."""
+        products = np.einsum("rlf,rf->rl", watched, vector) * weights  # E_u Y p (rows, length)
+        image = np.einsum("rl,rlf->rf", products, watched) + ridge * vector  # (rows, f)
         return image + torch.mm(torch.from_numpy(vector), common).numpy()
 
-    residual = right - left(x)
-    direction, norm = residual, (residual**2).sum(axis=1, keepdims=True)
+    residual = right - left(x)  # r = b - A x (rows, f)
+    direction = residual  # p
+    norm = (residual**2).sum(axis=1, keepdims=True)  # r'r (rows, 1)
     for _ in range(steps):
-        image = left(direction)
-        step = norm / np.maximum((direction * image).sum(axis=1, keepdims=True), TINY)
+        image = left(direction)  # A p
+        step = norm / np.maximum((direction * image).sum(axis=1, keepdims=True), TINY)  # r'r / p'Ap
         x = x + step * direction
         residual = residual - step * image
-        before, norm = norm, (residual**2).sum(axis=1, keepdims=True)
+        before = norm
+        norm = (residual**2).sum(axis=1, keepdims=True)
         direction = residual + norm / np.maximum(before, TINY) * direction
     return x
 
@@ -315,25 +355,21 @@ def row_blocks(lengths: np.ndarray, factors: int, least: int) -> Iterator[np.nda
 
 
 def padded(matrix: sparse.csr_array, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and values of some rows as dense arrays `(rows, length)`, 0 after a row's end."""
-    begin, end = matrix.indptr[rows, None], matrix.indptr[rows + 1, None]
-    place = begin + np.arange(int((end - begin).max()))
-    there = place < end
-    place = np.where(there, place, 0)
-    return np.where(there, matrix.indices[place], 0), np.where(there, matrix.data[place], 0)
+    """Columns and values of several rows as dense arrays `(rows, length)`, padded with 0."""
+    begin = matrix.indptr[rows, None]
+    end = matrix.indptr[rows + 1, None]
+    entry = begin + np.arange(int((end - begin).max()))  # (rows, length)
+    inside = entry < end
+    entry = np.where(inside, entry, 0)
+    return np.where(inside, matrix.indices[entry], 0), np.where(inside, matrix.data[entry], 0)
 
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """Let torch use one thread: those that call it are many already."""
+    """Run torch single-threaded: its callers already run in parallel."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _slices(n: int, size: int) -> Iterator[slice]:
-    for start in range(0, n, size):
-        yield slice(start, start + size)
