@@ -44,7 +44,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS.values()) for room in 
 FLOOR["__init__"] = -1  # `import vidrec_utils` loads no room
 ANYWHERE = "any room"
 """What a name that is put together at run time may import."""
-KNOWN: set[tuple[str, str]] = {("content_based", ANYWHERE), ("recommender", ANYWHERE)}
+KNOWN: set[tuple[str, str]] = set()
 """Imports that point upwards still, as (importing room, imported room): may only become fewer."""
 
 Import = tuple[str, str, str]

@@ -187,12 +187,12 @@ def test_random_is_the_same_in_any_batch_and_uniform():
 
 def test_given_scores_are_given(tmp_path):
     scores = pd.DataFrame([[1.0, 3.0], [-2.0, np.nan]], index=["u", "x"], columns=["b", "a"])
-    model = rec.Given(scores, name="oracle").fit(library(PAIRS, CATALOGUE))
+    model = rec.FixedScores(scores, name="oracle").fit(library(PAIRS, CATALOGUE))
     expected = [[-2, -2, 1, 3], [-2, -2, -2, -2], [-2, -2, -2, -2]]
     for one in (model, rec.load(model.save(tmp_path))):
         assert one.score(["u", "x", "nobody"]).tolist() == expected
         assert one.name == "oracle"
-    numbers = rec.Given(pd.DataFrame([[5.0]], index=[1], columns=[7]))
+    numbers = rec.FixedScores(pd.DataFrame([[5.0]], index=[1], columns=[7]))
     pairs = pd.DataFrame({"user_id": [1], "video_id": [7]})
     assert numbers.fit(pairs).score([1]).tolist() == [[5.0]]
 

@@ -118,7 +118,7 @@ def change(folder, **entries):
     ("entries", "complaint"),
     [
         ({"class": "os.system"}, "os.system, which is no Recommender known"),
-        ({"class": ["x"]}, "does not fit its class"),
+        ({"class": ["x"]}, "which is no Recommender known"),
         ({"format": 99}, "format 99"),
         ({"arrays": "../elsewhere.safetensors"}, "names"),
         ({"ids_sha256": "0" * 64}, "ids .* wrong video"),

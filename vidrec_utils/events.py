@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -34,13 +34,21 @@ def event_weights(
     watch, like, share, comment : float
         How much each signal counts.
     sentiment : Series of float, optional
-        Sentiment of each comment in -1..1, aligned with `interactions`. Given, a comment counts
-        `comment * sentiment` (NA: nothing); not given, any comment counts as interest.
+        Sentiment of each comment in -1..1, aligned with `interactions`. With it, a comment
+        counts `comment * sentiment` (NA: nothing); without, any comment counts as interest.
 
     Returns
     -------
     Series of float64
         Aligned with `interactions`, named `"weight"`.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"watch_ratio": [0.25, 1.0, 3.0], "liked": [False, True, None]})
+    >>> event_weights(log).tolist()
+    [0.25, 2.0, 1.0]
+    >>> event_weights(log, watch=2, like=0).tolist()
+    [0.5, 2.0, 2.0]
     """
     total = pd.Series(0.0, index=interactions.index, name="weight")
     if "watch_ratio" in interactions:
@@ -69,6 +77,14 @@ def interaction_matrix(
     ------
     ValueError
         If an event's user or video is not in the index; names the first.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob", "bob"], "video_id": ["cat", "dog", "dog"]})
+    >>> user_ids, video_ids = pd.Index(["ann", "bob"]), pd.Index(["cat", "dog"])
+    >>> interaction_matrix(log, [1, 2, 3], user_ids, video_ids).toarray()
+    array([[1., 0.],
+           [0., 5.]], dtype=float32)
     """
     rows = user_ids.get_indexer(as_ids(interactions["user_id"]))
     columns = video_ids.get_indexer(as_ids(interactions["video_id"]))
@@ -84,14 +100,35 @@ def interaction_matrix(
     return sparse.csr_array(sparse.coo_array((data, (rows, columns)), shape=shape))
 
 
-def as_ids(values: Iterable[Any]) -> pd.Index:
-    """Ids as an index of strings: 7 and "7" name the same video whatever a file made of them."""
+def as_ids(values: Iterable[object]) -> pd.Index:
+    """Ids as an index of strings: 7 and "7" name the same video whatever a file made of them.
+
+    Examples
+    --------
+    >>> as_ids([7, 12]).tolist()
+    ['7', '12']
+    """
     index = pd.Index(values)
     return index if pd.api.types.is_string_dtype(index.dtype) else index.astype("str")
 
 
 def unpack(data: VideoLibrary | Split | pd.DataFrame) -> tuple[pd.DataFrame, pd.Index]:
-    """Interactions and catalogue of a library, a split, or a frame of interactions."""
+    """Interactions and catalogue of a library, a split, or a frame of interactions.
+
+    Raises
+    ------
+    TypeError
+        If `data` is none of the three.
+    ValueError
+        If a column or an id is missing, the catalogue is empty, or it has an id twice.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["dog", "cat"]})
+    >>> interactions, video_ids = unpack(log)
+    >>> video_ids.tolist()
+    ['cat', 'dog']
+    """
     if isinstance(data, pd.DataFrame):
         interactions, video_ids = data, None
     elif hasattr(data, "videos") and hasattr(data, "interactions"):

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import inspect
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypeAlias, TypedDict, cast
 
 import numpy as np
 import pandas as pd
@@ -24,13 +24,14 @@ from scipy import sparse
 from vidrec_utils import saving
 from vidrec_utils.events import as_ids, event_weights, interaction_matrix, unpack
 from vidrec_utils.explanations import Explainable
+from vidrec_utils.saving import Array
 from vidrec_utils.top_k import hide, position, top_k
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split, VideoLibrary
 
 __all__ = [
-    "Given",
+    "FixedScores",
     "Popularity",
     "Random",
     "Recommender",
@@ -46,11 +47,35 @@ __all__ = [
     "top_k",
 ]
 
+PACKAGE = __name__.rpartition(".")[0] + "."
+
 BLOCK_VALUES = 2**23
 """Scores held at once while ranking (32 MB of float32): memory does not grow with the users."""
 
-STRATEGIES = ("content_based", "behavior_based", "hybrid")
-"""Modules of the package that define recommenders, so that `load` knows their classes."""
+RENAMED_CLASSES = {"recommender.Given": "recommender.FixedScores"}
+"""Classes of older files, and what they are called now: their keys (see `class_key`), without the
+name of the package."""
+
+RENAMED_PARAMETERS: dict[str, dict[str, str]] = {}
+"""By class, with the keys of today: names of parameters in older files, and their names now.
+
+A subclass inherits them.
+"""
+
+RENAMED_ARRAYS: dict[str, dict[str, str]] = {}
+"""By class, with the keys of today: words of array names in older files, and these words now.
+
+The name of an array consists of words with dots between them. A subclass inherits the table.
+"""
+
+TrainingData: TypeAlias = "VideoLibrary | Split | pd.DataFrame"
+EventWeights: TypeAlias = "pd.Series | Callable[[pd.DataFrame], pd.Series]"
+
+Description = TypedDict(
+    "Description",
+    {"class": str, "name": str, "parameters": dict[str, object], "ids_sha256": NotRequired[str]},
+)
+"""A model without its arrays; `ids_sha256` comes with a fitted one."""
 
 
 def class_key(cls: type) -> str:
@@ -61,7 +86,8 @@ def class_key(cls: type) -> str:
 class Recommender(Explainable, ABC):
     """Fit on interactions, score all videos for a user, rank them.
 
-    A subclass defines `_fit` and `_score`; everything else is the same for all:
+    A subclass defines `_score`, and `_fit` if it learns from the sums of the event weights, or
+    `_fit_events` if it learns from the events themselves. Everything else is the same for all:
 
     - an **unknown user** (not in the data fitted on) gets the popularity answer;
     - a **cold video** (in the catalogue, without events) has a score, and can be recommended;
@@ -69,7 +95,8 @@ class Recommender(Explainable, ABC):
     - **k** beyond the catalogue gives what there is; a user who saw everything gets no rows.
 
     `save` and `load` need to know which attributes `_fit` has set: a subclass lists those that are
-    arrays in `_learned`, or defines `_state` and `_restore`.
+    arrays in `_learned`, or defines `_state` and `_restore`. Every subclass is registered when it
+    is defined, so that `load` knows it.
 
     Attributes
     ----------
@@ -79,6 +106,20 @@ class Recommender(Explainable, ABC):
         How often each known user was shown each video.
     popularity : ndarray of float32, shape (n_videos,)
         Sum of the event weights of each video; 0 for cold videos.
+
+    Examples
+    --------
+    A subclass that ranks videos by how often they were shown:
+
+    >>> class MostShown(Recommender):
+    ...     def _fit(self, matrix):
+    ...         self.counts = self.seen.sum(axis=0)
+    ...
+    ...     def _score(self, users):
+    ...         return np.tile(self.counts, (len(users), 1))
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob", "bob"], "video_id": ["cat", "cat", "dog"]})
+    >>> MostShown().fit(log).score(["ann"]).tolist()
+    [[2.0, 1.0]]
     """
 
     name = "recommender"
@@ -91,15 +132,11 @@ class Recommender(Explainable, ABC):
     seen: sparse.csr_array
     popularity: np.ndarray
 
-    def __init_subclass__(cls, **keywords: Any) -> None:
+    def __init_subclass__(cls, **keywords: object) -> None:
         super().__init_subclass__(**keywords)
         Recommender._classes[class_key(cls)] = cls
 
-    def fit(
-        self,
-        data: VideoLibrary | Split | pd.DataFrame,
-        weights: pd.Series | Callable[[pd.DataFrame], pd.Series] | None = None,
-    ) -> Recommender:
+    def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
         """Learn from interactions; returns itself.
 
         Parameters
@@ -121,9 +158,12 @@ class Recommender(Explainable, ABC):
         """
         interactions, self.video_ids = unpack(data)
         self.user_ids = as_ids(interactions["user_id"]).unique().sort_values()
-        if callable(weights) or weights is None:
-            weights = (weights or event_weights)(interactions)
-        if len(weights) != len(interactions) or not np.isfinite(np.asarray(weights, "f8")).all():
+        if weights is None:
+            weights = event_weights
+        if callable(weights):
+            weights = weights(interactions)
+        values = np.asarray(weights, dtype=np.float64)
+        if len(values) != len(interactions) or not np.isfinite(values).all():
             raise ValueError("weights must hold one finite number for each event.")
         ones = np.ones(len(interactions))
         self.seen = interaction_matrix(interactions, ones, self.user_ids, self.video_ids)
@@ -160,7 +200,7 @@ class Recommender(Explainable, ABC):
     def recommend(
         self, user_ids: Iterable[str] | str | int, k: int = 10, exclude_seen: bool = True
     ) -> pd.DataFrame:
-        """The k best videos for each user.
+        """Recommend the k best videos to each user.
 
         Parameters
         ----------
@@ -197,12 +237,12 @@ class Recommender(Explainable, ABC):
     def best(
         self, user_ids: Iterable[str] | str | int, k: int = 10, exclude_seen: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What `recommend` says, as arrays.
+        """The lists of `recommend` as arrays.
 
         Returns
         -------
         positions : ndarray of int64, shape (n_users, min(k, n_videos))
-            Places in `video_ids`, the best first; -1 where no video is left.
+            Positions in `video_ids`, the best first; -1 where no video is left.
         scores : ndarray of float32, of the same shape
             -inf where no video is left.
 
@@ -215,7 +255,8 @@ class Recommender(Explainable, ABC):
             raise ValueError(f"k is {k}; ask for at least one video.")
         asked = self._ids(user_ids)
         shape = (len(asked), min(int(k), len(self.video_ids)))
-        best, best_scores = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.float32)
+        best = np.empty(shape, dtype=np.int64)
+        best_scores = np.empty(shape, dtype=np.float32)
         for block in blocks(len(asked), len(self.video_ids)):
             scores = self.score(asked[block])
             if exclude_seen:
@@ -226,8 +267,8 @@ class Recommender(Explainable, ABC):
             best_scores[block] = np.where(values > -np.inf, values, -np.inf)
         return best, best_scores
 
-    def parameters(self) -> dict[str, Any]:
-        """What the constructor was given, by name; JSON must be able to say it."""
+    def parameters(self) -> dict[str, object]:
+        """Arguments of the constructor by name, such as JSON can hold."""
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def save(self, folder: Path | str) -> Path:
@@ -239,25 +280,21 @@ class Recommender(Explainable, ABC):
         ------
         RuntimeError
             If the model is not fitted.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> log = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["cat", "dog"]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model = load(Random(seed=1).fit(log).save(folder))
+        >>> model.name, model.seed, model.video_ids.tolist()
+        ('random', 1, ['cat', 'dog'])
         """
         self._require_fit()
-        description = {
-            "class": class_key(type(self)),
-            "name": self.name,
-            "parameters": self.parameters(),
-            "ids_sha256": saving.ids_digest(self.video_ids, self.user_ids),
-        }
-        arrays = {
-            "video_ids": saving.encode_ids(self.video_ids),
-            "user_ids": saving.encode_ids(self.user_ids),
-            "seen": self.seen,
-            "popularity": self.popularity,
-        }
-        state = {f"state.{name}": array for name, array in self._state().items()}
-        return saving.write(folder, description, {**arrays, **state})
+        return saving.write(folder, self.description(), self.packed())
 
     @classmethod
-    def load(cls, folder: Path | str) -> Recommender:
+    def load(cls, folder: Path | str) -> Self:
         """Read a model that `save` wrote; it scores as the saved one did.
 
         Raises
@@ -268,7 +305,7 @@ class Recommender(Explainable, ABC):
         """
         description, arrays = saving.read(folder)
         try:
-            return restored(cls, description, arrays, folder)
+            return cls.unpacked(cast(Description, description), arrays, str(folder))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             if isinstance(error, saving.SavedModelError):
                 raise
@@ -277,19 +314,111 @@ class Recommender(Explainable, ABC):
                 "It was saved by another version, or changed; fit it again."
             ) from error
 
-    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
+    def description(self) -> Description:
+        """Class, name, parameters and, once fitted, the digest of the ids; JSON can hold them.
+
+        A recommender that is made of others puts their descriptions among its parameters.
+        """
+        description: Description = {
+            "class": class_key(type(self)),
+            "name": self.name,
+            "parameters": self.parameters(),
+        }
+        if hasattr(self, "video_ids"):
+            description["ids_sha256"] = saving.ids_digest(self.video_ids, self.user_ids)
+        return description
+
+    def packed(self, prefix: str = "") -> dict[str, Array]:
+        """Everything that a fitted model has learned, as arrays.
+
+        A recommender that is made of others adds theirs to its state, each with another prefix;
+        `unpacked(description, saving.below(state, prefix))` is the way back.
+
+        Parameters
+        ----------
+        prefix : str
+            Put before the name of each array.
+        """
+        arrays: dict[str, Array] = {
+            "video_ids": saving.encode_ids(self.video_ids),
+            "user_ids": saving.encode_ids(self.user_ids),
+            "seen": self.seen,
+            "popularity": self.popularity,
+            **{f"state.{name}": array for name, array in self._state().items()},
+        }
+        return {prefix + name: array for name, array in arrays.items()}
+
+    @classmethod
+    def unpacked(cls, description: Description, arrays: Mapping[str, Array], source: str) -> Self:
+        """Put the model together again that `description` and `packed` took apart.
+
+        Parameters
+        ----------
+        description : mapping
+            `class`, `name`, `parameters` and `ids_sha256`; names of older versions are known.
+        arrays : mapping of str to array
+            See `packed`.
+        source : str
+            Where they come from, for messages.
+
+        Raises
+        ------
+        SavedModelError
+            If the class is unknown or is no `cls`, or the ids were changed.
+        """
+        model_class = _class_of(str(description["class"]))
+        if model_class is None or not issubclass(model_class, cls):
+            raise saving.SavedModelError(
+                f"The model in {source} is a {description['class']}, which is no {cls.__name__} "
+                "known here. A class of your own has to be defined (or its module imported) before "
+                "its models are loaded."
+            )
+        description, arrays = model_class._upgraded(description, arrays)
+        state = saving.below(arrays, "state.")
+        model = model_class._rebuild(dict(description["parameters"]), state)
+        model.name = description["name"]
+        ids = saving.decode_ids(arrays["video_ids"])
+        model.video_ids = pd.Index(ids, dtype="str", name="video_id")
+        ids = saving.decode_ids(arrays["user_ids"])
+        model.user_ids = pd.Index(ids, dtype="str", name="user_id")
+        if saving.ids_digest(model.video_ids, model.user_ids) != description["ids_sha256"]:
+            raise saving.SavedModelError(
+                f"The ids of the model in {source} are not those that it was saved with: they were "
+                "changed, and every recommendation would name the wrong video. Fit it again."
+            )
+        model.seen = arrays["seen"]
+        model.popularity = arrays["popularity"]
+        model._restore(state)
+        return model
+
+    def _state(self) -> dict[str, Array]:
         """What `_fit` learned, as arrays; default: the attributes named in `_learned`."""
         return {name: getattr(self, name) for name in self._learned}
 
-    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
-        """Take back what `_state` gave; ids, `seen` and `popularity` are there already."""
+    def _restore(self, state: Mapping[str, Array]) -> None:
+        """Set what `_state` gave; ids, `seen` and `popularity` are set already."""
         for name in self._learned:
             setattr(self, name, state[name])
 
     @classmethod
-    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Recommender:
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
         """An unfitted model from its parameters; for classes whose constructor needs arrays."""
         return cls(**parameters)
+
+    @classmethod
+    def _upgraded(
+        cls, description: Description, arrays: Mapping[str, Array]
+    ) -> tuple[Description, Mapping[str, Array]]:
+        """What an older version saved, under the names of this one."""
+        names = _renamed(cls, RENAMED_PARAMETERS)
+        words = _renamed(cls, RENAMED_ARRAYS)
+        old = description["parameters"]
+        parameters = {names.get(name, name): value for name, value in old.items()}
+        arrays = {
+            ".".join(words.get(word, word) for word in name.split(".")): array
+            for name, array in arrays.items()
+        }
+        return {**description, "parameters": parameters}, arrays
 
     def _require_fit(self) -> None:
         if not hasattr(self, "video_ids"):
@@ -297,7 +426,10 @@ class Recommender(Explainable, ABC):
 
     def _ids(self, user_ids: Iterable[str] | str | int) -> pd.Index:
         self._require_fit()
-        asked = as_ids([user_ids] if pd.api.types.is_scalar(user_ids) else user_ids)
+        if isinstance(user_ids, str) or not isinstance(user_ids, Iterable):
+            asked = as_ids([user_ids])
+        else:
+            asked = as_ids(user_ids)
         if asked.hasnans:
             raise ValueError(f"{asked.isna().sum()} of the user ids asked for are missing (NA).")
         return asked
@@ -309,12 +441,21 @@ class Recommender(Explainable, ABC):
     def _fit_events(
         self, matrix: sparse.csr_array, interactions: pd.DataFrame, weights: pd.Series
     ) -> None:
-        """Learn from the events themselves (their order, say); default: from their sums alone."""
+        """Learn from the events (their order, say) and the sums of their weights.
+
+        Parameters
+        ----------
+        matrix : csr_array of float32, shape (n_users, n_videos)
+            Sums of the event weights; the default learns from them alone, by `_fit`.
+        interactions : DataFrame
+            One row per event.
+        weights : Series
+            Weight of each event.
+        """
         self._fit(matrix)
 
-    @abstractmethod
     def _fit(self, matrix: sparse.csr_array) -> None:
-        """Learn from summed event weights, `(n_users, n_videos)`."""
+        """Learn from summed event weights, `(n_users, n_videos)`; default: learn nothing more."""
 
     @abstractmethod
     def _score(self, users: np.ndarray) -> np.ndarray:
@@ -326,12 +467,24 @@ class Recommender(Explainable, ABC):
 
 
 class Popularity(Recommender):
-    """The same list for everyone: videos by the sum of their event weights, cold ones last."""
+    """The same list for everyone: videos by the sum of their event weights, cold ones last.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame(
+    ...     {
+    ...         "user_id": ["ann", "bob", "cem"],
+    ...         "video_id": ["cat", "cat", "dog"],
+    ...         "watch_ratio": [0.5, 1.0, 0.75],
+    ...     }
+    ... )
+    >>> Popularity().fit(log).recommend(["cem", "ann"], k=1)
+      user_id video_id  rank  score
+    0     cem      cat     1   1.50
+    1     ann      dog     1   0.75
+    """
 
     name = "popularity"
-
-    def _fit(self, matrix: sparse.csr_array) -> None:
-        pass
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return np.broadcast_to(self.popularity, (len(users), len(self.popularity)))
@@ -347,15 +500,20 @@ class Random(Recommender):
     ----------
     seed : int
         Another seed, other lists.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["cat", "dog"]})
+    >>> model = Random(seed=0).fit(log)
+    >>> alone = model.score(["bob"])
+    >>> bool((alone == model.score(["ann", "bob"])[1]).all())
+    True
     """
 
     name = "random"
 
     def __init__(self, seed: int = 0):
         self.seed = int(seed)
-
-    def _fit(self, matrix: sparse.csr_array) -> None:
-        pass
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return self._score_unknown(self.user_ids[users])
@@ -364,10 +522,11 @@ class Random(Recommender):
         digests = (hashlib.blake2b(f"{self.seed}/{u}".encode(), digest_size=8) for u in user_ids)
         keys = np.array([int.from_bytes(d.digest(), "little") for d in digests], dtype=np.uint64)
         videos = np.arange(1, len(self.video_ids) + 1, dtype=np.uint64)
-        return (_mix(keys[:, None], videos[None, :]) >> np.uint64(40)).astype(np.float32) / 2**24
+        hashes = _splitmix64(keys[:, None], videos[None, :])  # (n_users, n_videos)
+        return (hashes >> np.uint64(40)).astype(np.float32) / 2**24  # 24 bits: uniform in [0, 1)
 
 
-class Given(Recommender):
+class FixedScores(Recommender):
     """Scores that are known beforehand: an oracle's, say, as the ceiling of a table.
 
     Parameters
@@ -376,37 +535,42 @@ class Given(Recommender):
         Users x videos. Whoever and whatever it lacks (or is NA) has the lowest of all scores.
     name : str
         Shown in tables.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["cat", "dog"]})
+    >>> tastes = pd.DataFrame({"cat": [0.9, 0.2], "dog": [0.1, 0.8]}, index=["ann", "bob"])
+    >>> oracle = FixedScores(tastes, name="oracle").fit(log)
+    >>> oracle.recommend("bob", k=1, exclude_seen=False)["video_id"].tolist()
+    ['dog']
     """
 
-    def __init__(self, scores: pd.DataFrame, name: str = "given"):
+    def __init__(self, scores: pd.DataFrame, name: str = "fixed scores"):
         self.scores = scores.set_axis(as_ids(scores.index), axis=0)
         self.scores = self.scores.set_axis(as_ids(scores.columns), axis=1)
         self.name = name
 
-    def parameters(self) -> dict[str, Any]:
-        """What the constructor was given, without the scores."""
+    def parameters(self) -> dict[str, object]:
+        """Arguments of the constructor, without the scores."""
         return {"name": self.name}
 
-    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
+    def _state(self) -> dict[str, Array]:
         ids = {"rows": self.scores.index, "columns": self.scores.columns}
         encoded = {label: saving.encode_ids(index) for label, index in ids.items()}
         return {**encoded, "values": self.scores.to_numpy(dtype=np.float32)}
 
     @classmethod
-    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Given:
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
         rows, columns = (saving.decode_ids(state[label]) for label in ("rows", "columns"))
         return cls(pd.DataFrame(state["values"], index=rows, columns=columns), **parameters)
-
-    def _fit(self, matrix: sparse.csr_array) -> None:
-        pass
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return self._score_unknown(self.user_ids[users])
 
     def _score_unknown(self, user_ids: pd.Index) -> np.ndarray:
-        found = self.scores.reindex(index=user_ids, columns=self.video_ids)
+        scores = self.scores.reindex(index=user_ids, columns=self.video_ids)
         lowest = np.nan_to_num(np.nanmin(self.scores.to_numpy()) if self.scores.size else 0.0)
-        return found.fillna(lowest).to_numpy(dtype=np.float32)
+        return scores.fillna(lowest).to_numpy(dtype=np.float32)
 
 
 def load(folder: Path | str) -> Recommender:
@@ -461,58 +625,28 @@ def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n_rows))
 
 
-def restored(
-    wanted: type[Recommender],
-    description: dict[str, Any],
-    arrays: Mapping[str, Any],
-    folder: Path | str,
-) -> Recommender:
-    """Put a fitted model together again from what a file says and holds.
+def _class_of(key: str) -> type[Recommender] | None:
+    """The class of a key, if it is known here or the package has it.
 
-    Parameters
-    ----------
-    wanted : type of Recommender
-        What it has to be.
-    description : dict
-        `class` (see `class_key`), `name`, `parameters` and `ids_sha256`.
-    arrays : mapping of str to array
-        Ids, what was seen, popularity, and `state.*`.
-    folder : path or str
-        Where they come from, for messages.
-
-    Raises
-    ------
-    SavedModelError
-        If the class is unknown or another one, or the ids were changed.
+    Of the package's own modules, found by listing its folder, the one of the key is imported; no
+    other name that a file holds ever is.
     """
-    key = description["class"]
-    if key not in Recommender._classes:  # a fixed list: a name found in a file is never imported
-        for module in STRATEGIES:
-            if importlib.util.find_spec(f"vidrec_utils.{module}"):
-                importlib.import_module(f"vidrec_utils.{module}")
-    found = Recommender._classes.get(key)
-    if found is None or not issubclass(found, wanted):
-        raise saving.SavedModelError(
-            f"The model in {folder} is a {key}, which is no {wanted.__name__} known here. A class "
-            "of your own has to be defined (or its module imported) before its models are loaded."
-        )
-    state = {name[6:]: array for name, array in arrays.items() if name.startswith("state.")}
-    model = found._rebuild(dict(description["parameters"]), state)
-    model.name = description["name"]
-    for kind in ("video", "user"):
-        ids = saving.decode_ids(arrays[f"{kind}_ids"])
-        setattr(model, f"{kind}_ids", pd.Index(ids, dtype="str", name=f"{kind}_id"))
-    if saving.ids_digest(model.video_ids, model.user_ids) != description["ids_sha256"]:
-        raise saving.SavedModelError(
-            f"The ids of the model in {folder} are not those that it was saved with: they were "
-            "changed, and every recommendation would name the wrong video. Fit it again."
-        )
-    model.seen, model.popularity = arrays["seen"], arrays["popularity"]
-    model._restore(state)
-    return model
+    short = key.removeprefix(PACKAGE)
+    key = key.removesuffix(short) + RENAMED_CLASSES.get(short, short)
+    if key not in Recommender._classes:
+        for module in pkgutil.iter_modules([str(Path(__file__).parent)], PACKAGE):
+            if key.rpartition(".")[0] == module.name:
+                importlib.import_module(module.name)
+    return Recommender._classes.get(key)
 
 
-def _mix(keys: np.ndarray, counters: np.ndarray) -> np.ndarray:
+def _renamed(model_class: type[Recommender], table: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Old names and new ones that hold for a class and those that it inherits from."""
+    keys = [class_key(base).removeprefix(PACKAGE) for base in reversed(model_class.__mro__)]
+    return {old: new for key in keys for old, new in table.get(key, {}).items()}
+
+
+def _splitmix64(keys: np.ndarray, counters: np.ndarray) -> np.ndarray:
     """Uniform uint64 from keys and counters (SplitMix64; Steele et al., OOPSLA 2014)."""
     z = keys + counters * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

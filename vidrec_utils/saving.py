@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from safetensors import SafetensorError
@@ -26,6 +26,8 @@ FORMAT = 1
 ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
 SPARSE = ("data", "indices", "indptr", "shape")
 
+Array: TypeAlias = np.ndarray | sparse.csr_array
+
 
 class SavedModelError(ValueError):
     """A folder that holds no model that can be read; says what is wrong and what to do."""
@@ -33,8 +35,8 @@ class SavedModelError(ValueError):
 
 def write(
     folder: Path | str,
-    description: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray | sparse.csr_array],
+    description: Mapping[str, object],
+    arrays: Mapping[str, Array],
 ) -> Path:
     """Write a description and arrays into a folder, atomically; returns the folder.
 
@@ -67,7 +69,7 @@ def write(
     return folder
 
 
-def read(folder: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray | sparse.csr_array]]:
+def read(folder: Path | str) -> tuple[dict[str, Any], dict[str, Array]]:
     """Read what `write` wrote: description and arrays.
 
     Raises
@@ -117,6 +119,21 @@ def _description(file: Path) -> dict[str, Any]:
     return description
 
 
+def below(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """Arrays whose name starts with a prefix, by their names without it.
+
+    Examples
+    --------
+    >>> below({"net.weight": np.zeros(2), "losses": np.ones(3)}, "net.")
+    {'weight': array([0., 0.])}
+    """
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
 def encode_ids(ids: Iterable[str]) -> np.ndarray:
     """Strings as an array of uint8 (JSON in UTF-8), whatever their lengths."""
     return np.frombuffer(json.dumps(list(ids), ensure_ascii=False).encode(), dtype=np.uint8)
@@ -128,27 +145,26 @@ def decode_ids(array: np.ndarray) -> list[str]:
 
 
 def ids_digest(*ids: Iterable[str]) -> str:
-    """SHA-256 of lists of ids: tells whether two models speak of the same things."""
-    return hashlib.sha256(json.dumps([list(part) for part in ids]).encode()).hexdigest()
+    """SHA-256 of lists of ids: shows whether two models are about the same users and videos."""
+    return hashlib.sha256(json.dumps([list(group) for group in ids]).encode()).hexdigest()
 
 
-def _dense(arrays: Mapping[str, np.ndarray | sparse.csr_array]) -> dict[str, np.ndarray]:
+def _dense(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
     """Each sparse array as four dense ones, `name/data` and so on."""
-    out = {}
+    dense = {}
     for name, array in arrays.items():
         if sparse.issparse(array):
-            parts = {part: np.asarray(getattr(array, part)) for part in SPARSE}
+            fields = {f"{name}/{field}": getattr(array, field) for field in SPARSE}
         else:
-            parts = {"": np.asarray(array)}
-        for part, values in parts.items():
-            # a 0-d array stays one: np.ascontiguousarray would make it (1,)
-            out[f"{name}/{part}" if part else name] = np.array(values, order="C")
-    return out
+            fields = {name: array}
+        # np.array, as np.ascontiguousarray would make a 0-d array (1,)
+        dense |= {label: np.array(values, order="C") for label, values in fields.items()}
+    return dense
 
 
-def _sparse(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | sparse.csr_array]:
-    out = {name: array for name, array in arrays.items() if "/" not in name}
+def _sparse(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    out: dict[str, Array] = {name: array for name, array in arrays.items() if "/" not in name}
     for name in {key.rpartition("/")[0] for key in arrays if "/" in key}:
-        data, indices, indptr, shape = (arrays[f"{name}/{part}"] for part in SPARSE)
+        data, indices, indptr, shape = (arrays[f"{name}/{field}"] for field in SPARSE)
         out[name] = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
     return out

@@ -14,8 +14,8 @@ from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.hybrid import (
     RankFusion,
     WeightedFusion,
-    combining,
     normalised,
+    normalization,
     reciprocal_ranks,
     tune,
 )
@@ -27,7 +27,7 @@ def given(name, **rows):
     """A part that says what it is told: columns a, b, c, ..."""
     videos = list("abcdefgh")[: len(next(iter(rows.values())))]
     scores = pd.DataFrame(list(rows.values()), index=list(rows), columns=videos)
-    return rec.Given(scores.astype(float), name=name)
+    return rec.FixedScores(scores.astype(float), name=name)
 
 
 TWO = library([("u", "a"), ("v", "b")], "abc")
@@ -59,7 +59,7 @@ def test_normalisations_equal_their_references():
     np.testing.assert_allclose(normalised(scores, "rank"), lower, rtol=1e-6)
 
 
-@pytest.mark.parametrize("how", combining.NORMALISATIONS)
+@pytest.mark.parametrize("how", normalization.NORMALISATIONS)
 def test_flat_rows_say_nothing_and_gaps_stay(how):
     got = normalised(np.array([[0.1] * 3, [1, NAN, 3], [NAN] * 3]), how)
     np.testing.assert_array_equal(got[0], 0)
@@ -87,16 +87,16 @@ def test_ranks_do_not_see_the_size_of_scores():
 
 def test_nothing_to_say_counts_as_the_lowest_and_nobody_means_never():
     values = np.array([[[1, NAN, 3, NAN]], [[0, 4, NAN, NAN]]])
-    got = combining.weighted(values, [0.5, 0.5])
+    got = normalization.weighted(values, [0.5, 0.5])
     np.testing.assert_allclose(got, [[0.5, 2.5, 1.5, NAN]])
 
 
 def test_left_to_the_others_by_hand():
     values = np.array([[[1, NAN, 3, NAN]], [[0, 4, NAN, NAN]]])
-    got = combining.weighted(values, [0.25, 0.75], leave_to_others=True)
+    got = normalization.weighted(values, [0.25, 0.75], leave_to_others=True)
     np.testing.assert_allclose(got, [[0.25, 4, 3, NAN]])
     # whoever speaks has no weight: the lowest of the other counts, as ever
-    got = combining.weighted(values, [0, 1], leave_to_others=True)
+    got = normalization.weighted(values, [0, 1], leave_to_others=True)
     np.testing.assert_allclose(got, [[0, 4, 0, NAN]])
 
 
@@ -106,7 +106,7 @@ def test_blind_parts_leave_cold_videos_to_content(kind):
     data = library([("u", "a"), ("v", "b"), ("w", "a"), ("w", "b")], "abcd")
     parts = [ItemKNN(name="knn"), ContentRecommender(vectors, center=False, name="content")]
     blind = kind(parts, blind=["knn"]).fit(data)
-    content = blind.comparable(blind.part_scores(["u"]))[1]
+    content = blind.comparable(blind.member_scores(["u"]))[1]
     np.testing.assert_allclose(blind.score("u")[0, 2:], content[0, 2:], rtol=1e-6)
     assert blind.recommend("u")["video_id"].tolist()[0] == "c"
     both = kind(parts).fit(data).score("u")[0]
@@ -130,7 +130,7 @@ def test_the_parts_given_stay_as_they_are():
     part = rec.Popularity()
     fused = WeightedFusion([part, rec.Random()]).fit(TWO)
     assert not hasattr(part, "video_ids")
-    assert fused.parts[0].video_ids.tolist() == list("abc")
+    assert fused.members[0].video_ids.tolist() == list("abc")
     with pytest.raises(RuntimeError, match="not fitted"):
         WeightedFusion([part], refit=False)
 
@@ -192,7 +192,7 @@ def split_where(right="good", n_users=12):
         videos=pd.DataFrame(index=videos),
         name="by hand",
     )
-    return split, rec.Given(truth, "good"), rec.Given(-truth, "bad")
+    return split, rec.FixedScores(truth, "good"), rec.FixedScores(-truth, "bad")
 
 
 @pytest.mark.parametrize("kind", [WeightedFusion, RankFusion])
@@ -249,10 +249,10 @@ def test_tuning_on_a_draw_of_users_and_on_none():
 
 
 def test_the_grid_holds_every_combination_once():
-    got = combining.simplex(3, 4)
+    got = normalization.simplex(3, 4)
     assert len(got) == len(set(got)) == 15
     assert all(sum(weights) == pytest.approx(1) and min(weights) >= 0 for weights in got)
-    assert combining.simplex(1, 5) == [(1.0,)]
+    assert normalization.simplex(1, 5) == [(1.0,)]
 
 
 # --- on disk -----------------------------------------------------------------------------------

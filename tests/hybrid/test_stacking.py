@@ -22,7 +22,7 @@ def world(n_users=40, n_videos=30, seed=0):
     order = np.argsort(-truth.to_numpy(), axis=1)
     rows = [(users[u], videos[order[u, r]]) for r in range(7) for u in range(n_users)]
     noise = pd.DataFrame(rng.normal(size=truth.shape), index=users, columns=videos)
-    return library(rows, videos), rec.Given(truth, "good"), rec.Given(noise, "noise")
+    return library(rows, videos), rec.FixedScores(truth, "good"), rec.FixedScores(noise, "noise")
 
 
 def test_the_ranker_learns_whom_to_trust():
@@ -50,7 +50,7 @@ def test_scores_are_what_the_classifier_says(kind, monkeypatch):
 
     monkeypatch.setattr(stacking, name, Noting)
     model = Stacked([noise, good], kind, regularization=0.1).fit(data)
-    x = stacking.features(model.part_scores(["u03", "u11"]), model.events)
+    x = stacking.features(model.member_scores(["u03", "u11"]), model.events)
     chance = made[0].predict_proba(((x - model.mean) / model.scale).reshape(60, -1))[:, 1]
     scores = model.score(["u03", "u11"]).ravel()
     np.testing.assert_allclose(expit(scores), chance, rtol=2e-3, atol=1e-6)
@@ -194,7 +194,7 @@ def test_cold_videos_gain_where_content_knows_them():
 
 
 def test_nothing_to_learn_means_equal_say():
-    one = rec.Given(pd.DataFrame([[1.0, 2, 3]], index=["u"], columns=list("abc")), "one")
+    one = rec.FixedScores(pd.DataFrame([[1.0, 2, 3]], index=["u"], columns=list("abc")), "one")
     model = Stacked([one, rec.Popularity()]).fit(library([("u", "a")], "abc"))
     assert not model.learned
     # one: -r 0 r; popularity: 2s -s -s (mean 0, deviation 1)

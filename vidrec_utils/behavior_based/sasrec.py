@@ -205,9 +205,6 @@ class SASRec(SessionRecommender):
             parts.append(self.model.logits(states).cpu().numpy())
         return np.concatenate(parts)
 
-    def _fit(self, matrix: sparse.csr_array) -> None:
-        raise NotImplementedError("A sequence is learned from the order of events: _fit_events.")
-
     def _score(self, users: np.ndarray) -> np.ndarray:
         histories = self.histories[users]
         scores = self._guess(histories)

@@ -201,9 +201,6 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
         values = (1 / (1 + back[kept])).astype(np.float32)
         return sparse.csr_array(sparse.coo_array((values, (user[kept], video[kept])), shape=shape))
 
-    def _fit(self, matrix: sparse.csr_array) -> None:
-        raise NotImplementedError("Rules are learned from the order of events: see _fit_events.")
-
     @property
     def history(self) -> sparse.csr_array:
         """Weight of each of the last videos of each user: the t-th last has 1/t."""

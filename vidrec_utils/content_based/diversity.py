@@ -8,19 +8,26 @@ Producing Summaries. SIGIR 1998.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from vidrec_utils.content_based.vectors import aligned, unit_vectors
-from vidrec_utils.recommender import STRATEGIES, Recommender, blocks, class_key, hide, top_k
+from vidrec_utils.recommender import (
+    Description,
+    EventWeights,
+    Recommender,
+    TrainingData,
+    blocks,
+    hide,
+    top_k,
+)
+from vidrec_utils.saving import Array, below
 
 if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split, VideoLibrary
     from vidrec_utils.embeddings import Embeddings
 
 
@@ -122,20 +129,15 @@ class Diversified(Recommender):
         self.balance, self.k, self.depth = float(balance), int(k), int(depth)
         self.name = name or f"{base.name}, diverse"
 
-    def fit(self, data: VideoLibrary | Split | pd.DataFrame, weights: Any = None) -> Recommender:
+    def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
         """Fit the other recommender and this one; arguments as for `Recommender.fit`."""
         self.base.fit(data, weights)
         return super().fit(data, weights)
 
-    def parameters(self) -> dict[str, Any]:
-        """What the constructor was given, without the vectors; of the base, what it is."""
+    def parameters(self) -> dict[str, object]:
+        """Arguments of the constructor, without the vectors; the base by its description."""
         own = {name: v for name, v in super().parameters().items() if name != "vectors"}
-        base = {
-            "class": class_key(type(self.base)),
-            "name": self.base.name,
-            "parameters": self.base.parameters(),
-        }
-        return {**own, "base": base}
+        return {**own, "base": self.base.description()}
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         vectors = aligned(self.vectors, self.video_ids)
@@ -176,23 +178,34 @@ class Diversified(Recommender):
         places = np.argsort(np.argsort(order, axis=1), axis=1)
         return np.where(scores > -np.inf, -places, -np.inf).astype(np.float32)
 
-    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
-        base = {f"base.{name}": array for name, array in self.base._state().items()}
-        return {**base, "unit": self.unit, "vectors": aligned(self.vectors, self.video_ids)}
+    def _state(self) -> dict[str, Array]:
+        vectors = aligned(self.vectors, self.video_ids)
+        return {**self.base.packed("base."), "unit": self.unit, "vectors": vectors}
 
     @classmethod
-    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Recommender:
-        told = dict(parameters.pop("base"))
-        base = _known_class(told["class"])._rebuild(dict(told["parameters"]), _of_base(state))
-        base.name = told["name"]
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
+        description = parameters.pop("base")
+        base = Recommender.unpacked(description, below(state, "base."), parameters["name"])
         return cls(base, pd.DataFrame(state["vectors"]), **parameters)
 
-    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+    def _restore(self, state: Mapping[str, Array]) -> None:
         self.unit = state["unit"]
         self.vectors.index = self.video_ids
-        for shared in ("video_ids", "user_ids", "seen", "popularity"):
-            setattr(self.base, shared, getattr(self, shared))
-        self.base._restore(_of_base(state))
+
+    @classmethod
+    def _upgraded(
+        cls, description: Description, arrays: Mapping[str, Array]
+    ) -> tuple[Description, Mapping[str, Array]]:
+        description, arrays = super()._upgraded(description, arrays)
+        base = description["parameters"]["base"]
+        if "ids_sha256" in base:
+            return description, arrays
+        # older files have the ids and the history once, for both
+        base = {**base, "ids_sha256": description["ids_sha256"]}
+        state = {f"state.base.state.{n}": a for n, a in below(arrays, "state.base.").items()}
+        shared = {f"state.base.{n}": a for n, a in arrays.items() if not n.startswith("state.")}
+        parameters = {**description["parameters"], "base": base}
+        return {**description, "parameters": parameters}, {**arrays, **shared, **state}
 
 
 def _to_unit_range(values: np.ndarray) -> np.ndarray:
@@ -203,16 +216,3 @@ def _to_unit_range(values: np.ndarray) -> np.ndarray:
     span = np.where(high > low, high - low, 1)
     low = np.where(np.isfinite(low), low, 0)
     return np.where(finite, (values - low) / span, -np.inf)
-
-
-def _of_base(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {name[5:]: array for name, array in state.items() if name.startswith("base.")}
-
-
-def _known_class(key: str) -> type[Recommender]:
-    """A class of the course by its name on disk; never imports a name that a file holds."""
-    if key not in Recommender._classes:
-        for module in STRATEGIES:
-            if importlib.util.find_spec(f"vidrec_utils.{module}"):
-                importlib.import_module(f"vidrec_utils.{module}")
-    return Recommender._classes[key]

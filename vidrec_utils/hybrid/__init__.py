@@ -14,12 +14,12 @@
 
 from vidrec_utils.hybrid.clip_networks import read_clips
 from vidrec_utils.hybrid.cold_start import compare_newcomers, newcomers, with_history
-from vidrec_utils.hybrid.combining import normalised, reciprocal_ranks
 from vidrec_utils.hybrid.end_to_end import EndToEnd, compare_sources
 from vidrec_utils.hybrid.factorisation import FeatureFactorisation, metadata_features
 from vidrec_utils.hybrid.fusion import Fusion, RankFusion, Tuned, WeightedFusion, tune
 from vidrec_utils.hybrid.looking import modalities, portraits
 from vidrec_utils.hybrid.missing import FillMissing, compare_missing, lose, shortened
+from vidrec_utils.hybrid.normalization import normalised, reciprocal_ranks
 from vidrec_utils.hybrid.sampled_softmax import full_softmax, gradient_gap, in_batch_softmax
 from vidrec_utils.hybrid.stacking import Stacked
 from vidrec_utils.hybrid.two_tower import TwoTower

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 from tqdm.auto import tqdm
 
 from vidrec_utils.evaluation import bootstrap_means, evaluate
-from vidrec_utils.hybrid.combining import (
+from vidrec_utils.hybrid.ensemble import Ensemble, fitted
+from vidrec_utils.hybrid.normalization import (
     NORMALISATIONS,
     checked_weights,
     normalised,
@@ -28,14 +28,13 @@ from vidrec_utils.hybrid.combining import (
     simplex,
     weighted,
 )
-from vidrec_utils.hybrid.parts import OfParts, fitted
 from vidrec_utils.recommender import Recommender, as_ids
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
 
 
-class Fusion(OfParts):
+class Fusion(Ensemble):
     """A weighted sum of what the parts say, once it has been made comparable.
 
     A part has nothing to say about a video that it scores NaN or -inf, or that its catalogue lacks:
@@ -65,12 +64,12 @@ class Fusion(OfParts):
         if not set(self.blind) <= set(names):
             raise ValueError(f"blind names {self.blind}, the parts are {names}.")
 
-    def part_scores(self, user_ids: pd.Index) -> np.ndarray:
-        """As `OfParts.part_scores`; NaN also where a blind part is asked about a cold video."""
-        scores = super().part_scores(user_ids)
-        for values, part in zip(scores, self.parts, strict=True):
-            if part.name in self.blind:
-                warm = part.video_ids[part.seen.sum(axis=0) > 0]
+    def member_scores(self, user_ids: pd.Index) -> np.ndarray:
+        """As `Ensemble.member_scores`; NaN also where a blind part is asked about a cold video."""
+        scores = super().member_scores(user_ids)
+        for values, member in zip(scores, self.members, strict=True):
+            if member.name in self.blind:
+                warm = member.video_ids[member.seen.sum(axis=0) > 0]
                 values[:, ~self.video_ids.isin(warm)] = np.nan
         return scores
 
@@ -79,7 +78,7 @@ class Fusion(OfParts):
         raise NotImplementedError
 
     def _join(self, user_ids: pd.Index) -> np.ndarray:
-        values = self.comparable(self.part_scores(user_ids))
+        values = self.comparable(self.member_scores(user_ids))
         return weighted(values, self.weights, bool(self.blind))
 
 
@@ -264,19 +263,16 @@ class _Cached(Recommender):
     def ask(self, split: Split) -> _Cached:
         self.asked = as_ids(split.validation["user_id"]).unique().sort_values()
         fusion = copy.copy(self.fusion)
-        fusion.parts = fitted(fusion.models, split) if fusion.refit else fusion.models
+        fusion.members = fitted(fusion.models, split) if fusion.refit else fusion.models
         self.fit(split)
         fusion.video_ids = self.video_ids
         if len(self.asked):
-            self.values = fusion.comparable(fusion.part_scores(self.asked))
+            self.values = fusion.comparable(fusion.member_scores(self.asked))
         return self
 
     def score(self, user_ids: pd.Index) -> np.ndarray:
         rows = self.asked.get_indexer(as_ids(user_ids))
         return weighted(self.values[:, rows], self.weights, bool(self.fusion.blind))
-
-    def _fit(self, matrix: sparse.csr_array) -> None:
-        pass
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return self.score(self.user_ids[users])

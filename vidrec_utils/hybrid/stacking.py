@@ -22,8 +22,8 @@ from sklearn.preprocessing import StandardScaler
 
 from vidrec_utils import settings
 from vidrec_utils.evaluation import positives
-from vidrec_utils.hybrid.combining import normalised, reciprocal_ranks
-from vidrec_utils.hybrid.parts import OfParts, aligned, fitted
+from vidrec_utils.hybrid.ensemble import Ensemble, fitted, stacked_scores
+from vidrec_utils.hybrid.normalization import normalised, reciprocal_ranks
 from vidrec_utils.recommender import (
     Recommender,
     as_ids,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 RANKERS = ("linear", "network")
 
 
-class Stacked(OfParts):
+class Stacked(Ensemble):
     """Ask a classifier, which sees what the parts say, whether a user will like a video.
 
     `fit` cuts the training data in time. The parts learn from the earlier share and are asked about
@@ -174,7 +174,8 @@ class Stacked(OfParts):
         """
         weights = self.coefficients().to_numpy()
         places = [position(self.video_ids, video, "video") for video in as_ids(video_ids)]
-        x = features(self.part_scores(as_ids([user_id])), self.events)[0]  # (n_videos, n_features)
+        scores = self.member_scores(as_ids([user_id]))  # (n_members, 1, n_videos)
+        x = features(scores, self.events)[0]  # (n_videos, n_features)
         x = (x - x.mean(axis=0)) / self.scale * weights
         names = [model.name for model in self.models]
         n = len(names)
@@ -231,7 +232,7 @@ class Stacked(OfParts):
         found = [nothing]
         for block in blocks(len(users), len(video_ids) * len(self.feature_names)):
             row, column, label = drawn(seen[block], right[block], self.negatives, rng)
-            said = np.stack([aligned(part, users[block], video_ids) for part in parts])
+            said = stacked_scores(parts, users[block], video_ids)
             found.append((features(said, events)[row, column], label))
         return tuple(np.concatenate(kind) for kind in zip(*found, strict=True))
 
@@ -267,7 +268,7 @@ class Stacked(OfParts):
     def _join(self, user_ids: pd.Index) -> np.ndarray:
         out = np.empty((len(user_ids), len(self.video_ids)), dtype=np.float32)
         for block in blocks(len(user_ids), len(self.video_ids) * len(self.feature_names)):
-            said = self.part_scores(user_ids[block])
+            said = self.member_scores(user_ids[block])
             x = (features(said, self.events) - self.mean) / self.scale
             for weight, bias in self.layers[:-1]:
                 x = np.maximum(x @ weight + bias, 0)
