@@ -344,7 +344,7 @@ FAULTS = {
     "moment before 2000": ("interactions", "2024-02-02T10", "1970-01-01T10", "warning", 4,
                            "timestamp", "1970-01-01T09:00:00Z", "is before 2000"),
     "impossible day": ("interactions", "2024-02-02T10", "2024-02-31T10", "warning", 4,
-                       "timestamp", "2024-02-31T10:00:00+01:00", "can be read"),
+                       "timestamp", "2024-02-31T10:00:00+01:00", "not a readable time"),
     "missing moment": ("interactions", "2024-02-02T10:00:00+01:00", "", "warning", 4, "timestamp",
                        None, "the time is missing"),
     "published in the future": ("videos", "2024-01-02T", "2031-01-02T", "warning", 3,
@@ -1160,3 +1160,37 @@ def test_the_manifest_is_plain_json(tmp_path: Path) -> None:
     assert manifest["name"] == "rich"
     assert manifest["dtypes"]["videos"]["views"] == "Int64"
     shutil.rmtree(saved)
+
+
+# --- readers register in one place ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reader", datasets.READERS, ids=lambda reader: reader.name)
+def test_a_registered_reader_is_exported_documented_and_named(reader, tmp_path: Path) -> None:
+    assert getattr(datasets, reader.load.__name__) is reader.load
+    assert reader.load.__name__ in datasets.__all__
+    assert "References" in reader.load.__doc__
+    assert not reader.recognizes(tmp_path)
+    with pytest.raises(LibraryError, match=reader.name):
+        datasets.load(tmp_path / "nowhere")
+
+
+def test_load_asks_every_registered_reader(tmp_path: Path, monkeypatch) -> None:
+    def load_diary(path: Path, loud: bool = False) -> VideoLibrary:
+        return datasets.load_folder(path.with_name("sound"), check=not loud)
+
+    shutil.copytree(write_movielens(tmp_path / "ml"), tmp_path / "other")
+    (tmp_path / "diary").mkdir()
+    (tmp_path / "diary" / "diary.txt").touch()
+    (tmp_path / "sound").mkdir()
+    (tmp_path / "sound" / "videos.csv").write_text("video_id\nv1\n", encoding="utf-8")
+    log = "user_id,video_id,timestamp\nu1,v1,2024-02-01\n"
+    (tmp_path / "sound" / "interactions.csv").write_text(log, encoding="utf-8")
+    diary = type(datasets.READERS[0])(
+        "Diary", lambda folder: (folder / "diary.txt").is_file(), load_diary
+    )
+    monkeypatch.setattr(datasets, "READERS", (*datasets.READERS, diary))
+    assert datasets.load(tmp_path / "diary", loud=True).name == "sound"
+    assert datasets.load(tmp_path / "other").name == "movielens"
+    with pytest.raises(LibraryError, match="KuaiRand or Diary in their own form"):
+        datasets.load(tmp_path / "nowhere")

@@ -1,14 +1,15 @@
 """Reading and writing libraries of videos: the course's own, yours, and public data sets.
 
-Every notebook begins with `library = datasets.load()`. What comes back is a `VideoLibrary`, three
-frames of one shape whatever the source, so that the same code runs on the embedded world, on
-MovieLens or KuaiRand, and on a folder of your own (see `load_folder` for its layout).
+Every notebook begins with `library = datasets.load()`. The result is a `VideoLibrary`, three
+frames of one shape whatever the source, so that the same code runs on the embedded world, on a
+public data set in its authors' own form (see `READERS`), and on a folder of your own (see
+`load_folder` for its layout).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from vidrec_utils import settings
 from vidrec_utils.datasets._folder import TABLES, load_folder
@@ -16,62 +17,84 @@ from vidrec_utils.datasets._kuairand import is_kuairand, load_kuairand
 from vidrec_utils.datasets._library import Split, VideoLibrary, split_tags
 from vidrec_utils.datasets._movielens import is_movielens, load_movielens
 from vidrec_utils.datasets._problems import LibraryError
+from vidrec_utils.datasets._reader import Reader
+
+READERS = (
+    Reader("MovieLens", is_movielens, load_movielens),
+    Reader("KuaiRand", is_kuairand, load_kuairand),
+)
+"""Public data sets that `load` recognizes. A new reader is imported above and listed here."""
+
+WORLDS = ("minitube", "minitube-small", "minitube-large")
+"""Names of the embedded world in its sizes."""
 
 __all__ = [
+    "READERS",
     "LibraryError",
     "Split",
     "VideoLibrary",
     "load",
     "load_folder",
-    "load_kuairand",
-    "load_movielens",
     "split_tags",
+    *(reader.load.__name__ for reader in READERS),
 ]
 
 
-def load(name: str | Path | None = None, **options: Any) -> VideoLibrary:
-    """Load a library by name or folder.
+def load(name: str | Path | None = None, **options: bool | int | str | Path | None) -> VideoLibrary:
+    r"""Load a library by name or folder.
 
     Parameters
     ----------
     name : str or path, optional
         "minitube" (the embedded world in the size that `VIDREC_PROFILE` names), "minitube-small",
-        "minitube-large", or a folder: one that `load_folder` reads, or MovieLens or KuaiRand in
-        their own form. By default what `VIDREC_DATASET` says, else "minitube". A relative folder
-        is looked for in the current folder, then in the repository.
+        "minitube-large", or a folder: one that `load_folder` reads, or a public data set in its
+        authors' own form (one of `READERS`). By default the value of `VIDREC_DATASET`, else
+        "minitube". A relative folder is looked for in the current folder, then in the repository.
     **options
-        Handed on to `minitube.build` or to the reader.
+        Passed to `minitube.build` or to the reader.
 
     Raises
     ------
     LibraryError
         If there is no such library, or if it is unusable.
+
+    Examples
+    --------
+    A folder of one's own, here with two small tables:
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "videos.csv").write_text("video_id,title\nv1,Cats\nv2,Dogs\n")
+    ...     log = "user_id,video_id,timestamp,watch_ratio\nanna,v1,2025-03-03T12:00:00Z,0.5\n"
+    ...     _ = Path(folder, "interactions.csv").write_text(log)
+    ...     library = load(folder)
+    >>> list(library.videos["title"]), library.has("watch_ratio"), library.has("liked")
+    (['Cats', 'Dogs'], True, False)
     """
     name = settings.dataset_name() if name is None else name
-    if str(name) in ("minitube", "minitube-small", "minitube-large"):
+    if str(name) in WORLDS:
         from vidrec_utils import minitube
 
         size = str(name).partition("-")[2] or settings.profile()
-        return load_folder(minitube.build(**{"size": size, "seed": settings.SEED, **options}))
+        world = {"size": size, "seed": settings.SEED, **options}
+        return load_folder(minitube.build(**world))  # type: ignore[arg-type]  # build checks them
     folder = _find_folder(name)
-    if is_movielens(folder):
-        return load_movielens(folder, **options)
-    if is_kuairand(folder):
-        return load_kuairand(folder, **options)
-    return load_folder(folder, **options)
+    known = [reader.load for reader in READERS if reader.recognizes(folder)]
+    read: Callable[..., VideoLibrary] = known[0] if known else load_folder
+    return read(folder, **options)
 
 
 def _find_folder(name: str | Path) -> Path:
-    given = Path(name).expanduser()
     bases = [Path.cwd(), settings.repository()]
-    places = [base / given for base in bases if base is not None]
-    for place in places:
-        # A library may be away for a moment while it is replaced; load_folder brings it back.
-        if place.is_dir() or place.with_name(f".{place.name}.previous").is_dir():
-            return place
+    candidates = [base / Path(name).expanduser() for base in bases if base is not None]
+    for folder in candidates:
+        # A library may be absent for an instant while it is replaced; load_folder restores it.
+        if folder.is_dir() or folder.with_name(f".{folder.name}.previous").is_dir():
+            return folder
     raise LibraryError(
-        f"There is no library {str(name)!r}. Name one of minitube, minitube-small, "
-        "minitube-large, or a folder that exists (with "
+        f"There is no library {str(name)!r}. Name one of {', '.join(WORLDS)}, or a folder that "
+        "exists (with "
         + ", ".join(f"{table}.csv or .parquet" for table in TABLES[:2])
-        + ", or MovieLens or KuaiRand in their own form), here or in VIDREC_DATASET."
+        + f", or {' or '.join(reader.name for reader in READERS)} in their own form), here or in "
+        "VIDREC_DATASET."
     )

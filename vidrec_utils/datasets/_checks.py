@@ -1,4 +1,4 @@
-"""What can be wrong with a library whose tables could be read."""
+"""Checks of a library whose tables could be read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.datasets._problems import MISSING_COLUMN, found, together
+from vidrec_utils.datasets._problems import MISSING_COLUMN, join_problems, problem_frame
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets._library import VideoLibrary
@@ -19,10 +19,10 @@ _CLOCK_SLACK = pd.Timedelta(days=1)
 
 
 def problems(library: VideoLibrary, now: pd.Timestamp | None = None) -> pd.DataFrame:
-    """Problems of tables, ids, media and moments; see `VideoLibrary.problems`."""
+    """List problems of tables, ids, media and timestamps; see `VideoLibrary.problems`."""
     now = pd.Timestamp.now("UTC") if now is None else pd.Timestamp(now)
     now = now.tz_localize("UTC") if now.tzinfo is None else now
-    return together(
+    return join_problems(
         [
             *_empty_tables(library),
             *_ids(library, "videos", "video_id"),
@@ -31,7 +31,7 @@ def problems(library: VideoLibrary, now: pd.Timestamp | None = None) -> pd.DataF
             *_ids(library, "interactions", "video_id"),
             *_unknown(library),
             *_media(library),
-            *_moments(library, now),
+            *_timestamps(library, now),
             *_titles(library),
             *_repeats(library),
         ]
@@ -39,7 +39,7 @@ def problems(library: VideoLibrary, now: pd.Timestamp | None = None) -> pd.DataF
 
 
 def _lacks(library: VideoLibrary, table: str, column: str) -> bool:
-    """Whether a needed column was missing altogether, which is reported once and for all."""
+    """Whether a needed column is missing altogether, which is reported only once."""
     known = library._reading
     here = (known["file"] == library.source(table)) & (known["column"] == column)
     return bool((here & (known["problem"] == MISSING_COLUMN)).any())
@@ -48,7 +48,9 @@ def _lacks(library: VideoLibrary, table: str, column: str) -> bool:
 def _empty_tables(library: VideoLibrary) -> list[pd.DataFrame]:
     tables = ("videos", "interactions")
     return [
-        found(library.source(table), None, None, None, "there are no rows", f"Add the {table}.")
+        problem_frame(
+            library.source(table), None, None, None, "there are no rows", f"Add the {table}."
+        )
         for table in tables
         if not len(getattr(library, table))
     ]
@@ -61,7 +63,7 @@ def _column(library: VideoLibrary, table: str, column: str) -> pd.Series:
 
 
 def _ids(library: VideoLibrary, table: str, column: str) -> list[pd.DataFrame]:
-    """Ids that are empty, have blanks around them, or are there twice."""
+    """Ids that are empty, have blanks around them, or occur twice."""
     own = table != "users" or library.has_users_table
     if not own or _lacks(library, table, column):
         return []
@@ -70,7 +72,7 @@ def _ids(library: VideoLibrary, table: str, column: str) -> list[pd.DataFrame]:
     empty = (stripped.isna() | (stripped == "")).to_numpy()
     padded = ~empty & (stripped != ids).to_numpy()
     out = [
-        found(
+        problem_frame(
             file,
             rows[empty],
             column,
@@ -78,7 +80,7 @@ def _ids(library: VideoLibrary, table: str, column: str) -> list[pd.DataFrame]:
             "the id is empty",
             "Write an id or remove the row.",
         ),
-        found(
+        problem_frame(
             file, rows[padded], column, ids[padded], "has blanks around it", "Remove the blanks."
         ),
     ]
@@ -86,13 +88,15 @@ def _ids(library: VideoLibrary, table: str, column: str) -> list[pd.DataFrame]:
         codes = pd.factorize(ids)[0]
         again = pd.Series(codes).duplicated().to_numpy() & ~empty
         firsts = _first_rows(codes, rows)[again]
-        why = [f"is there already, in row {first}" for first in firsts]
-        out.append(found(file, rows[again], column, ids[again], why, "Keep one of the rows."))
+        problem = [f"is there already, in row {first}" for first in firsts]
+        out.append(
+            problem_frame(file, rows[again], column, ids[again], problem, "Keep one of the rows.")
+        )
     return out
 
 
 def _first_rows(codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """For each record, the row in which its code appears first; codes of -1 are left alone."""
+    """For each record, the row in which its code appears first; codes of -1 have no meaning."""
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return rows[first[inverse]] if len(codes) else rows
 
@@ -116,7 +120,7 @@ def _unknown(library: VideoLibrary) -> list[pd.DataFrame]:
         rows = library.rows("interactions")[unknown]
         problem = f"is not in {library.source(table)}"
         file = library.source("interactions")
-        out.append(found(file, rows, column, ids[unknown], problem, remedy, severity))
+        out.append(problem_frame(file, rows, column, ids[unknown], problem, remedy, severity))
     return out
 
 
@@ -128,7 +132,7 @@ def _reported_as_decimals(library: VideoLibrary, column: str) -> bool:
 
 
 def _media(library: VideoLibrary) -> list[pd.DataFrame]:
-    """Media paths that leave the folder (errors) and files that are not there (warnings)."""
+    """Media paths that leave the folder (errors) and files that do not exist (warnings)."""
     if library.root is None:
         return []
     file, rows, out = library.source("videos"), library.rows("videos"), []
@@ -138,24 +142,26 @@ def _media(library: VideoLibrary) -> list[pd.DataFrame]:
         bad = {path for path, reason in reasons.items() if reason}
         absent = {p for p in reasons if p not in bad and not (library.root / p).is_file()}
         leaving, missing = paths[paths.isin(bad)], paths[paths.isin(absent)]
-        why = [reasons[path] for path in leaving]
+        problem = [str(reasons[path]) for path in leaving]
         remedy = "Write the path relative to the library's folder, with forward slashes."
-        out.append(found(file, rows[leaving.index], column, leaving, why, remedy))
+        out.append(problem_frame(file, rows[leaving.index], column, leaving, problem, remedy))
         remedy = "Put the file there or correct the path."
         where = rows[missing.index]
-        out.append(found(file, where, column, missing, "is no file there", remedy, "warning"))
+        out.append(
+            problem_frame(file, where, column, missing, "is no file there", remedy, "warning")
+        )
     return out
 
 
 def path_problem(root: Path, path: str) -> str | None:
-    """Why a media path is refused, or None if it stays within the folder.
+    """Say why a media path is refused, or None if it stays within the folder.
 
     Parameters
     ----------
     root : pathlib.Path
         The library's folder.
     path : str
-        The path as the table gives it.
+        A path of the table.
     """
     if "\0" in path:
         return "holds a null character"
@@ -173,8 +179,8 @@ def path_problem(root: Path, path: str) -> str | None:
     return None
 
 
-def _moments(library: VideoLibrary, now: pd.Timestamp) -> list[pd.DataFrame]:
-    """Moments that are missing, too early, in the future, or before the video was there."""
+def _timestamps(library: VideoLibrary, now: pd.Timestamp) -> list[pd.DataFrame]:
+    """Timestamps that are missing, too early, in the future, or before the publication."""
     out = []
     for table, column in (("interactions", "timestamp"), ("videos", "published_at")):
         file, rows = library.source(table), library.rows(table)
@@ -187,14 +193,14 @@ def _moments(library: VideoLibrary, now: pd.Timestamp) -> list[pd.DataFrame]:
         for mask, problem in ((early, f"is before {year}"), (late, "is in the future")):
             remedy = "Correct the time, or leave it to preprocessing."
             shown = times[mask].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-            out.append(found(file, rows[mask], column, shown, problem, remedy, "warning"))
+            out.append(problem_frame(file, rows[mask], column, shown, problem, remedy, "warning"))
         if table == "interactions":
             gone = times.isna().to_numpy()
             already = library._reading.loc[library._reading["column"] == column, "row"]
             gone = gone & ~np.isin(rows, already.dropna().to_numpy(dtype="int64"))
             remedy = "Write the time, or leave it to preprocessing."
             out.append(
-                found(
+                problem_frame(
                     file,
                     rows[gone],
                     column,
@@ -224,16 +230,20 @@ def _watched_too_early(library: VideoLibrary) -> list[pd.DataFrame]:
     if any(_whole_column_wrong(library, *column) for column in wrong):
         return []
     published = published[usable]
-    place = published.index.get_indexer(interactions["video_id"])
-    since = published.astype("int64").to_numpy()[place]
-    moment = interactions["timestamp"]
-    early = (place >= 0) & moment.notna().to_numpy() & (moment.astype("int64").to_numpy() < since)
-    values = moment[early].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    position = published.index.get_indexer(interactions["video_id"])
+    since = published.astype("int64").to_numpy()[position]
+    timestamp = interactions["timestamp"]
+    early = (
+        (position >= 0)
+        & timestamp.notna().to_numpy()
+        & (timestamp.astype("int64").to_numpy() < since)
+    )
+    values = timestamp[early].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     ids = interactions.loc[early, "video_id"]
     problem = [f"is before the video {video!r} was published" for video in ids]
     remedy = "Correct one of the two times, or leave it to preprocessing."
     rows = library.rows("interactions")[early]
-    return [found(file, rows, "timestamp", values, problem, remedy, "warning")]
+    return [problem_frame(file, rows, "timestamp", values, problem, remedy, "warning")]
 
 
 def _titles(library: VideoLibrary) -> list[pd.DataFrame]:
@@ -245,15 +255,21 @@ def _titles(library: VideoLibrary) -> list[pd.DataFrame]:
     rows = library.rows("videos")[gone]
     file = library.source("videos")
     return [
-        found(file, rows, "title", [None] * len(rows), "the title is missing", remedy, "warning")
+        problem_frame(
+            file, rows, "title", [None] * len(rows), "the title is missing", remedy, "warning"
+        )
     ]
 
 
 def _repeats(library: VideoLibrary) -> list[pd.DataFrame]:
     again = _repeated_interactions(library)
-    why = [f"the row repeats the user, video and time of row {row}" for row in again["first_row"]]
+    problem = [
+        f"the row repeats the user, video and time of row {row}" for row in again["first_row"]
+    ]
     file, remedy = library.source("interactions"), "Remove it, or leave it to preprocessing."
-    return [found(file, again["row"], None, [None] * len(again), why, remedy, "warning")]
+    return [
+        problem_frame(file, again["row"], None, [None] * len(again), problem, remedy, "warning")
+    ]
 
 
 def _repeated_interactions(library: VideoLibrary) -> pd.DataFrame:

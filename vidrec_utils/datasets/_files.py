@@ -1,4 +1,4 @@
-"""Reading one table: csv as texts with the place of whatever is broken, parquet as it is."""
+"""Reading one table: csv as texts with the row of whatever is broken, parquet as it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import csv
 import io
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from vidrec_utils.datasets import _problems
-from vidrec_utils.datasets._problems import found
+from vidrec_utils.datasets._problems import problem_frame
 from vidrec_utils.datasets._tables import (
     INTERACTION_COLUMNS,
     KEYS,
@@ -29,7 +28,7 @@ KNOWN = {*KEYS.values(), *VIDEO_COLUMNS, *INTERACTION_COLUMNS, *OPTIONAL_COLUMNS
 
 
 class Unreadable(Exception):
-    """A file that cannot be read, with the problem to report."""
+    """A file cannot be read; `.problem` is the row to report."""
 
     def __init__(self, problem: pd.DataFrame) -> None:
         super().__init__(problem)
@@ -39,7 +38,7 @@ class Unreadable(Exception):
 def unreadable(file: Path, row: int | None, problem: str, remedy: str) -> Unreadable:
     """The exception for a file, and the row where reading failed if it is known."""
     rows = None if row is None else [row]
-    return Unreadable(found(file.name, rows, None, None, problem, remedy))
+    return Unreadable(problem_frame(file.name, rows, None, None, problem, remedy))
 
 
 def read_table(file: Path) -> tuple[pd.DataFrame, np.ndarray | None]:
@@ -119,13 +118,13 @@ def _shifted_rows(data: bytes, n_records: int) -> np.ndarray | None:
 
 
 def restore_types(frame: pd.DataFrame, dtypes: dict[str, str]) -> pd.DataFrame:
-    """Give columns of a csv file their types: those noted when it was saved, else by their look.
+    """Give columns of a csv file their types: those noted when it was saved, else guessed.
 
     Columns of the contract stay texts here; `tidy` reads them, with reports.
     """
     out = {}
-    for place, column in enumerate(frame.columns):
-        values = frame.iloc[:, place]
+    for position, column in enumerate(frame.columns):
+        values = frame.iloc[:, position]
         if column in KNOWN or column in out or not frame.columns.is_unique:
             continue
         noted = dtypes.get(column)
@@ -154,20 +153,22 @@ def _typed(values: pd.Series, dtype: str | None) -> pd.Series:
     return values.astype(dtype)
 
 
-def _nullable(values: pd.Series, to: pa.DataType, dtype: Any) -> pd.Series:
+def _nullable(
+    values: pd.Series, to: pa.DataType, dtype: pd.BooleanDtype | pd.Int64Dtype | pd.UInt64Dtype
+) -> pd.Series:
     return pd.Series(dtype.__from_arrow__(cast_text(values, to)), index=values.index)
 
 
 def _guessed(values: pd.Series) -> pd.Series:
     """Numbers and booleans if all cells look like them; digits with leading zeros are texts."""
-    there = values.dropna()
-    if not len(there):
+    present = values.dropna()
+    if not len(present):
         return values
-    if there.isin(["True", "False", "true", "false"]).all():
-        return _typed(values.str.capitalize(), "boolean" if len(there) < len(values) else "bool")
-    if there.str.fullmatch(r"-?(0|[1-9]\d{0,17})").all():
-        return _typed(values, "Int64" if len(there) < len(values) else "int64")
-    if there.str.fullmatch(r"-?(0|[1-9]\d*)?(\.\d*)?([eE][-+]?\d+)?").all():
+    if present.isin(["True", "False", "true", "false"]).all():
+        return _typed(values.str.capitalize(), "boolean" if len(present) < len(values) else "bool")
+    if present.str.fullmatch(r"-?(0|[1-9]\d{0,17})").all():
+        return _typed(values, "Int64" if len(present) < len(values) else "int64")
+    if present.str.fullmatch(r"-?(0|[1-9]\d*)?(\.\d*)?([eE][-+]?\d+)?").all():
         return _typed(values, "float64")
     return values
 
@@ -182,7 +183,7 @@ def read_public(root: Path, names: list[str], columns: list[str]) -> pd.DataFram
     names : list of str
         Files in it, csv or parquet; types of csv columns are inferred.
     columns : list of str
-        Columns that must be there. Others are kept.
+        Columns that every file must have. Others are kept.
 
     Raises
     ------
@@ -195,15 +196,15 @@ def read_public(root: Path, names: list[str], columns: list[str]) -> pd.DataFram
             frame = _read_any(root / name)
         except (pa.ArrowException, OSError, ValueError) as error:
             problem = f"not readable: {str(error).splitlines()[0]}"
-            problems.append(found(name, None, None, None, problem, "Get the file again."))
+            problems.append(problem_frame(name, None, None, None, problem, "Get the file again."))
             continue
         for column in columns:
             if column not in frame.columns:
                 remedy = "Get the file in the form in which its authors publish it."
                 problem = _problems.MISSING_COLUMN
-                problems.append(found(name, None, column, None, problem, remedy))
+                problems.append(problem_frame(name, None, column, None, problem, remedy))
         frames.append(frame)
-    _problems.raise_for(_problems.together(problems), f"in {root}")
+    _problems.raise_for(_problems.join_problems(problems), f"in {root}")
     return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
 
 

@@ -10,7 +10,6 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from filelock import FileLock
 from vidrec_utils.datasets import _checks, _problems
 from vidrec_utils.datasets._files import KNOWN, Unreadable, read_table, restore_types
 from vidrec_utils.datasets._library import EARLIEST, VideoLibrary
-from vidrec_utils.datasets._problems import LibraryError, found
+from vidrec_utils.datasets._problems import LibraryError, problem_frame
 from vidrec_utils.datasets._tables import tidy
 
 TABLES = ("videos", "interactions", "users")
@@ -38,10 +37,10 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
     Parameters
     ----------
     path : path
-        The folder.
+        Folder of the library.
     check : bool
         Raise an error if the library is unusable. Without it the library is returned with NA in
-        unreadable cells, and `problems` tells what is wrong.
+        unreadable cells, and `problems` lists what is wrong.
 
     Raises
     ------
@@ -62,8 +61,8 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
     }
     if len(unreadable):
         tidied = [tidy(t, f, sources[t], rows.get(t)).problems for t, f in frames.items()]
-        parts = [unreadable, *(problem for problems in tidied for problem in problems)]
-        _problems.raise_for(_problems.together(parts), f"in {root}")
+        problems = [unreadable, *(problem for problems in tidied for problem in problems)]
+        _problems.raise_for(_problems.join_problems(problems), f"in {root}")
     library = VideoLibrary(
         videos=frames["videos"],
         interactions=frames["interactions"],
@@ -81,7 +80,7 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
     return library
 
 
-def _read_manifest(root: Path) -> dict[str, Any]:
+def _read_manifest(root: Path) -> dict:
     file = root / MANIFEST
     if not file.is_file():
         return {}
@@ -98,22 +97,22 @@ def _read_manifest(root: Path) -> dict[str, Any]:
 def _read_tables(
     root: Path,
 ) -> tuple[dict[str, tuple[Path, pd.DataFrame]], dict[str, np.ndarray], pd.DataFrame]:
-    """Read all tables that can be read; the rest are problems."""
+    """Read all tables that can be read, and report the others as problems."""
     tables: dict[str, tuple[Path, pd.DataFrame]] = {}
     rows: dict[str, np.ndarray] = {}
     unreadable = []
     for table in TABLES:
         files = [root / f"{table}.{suffix}" for suffix in FORMATS]
-        there = [file for file in files if file.is_file()]
+        present = [file for file in files if file.is_file()]
         names = " and ".join(file.name for file in files)
-        if len(there) == 2:
+        if len(present) == 2:
             remedy = "Remove one of them."
-            unreadable.append(found(names, None, None, None, "both are there", remedy))
-        elif not there and table != "users":
+            unreadable.append(problem_frame(names, None, None, None, "both are there", remedy))
+        elif not present and table != "users":
             remedy = f"Put {names.replace(' and ', ' or ')} into {root}."
             problem = "looked for, neither is there"
-            unreadable.append(found(names, None, None, None, problem, remedy))
-        for file in there:
+            unreadable.append(problem_frame(names, None, None, None, problem, remedy))
+        for file in present:
             try:
                 frame, numbers = read_table(file)
             except Unreadable as error:
@@ -122,7 +121,7 @@ def _read_tables(
             tables[table] = (file, frame)
             if numbers is not None:
                 rows[table] = numbers
-    return tables, rows, _problems.together(unreadable)
+    return tables, rows, _problems.join_problems(unreadable)
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -156,7 +155,7 @@ def save_folder(library: VideoLibrary, path: Path, copy_media: bool, format: str
 
 
 def _media_to_copy(library: VideoLibrary) -> dict[str, Path]:
-    """Relative path and source of each media file that is there."""
+    """Return the relative path and the source of each media file that exists."""
     if library.root is None:
         return {}
     paths = pd.concat([library.videos["path"], library.videos["thumbnail"]]).dropna().unique()
@@ -224,7 +223,7 @@ def _is_table(relative: Path) -> bool:
 
 
 def _carry_over(old: Path, fresh: Path) -> None:
-    """Keep all files of the replaced library but its tables: by hard links where they work."""
+    """Keep all files of the replaced library except its tables, by hard links where possible."""
     if not old.is_dir():
         return
     for source in old.rglob("*"):
@@ -241,7 +240,7 @@ def _carry_over(old: Path, fresh: Path) -> None:
 
 
 def _previous(target: Path) -> Path:
-    """Where the replaced library is for the moment between the two renames."""
+    """Return the path that the replaced library has between the two renames."""
     return target.with_name(f".{target.name}.previous")
 
 
@@ -254,7 +253,7 @@ def _swap(fresh: Path, target: Path) -> None:
 
 
 def _swap_back(target: Path) -> None:
-    """Finish what a killed save left: the older library comes back unless the new one is there."""
+    """Finish an interrupted save: restore the older library unless the new one is complete."""
     previous = _previous(target)
     if previous.is_dir():
         if target.exists():

@@ -83,13 +83,13 @@ def load_kuairand(path: str | Path, statistics: bool = False) -> VideoLibrary:
 
     Exposures become interactions: `watch_ratio` is played time divided by the video's duration in
     the log, without a cap, NA where the log has a duration of 0; `liked` is `is_like`, `shared` is
-    `is_forward`. Kept beside them: `clicked`, `followed`, `commented` (the texts are not
+    `is_forward`. Further columns: `clicked`, `followed`, `commented` (the texts are not
     published, so `comment` is NA), `disliked` (`is_hate`), `long_view`, `profile_entered`,
     `random` (exposed at random rather than by the app's policy), `tab`, `play_time_ms`,
-    `duration_ms`, `profile_stay_time`, `comment_stay_time`. Rows that say the same again are kept.
+    `duration_ms`, `profile_stay_time`, `comment_stay_time`. Repeated rows are kept.
 
     Videos have no titles, covers or files: `tags` are anonymous numbers joined with `|`, `category`
-    is the first of them, `uploader` the author, `published_at` the first moment of the upload day
+    is the first of them, `uploader` the author, `published_at` the beginning of the upload day
     in Beijing (the data name only the day).
 
     Parameters
@@ -97,7 +97,7 @@ def load_kuairand(path: str | Path, statistics: bool = False) -> VideoLibrary:
     path : path
         The folder with `log_standard_*.csv`, `log_random_*.csv`, `user_features_*.csv`,
         `video_features_basic_*.csv` (or its parent, where these are in `data/`), or with
-        `interactions_*.parquet` in the logs' place.
+        `interactions_*.parquet` instead of the logs.
     statistics : bool
         Also load the videos' counts of shows, plays, likes and so on, as columns that begin with
         `leaks_future_`: they are averages over the whole period, test days included.
@@ -107,13 +107,13 @@ def load_kuairand(path: str | Path, statistics: bool = False) -> VideoLibrary:
     VideoLibrary
         `notes` holds counts, among them `repeated_interactions`; `duplicates()` names the rows.
         With `user_sequences_*.parquet`, `extras["histories"]` holds what users did before the
-        log: `user_id`, `video_id`, `signal` ("watched", "liked", "long_watched"), `place` (0 is
-        the oldest).
+        log: `user_id`, `video_id`, `signal` ("watched", "liked", "long_watched"), `place` (position
+        in the history, 0 is the oldest).
 
     Raises
     ------
     LibraryError
-        If the files are not there, broken, or lack columns.
+        If files are absent, broken, or lack columns.
 
     Warns
     -----
@@ -128,9 +128,9 @@ def load_kuairand(path: str | Path, statistics: bool = False) -> VideoLibrary:
     root = _data_folder(Path(path).expanduser().resolve())
     logs, catalogue, users = _find(root, LOGS), _first(root, _CATALOGUE), _find(root, _USERS)
     if not logs or not catalogue or not users:
-        wanted = ", ".join((*LOGS[:2], _CATALOGUE[0], *_USERS))
+        expected = ", ".join((*LOGS[:2], _CATALOGUE[0], *_USERS))
         raise LibraryError(
-            f"{root} is not KuaiRand: looked for {wanted} (or {LOGS[2]} and {_CATALOGUE[1]}). "
+            f"{root} is not KuaiRand: looked for {expected} (or {LOGS[2]} and {_CATALOGUE[1]}). "
             "Unpack KuaiRand-Pure and name its folder."
         )
     log = read_public(root, logs, _LOG_COLUMNS)
@@ -225,17 +225,17 @@ def _with_statistics(videos: pd.DataFrame, root: Path) -> pd.DataFrame:
 
 
 def _histories(root: Path, names: list[str]) -> pd.DataFrame:
-    """What users did before the log, one row per event."""
+    """List what users did before the log, one row per event."""
     signals = {"watched": "watch_seq", "liked": "like_seq", "long_watched": "long_watch_seq"}
     table = read_public(root, names, ["user_id", *signals.values()])
     users = table["user_id"].astype(TEXT).to_numpy(dtype=object)
-    parts = []
+    frames = []
     for signal, column in signals.items():
         lengths = table[column].map(len).to_numpy()
         starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
-        part = pd.DataFrame({"user_id": np.repeat(users, lengths)}, dtype=TEXT)
-        part["video_id"] = pd.Series(np.concatenate(table[column].to_numpy())).astype(TEXT)
-        part["signal"] = pd.Series(signal, index=part.index, dtype=TEXT)
-        part["place"] = np.arange(len(part)) - starts
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+        events = pd.DataFrame({"user_id": np.repeat(users, lengths)}, dtype=TEXT)
+        events["video_id"] = pd.Series(np.concatenate(table[column].to_numpy())).astype(TEXT)
+        events["signal"] = pd.Series(signal, index=events.index, dtype=TEXT)
+        events["place"] = np.arange(len(events)) - starts
+        frames.append(events)
+    return pd.concat(frames, ignore_index=True)

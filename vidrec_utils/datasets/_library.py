@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,8 @@ import pandas as pd
 from vidrec_utils.datasets import _checks, _problems
 from vidrec_utils.datasets._problems import LibraryError
 from vidrec_utils.datasets._tables import TEXT, tidy
+
+Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 
 EARLIEST = pd.Timestamp("2000-01-01", tz="UTC")
 
@@ -42,7 +44,7 @@ class VideoLibrary:
     """Videos, interactions and users of one platform.
 
     Frames from anywhere are brought into one shape on construction, without changing them: ids
-    become texts, moments UTC, every column of the contract is there, and a signal that the source
+    become texts, times UTC, every column of the contract exists, and a signal that the source
     lacks is a column of NA, never 0. Construction does not complain; `check` does.
 
     Parameters
@@ -59,15 +61,15 @@ class VideoLibrary:
     name : str
         What the library is called in messages.
     notes : dict
-        What the reader found worth knowing, in words and counts; what JSON can hold.
+        Remarks and counts of the reader, as JSON can hold them.
     extras : dict of str to pandas.DataFrame
         Further tables of the source, which no module relies on.
     earliest : pandas.Timestamp
-        Moments before this count as impossible.
+        Times before this count as impossible.
     sources : dict of str to str
         File name of each table, for reports.
     file_rows : dict of str to numpy.ndarray
-        Row in the file of each record of a table, where it is not simply its place plus 2.
+        Row in the file of each record of a table, where it is not simply its index plus 2.
 
     Attributes
     ----------
@@ -79,17 +81,17 @@ class VideoLibrary:
     interactions : pandas.DataFrame
         RangeIndex: `user_id`, `video_id` (str), `timestamp` (UTC), `watch_ratio` (float64, watched
         time divided by duration), `liked`, `shared` ("boolean"), `comment` (str), `position`
-        ("Int64", place in the list that was shown), then any further columns.
+        ("Int64", rank in the list that was shown), then any further columns.
     users : pandas.DataFrame
         Indexed by `user_id` (str), any columns.
     """
 
     videos: pd.DataFrame
     interactions: pd.DataFrame
-    users: pd.DataFrame | None = None
+    users: pd.DataFrame = None  # type: ignore[assignment]  # made below when absent
     root: Path | None = None
     name: str = "library"
-    notes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Json] = field(default_factory=dict)
     extras: dict[str, pd.DataFrame] = field(default_factory=dict)
     earliest: pd.Timestamp = EARLIEST
     sources: dict[str, str] = field(default_factory=dict)
@@ -111,7 +113,7 @@ class VideoLibrary:
         if self.users is None:
             ids = self.interactions["user_id"].dropna().drop_duplicates().sort_values()
             self.users = pd.DataFrame(index=pd.Index(ids, dtype=TEXT, name="user_id"))
-        self._reading = _problems.together(reading)
+        self._reading = _problems.join_problems(reading)
 
     def __repr__(self) -> str:
         return (
@@ -152,12 +154,12 @@ class VideoLibrary:
             )
 
     def file(self, video_id: str, of: Literal["path", "thumbnail"] = "path") -> Path:
-        """Where a video's file or thumbnail lies; the file itself may still be absent.
+        """Return the path of a video's file or thumbnail; the file itself may still be absent.
 
         Parameters
         ----------
         video_id : str
-            Which video.
+            Id of the video.
         of : {"path", "thumbnail"}
             Which of its files.
 
@@ -185,7 +187,7 @@ class VideoLibrary:
             raise LibraryError(f"Video {video_id!r} of {self.name}, {of}: {relative!r} {reason}.")
         return self.root / relative
 
-    # -- parts -----------------------------------------------------------------------------------
+    # -- subsets ---------------------------------------------------------------------------------
 
     def subset(
         self,
@@ -216,15 +218,15 @@ class VideoLibrary:
             chosen = self.interactions[mask]
         videos = self.videos
         if video_ids is not None:
-            wanted = pd.Index(list(video_ids), dtype=TEXT)
-            unknown = wanted[~wanted.isin(videos.index)]
+            ids = pd.Index(list(video_ids), dtype=TEXT)
+            unknown = ids[~ids.isin(videos.index)]
             if len(unknown):
                 shown = ", ".join(map(repr, unknown[:5]))
                 raise LibraryError(
                     f"{len(unknown)} videos are not in the library {self.name}: {shown}."
                 )
-            videos = videos[videos.index.isin(wanted)]
-            chosen = chosen[chosen["video_id"].isin(wanted)]
+            videos = videos[videos.index.isin(ids)]
+            chosen = chosen[chosen["video_id"].isin(ids)]
         return VideoLibrary(
             videos=videos,
             interactions=chosen,
@@ -244,7 +246,7 @@ class VideoLibrary:
     ) -> Path:
         """Write the library as a folder that `load_folder` reads back equal.
 
-        The folder appears complete or not at all: it is written beside its place under another
+        The folder appears complete or not at all: it is written next to its target under another
         name, then the two are exchanged. Saving over an older library keeps its other files.
 
         Parameters
@@ -279,7 +281,7 @@ class VideoLibrary:
         Parameters
         ----------
         now : pandas.Timestamp, optional
-            Moments more than a day after this are in the future; the clock's time by default.
+            Times more than a day after this are in the future; the clock's time by default.
 
         Returns
         -------
@@ -288,7 +290,7 @@ class VideoLibrary:
             file), `column`, `value`, `problem`, `remedy`, `severity`: "error" for what makes the
             library unusable, "warning" for what `preprocessing` can repair.
         """
-        return _problems.together([self._reading, _checks.problems(self, now)])
+        return _problems.join_problems([self._reading, _checks.problems(self, now)])
 
     def check(self, strict: bool = False) -> None:
         """Do nothing if the library can be used.
@@ -306,8 +308,8 @@ class VideoLibrary:
         problems = self.problems()
         if not strict:
             problems = problems[problems["severity"] == "error"].reset_index(drop=True)
-        place = "" if self.root is None else f" ({self.root})"
-        _problems.raise_for(problems, f"{self.name}{place}")
+        location = "" if self.root is None else f" ({self.root})"
+        _problems.raise_for(problems, f"{self.name}{location}")
 
     def duplicates(self) -> pd.DataFrame:
         """Rows that say again what an earlier row says; nothing is dropped.
@@ -315,8 +317,8 @@ class VideoLibrary:
         Returns
         -------
         pandas.DataFrame
-            `kind` ("interaction": same user, video and moment; "title": same title, and same
-            `year` where there is such a column), `file`, `row`, `first_row` (where it is first).
+            `kind` ("interaction": same user, video and time; "title": same title, and same
+            `year` where there is such a column), `file`, `row`, `first_row` (the repeated row).
         """
         return _checks.duplicates(self)
 
@@ -342,33 +344,39 @@ class Split:
     name: str
 
     def summary(self) -> pd.DataFrame:
-        """Size of each part: interactions, users, videos, first and last moment."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        """Return the size of each part: interactions, users, videos, first and last timestamp."""
+        frames = {"train": self.train, "validation": self.validation, "test": self.test}
         rows = {
-            part: {
+            name: {
                 "interactions": len(frame),
                 "users": frame["user_id"].nunique(),
                 "videos": frame["video_id"].nunique(),
                 "first": frame["timestamp"].min(),
                 "last": frame["timestamp"].max(),
             }
-            for part, frame in parts.items()
+            for name, frame in frames.items()
         }
         return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def split_tags(tags: pd.Series) -> pd.Series:
-    """Tags joined with '|' as tuples.
+    """Split tags that are joined with '|' into tuples.
 
     Parameters
     ----------
     tags : pandas.Series of str
-        As in `VideoLibrary.videos["tags"]`.
+        One text per video, as in `VideoLibrary.videos["tags"]`.
 
     Returns
     -------
     pandas.Series of tuple of str
         Tags without blanks around them; an empty tuple where there are none.
+
+    Examples
+    --------
+    >>> tags = pd.Series(["cat|funny cats", None], index=["v1", "v2"])
+    >>> split_tags(tags).to_dict()
+    {'v1': ('cat', 'funny cats'), 'v2': ()}
     """
     return tags.map(
         lambda text: (

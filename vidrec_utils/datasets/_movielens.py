@@ -29,7 +29,7 @@ def load_movielens(path: str | Path) -> VideoLibrary:
     that users applied, each once whatever its case, in order of application; `category` the first
     genre and `genres` all of them, joined with `|`; `imdb_id` and `tmdb_id`. Ratings become
     interactions: `rating` (0.5 to 5) is kept and `liked` means a rating of at least 4. The data
-    know nothing of exposures, watch ratios, shares, comments, files or thumbnails: those are NA.
+    have no exposures, watch ratios, shares, comments, files or thumbnails: those are NA.
 
     Parameters
     ----------

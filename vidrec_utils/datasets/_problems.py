@@ -1,9 +1,8 @@
-"""What is wrong with a library, as rows of a frame, and the one error that lists them."""
+"""Problems of a library as rows of a frame, and the one error that lists them all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -35,11 +34,11 @@ def no_problems() -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def found(
+def problem_frame(
     file: str,
     rows: Sequence[int] | np.ndarray | None,
     column: str | None,
-    values: Iterable[Any] | None,
+    values: Iterable[object] | None,
     problem: str | Iterable[str],
     remedy: str,
     severity: str = "error",
@@ -49,24 +48,24 @@ def found(
     Parameters
     ----------
     file : str
-        The file (or table) that has it.
+        The file (or table) that has the problem.
     rows : sequence of int, optional
         Row of each case as a spreadsheet shows it, the header being row 1. None for a problem of
         the whole file or column, which makes one row.
     column : str, optional
-        The column that has it; None for a problem of a whole row or file.
+        The column that has the problem; None for a problem of a whole row or file.
     values : iterable, optional
         The offending value of each case.
     problem : str or iterable of str
         What is wrong, worded to follow the value; one text for all cases or one each.
     remedy : str
-        A sentence: what to do.
+        What to do, as a sentence.
     severity : {"error", "warning"}
         Whether the library is unusable, or usable and worth cleaning.
     """
     row = [pd.NA] if rows is None else np.asarray(rows, dtype="int64")
     if not len(row):
-        return _NONE
+        return _EMPTY
     frame = pd.DataFrame({"file": file, "row": pd.array(row, dtype="Int64")})
     frame["column"] = column
     value = [None] * len(frame) if values is None else [_plain(value) for value in values]
@@ -78,33 +77,30 @@ def found(
     return frame[COLUMNS].astype(dict.fromkeys(texts, "str"))
 
 
-_NONE = no_problems()
+_EMPTY = no_problems()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, str | bytes) or not pd.api.types.is_scalar(value):
         return value
     return None if pd.isna(value) else value
 
 
-def together(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """One frame of several, in order."""
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else _NONE.copy()
+def join_problems(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Put frames of problems under each other, in order."""
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else _EMPTY.copy()
 
 
-def line(problem: Any) -> str:
-    """One problem (a row of the frame, as a named tuple) as a sentence with its place."""
-    place = problem.file
-    if not pd.isna(problem.row):
-        place += f" row {problem.row}"
-    if not pd.isna(problem.column):
-        place += f", column {problem.column}"
-    value = "" if problem.value is None else f"{_shown(problem.value)} "
-    return f"{place}: {value}{problem.problem}. {problem.remedy}"
+def sentence(problem: Mapping[Hashable, object]) -> str:
+    """Say one problem (a row of the frame, by column) in a sentence that begins with its file."""
+    row = f" row {problem['row']}" if isinstance(problem["row"], int) else ""
+    column = f", column {problem['column']}" if isinstance(problem["column"], str) else ""
+    value = "" if problem["value"] is None else f"{_shown(problem['value'])} "
+    return f"{problem['file']}{row}{column}: {value}{problem['problem']}. {problem['remedy']}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -114,7 +110,7 @@ def listing(problems: pd.DataFrame, heading: str) -> str:
     lines = [heading]
     kinds = problems.groupby(["severity", "file", "column", "remedy"], sort=False, dropna=False)
     for _, kind in kinds:
-        lines += ["  " + line(row) for row in kind.head(SHOWN_PER_KIND).itertuples()]
+        lines += ["  " + sentence(row) for row in kind.head(SHOWN_PER_KIND).to_dict("records")]
         if len(kind) > SHOWN_PER_KIND:
             lines.append(f"  ... and {len(kind) - SHOWN_PER_KIND:,} more of this kind.")
     return "\n".join(lines)

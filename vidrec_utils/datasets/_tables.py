@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from vidrec_utils.datasets._problems import MISSING_COLUMN, found
+from vidrec_utils.datasets._problems import MISSING_COLUMN, problem_frame
 from vidrec_utils.datasets._times import MISSING_WORDS, read_times
 
 TEXT = pd.StringDtype(na_value=np.nan)
@@ -52,7 +51,7 @@ _FALSE = {"false", "f", "no", "n", "0", "0.0"}
 
 @dataclass
 class Tidy:
-    """A table in its final shape, and what was noticed on the way."""
+    """A table in its final shape, with the problems and notes of bringing it there."""
 
     frame: pd.DataFrame
     problems: list[pd.DataFrame] = field(default_factory=list)
@@ -60,23 +59,22 @@ class Tidy:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a column comes from, for reports."""
+class _Origin:
+    """The file, column and rows that values come from, for reports."""
 
     file: str
     column: str
     rows: np.ndarray
 
-    def bad(self, mask: Any, values: pd.Series, problem: str, remedy: str) -> pd.DataFrame:
-        mask = np.asarray(mask, dtype=bool)
-        return found(self.file, self.rows[mask], self.column, values[mask], problem, remedy)
+    def bad(self, mask: np.ndarray, values: pd.Series, problem: str, remedy: str) -> pd.DataFrame:
+        return problem_frame(self.file, self.rows[mask], self.column, values[mask], problem, remedy)
 
 
 def tidy(table: str, frame: pd.DataFrame, file: str, rows: np.ndarray | None = None) -> Tidy:
-    """Bring a frame into the shape of a table without changing it.
+    """Bring a copy of a frame into the shape of a table.
 
-    Every column of the contract is there afterwards, with its type and in its order; columns that
-    the source lacks are all NA; further columns follow. A cell that cannot be read becomes NA and
+    The result has every column of the contract, with its type and in its order; columns that the
+    source lacks are all NA; further columns follow. A cell that cannot be read becomes NA and
     is reported.
 
     Parameters
@@ -84,7 +82,7 @@ def tidy(table: str, frame: pd.DataFrame, file: str, rows: np.ndarray | None = N
     table : {"videos", "interactions", "users"}
         Which table it is.
     frame : pandas.DataFrame
-        The table as it was found, its key as a column or as the index.
+        The table as the source has it, its key as a column or as the index.
     file : str
         Name for the report.
     rows : numpy.ndarray of int, optional
@@ -102,19 +100,21 @@ def tidy(table: str, frame: pd.DataFrame, file: str, rows: np.ndarray | None = N
     out = Tidy(pd.DataFrame(index=frame.index))
     for name in repeated:
         remedy = "Rename or remove one of them."
-        out.problems.append(found(file, None, name, None, "the header names it twice", remedy))
+        out.problems.append(
+            problem_frame(file, None, name, None, "the header names it twice", remedy)
+        )
     columns: dict[str, pd.Series] = {}
     for column, kind in kinds.items():
         if column in frame.columns:
-            place = _Place(file, column, rows)
-            columns[column] = _read(kind, frame[column], place, out)
+            values = frame[column]
         else:
-            columns[column] = _READERS[kind](pd.Series(np.nan, index=frame.index), None)[0]
+            values = pd.Series(np.nan, index=frame.index)
             if column in NEEDED[table]:
                 out.problems.append(_missing_column(file, column, frame))
+        columns[column] = _read(kind, values, _Origin(file, column, rows), out)
     for column in frame.columns.drop([c for c in kinds if c in frame.columns]):
         kind = OPTIONAL_COLUMNS.get(column, "extra") if table == "interactions" else "extra"
-        columns[str(column)] = _read(kind, frame[column], _Place(file, str(column), rows), out)
+        columns[str(column)] = _read(kind, frame[column], _Origin(file, str(column), rows), out)
     out.frame = pd.DataFrame(columns, index=frame.index)
     if key:
         out.frame = out.frame.set_index(key)
@@ -122,20 +122,20 @@ def tidy(table: str, frame: pd.DataFrame, file: str, rows: np.ndarray | None = N
 
 
 def _missing_column(file: str, column: str, frame: pd.DataFrame) -> pd.DataFrame:
-    there = [str(name) for name in frame.columns]
-    remedy = f"Add it, or rename the column that holds it; there are: {', '.join(there) or 'none'}."
-    if len(there) == 1 and (";" in there[0] or "\t" in there[0]):
+    names = [str(name) for name in frame.columns]
+    remedy = f"Add it, or rename the column that holds it; there are: {', '.join(names) or 'none'}."
+    if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
         remedy = "The header seems to be split by semicolons or tabs: save the file with commas."
-    return found(file, None, column, None, MISSING_COLUMN, remedy)
+    return problem_frame(file, None, column, None, MISSING_COLUMN, remedy)
 
 
-def _read(kind: str, values: pd.Series, place: _Place, out: Tidy) -> pd.Series:
+def _read(kind: str, values: pd.Series, origin: _Origin, out: Tidy) -> pd.Series:
     if kind == "time":
-        series, problems, note = read_times(values, place.file, place.column, place.rows)
+        series, problems, note = read_times(values, origin.file, origin.column, origin.rows)
         if note:
-            out.notes[f"{place.file}, column {place.column}"] = note
+            out.notes[f"{origin.file}, column {origin.column}"] = note
     else:
-        series, problems = _READERS[kind](values, place)
+        series, problems = _COLUMN_READERS[kind](values, origin)
     out.problems += [problem for problem in problems if len(problem)]
     return series
 
@@ -150,7 +150,7 @@ def _plain(values: pd.Series) -> pd.Series:
     return values
 
 
-def read_text(values: pd.Series, place: _Place | None = None) -> _Result:
+def read_text(values: pd.Series, origin: _Origin) -> _Result:
     """Texts; whole numbers become their digits, an empty text is missing."""
     values = _plain(values)
     if pd.api.types.is_float_dtype(values.dtype):
@@ -162,7 +162,7 @@ def read_text(values: pd.Series, place: _Place | None = None) -> _Result:
     return (text.mask(empty) if empty.any() else text), []
 
 
-def _text_of(value: Any) -> Any:
+def _text_of(value: object) -> str | None:
     if isinstance(value, str):
         return value
     if isinstance(value, float) and value.is_integer():
@@ -173,14 +173,16 @@ def _text_of(value: Any) -> Any:
 def _whole_texts(values: pd.Series) -> pd.Series:
     """Floats as texts, without the '.0' that a missing value elsewhere in the column caused."""
     number = values.to_numpy(dtype="float64", na_value=np.nan)
-    there = np.isfinite(number)
-    if (number[there] == np.round(number[there])).all() and (np.abs(number[there]) < 2**53).all():
-        whole = pd.Series(pd.array(np.where(there, number, 0).astype("int64"), dtype="Int64"))
-        return whole.set_axis(values.index).astype(TEXT).where(there)
+    finite = np.isfinite(number)
+    if (number[finite] == np.round(number[finite])).all() and (
+        np.abs(number[finite]) < 2**53
+    ).all():
+        whole = pd.Series(pd.array(np.where(finite, number, 0).astype("int64"), dtype="Int64"))
+        return whole.set_axis(values.index).astype(TEXT).where(finite)
     return pd.Series(number, index=values.index).map(_text_of)
 
 
-def read_tags(values: pd.Series, place: _Place | None = None) -> _Result:
+def read_tags(values: pd.Series, origin: _Origin) -> _Result:
     """Tags as one text joined with '|'; lists are joined."""
     if values.dtype == object:
         values = values.map(
@@ -188,29 +190,31 @@ def read_tags(values: pd.Series, place: _Place | None = None) -> _Result:
                 "|".join(map(str, tags)) if isinstance(tags, list | tuple | np.ndarray) else tags
             )
         )
-    return read_text(values, place)
+    return read_text(values, origin)
 
 
-def read_ids(values: pd.Series, place: _Place | None) -> _Result:
+def read_ids(values: pd.Series, origin: _Origin) -> _Result:
     """Ids as texts. Texts that all read '1.0' were whole numbers once, which is an error."""
-    text, _ = read_text(values, place)
-    if place is None or not isinstance(values.dtype, pd.StringDtype):
+    text, _ = read_text(values, origin)
+    if not isinstance(values.dtype, pd.StringDtype):
         return text, []
-    there = text.dropna()
-    if not len(there) or not there.iloc[0].endswith(".0"):
+    present = text.dropna()
+    if not len(present) or not present.iloc[0].endswith(".0"):
         return text, []
-    if not there.str.fullmatch(r"-?\d+\.0").all():
+    if not present.str.fullmatch(r"-?\d+\.0").all():
         return text, []
     gap = text.isna().to_numpy()
-    first = int(np.argmax(gap)) if gap.any() else text.index.get_loc(there.index[0])
-    why = "a missing id in this row" if gap.any() else "a missing id"
-    problem = f"the ids read like {there.iloc[0]!r}: {why} turned the column into decimal numbers"
+    first = int(np.argmax(gap)) if gap.any() else text.index.get_loc(present.index[0])
+    cause = "a missing id in this row" if gap.any() else "a missing id"
+    problem = (
+        f"the ids read like {present.iloc[0]!r}: {cause} turned the column into decimal numbers"
+    )
     remedy = "Write the ids as whole numbers or as text, and give every row one."
-    rows = place.rows[[first]]
-    return text, [found(place.file, rows, place.column, None, problem, remedy)]
+    rows = origin.rows[[first]]
+    return text, [problem_frame(origin.file, rows, origin.column, None, problem, remedy)]
 
 
-def read_numbers(values: pd.Series, place: _Place | None) -> _Result:
+def read_numbers(values: pd.Series, origin: _Origin) -> _Result:
     """Numbers as float64; anything else is an error."""
     values = _plain(values)
     if pd.api.types.is_numeric_dtype(values.dtype):
@@ -220,10 +224,8 @@ def read_numbers(values: pd.Series, place: _Place | None) -> _Result:
         text, readable = _texts_and_gaps(values)
         number = _exact_numbers(text)
         readable = readable | number.notna().to_numpy()
-    if place is None:
-        return number, []
     readable = readable & ~np.isinf(number.to_numpy())
-    problem = place.bad(
+    problem = origin.bad(
         ~readable, values, "is not a number", "Write a number or leave the cell empty."
     )
     return number.where(readable), [problem]
@@ -241,9 +243,9 @@ def _exact_numbers(text: pd.Series) -> pd.Series:
             cast_text(text, pa.float64()).to_numpy(zero_copy_only=False), index=text.index
         )
     number = pd.to_numeric(text, errors="coerce").astype("float64")
-    there = number.notna().to_numpy()
+    readable = number.notna().to_numpy()
     # pandas' own parser may be one unit in the last place off; numpy's is exact.
-    number[there] = text[there].to_numpy(dtype=object).astype("float64")
+    number[readable] = text[readable].to_numpy(dtype=object).astype("float64")
     return number
 
 
@@ -259,18 +261,16 @@ def cast_text(text: pd.Series, to: pa.DataType) -> pa.Array:
     return cast.combine_chunks() if isinstance(cast, pa.ChunkedArray) else cast
 
 
-def read_ratios(values: pd.Series, place: _Place | None) -> _Result:
+def read_ratios(values: pd.Series, origin: _Origin) -> _Result:
     """Shares of a video that was watched: numbers from 0 up (above 1 when it was watched again)."""
-    number, problems = read_numbers(values, place)
-    if place is None:
-        return number, []
+    number, problems = read_numbers(values, origin)
     negative = (number < 0).to_numpy()
     remedy = "Write watched time divided by duration (0 or more), or leave the cell empty."
-    problems.append(place.bad(negative, values, "is negative", remedy))
+    problems.append(origin.bad(negative, values, "is negative", remedy))
     return number.mask(negative), problems
 
 
-def read_flags(values: pd.Series, place: _Place | None) -> _Result:
+def read_flags(values: pd.Series, origin: _Origin) -> _Result:
     """Yes or no as nullable booleans."""
     values = _plain(values)
     if pd.api.types.is_bool_dtype(values.dtype):
@@ -285,41 +285,36 @@ def read_flags(values: pd.Series, place: _Place | None) -> _Result:
         true, false = text.isin(_TRUE).to_numpy()[codes], text.isin(_FALSE).to_numpy()[codes]
         gap = gap[codes]
     flags = pd.Series(pd.arrays.BooleanArray(true, ~(true | false)), index=values.index)
-    if place is None:
-        return flags, []
     bad = ~(true | false | gap)
-    return flags, [place.bad(bad, values, "is neither yes nor no", "Write true, false or nothing.")]
+    return flags, [
+        origin.bad(bad, values, "is neither yes nor no", "Write true, false or nothing.")
+    ]
 
 
-def read_whole(values: pd.Series, place: _Place | None) -> _Result:
+def read_whole(values: pd.Series, origin: _Origin) -> _Result:
     """Whole numbers as nullable integers."""
-    number, problems = read_numbers(values, place)
+    number, problems = read_numbers(values, origin)
     broken = (number.notna() & (number != number.round())).to_numpy()
     whole = number.mask(broken).astype("Int64")
-    if place is not None and broken.any():
+    if broken.any():
         remedy = "Write a whole number or leave the cell empty."
-        problems.append(place.bad(broken, values, "is not a whole number", remedy))
+        problems.append(origin.bad(broken, values, "is not a whole number", remedy))
     return whole, problems
 
 
-def read_extra(values: pd.Series, place: _Place | None = None) -> _Result:
+def read_extra(values: pd.Series, origin: _Origin) -> _Result:
     """A column that the contract does not know: only texts are made uniform."""
     values = _plain(values)
     texts = isinstance(values.dtype, pd.StringDtype)
     if values.dtype == object:
         texts = pd.api.types.infer_dtype(values, skipna=True) in ("string", "empty")
-    return read_text(values, place) if texts else (values, [])
+    return read_text(values, origin) if texts else (values, [])
 
 
-def _no_times(values: pd.Series, place: _Place | None) -> _Result:
-    return read_times(values, "", "", np.arange(len(values)))[0], []
-
-
-_READERS: dict[str, Callable[[pd.Series, _Place | None], _Result]] = {
+_COLUMN_READERS: dict[str, Callable[[pd.Series, _Origin], _Result]] = {
     "id": read_ids,
     "text": read_text,
     "tags": read_tags,
-    "time": _no_times,
     "number": read_numbers,
     "ratio": read_ratios,
     "flag": read_flags,

@@ -1,16 +1,16 @@
-"""Reading columns of moments: ISO 8601 texts, datetimes, and numbers whose unit is worked out."""
+"""Reading columns of times: ISO 8601 texts, datetimes, and numbers whose unit is worked out."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.datasets._problems import found
+from vidrec_utils.datasets._problems import problem_frame
 
 UTC_MICROSECONDS = "datetime64[us, UTC]"
 MISSING_WORDS = ["", "NA", "N/A", "NaN", "nan", "NaT", "null", "NULL", "None", "<NA>"]
 
-# A column is believed to be in a unit when its median falls between these moments.
+# A column is believed to be in a unit when its median falls between these times.
 _EARLIEST = pd.Timestamp("1995-01-01", tz="UTC").timestamp()
 _LATEST = pd.Timestamp("2100-01-01", tz="UTC").timestamp()
 _UNITS = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
@@ -24,7 +24,7 @@ _ISO = "Write times as ISO 8601 in UTC, for example 2024-05-01T12:30:00Z."
 def read_times(
     values: pd.Series, file: str, column: str, rows: np.ndarray
 ) -> tuple[pd.Series, list[pd.DataFrame], str | None]:
-    """Read a column of moments.
+    """Read a column of times.
 
     Texts are ISO 8601, those without a zone are UTC. Numbers count from 1970 in seconds,
     milliseconds, microseconds or nanoseconds: the unit whose median lies between 1995 and 2100.
@@ -32,7 +32,7 @@ def read_times(
     Parameters
     ----------
     values : pandas.Series
-        The column as it was found.
+        The column as the file has it.
     file, column : str
         Names for the report.
     rows : numpy.ndarray of int
@@ -41,9 +41,9 @@ def read_times(
     Returns
     -------
     times : pandas.Series
-        `datetime64[us, UTC]`, NaT where there is no readable moment.
+        `datetime64[us, UTC]`, NaT where there is no readable time.
     problems : list of pandas.DataFrame
-        An error for a column in a wrong unit, a warning for a single unreadable moment.
+        An error for a column in a wrong unit, a warning for a single unreadable time.
     note : str or None
         The unit that numbers were taken to be in.
     """
@@ -64,13 +64,13 @@ def read_times(
 
 
 def _seconds(times: pd.Series) -> np.ndarray:
-    """Seconds since 1970 of all moments that are there, as floats."""
+    """Seconds since 1970 of all times that are not missing, as floats."""
     per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[times.dt.unit]
     return times.dropna().astype("int64").to_numpy(dtype="float64") / per_second
 
 
 def _wrong_unit(seconds: np.ndarray, file: str, column: str) -> list[pd.DataFrame]:
-    """The error for datetimes of which the whole column was read in a wrong unit, if so."""
+    """The error for a column of datetimes that was read in a wrong unit, or no error."""
     if not len(seconds):
         return []
     median = float(np.median(seconds))
@@ -88,7 +88,7 @@ def _wrong_unit(seconds: np.ndarray, file: str, column: str) -> list[pd.DataFram
 
 
 def _unit_error(file: str, column: str, what: str) -> pd.DataFrame:
-    return found(file, None, column, None, f"the whole column {what}", _ISO)
+    return problem_frame(file, None, column, None, f"the whole column {what}", _ISO)
 
 
 def _from_datetimes(
@@ -109,21 +109,21 @@ def _from_numbers(
     numbers: pd.Series, shown: pd.Series, file: str, column: str, rows: np.ndarray
 ) -> tuple[pd.Series, list[pd.DataFrame], str | None]:
     number = numbers.to_numpy(dtype="float64", na_value=np.nan)
-    there = np.isfinite(number)
+    finite = np.isfinite(number)
     nothing = pd.Series(pd.NaT, index=numbers.index, dtype=UTC_MICROSECONDS)
-    if not there.any():
+    if not finite.any():
         bad = shown.notna().to_numpy()
         return nothing, [_unreadable(file, column, rows, shown, bad)], None
-    median = float(np.median(number[there]))
+    median = float(np.median(number[finite]))
     unit = next((u for u, n in _UNITS.items() if _EARLIEST <= median / n < _LATEST), None)
     if unit is None:
-        return nothing, [_unit_error(file, column, _guess(number[there], median))], None
+        return nothing, [_unit_error(file, column, _guess(number[finite], median))], None
     if pd.api.types.is_integer_dtype(numbers.dtype) and unit in ("microseconds", "nanoseconds"):
         whole = numbers.fillna(0).to_numpy(dtype="int64")  # exact where a float is not
         microseconds = whole.astype("float64") if unit == "microseconds" else whole // 1000
     else:
         microseconds = np.round(number * (1e6 / _UNITS[unit]))
-    usable = there & (np.abs(np.nan_to_num(microseconds)) < _MICROSECONDS_LIMIT)
+    usable = finite & (np.abs(np.nan_to_num(microseconds)) < _MICROSECONDS_LIMIT)
     filled = np.where(usable, microseconds, 0).astype("int64").astype("datetime64[us]")
     times = pd.Series(filled, index=numbers.index).dt.tz_localize("UTC").where(usable)
     bad = shown.notna().to_numpy() & ~usable
@@ -132,7 +132,7 @@ def _from_numbers(
 
 
 def _guess(number: np.ndarray, median: float) -> str:
-    """What the numbers of a column may be, in words."""
+    """Say what the numbers of a column may be."""
     whole = np.abs(number)
     dated = (whole // 100 % 100 >= 1) & (whole // 100 % 100 <= 12) & (whole % 100 <= 31)
     if 1900 <= median <= 2100:
@@ -164,7 +164,7 @@ def _from_texts(
     if bad.any() and bad.sum() == int(text.notna().sum()):
         example = text[bad].iloc[0]
         problem = f"the whole column is unreadable as times (for example {example!r})"
-        return times, [found(file, None, column, None, problem, _ISO)], None
+        return times, [problem_frame(file, None, column, None, problem, _ISO)], None
     problems = [
         _unreadable(file, column, rows, text, bad),
         *_wrong_unit(_seconds(times), file, column),
@@ -175,5 +175,7 @@ def _from_texts(
 def _unreadable(
     file: str, column: str, rows: np.ndarray, values: pd.Series, bad: np.ndarray
 ) -> pd.DataFrame:
-    problem = "is not a moment that can be read; it counts as missing"
-    return found(file, rows[bad], column, values[bad].astype("str"), problem, _ISO, "warning")
+    problem = "is not a readable time; it counts as missing"
+    return problem_frame(
+        file, rows[bad], column, values[bad].astype("str"), problem, _ISO, "warning"
+    )
