@@ -8,13 +8,12 @@ import pytest
 import torch
 from sklearn.covariance import ledoit_wolf_shrinkage
 
-from vidrec_utils import embeddings
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.datasets import Split, VideoLibrary
-from vidrec_utils.embeddings import Geometry, audit, effective_rank, mean_cosine
+from vidrec_utils.embeddings import Geometry, effective_rank, mean_cosine
 from vidrec_utils.embeddings.pooling import pool
 from vidrec_utils.encoders import WeightsInfo
-from vidrec_utils.evaluation import evaluate
+from vidrec_utils.evaluation import audit_layers, evaluate
 
 # --- geometry -------------------------------------------------------------------------------------
 
@@ -177,7 +176,7 @@ def world(seed=0):
 def planted(tmp_path_factory):
     library, split = world()
     root = tmp_path_factory.mktemp("audit")
-    return audit(Planted(), library, "title", split=split, root=root, progress=False), split
+    return audit_layers(Planted(), library, "title", split=split, root=root, progress=False), split
 
 
 def row(table, layer, pooling, geometry):
@@ -226,7 +225,7 @@ def test_the_choice_never_sees_the_test(planted, tmp_path):
     library, _ = world()
     other = split.test.assign(watch_ratio=1 - split.test["watch_ratio"])
     changed = Split(split.train, split.validation, other, split.videos, "changed")
-    again = audit(Planted(), library, "title", split=changed, root=tmp_path, progress=False)
+    again = audit_layers(Planted(), library, "title", split=changed, root=tmp_path, progress=False)
     hidden = ["recall_test", "test_low", "test_high"]
     pd.testing.assert_frame_equal(
         again.table.drop(columns=hidden), result.table.drop(columns=hidden)
@@ -239,7 +238,7 @@ def test_labels_alone_are_enough(tmp_path):
     labels = pd.Series(np.arange(VIDEOS) % TOPICS, index=library.videos.index).astype("Int64")
     labels.iloc[:3] = pd.NA
     options = {"root": tmp_path, "progress": False, "layers": ["vector"]}
-    result = audit(Planted(), library, "title", relevant=labels, **options)
+    result = audit_layers(Planted(), library, "title", relevant=labels, **options)
     assert result.best["recall_test"] > 0.5  # chance: a sixth
     assert result.n_validation + result.n_test == VIDEOS - 3 - (VIDEOS - 3) // 2
 
@@ -255,7 +254,7 @@ def test_an_encoder_without_layers_and_one_pass_for_all(tmp_path):
         def encode(self, batch):
             return np.array([[len(t), hash(t) % 7 + 1] for t in batch], dtype="f4")
 
-    result = audit(Plain(), library, "title", split=split, root=tmp_path, progress=False)
+    result = audit_layers(Plain(), library, "title", split=split, root=tmp_path, progress=False)
     assert set(result.table["layer"]) == {"vector"}
     assert set(result.table["pooling"]) == {"none"}
 
@@ -267,10 +266,10 @@ def test_an_encoder_without_layers_and_one_pass_for_all(tmp_path):
             return {layer: Planted.activations(Planted(), batch, layer) for layer in layers}
 
     encoder = OnePass()
-    audit(encoder, library, "title", split=split, root=tmp_path, progress=False)
+    audit_layers(encoder, library, "title", split=split, root=tmp_path, progress=False)
     assert encoder.passes == [("early", "deep")] * 3  # to see the widths, and two batches
     encoder.passes.clear()
-    audit(encoder, library, "title", split=split, root=tmp_path, progress=False)
+    audit_layers(encoder, library, "title", split=split, root=tmp_path, progress=False)
     assert encoder.passes == [("early", "deep")]  # the rest was kept
 
 
@@ -278,7 +277,7 @@ def test_failed_videos_are_never_recommended_and_stand_in_the_report(tmp_path):
     library, split = world()
     videos = library.videos.copy()
     videos.loc[["v3", "v9"], "title"] = np.nan
-    result = audit(
+    result = audit_layers(
         Planted(),
         SimpleNamespace(videos=videos),
         "title",
@@ -303,21 +302,20 @@ def test_audit_refuses_what_makes_no_sense(tmp_path):
     library, split = world()
     options = {"root": tmp_path, "progress": False}
     with pytest.raises(ValueError, match=r"either split=.*or relevant"):
-        audit(Planted(), library, "title", **options)
+        audit_layers(Planted(), library, "title", **options)
     with pytest.raises(ValueError, match=r"layer is \['late'\]; choose from vector, early, deep"):
-        audit(Planted(), library, "title", split=split, layers=["late"], **options)
+        audit_layers(Planted(), library, "title", split=split, layers=["late"], **options)
     with pytest.raises(ValueError, match=r"pooling is \['median'\]"):
-        audit(Planted(), library, "title", split=split, poolings=["median"], **options)
+        audit_layers(Planted(), library, "title", split=split, poolings=["median"], **options)
     with pytest.raises(ValueError, match="geometry is empty"):
-        audit(Planted(), library, "title", split=split, geometries=[], **options)
+        audit_layers(Planted(), library, "title", split=split, geometries=[], **options)
     with pytest.raises(ValueError, match="too few"):
-        audit(Planted(), library, "title", relevant=pd.Series({"x": 1}), **options)
+        audit_layers(Planted(), library, "title", relevant=pd.Series({"x": 1}), **options)
     with pytest.raises(ValueError, match="nothing to measure"):
-        audit(
+        audit_layers(
             Planted(),
             library,
             "title",
             split=Split(split.train, split.train, split.test, split.videos, "leaky"),
             **options,
         )
-    assert embeddings.AuditResult.__doc__

@@ -20,7 +20,8 @@ from typing import Literal
 
 import numpy as np
 
-GEOMETRIES = ("raw", "centred", "whitened", "pca")
+GeometryKind = Literal["raw", "centred", "whitened", "pca"]
+GEOMETRIES: tuple[GeometryKind, ...] = ("raw", "centred", "whitened", "pca")
 PCA_DIM = 64
 
 
@@ -48,9 +49,7 @@ class Geometry:
         Share of the mean variance in the shrunk ones (Ledoit and Wolf), 0 unless `"whitened"`.
     """
 
-    def __init__(
-        self, kind: Literal["raw", "centred", "whitened", "pca"] = "centred", dim: int | None = None
-    ):
+    def __init__(self, kind: GeometryKind = "centred", dim: int | None = None):
         if kind not in GEOMETRIES:
             raise ValueError(f"geometry is {kind!r}; choose from {', '.join(GEOMETRIES)}.")
         if dim is not None and (dim < 1 or kind in ("raw", "centred")):
@@ -121,6 +120,19 @@ class Geometry:
             mean = variances.sum() / width
             shrunk = (1 - self.shrinkage) * variances[:kept] + self.shrinkage * mean
             self.scales = np.sqrt(np.where(shrunk > 0, shrunk, 1.0))
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Scale each row to length 1; rows of zeros, which have no direction, stay zeros.
+
+    Examples
+    --------
+    >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    """
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
 
 
 def ledoit_wolf(centred: np.ndarray) -> float:

@@ -25,6 +25,7 @@ from vidrec_utils.evaluation.classification import (
     reliability,
 )
 from vidrec_utils.evaluation.comparison import Comparison, compare, compare_all, holm, leaderboard
+from vidrec_utils.evaluation.layer_choice import LayerAudit, audit_layers
 from vidrec_utils.evaluation.metrics import (
     RANKING_METRICS,
     USER_METRICS,
@@ -46,10 +47,12 @@ __all__ = [
     "Bench",
     "Choice",
     "Comparison",
+    "LayerAudit",
     "Probe",
     "Protocol",
     "ProtocolMismatch",
     "Result",
+    "audit_layers",
     "bootstrap_means",
     "by_slice",
     "choose",

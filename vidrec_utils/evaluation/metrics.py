@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.recommender import BLOCK_VALUES, as_ids
 
 if TYPE_CHECKING:
@@ -129,9 +130,8 @@ def diversity(vectors: Embeddings | pd.DataFrame, videos: pd.Index, top: np.ndar
     """
     frame = vectors if isinstance(vectors, pd.DataFrame) else vectors.frame()
     rows = frame.set_axis(as_ids(frame.index)).reindex(videos).to_numpy(np.float32)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
-    there = np.append((length > 0)[:, 0], False)  # the last stands for an empty place, -1
+    unit = unit_rows(rows)
+    there = np.append(unit.any(axis=1), False)  # the last stands for an empty place, -1
     unit = np.vstack([unit, np.zeros_like(unit[:1])])
     unit[~there] = 0
     out = np.empty(len(top))

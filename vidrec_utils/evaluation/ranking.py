@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,24 @@ from vidrec_utils.evaluation.metrics import accuracy, diversity, list_means, lis
 from vidrec_utils.evaluation.results import Result
 from vidrec_utils.evaluation.slices import user_slices, video_groups, video_slice
 from vidrec_utils.evaluation.task import Task, prepare
-from vidrec_utils.recommender import Recommender, blocks, hide, top_k
+from vidrec_utils.recommender import blocks, hide, top_k
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vidrec_utils.datasets import Split
     from vidrec_utils.embeddings import Embeddings
+    from vidrec_utils.recommender import Recommender
+
+
+class Scorer(Protocol):
+    """Whatever scores a catalogue for users: a `Recommender`, or a part of one."""
+
+    video_ids: pd.Index
+
+    def score(self, user_ids: pd.Index, /) -> np.ndarray:
+        """Scores `(n_users, n_videos)`; NaN and -inf: never recommended."""
+        ...
 
 
 def evaluate(
@@ -82,7 +93,7 @@ def evaluate(
     order = None
     if ties == "shuffled":
         order = np.random.default_rng(seed).permutation(len(task.videos))
-    top, hits = _lists(recommender, task, order, progress)
+    top, hits = top_lists(recommender, task, order, progress)
     per_user, history = _measure(task, top, hits)
     if vectors is not None:
         per_user["diversity"] = diversity(vectors, task.videos, top)
@@ -153,7 +164,7 @@ def _places(row: np.ndarray, right: np.ndarray, seen: np.ndarray) -> tuple[np.nd
 
 
 def _scored(
-    recommender: Recommender, task: Task, order: np.ndarray | None, progress: bool
+    recommender: Scorer, task: Task, order: np.ndarray | None, progress: bool
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Blocks of users with their scores over the task's catalogue; -inf: cannot be recommended.
 
@@ -176,8 +187,8 @@ def _scored(
             bar.update(len(scores))
 
 
-def _lists(
-    recommender: Recommender, task: Task, order: np.ndarray | None, progress: bool
+def top_lists(
+    recommender: Scorer, task: Task, order: np.ndarray | None, progress: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Columns of the catalogue on each list (-1: none left), and which are hits."""
     n = len(task.videos)

@@ -1,7 +1,7 @@
-"""Finding which layer, pooling and geometry make the vector that recommends best.
+"""Choosing the layer, pooling and geometry of an encoder whose vector recommends best.
 
-A pretrained network offers many vectors besides the one that `encode` returns. `audit` tries them
-all on one library, chooses on validation, and looks at the test only for the chosen one.
+A pretrained network offers many vectors besides the one that `encode` returns. `audit_layers`
+tries them on one library, chooses on validation, and looks at the test only for the chosen one.
 """
 
 from __future__ import annotations
@@ -9,20 +9,32 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from tqdm import tqdm
 
+from vidrec_utils import plots
 from vidrec_utils.embeddings.embedding import embed
-from vidrec_utils.embeddings.geometry import GEOMETRIES, Geometry, effective_rank, mean_cosine
+from vidrec_utils.embeddings.geometry import (
+    GEOMETRIES,
+    Geometry,
+    GeometryKind,
+    effective_rank,
+    mean_cosine,
+    unit_rows,
+)
 from vidrec_utils.embeddings.pooling import POOLINGS, pool
 from vidrec_utils.encoders.protocol import ClipEncoder, Encoder, Layered, LayeredInOnePass
-from vidrec_utils.recommender import top_k
+from vidrec_utils.evaluation.metrics import bootstrap_means, list_metrics
+from vidrec_utils.evaluation.ranking import top_lists
+from vidrec_utils.evaluation.results import percentile_interval
+from vidrec_utils.evaluation.task import Task, positives, prepare
+from vidrec_utils.recommender import as_ids, interaction_matrix, top_k
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,13 +42,12 @@ if TYPE_CHECKING:
     from vidrec_utils.datasets import Split, VideoLibrary
 
 VECTOR = "vector"  # the layer that stands for what `encode` returns
-BOOTSTRAPS = 1000
-_BLOCK = 1024
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class AuditResult:
-    """What an audit found.
+class LayerAudit:
+    """The choices that an audit of layers compared; see `audit_layers`.
 
     Attributes
     ----------
@@ -46,9 +57,9 @@ class AuditResult:
         interval), `recall_test, test_low, test_high` (NaN but for the chosen row and the baseline),
         `chosen`. The layer `"vector"` is what `encode` returns; where there is nothing to pool over
         the pooling is `"none"`.
-    best : dict
+    best : Series
         The chosen row.
-    baseline : dict
+    baseline : Series
         The row of `encode`'s vector as it is.
     vectors : DataFrame
         The chosen vectors of all videos, float32, indexed by `video_id`; NaN rows for failures.
@@ -61,8 +72,8 @@ class AuditResult:
     """
 
     table: pd.DataFrame
-    best: dict[str, Any]
-    baseline: dict[str, Any]
+    best: pd.Series
+    baseline: pd.Series
     vectors: pd.DataFrame
     failures: pd.DataFrame
     k: int
@@ -77,8 +88,6 @@ class AuditResult:
         most : int
             How many choices to draw.
         """
-        from vidrec_utils import plots
-
         rows = self.table.sort_values("recall_validation", ascending=False, kind="stable")
         rows = rows.head(most)
         names = rows["layer"] + ", " + rows["pooling"] + ", " + rows["geometry"]
@@ -96,7 +105,7 @@ class AuditResult:
         )
 
 
-def audit(
+def audit_layers(
     encoder: Encoder,
     library: VideoLibrary,
     of: Literal["title", "thumbnail", "clip"] = "thumbnail",
@@ -105,14 +114,14 @@ def audit(
     relevant: pd.Series | None = None,
     layers: Sequence[str] | None = None,
     poolings: Sequence[str] = POOLINGS,
-    geometries: Sequence[str] = GEOMETRIES,
+    geometries: Sequence[GeometryKind] = GEOMETRIES,
     k: int = 10,
     seed: int = 0,
     threshold: float = 0.8,
     root: Path | None = None,
     batch_size: int | None = None,
     progress: bool = True,
-) -> AuditResult:
+) -> LayerAudit:
     """Try layers, poolings and geometries of an encoder; choose by recall on validation.
 
     **Recommendation** (`split`): a user's profile is the mean of the unit vectors of what the user
@@ -125,15 +134,14 @@ def audit(
     learn; a quarter each are the queries of validation and of test. Recall is `h / min(n, k)` with
     `n` the gallery's videos of the query's label.
 
-    An encoder offers `layers` and `activations(batch, layer)`, a float32 tensor `(n, channels,
-    *places)` or `(n, channels)`, and, to compute all layers in one pass, `all_activations(batch,
-    layers)`, a mapping of such tensors. One that offers neither is tried as the single layer
-    `"vector"`. Activations are pooled at once, and the pooled vectors kept as `embed` keeps them.
+    An encoder that is `Layered` (see `encoders.protocol`) is tried with each of its layers; any
+    other one with the single layer `"vector"`. Activations are pooled at once, and the pooled
+    vectors are kept as `embed` keeps them.
 
     Parameters
     ----------
     encoder : Encoder
-        Of the modality of `of`.
+        It must be of the modality that `of` names.
     library : VideoLibrary
         The videos.
     of : {"title", "thumbnail", "clip"}
@@ -145,11 +153,11 @@ def audit(
     layers : sequence of str, optional
         Default: `"vector"` and all of `encoder.layers`.
     poolings, geometries : sequence of str
-        Of `pooling.POOLINGS` and `geometry.GEOMETRIES`.
+        Some of `pooling.POOLINGS` and of `geometry.GEOMETRIES`.
     k : int
         Length of the lists.
     seed : int
-        Of the bootstrap over users, and of the halves of `relevant`.
+        Seed of the bootstrap over users, and of the halves of `relevant`.
     threshold : float
         Least watch ratio of a liked exposure (or one with `liked` true).
     root, batch_size, progress
@@ -157,7 +165,7 @@ def audit(
 
     Returns
     -------
-    AuditResult
+    LayerAudit
 
     Raises
     ------
@@ -173,11 +181,11 @@ def audit(
         raise ValueError(f"k is {k}; it must be at least 1.")
     pooled = _Pooled(encoder, _layers(encoder, layers), poolings, of)
     embeddings = embed(library, pooled, of, root, batch_size, progress)
-    task = (
-        _Recommendation(split, embeddings.ids, k, threshold)
-        if split is not None
-        else _Retrieval(relevant, embeddings.ids, k, seed)
-    )
+    task: _Recommendation | _Retrieval
+    if split is not None:
+        task = _Recommendation(split, embeddings.ids, k, threshold)
+    elif relevant is not None:
+        task = _Retrieval(relevant, embeddings.ids, k, seed)
     rows, scores = [], []
     choices = [(block, kind) for block in pooled.blocks for kind in geometries]
     for block, kind in tqdm(choices, desc="audit", unit="choice", disable=not progress):
@@ -194,24 +202,21 @@ def audit(
         )
         scores.append(task.recall(vectors, "validation"))
     table = pd.DataFrame(rows)
-    table[["recall_validation", "low", "high"]] = _intervals(np.stack(scores), seed)
+    table[["recall_validation", "low", "high"]] = _intervals(np.column_stack(scores), seed)
     best = int(table["recall_validation"].argmax())
     plain = ((table["layer"] == VECTOR) & (table["geometry"] == "raw")).to_numpy()
     baseline = int(plain.argmax()) if plain.any() else 0
     table[["recall_test", "test_low", "test_high"]] = np.nan
-    for place in {best, baseline}:
-        block, kind = choices[place]
-        vectors = _vectors(embeddings.vectors, block, kind, task.fit_on)
-        tested = _intervals(task.recall(vectors, "test")[None], seed)[0]
-        table.loc[place, ["recall_test", "test_low", "test_high"]] = tested
+    for row in (baseline, best):
+        vectors = _vectors(embeddings.vectors, *choices[row], task.fit_on)
+        tested = _intervals(task.recall(vectors, "test")[:, None], seed)[0]
+        table.loc[row, ["recall_test", "test_low", "test_high"]] = tested  # `vectors`: the best's
     table["chosen"] = np.arange(len(table)) == best
-    block, kind = choices[best]
-    chosen = _vectors(embeddings.vectors, block, kind, task.fit_on)
-    return AuditResult(
+    return LayerAudit(
         table=table,
-        best=table.loc[best].to_dict(),
-        baseline=table.loc[baseline].to_dict(),
-        vectors=pd.DataFrame(chosen, index=embeddings.ids),
+        best=table.loc[best],
+        baseline=table.loc[baseline],
+        vectors=pd.DataFrame(vectors, index=embeddings.ids),
         failures=embeddings.failures,
         k=k,
         n_validation=task.count("validation"),
@@ -221,7 +226,7 @@ def audit(
 
 @dataclass(frozen=True)
 class _Block:
-    """Where one layer's pooled vector stands among all columns."""
+    """The columns that hold one layer's pooled vector."""
 
     layer: str
     pooling: str
@@ -230,7 +235,7 @@ class _Block:
 
 
 class _Pooled:
-    """An encoder whose vector is all layers, pooled in all ways, side by side."""
+    """An encoder whose vector is the concatenation of all layers, each pooled in all ways."""
 
     parameters = 0
 
@@ -249,30 +254,30 @@ class _Pooled:
         self.poolings = tuple(poolings)
         self.blocks: list[_Block] = []
         stop = 0
-        for layer, pooling, part in self._parts([_probe(encoder, of)]):  # how wide each one is
-            self.blocks.append(_Block(layer, pooling, stop, stop + part.shape[1]))
-            stop += part.shape[1]
+        for layer, pooling, rows in self._pooled([_blank_item(encoder, of)]):  # to see each width
+            self.blocks.append(_Block(layer, pooling, stop, stop + rows.shape[1]))
+            stop += rows.shape[1]
         self.dim = stop
 
     @property
     def fingerprint(self) -> str:
-        told = json.dumps([self.encoder.fingerprint, self.layers, self.poolings, 1])
-        return hashlib.sha256(told.encode()).hexdigest()
+        key = json.dumps([self.encoder.fingerprint, self.layers, self.poolings, 1])
+        return hashlib.sha256(key.encode()).hexdigest()
 
     def encode(self, batch: list) -> np.ndarray:
-        return np.concatenate([part for _, _, part in self._parts(batch)], axis=1)
+        return np.concatenate([rows for _, _, rows in self._pooled(batch)], axis=1)
 
-    def _parts(self, batch: list) -> Iterator[tuple[str, str, np.ndarray]]:
+    def _pooled(self, batch: list) -> Iterator[tuple[str, str, np.ndarray]]:
         inner = [layer for layer in self.layers if layer != VECTOR]
-        found = {}
+        outputs = {}
         if isinstance(self.encoder, LayeredInOnePass) and inner:
-            found = self.encoder.all_activations(batch, inner)
+            outputs = self.encoder.all_activations(batch, inner)
         layered = cast(Layered, self.encoder)
         for layer in self.layers:
             if layer == VECTOR:
                 yield layer, "none", np.asarray(self.encoder.encode(batch), dtype=np.float32)
                 continue
-            out = found[layer] if found else layered.activations(batch, layer)
+            out = outputs[layer] if outputs else layered.activations(batch, layer)
             if out.ndim == 2:
                 yield layer, "none", out.float().numpy()
                 continue
@@ -280,8 +285,8 @@ class _Pooled:
                 yield layer, pooling, pool(out, pooling).numpy()
 
 
-def _probe(encoder: Encoder, of: str) -> Any:
-    """An item that shows how wide the layers are."""
+def _blank_item(encoder: Encoder, of: str) -> str | np.ndarray:
+    """An item without content, which shows how wide the layers are."""
     if of == "title":
         return "a title of some words"
     if of == "thumbnail":
@@ -292,94 +297,81 @@ def _probe(encoder: Encoder, of: str) -> Any:
 
 
 class _Recommendation:
-    """Recall of what users go on to like, from what they liked in training."""
+    """Recall of what users go on to like, by cosine with the mean of what they liked in training.
 
-    def __init__(self, split: Split, videos: pd.Index, k: int, threshold: float):
-        self.k = k
-        self.videos = videos
-        self.split = split
-        self.threshold = threshold
-        catalogue = pd.Index(split.videos.index).astype("str")
-        # Videos outside the split's catalogue are not to be recommended.
-        self.offered = videos.isin(catalogue)
-        self.fit_on = np.asarray(videos.isin(split.train["video_id"].astype("str")))
+    Candidates, masks and relevance are those of `evaluate`; users who liked nothing in training are
+    left out.
+    """
+
+    def __init__(self, split: Split, ids: pd.Index, k: int, threshold: float) -> None:
+        self.rows = ids.get_indexer(as_ids(split.videos.index))  # -1: the library lacks the video
+        self.fit_on = np.asarray(ids.isin(as_ids(split.train["video_id"])))
         if not self.fit_on.any():
             raise ValueError("No video of the library was shown in the training part.")
-        self.parts = {
-            "validation": self._part(split.validation, [split.train]),
-            "test": self._part(split.test, [split.train, split.validation]),
-        }
-
-    def _part(self, target: pd.DataFrame, known: list[pd.DataFrame]) -> dict[str, Any]:
-        users = pd.Index(target["user_id"].astype("str").unique()).sort_values()
-        shown = self._matrix(pd.concat(known, ignore_index=True), users)
-        history = self._matrix(self._liked(self.split.train), users)
-        wanted = self._matrix(self._liked(target), users)
-        wanted = (wanted - wanted.multiply(shown)).tocsr()  # only what is new to the user
-        wanted.eliminate_zeros()
-        rows = np.flatnonzero((np.diff(wanted.indptr) > 0) & (np.diff(history.indptr) > 0))
-        if not len(rows):
-            raise ValueError(
-                "No user liked something in training and something new later; nothing to measure."
+        liked = split.train[positives(split.train, threshold).to_numpy()]
+        self.tasks: dict[str, Task] = {}
+        self.histories: dict[str, sparse.csr_array] = {}
+        for on in ("validation", "test"):
+            task = prepare(split, k, on, threshold)
+            mine = liked[as_ids(liked["user_id"]).isin(task.users)]
+            history = interaction_matrix(mine, np.ones(len(mine)), task.users, task.videos)
+            history.data[:] = 1  # liked once or often
+            kept = np.flatnonzero(np.diff(history.indptr))
+            if not len(kept):
+                raise ValueError(
+                    f"No user of the {on} part liked something in training; nothing to measure."
+                )
+            self.histories[on] = history[kept]
+            self.tasks[on] = replace(
+                task, users=task.users[kept], seen=task.seen[kept], relevant=task.relevant[kept]
             )
-        return {"shown": shown[rows], "history": history[rows], "wanted": wanted[rows]}
-
-    def _liked(self, frame: pd.DataFrame) -> pd.DataFrame:
-        none = pd.Series(np.nan, index=frame.index)
-        watched = pd.to_numeric(frame.get("watch_ratio", none)).astype("Float64")
-        liked = frame.get("liked", none).astype("boolean")
-        good = (watched >= self.threshold).fillna(False) | liked.fillna(False)
-        return frame[good.to_numpy(dtype=bool)]
-
-    def _matrix(self, frame: pd.DataFrame, users: pd.Index) -> sparse.csr_array:
-        """1 for each user and video in a log, once."""
-        rows = users.get_indexer(frame["user_id"].astype("str"))
-        columns = self.videos.get_indexer(frame["video_id"].astype("str"))
-        inside = (rows >= 0) & (columns >= 0)
-        ones = np.ones(inside.sum(), dtype=np.float32)
-        shape = (len(users), len(self.videos))
-        matrix = sparse.csr_array((ones, (rows[inside], columns[inside])), shape=shape)
-        matrix.sum_duplicates()
-        matrix.data[:] = 1
-        return matrix
 
     def count(self, on: str) -> int:
-        return self.parts[on]["wanted"].shape[0]
+        return len(self.tasks[on].users)
 
     def recall(self, vectors: np.ndarray, on: str) -> np.ndarray:
-        """Recall of each user, `h / n`."""
-        unit, missing = _unit(vectors)
-        part = self.parts[on]
-        hidden = missing | ~self.offered
-        out = []
-        for start in range(0, self.count(on), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            profiles = part["history"][rows] @ unit  # its length does not change the order
-            scores = profiles @ unit.T
-            scores[part["shown"][rows].toarray() > 0] = -np.inf
-            scores[:, hidden] = -np.inf
-            scores[~profiles.any(axis=1)] = -np.inf  # nothing is known of what they liked
-            out.append(_share(scores, part["wanted"][rows].toarray() > 0, self.k, capped=False))
-        return np.concatenate(out)
+        """Recall of each user, `h / n`, `(n_users,)`."""
+        task = self.tasks[on]
+        catalogue = vectors[self.rows]  # (n_videos, dim)
+        catalogue[self.rows < 0] = np.nan
+        _, hits = top_lists(_ByProfile(task, self.histories[on], catalogue), task, None, False)
+        return list_metrics(hits, task.n_relevant, task.protocol.k)["recall"].to_numpy()
+
+
+class _ByProfile:
+    """Scores of all videos: their cosines with the mean vector of what a user liked."""
+
+    def __init__(self, task: Task, history: sparse.csr_array, vectors: np.ndarray) -> None:
+        self.video_ids = task.videos
+        self.user_ids = task.users
+        self.history = history  # (n_users, n_videos), ones
+        self.units, self.missing = _units(vectors)  # (n_videos, dim), (n_videos,)
+
+    def score(self, user_ids: pd.Index) -> np.ndarray:
+        # A profile's length does not change the order of its cosines, so the sum does for the mean.
+        profiles = self.history[self.user_ids.get_indexer(user_ids)] @ self.units  # (users, dim)
+        scores = profiles @ self.units.T  # (users, n_videos)
+        scores[:, self.missing] = -np.inf
+        scores[~profiles.any(axis=1)] = -np.inf  # nothing that they liked has a vector
+        return scores
 
 
 class _Retrieval:
     """Recall of a gallery's videos of the same label."""
 
-    def __init__(self, labels: pd.Series, videos: pd.Index, k: int, seed: int):
+    def __init__(self, labels: pd.Series, videos: pd.Index, k: int, seed: int) -> None:
         self.k = k
-        codes, _ = pd.factorize(labels.reindex(videos))
-        self.codes = codes
-        labelled = np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))
-        half, three = len(labelled) // 2, len(labelled) * 3 // 4
+        self.codes, _ = pd.factorize(labels.reindex(videos))
+        labelled = np.random.default_rng(seed).permutation(np.flatnonzero(self.codes >= 0))
+        half, three_quarters = len(labelled) // 2, len(labelled) * 3 // 4
         self.gallery = np.sort(labelled[:half])
         self.fit_on = np.isin(np.arange(len(videos)), self.gallery)
-        there = set(codes[self.gallery])
+        answerable = np.isin(self.codes, self.codes[self.gallery])  # the gallery has their label
         self.queries = {
-            on: np.array([i for i in places if codes[i] in there], dtype=int)
-            for on, places in {
-                "validation": labelled[half:three],
-                "test": labelled[three:],
+            on: rows[answerable[rows]]
+            for on, rows in {
+                "validation": labelled[half:three_quarters],
+                "test": labelled[three_quarters:],
             }.items()
         }
         if not all(len(queries) for queries in self.queries.values()):
@@ -392,50 +384,39 @@ class _Retrieval:
         return len(self.queries[on])
 
     def recall(self, vectors: np.ndarray, on: str) -> np.ndarray:
-        """Recall of each query, `h / min(n, k)`."""
-        unit, missing = _unit(vectors)
+        """Recall of each query, `h / min(n, k)`, `(n_queries,)`."""
+        units, missing = _units(vectors)
         queries = self.queries[on]
-        scores = unit[queries] @ unit[self.gallery].T
+        scores = units[queries] @ units[self.gallery].T  # (n_queries, n_gallery)
         scores[:, missing[self.gallery]] = -np.inf
         scores[missing[queries]] = -np.inf
         same = self.codes[queries][:, None] == self.codes[self.gallery][None]
-        return _share(scores, same, self.k, capped=True)
+        hits = np.take_along_axis(same & (scores > -np.inf), top_k(scores, self.k), axis=1)
+        return hits.sum(axis=1) / np.minimum(same.sum(axis=1), self.k)
 
 
-def _share(scores: np.ndarray, wanted: np.ndarray, k: int, capped: bool) -> np.ndarray:
-    """Share of the wanted columns among the k highest of each row."""
-    top = top_k(scores, k)
-    found = np.take_along_axis(wanted & (scores > -np.inf), top, axis=1).sum(axis=1)
-    n = wanted.sum(axis=1)
-    return found / (np.minimum(n, k) if capped else n)
-
-
-def _unit(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _units(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows of length 1, missing ones as zeros, and which are missing."""
     missing = ~np.isfinite(vectors).all(axis=1)
-    rows = np.where(missing[:, None], 0, vectors).astype(np.float32)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0), missing
+    return unit_rows(np.where(missing[:, None], 0, vectors).astype(np.float32)), missing
 
 
-def _vectors(stored: np.ndarray, block: _Block, kind: str, fit_on: np.ndarray) -> np.ndarray:
+def _vectors(
+    stored: np.ndarray, block: _Block, kind: GeometryKind, fit_on: np.ndarray
+) -> np.ndarray:
     """One layer's pooled vectors in one geometry, learned on the training videos."""
-    part = stored[:, block.start : block.stop]
-    return Geometry(kind).fit(part[fit_on]).transform(part)
+    columns = stored[:, block.start : block.stop]
+    return Geometry(kind).fit(columns[fit_on]).transform(columns)
 
 
-def _intervals(scores: np.ndarray, seed: int) -> np.ndarray:
-    """Mean and 95 % percentile bootstrap interval of each row, the same users for all rows."""
-    n = scores.shape[1]
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(n, np.full(n, 1 / n), size=BOOTSTRAPS) / n  # (bootstraps, n)
-    means = scores @ drawn.T
-    low, high = np.quantile(means, [0.025, 0.975], axis=1)
-    return np.stack([scores.mean(axis=1), low, high], axis=1)
+def _intervals(recalls: np.ndarray, seed: int) -> np.ndarray:
+    """Mean and 95% percentile interval of each column, over the same resampled users, `(m, 3)`."""
+    low, high = percentile_interval(bootstrap_means(recalls, RESAMPLES, seed), 0.95)
+    return np.column_stack([recalls.mean(axis=0), low, high])
 
 
 def _layers(encoder: Encoder, chosen: Sequence[str] | None) -> tuple[str, ...]:
-    offered = (VECTOR, *(encoder.layers if isinstance(encoder, Layered) else ()))
+    offered = (VECTOR, *encoder.layers) if isinstance(encoder, Layered) else (VECTOR,)
     if chosen is None:
         return offered
     _known(chosen, offered, "layer")
