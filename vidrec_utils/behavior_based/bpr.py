@@ -1,4 +1,4 @@
-"""BPR: factors learned from pairs, a video that somebody watched before one they did not.
+"""BPR: factors learned from pairs, a video that a user watched and one that the user did not.
 
 References
 ----------
@@ -19,20 +19,20 @@ from scipy import sparse
 from tqdm.auto import tqdm
 
 from vidrec_utils import settings
-from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, require_at_least_one, require_positive
 
 
 class BPR(Recommender):
-    """Stochastic gradient ascent on `ln sigmoid(x_ui - x_uj)`, i watched by u and j not.
+    """Stochastic gradient ascent on `ln sigmoid(x_ui - x_uj)`, where u watched i and not j.
 
     `x_ui = <u, v_i> + b_i`. Each epoch draws as many triples as there are watched pairs: a pair in
-    proportion to its weight, and a video among those that the user has no positive weight with:
-    any of them alike (Rendle et al.), or in proportion to how many watched it (Gantner et al.;
+    proportion to its weight, and a negative among the videos that have no positive weight for the
+    user: uniformly (Rendle et al.), or in proportion to how many watched it (Gantner et al.;
     `implicit` does the same). The second teaches what sets tastes apart, not what is popular, and
     ranks worse where all videos compete.
 
     An unknown user gets the popularity answer, and so does a user whose events all weigh nothing.
-    A cold video is only ever drawn as the worse of two, and sinks.
+    A cold video is only ever drawn as a negative, and sinks.
 
     Parameters
     ----------
@@ -40,18 +40,31 @@ class BPR(Recommender):
         Length of the vectors.
     epochs : int
         Passes over as many triples as there are pairs.
-    learning_rate, regularization : float
-        Of the gradient steps; the regularisation acts on every vector that a triple touches.
+    learning_rate : float
+        Step size of the gradient ascent.
+    regularization : float
+        Weight decay of every vector and bias that a triple touches.
     batch_size : int
         Triples whose gradients are computed together and added.
     negatives : {"uniform", "popular"}
-        How the worse videos are drawn.
+        How negative videos are drawn.
     seed : int
-        Of first vectors and draws.
+        The initial vectors and the triples are drawn with this seed.
     progress : bool
         Show a bar when fitting takes longer than two seconds.
     name : str
         Shown in tables.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = pd.DataFrame(
+    ...     [("ann", "a"), ("bob", "a"), ("bob", "b"), ("cat", "c"), ("dan", "c"), ("dan", "d")],
+    ...     columns=["user_id", "video_id"],
+    ... ).assign(watch_ratio=1.0)
+    >>> model = BPR(factors=2, epochs=300, batch_size=2, progress=False).fit(log)
+    >>> model.recommend("ann", k=1)["video_id"].item()
+    'b'
     """
 
     _learned: ClassVar = ("user_factors", "video_factors", "video_bias", "active")
@@ -68,32 +81,39 @@ class BPR(Recommender):
         progress: bool = True,
         name: str = "bpr",
     ):
-        for label, value in (("factors", factors), ("epochs", epochs), ("batch_size", batch_size)):
-            if value < 1:
-                raise ValueError(f"{label} is {value}; it must be at least 1.")
-        if not learning_rate > 0 or regularization < 0:
-            raise ValueError("learning_rate must be positive, and regularization not negative.")
+        require_at_least_one(factors=factors, epochs=epochs, batch_size=batch_size)
+        require_positive(learning_rate=learning_rate)
+        if regularization < 0:
+            raise ValueError(f"regularization is {regularization}; it must not be negative.")
         if negatives not in ("uniform", "popular"):
             raise ValueError(f"negatives is {negatives!r}; it is 'uniform' or 'popular'.")
+        self.factors = int(factors)
+        self.epochs = int(epochs)
+        self.learning_rate = float(learning_rate)
+        self.regularization = float(regularization)
+        self.batch_size = int(batch_size)
         self.negatives = negatives
-        self.factors, self.epochs, self.batch_size = int(factors), int(epochs), int(batch_size)
-        self.learning_rate, self.regularization = float(learning_rate), float(regularization)
-        self.seed, self.progress, self.name = int(seed), progress, name
+        self.seed = int(seed)
+        self.progress = progress
+        self.name = name
 
     def _fit(self, matrix: sparse.csr_array) -> None:
-        positive = sparse.csr_array(matrix.maximum(0))
+        # the watched pairs, D_s without its negatives
+        positive = sparse.csr_array(matrix.maximum(0))  # (n_users, n_videos)
         positive.eliminate_zeros()
+        self.active = np.diff(positive.indptr) > 0  # (n_users,)
+        # W, H and b: small random vectors, and no bias
         rng = np.random.default_rng(self.seed)
-        self.active = np.diff(positive.indptr) > 0
-        users = _first(rng, positive.shape[0], self.factors)
-        videos = _first(rng, positive.shape[1], self.factors)
-        bias = torch.zeros(positive.shape[1])
+        users = _initial(rng, positive.shape[0], self.factors)  # (n_users, f)
+        videos = _initial(rng, positive.shape[1], self.factors)  # (n_videos, f)
+        bias = torch.zeros(positive.shape[1])  # (n_videos,)
         epochs = range(self.epochs if positive.nnz else 0)
         with settings.threads_for(3 * self.batch_size * self.factors):
             for _ in tqdm(epochs, desc=self.name, delay=2, leave=False, disable=not self.progress):
                 for u, i, j in triples(positive, rng, self.batch_size, self.negatives):
                     self._step(users, videos, bias, u, i, j)
-        self.user_factors, self.video_factors = users.numpy(), videos.numpy()
+        self.user_factors = users.numpy()
+        self.video_factors = videos.numpy()
         self.video_bias = bias.numpy()
 
     def _step(
@@ -105,18 +125,25 @@ class BPR(Recommender):
         i: torch.Tensor,
         j: torch.Tensor,
     ) -> None:
-        """Add the gradients of one batch of triples, in place."""
-        mine, better, worse = users[u], videos[i], videos[j]  # (batch, factors)
-        lead = (mine * (better - worse)).sum(dim=1) + bias[i] - bias[j]
-        push = torch.sigmoid(-lead)[:, None]  # slope of ln sigmoid: 0 once the order is clear
-        rate, pull = self.learning_rate, self.regularization
-        users.index_add_(0, u, push * (better - worse) - pull * mine, alpha=rate)
-        videos.index_add_(0, i, push * mine - pull * better, alpha=rate)
-        videos.index_add_(0, j, -push * mine - pull * worse, alpha=rate)
-        bias.index_add_(0, i, push[:, 0] - pull * bias[i], alpha=rate)
-        bias.index_add_(0, j, -push[:, 0] - pull * bias[j], alpha=rate)
+        """Add the gradients of one batch of triples (u, i, j), in place."""
+        w_u = users[u]  # (batch, f)
+        h_i = videos[i]  # (batch, f)
+        h_j = videos[j]  # (batch, f)
+        # x_uij = x_ui - x_uj  (batch,)
+        x_uij = (w_u * (h_i - h_j)).sum(dim=1) + bias[i] - bias[j]
+        # d ln sigmoid(x_uij) / d x_uij = sigmoid(-x_uij): 0 once the order is clear  (batch, 1)
+        slope = torch.sigmoid(-x_uij)[:, None]
+        # theta += rate (slope d x_uij / d theta - decay theta), for each theta of the triple
+        rate = self.learning_rate
+        decay = self.regularization
+        users.index_add_(0, u, slope * (h_i - h_j) - decay * w_u, alpha=rate)
+        videos.index_add_(0, i, slope * w_u - decay * h_i, alpha=rate)
+        videos.index_add_(0, j, -slope * w_u - decay * h_j, alpha=rate)
+        bias.index_add_(0, i, slope[:, 0] - decay * bias[i], alpha=rate)
+        bias.index_add_(0, j, -slope[:, 0] - decay * bias[j], alpha=rate)
 
     def _score(self, users: np.ndarray) -> np.ndarray:
+        # x_ui = <w_u, h_i> + b_i  (users, n_videos)
         scores = self.user_factors[users] @ self.video_factors.T + self.video_bias
         scores[~self.active[users]] = self.popularity
         return scores
@@ -128,33 +155,37 @@ def triples(
     batch_size: int,
     negatives: str = "uniform",
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Batches `(users, better, worse)` of int64 tensors, as many triples as entries.
+    """Batches of triples (u, i, j) as int64 tensors, together as many as the matrix has entries.
 
-    A worse video that turns out to be watched is drawn anew, three times; what is left then (users
-    who watched nearly everything) is dropped.
+    A negative j that u watched is drawn again, up to three times; triples that still have one
+    (users who watched nearly everything) are dropped.
     """
     pairs = matrix.tocoo()
-    keys = np.sort(pairs.row.astype(np.int64) * matrix.shape[1] + pairs.col)
-    chance = np.cumsum(pairs.data, dtype=np.float64)
-    drawn = np.searchsorted(chance, rng.random(matrix.nnz) * chance[-1], side="right")
-    drawn = np.minimum(drawn, matrix.nnz - 1)
-    users, better = pairs.row[drawn].astype(np.int64), pairs.col[drawn].astype(np.int64)
-    # a video drawn from the entries is drawn in proportion to its entries
-    among = pairs.col if negatives == "popular" else np.arange(matrix.shape[1])
-    worse = among[rng.integers(0, len(among), len(users))]
+    watched = np.sort(pairs.row.astype(np.int64) * matrix.shape[1] + pairs.col)  # (u, i) as numbers
+    # (u, i): entries in proportion to their weights, by the inverse of their cumulated sum
+    cumulated = np.cumsum(pairs.data, dtype=np.float64)
+    entries = np.searchsorted(cumulated, rng.random(matrix.nnz) * cumulated[-1], side="right")
+    entries = np.minimum(entries, matrix.nnz - 1)
+    u = pairs.row[entries].astype(np.int64)
+    i = pairs.col[entries].astype(np.int64)
+    # j: any video, or the video of any entry, which is popular in proportion to its entries
+    pool = pairs.col if negatives == "popular" else np.arange(matrix.shape[1])
+    j = pool[rng.integers(0, len(pool), len(u))]
     for _ in range(3):
-        watched = np.flatnonzero(_contains(keys, users * matrix.shape[1] + worse))
-        worse[watched] = among[rng.integers(0, len(among), len(watched))]
-    kept = ~_contains(keys, users * matrix.shape[1] + worse)
-    parts = [torch.from_numpy(a[kept]) for a in (users, better, worse)]
-    yield from zip(*(torch.split(part, batch_size) for part in parts), strict=True)
+        rejected = np.flatnonzero(_contains(watched, u * matrix.shape[1] + j))
+        j[rejected] = pool[rng.integers(0, len(pool), len(rejected))]
+    kept = ~_contains(watched, u * matrix.shape[1] + j)
+    batches = [torch.from_numpy(ids[kept]).split(batch_size) for ids in (u, i, j)]
+    yield from zip(*batches, strict=True)
 
 
-def _contains(ordered: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    places = np.minimum(np.searchsorted(ordered, asked), len(ordered) - 1)
-    return ordered[places] == asked
+def _contains(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Whether each value is in a sorted array."""
+    positions = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    return ordered[positions] == values
 
 
-def _first(rng: np.random.Generator, n: int, factors: int) -> torch.Tensor:
+def _initial(rng: np.random.Generator, n: int, factors: int) -> torch.Tensor:
+    """Small random vectors, `(n, factors)`."""
     values = (rng.random((n, factors)) - 0.5) / factors
     return torch.from_numpy(values.astype(np.float32))

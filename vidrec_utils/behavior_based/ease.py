@@ -18,7 +18,7 @@ from scipy.linalg import lapack
 from vidrec_utils import settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import position, top_k
+from vidrec_utils.recommender import position, require_positive, top_k
 
 
 class EASE(HistoryExplainable, SessionRecommender):
@@ -29,8 +29,8 @@ class EASE(HistoryExplainable, SessionRecommender):
     `B_ij = -P_ij / P_jj` off the diagonal (Steck's equation 8).
 
     An unknown user gets the popularity answer, and so does a user whose events all weigh nothing.
-    A cold video scores 0 for everybody. Needs the memory of two dense matrices videos x videos in
-    float32 (20,000 videos: 3.2 GB) and, in time, the cube of their number.
+    A cold video scores 0 for everybody. Fitting needs the memory of two dense matrices, videos x
+    videos, in float32 (20,000 videos: 3.2 GB), and time that grows with the cube of their number.
 
     Parameters
     ----------
@@ -40,17 +40,39 @@ class EASE(HistoryExplainable, SessionRecommender):
         Count that a pair has any positive weight, not how much.
     name : str
         Shown in tables.
+
+    Attributes
+    ----------
+    weights : ndarray of float32, shape (n_videos, n_videos)
+        `B`: column j holds the weight of each video in the score of video j.
+
+    Examples
+    --------
+    Two people watched a and b, one watched c. With `X'X + l2 I = [[3, 2], [2, 3]]` for a and b,
+    each gets the weight `2 / 3` in the score of the other:
+
+    >>> import pandas as pd
+    >>> log = pd.DataFrame(
+    ...     [("ann", "a"), ("ann", "b"), ("bob", "a"), ("bob", "b"), ("cat", "c")],
+    ...     columns=["user_id", "video_id"],
+    ... ).assign(watch_ratio=1.0)
+    >>> model = EASE(l2=1.0).fit(log)
+    >>> print(abs(model.weights).astype(float).round(2).tolist())
+    [[0.0, 0.67, 0.0], [0.67, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    >>> model.similar("a")["video_id"].tolist()
+    ['b']
     """
 
     _learned: ClassVar = ("matrix", "weights")
 
     def __init__(self, l2: float = 100.0, binary: bool = False, name: str = "ease"):
-        if not l2 > 0:
-            raise ValueError(f"l2 is {l2}; it must be positive, or there is no unique solution.")
-        self.l2, self.binary, self.name = float(l2), bool(binary), name
+        require_positive(l2=l2)  # or there is no unique solution
+        self.l2 = float(l2)
+        self.binary = bool(binary)
+        self.name = name
 
     def similar(self, video_id: str, k: int = 10) -> pd.DataFrame:
-        """The videos that speak most for one: `video_id, similarity`, the largest weight first.
+        """The videos with the largest weights in the score of one: `video_id, similarity`.
 
         Raises
         ------
@@ -65,11 +87,11 @@ class EASE(HistoryExplainable, SessionRecommender):
     def _fit(self, matrix: sparse.csr_array) -> None:
         self.matrix = _binary(matrix) if self.binary else matrix.copy()
         self.matrix.eliminate_zeros()
-        self.weights = ease_weights(self.matrix, self.l2)
+        self.weights = ease_weights(self.matrix, self.l2)  # B (n_videos, n_videos)
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         history = self.matrix[users]
-        scores = history @ self.weights  # (users, videos)
+        scores = history @ self.weights  # X B (users, n_videos)
         scores[np.diff(history.indptr) == 0] = self.popularity
         return scores
 
@@ -93,33 +115,47 @@ def ease_weights(matrix: sparse.csr_array, l2: float) -> np.ndarray:
     Returns
     -------
     ndarray of float32, shape (n_videos, n_videos)
-        Column j holds what each video says for video j; the diagonal is 0.
+        `B`: column j holds the weight of each video in the score of video j; the diagonal is 0.
 
     Notes
     -----
     The Gram matrix is positive definite, so Cholesky factors replace a general inverse: half the
-    work, in place, on all threads of LAPACK.
+    work, in place, on all threads of LAPACK. In plain NumPy, `P = inv(X'X + l2 I)` and then
+    `B = -P / diag(P)` with a zero diagonal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> X = sparse.csr_array(np.array([[1, 1], [1, 1]], dtype="f4"))
+    >>> print(abs(ease_weights(X, l2=1.0)).astype(float).round(2).tolist())
+    [[0.0, 0.67], [0.67, 0.0]]
     """
-    gram = _gram(matrix).T  # symmetric: its transpose is the same in LAPACK's order of memory
+    # G = X'X + l2 I  (n_videos, n_videos); symmetric, so its transpose suits LAPACK's memory order
+    gram = _gram(matrix).T
     diagonal = np.arange(len(gram))
     gram[diagonal, diagonal] += np.float32(l2)
-    factor, info = lapack.spotrf(gram, lower=1, overwrite_a=1)  # X'X + l2 I = L L'
+    # G = L L', with L lower triangular
+    factor, info = lapack.spotrf(gram, lower=1, overwrite_a=1)
     if info != 0:
         raise ValueError(
             f"The Gram matrix is not positive definite in float32 with l2 = {l2:g}: the weights "
             "are too large for it. Raise l2, or scale the event weights to about 1."
         )
-    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)  # P, its lower triangle
+    # P = G^-1, the lower triangle of which spotri writes over L
+    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
+    # B_ij = -P_ij / P_jj, and B_jj = 0
     inverse = np.tril(inverse, -1)
-    scale = -1 / np.diagonal(factor).copy()  # spotri worked in place: the diagonal of P
+    scale = -1 / np.diagonal(factor).copy()  # -1 / P_jj (n_videos,)
     weights = inverse + inverse.T
-    weights *= scale  # column j by -1 / P_jj
+    weights *= scale
     return np.ascontiguousarray(weights)
 
 
 def _gram(matrix: sparse.csr_array) -> np.ndarray:
     """`X'X` as a dense matrix `(n_videos, n_videos)`, its rows shared among the threads."""
-    n, threads = matrix.shape[1], settings.threads()
+    n = matrix.shape[1]
+    threads = settings.threads()
     columns = sparse.csr_array(matrix.T)
     gram = np.empty((n, n), dtype=np.float32)
 
@@ -133,4 +169,5 @@ def _gram(matrix: sparse.csr_array) -> np.ndarray:
 
 
 def _binary(matrix: sparse.csr_array) -> sparse.csr_array:
+    """1 where a weight is positive."""
     return sparse.csr_array((matrix > 0).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Neighbourhoods: two videos are alike when the same people enjoyed both.
+"""Neighbourhoods: two videos are similar when the same people enjoyed both.
 
 References
 ----------
@@ -19,7 +19,7 @@ from scipy import sparse
 from vidrec_utils import settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import blocks, position, top_k
+from vidrec_utils.recommender import blocks, position, require_at_least_one, top_k
 
 
 class ItemKNN(HistoryExplainable, SessionRecommender):
@@ -42,13 +42,32 @@ class ItemKNN(HistoryExplainable, SessionRecommender):
     Parameters
     ----------
     neighbours : int
-        How many similar videos may speak for a video.
+        How many similar videos may contribute to the score of a video.
     shrinkage : float
-        Pulls similarities that rest on little evidence towards 0, in units of summed weights.
+        Pulls similarities with little evidence towards 0, in units of summed weights.
     neighbours_of : {"scored", "watched"}
         Whose neighbours are kept.
     name : str
         Shown in tables.
+
+    Examples
+    --------
+    Both who watched b also watched a; one of them watched c.
+
+    >>> import pandas as pd
+    >>> log = pd.DataFrame(
+    ...     [("ann", "a"), ("ann", "b"), ("bob", "a"), ("bob", "b"), ("bob", "c"), ("cat", "b")],
+    ...     columns=["user_id", "video_id"],
+    ... ).assign(watch_ratio=1.0)
+    >>> model = ItemKNN(neighbours=2, shrinkage=0).fit(log)
+    >>> print(model.similar("a").round(2).to_string(index=False))
+    video_id  similarity
+           b        0.82
+           c        0.71
+    >>> model.recommend("cat", k=1)["video_id"].item()
+    'a'
+    >>> model.recommend_next(["c"], k=1)["video_id"].item()
+    'a'
     """
 
     _learned: ClassVar = ("matrix", "similarity")
@@ -60,8 +79,7 @@ class ItemKNN(HistoryExplainable, SessionRecommender):
         neighbours_of: str = "scored",
         name: str = "item-knn",
     ):
-        if neighbours < 1:
-            raise ValueError(f"neighbours is {neighbours}; it must be at least 1.")
+        require_at_least_one(neighbours=neighbours)
         if shrinkage < 0:
             raise ValueError(f"shrinkage is {shrinkage}; it must not be negative.")
         if neighbours_of not in ("scored", "watched"):
@@ -96,7 +114,7 @@ class ItemKNN(HistoryExplainable, SessionRecommender):
         self.votes = self._votes()
 
     def _votes(self) -> sparse.csr_array:
-        """What a watched video (row) says for each other, `(n_videos, n_videos)`."""
+        """Contribution of a watched video (row) to each other, `(n_videos, n_videos)`."""
         watched = self.neighbours_of == "watched"
         return self.similarity if watched else sparse.csr_array(self.similarity.T)
 
@@ -109,7 +127,7 @@ class ItemKNN(HistoryExplainable, SessionRecommender):
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         history = self.matrix[users]
-        scores = (history @ self.votes).toarray().astype(np.float32)
+        scores = (history @ self.votes).toarray().astype(np.float32)  # sum_j x_uj s_ij
         scores[np.diff(history.indptr) == 0] = self.popularity
         return scores
 
@@ -135,28 +153,30 @@ def cosine_neighbours(
 
     Notes
     -----
-    Works through blocks of rows, so the full dense matrix never exists.
+    The rows are computed in blocks, so the full dense matrix never exists.
     """
     n = matrix.shape[1]
-    columns = sparse.csr_array(matrix.T)
-    length = np.sqrt(columns.multiply(columns).sum(axis=1)).astype(np.float32)
+    columns = sparse.csr_array(matrix.T)  # X' (n_videos, n_users)
+    length = np.sqrt(columns.multiply(columns).sum(axis=1)).astype(np.float32)  # |x_i| (n_videos,)
     signed = bool((matrix.data < 0).any())
 
     def nearest(block: slice) -> sparse.csr_array:
+        # numerator sum_u x_ui x_uj, denominator |x_i| |x_j| + shrinkage  (rows, n_videos)
         shrunk = (columns[block] @ matrix).toarray()
         scale = length[block, None] * length[None, :] + np.float32(shrinkage)
         np.divide(shrunk, scale, out=shrunk, where=scale > 0)
+        # no video is its own neighbour
         rows = np.arange(len(shrunk))
         shrunk[rows, block.start + rows] = 0
-        # zeros are no neighbours, negative ones (from negative weights) are, ranked by size
+        # keep the most similar; zeros are no neighbours, negative similarities are, ranked by size
         size = np.where(shrunk == 0, -np.inf, np.abs(shrunk)) if signed else shrunk
-        best = top_k(size, neighbours)
+        best = top_k(size, neighbours)  # (rows, neighbours)
         values = np.take_along_axis(shrunk, best, axis=1)
         coordinates = (np.repeat(rows, best.shape[1]), best.ravel())
-        part = sparse.csr_array((values.ravel(), coordinates), shape=shrunk.shape)
-        part.eliminate_zeros()
-        return part
+        kept = sparse.csr_array((values.ravel(), coordinates), shape=shrunk.shape)
+        kept.eliminate_zeros()
+        return kept
 
     with ThreadPoolExecutor(settings.threads()) as pool:
-        parts = list(pool.map(nearest, blocks(n, 4 * n)))  # small: each thread holds some
-    return sparse.csr_array(sparse.vstack(parts)).astype(np.float32)
+        rows = list(pool.map(nearest, blocks(n, 4 * n)))  # small blocks: each thread holds several
+    return sparse.csr_array(sparse.vstack(rows)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What is popular now, which is not what was ever popular."""
+"""What is popular now, which is not what has ever been popular."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, require_positive
 
 
 class _RecentPopularity(Recommender):
@@ -19,12 +19,14 @@ class _RecentPopularity(Recommender):
 
     @abstractmethod
     def _factor(self, days: pd.Series) -> pd.Series:
-        """How much an event counts that lies this many days before the last one."""
+        """Factor of the weight of an event this many days before the last one."""
 
     def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
+        # w <- w f(t), with t the age in days; 0 for an event without a time  (n_events,)
         return weights * self._factor(_ages(interactions)).fillna(0.0)
 
     def _fit(self, matrix: sparse.csr_array) -> None:
+        # sum_u w_ui  (n_videos,)
         self.recent = np.asarray(matrix.sum(axis=0), dtype=np.float32).ravel()
 
     def _score(self, users: np.ndarray) -> np.ndarray:
@@ -46,15 +48,24 @@ class WindowedPopularity(_RecentPopularity):
         Length of the window, which ends with the last event and includes both of its ends.
     name : str
         Shown in tables.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob", "ann"], "video_id": ["a", "a", "b"]})
+    >>> log["timestamp"] = pd.to_datetime(["2025-01-01", "2025-01-02", "2025-01-09"], utc=True)
+    >>> log["watch_ratio"] = 1.0
+    >>> WindowedPopularity(days=3).fit(log).recommend("new", k=1)["video_id"].item()
+    'b'
     """
 
     def __init__(self, days: float = 7.0, name: str = "popularity (window)"):
-        if not days > 0:
-            raise ValueError(f"days is {days}; a window must have a length.")
-        self.days, self.name = float(days), name
+        require_positive(days=days)
+        self.days = float(days)
+        self.name = name
 
     def _factor(self, days: pd.Series) -> pd.Series:
-        return (days <= self.days).astype("float64")
+        return (days <= self.days).astype("float64")  # 1 inside the window, 0 before
 
 
 class DecayedPopularity(_RecentPopularity):
@@ -70,15 +81,24 @@ class DecayedPopularity(_RecentPopularity):
         Age at which an event counts half.
     name : str
         Shown in tables.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob", "ann"], "video_id": ["a", "a", "b"]})
+    >>> log["timestamp"] = pd.to_datetime(["2025-01-01", "2025-01-08", "2025-01-08"], utc=True)
+    >>> log["watch_ratio"] = 1.0
+    >>> DecayedPopularity(half_life_days=7).fit(log).score("new").tolist()  # a: 1/2 + 1
+    [[1.5, 1.0]]
     """
 
     def __init__(self, half_life_days: float = 7.0, name: str = "popularity (decay)"):
-        if not half_life_days > 0:
-            raise ValueError(f"half_life_days is {half_life_days}; it must be positive.")
-        self.half_life_days, self.name = float(half_life_days), name
+        require_positive(half_life_days=half_life_days)
+        self.half_life_days = float(half_life_days)
+        self.name = name
 
     def _factor(self, days: pd.Series) -> pd.Series:
-        return 0.5 ** (days / self.half_life_days)
+        return 0.5 ** (days / self.half_life_days)  # 1/2 for each half-life
 
 
 def _ages(interactions: pd.DataFrame) -> pd.Series:

@@ -1,6 +1,6 @@
 """What a platform sees of somebody's taste, one signal at a time.
 
-`recommender.event_weights` adds all signals up. Here each is alone, so that its worth can be
+`recommender.event_weights` adds all signals up. Here each stands alone, so that its value can be
 measured: fit the same model on the weights of one signal, and compare.
 """
 
@@ -22,7 +22,7 @@ SIGNALS = {
     "comment": "any comment, friendly or not",
     "sentiment": "a comment's sentiment, from -1 to 1",
 }
-"""Signals and what an event says by each."""
+"""Signals, and what an event tells by each of them."""
 
 COLUMNS = {
     "watch ratio": "watch_ratio",
@@ -67,6 +67,17 @@ def signal_weights(
     ------
     ValueError
         If there is no such signal, or no event has it: a model fitted on nothing is no baseline.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = pd.DataFrame({"watch_ratio": [0.3, 0.9, 1.5], "liked": [False, True, None]})
+    >>> signal_weights(log, "watch ratio").tolist()
+    [0.3, 0.9, 1.0]
+    >>> signal_weights(log, "finished").tolist()
+    [0.0, 1.0, 1.0]
+    >>> signal_weights(log, "liked").tolist()
+    [0.0, 1.0, 0.0]
     """
     if signal not in SIGNALS:
         raise ValueError(f"There is no signal {signal!r}; choose from {', '.join(SIGNALS)}.")
@@ -79,7 +90,14 @@ def signal_weights(
 
 
 def available_signals(interactions: pd.DataFrame) -> list[str]:
-    """Signals that at least one event has, in the order of `SIGNALS`."""
+    """Signals that at least one event has, in the order of `SIGNALS`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> available_signals(pd.DataFrame({"watch_ratio": [0.3, None], "liked": [None, None]}))
+    ['shown', 'watch ratio', 'finished']
+    """
     return [
         signal
         for signal in SIGNALS
@@ -89,7 +107,7 @@ def available_signals(interactions: pd.DataFrame) -> list[str]:
 
 
 def _by(**on: float) -> Callable[..., pd.Series]:
-    """`event_weights` with everything off but what is named."""
+    """`event_weights` with every signal off except those that are named."""
     return lambda interactions, sentiment, finished_at: event_weights(interactions, **{**OFF, **on})
 
 
