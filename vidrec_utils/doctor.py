@@ -1,4 +1,4 @@
-"""Tell what is installed, which data and weights are at hand, and what is missing.
+"""Report what is installed, which data and weights are available, and what is missing.
 
     python -m vidrec_utils.doctor          # a line for each thing
     python -m vidrec_utils.doctor --json   # the same for programs
@@ -27,7 +27,7 @@ from vidrec_utils.files import sha256
 OK, NOTE, WARNING, MISSING = "ok", "note", "warning", "missing"
 
 SET_UP = "make setup (without make: python scripts/set_up.py)"
-FOR_DEVELOPMENT = {"jupyterlab", "nbval", "pytest", "pytest-xdist", "ruff", "setuptools"}
+FOR_DEVELOPMENT = {"jupyterlab", "mypy", "nbval", "pytest", "pytest-xdist", "ruff", "setuptools"}
 """Requirements whose absence leaves the notebooks runnable by `make course`."""
 
 PACKAGED_WEIGHTS = {
@@ -114,8 +114,8 @@ def _package_folder(name: str) -> Path | None:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         return None
-    places = list(spec.submodule_search_locations or []) if spec else []
-    return Path(places[0]) if places else None
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    return Path(folders[0]) if folders else None
 
 
 def _installed(distribution: str) -> str | None:
@@ -266,13 +266,13 @@ def check_packaged() -> Iterator[Finding]:
         if weights is None or not weights.is_file():
             yield Finding("packaged", name, absent, "weights not found", remedy)
             continue
-        found = sha256(weights)
-        whole = found.startswith(digest)
+        hashed = sha256(weights)
+        whole = hashed.startswith(digest)
         yield Finding(
             "packaged",
             name,
             OK if whole else absent,
-            f"{holds}, {weights.stat().st_size / 1e6:.0f} MB, sha256 {found[:16]}"
+            f"{holds}, {weights.stat().st_size / 1e6:.0f} MB, sha256 {hashed[:16]}"
             + ("" if whole else f": not the file that it should be ({digest}...)"),
             "" if whole else remedy,
         )
@@ -353,13 +353,13 @@ def check_kernel() -> Iterator[Finding]:
     else:
         yield Finding("notebooks", "kernel", OK, f"ipykernel {version} of {sys.executable}")
     root = settings.repository()
-    found = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")) if root else []
+    course = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")) if root else []
     yield Finding(
         "notebooks",
         "course",
-        OK if found else WARNING,
-        f"{len(found)} notebooks in {root / 'notebooks'}" if root else "no checkout around",
-        "" if found else "clone the repository and run this from there",
+        OK if course else WARNING,
+        f"{len(course)} notebooks in {root / 'notebooks'}" if root else "no checkout around",
+        "" if course else "clone the repository and run this from there",
     )
 
 
@@ -422,7 +422,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="python -m vidrec_utils.doctor",
-        description="Tell what is installed, what is at hand and what is missing.",
+        description="Report what is installed, what is available and what is missing.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)

@@ -196,6 +196,7 @@ def test_other_code_that_breaks_a_rule(rule, lines, good, root):
         "print(f'There are {len(watched)} exposures')",
         "print('a', 'sentence', len(watched))",
         "print(exercises.solution('example', 'mean_watch'))",
+        "from vidrec_utils import reporting\nprint(f'{reporting.sentences(watched)}.')",
         "try:\n    len(watched)\nexcept TypeError as error:\n    print(f'No length: {error}')",
         "'a/b'.split('/')",
         "f'{library.name}/clips'",

@@ -91,19 +91,19 @@ def _earlier(output: Path) -> list[dict[str, Any]]:
     try:
         report = json.loads((output / "course.json").read_text(encoding="utf-8"))
         entries = [{"machine": report["machine"], **entry} for entry in report["notebooks"]]
-        there = [
+        kept = [
             entry
             for entry in entries
             if (output / "notebooks" / f"{entry['name']}.ipynb").is_file()
         ]
         now = _machine()
-        for entry in there:
+        for entry in kept:
             _run_of(entry)
             if entry["machine"] == now:
                 del entry["machine"]
     except (OSError, ValueError, KeyError, TypeError):
         return []  # absent, or of another version of this program
-    return there
+    return kept
 
 
 def _run_of(entry: dict[str, Any]) -> Run:
@@ -349,6 +349,6 @@ def main(arguments: list[str] | None = None) -> int:
         names = ", ".join(failure.name for failure in failures)
         print(f"{len(runs)} of {len(notebooks)} notebooks ran; failed: {names}.", file=sys.stderr)
         return 1
-    place = options.output / ("notebooks" if options.no_html else "html/index.html")
-    print(f"{len(runs)} notebooks ran in {minutes:.1f} minutes. Read them: {place}")
+    reading = options.output / ("notebooks" if options.no_html else "html/index.html")
+    print(f"{len(runs)} notebooks ran in {minutes:.1f} minutes. Read them: {reading}")
     return 0

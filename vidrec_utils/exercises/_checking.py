@@ -51,8 +51,8 @@ class Grade:
 def available() -> list[str]:
     """Name the modules of exercises in this package, in alphabetical order."""
     folder = str(Path(__file__).parent)
-    found = (module.name for module in pkgutil.iter_modules([folder]))
-    return sorted(name for name in found if not name.startswith("_"))
+    modules = (module.name for module in pkgutil.iter_modules([folder]))
+    return sorted(name for name in modules if not name.startswith("_"))
 
 
 def load(notebook: str | ModuleType) -> ModuleType:
@@ -72,8 +72,8 @@ def load(notebook: str | ModuleType) -> ModuleType:
         return notebook
     subject = re.sub(r"^\d+_", "", notebook)
     if subject not in available():
-        there = ", ".join(available())
-        raise KeyError(f"There are no exercises for {notebook!r}; there are some for: {there}.")
+        known = ", ".join(available())
+        raise KeyError(f"There are no exercises for {notebook!r}; there are some for: {known}.")
     return importlib.import_module(f"vidrec_utils.exercises.{subject}")
 
 
@@ -162,7 +162,7 @@ def solution(notebook: str | ModuleType, name: str) -> str:
     return "\n".join(line for i, line in enumerate(lines) if i not in (start, end))
 
 
-def _body(source: str, name: str) -> CodeType:
+def _code_of(source: str, name: str) -> CodeType:
     module = compile(source, "<exercise>", "exec", dont_inherit=True)
     return next(
         c for c in module.co_consts if isinstance(c, CodeType) and c.co_name == name
@@ -181,7 +181,7 @@ def _steps(code: CodeType) -> list[tuple[str, Any]]:
 def unsolved(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -> bool:
     """Tell whether a function is still the stub, however its comments and hints are written."""
     code = getattr(inspect.unwrap(function), "__code__", None)
-    return code is not None and _steps(code) == _steps(_body(stub(notebook, name), name))
+    return code is not None and _steps(code) == _steps(_code_of(stub(notebook, name), name))
 
 
 def _where(error: BaseException, function: Callable[..., Any]) -> str:
@@ -222,12 +222,12 @@ def grade(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -
     try:
         shown = getattr(module, f"check_{name}")(function)
     except (Exception, SystemExit) as error:
-        place = _where(error, function)
+        line = _where(error, function)
         what = type(error).__name__ + (f": {error}" if str(error) else "")
-        if isinstance(error, AssertionError) and not place:
+        if isinstance(error, AssertionError) and not line:
             return Grade(False, str(error) or NO_HINT)
-        if place:
-            return Grade(False, f"your function stopped with {what}, in {place}.")
+        if line:
+            return Grade(False, f"your function stopped with {what}, in {line}.")
         return Grade(False, f"the check could not use what your function returned ({what}).")
     return Grade(True, shown or "")
 
@@ -274,35 +274,35 @@ def problems(notebook: str | ModuleType) -> list[str]:
     every typical wrong answer has to get the hint that it is listed with.
     """
     module = load(notebook)
-    found = [] if names(module) else [f"{module.__name__} holds no exercise"]
+    faults = [] if names(module) else [f"{module.__name__} holds no exercise"]
     for name in names(module):
         function = getattr(module, name)
         wrong = getattr(module, f"WRONG_{name.upper()}", [])
         if not callable(getattr(module, f"check_{name}", None)):
-            found.append(f"{name}: check_{name} is missing")
+            faults.append(f"{name}: check_{name} is missing")
             continue
         if not inspect.getdoc(function):
-            found.append(f"{name}: the docstring, which is the task, is missing")
+            faults.append(f"{name}: the docstring, which is the task, is missing")
         if not wrong:
-            found.append(f"{name}: WRONG_{name.upper()}, a list of typical mistakes, is missing")
+            faults.append(f"{name}: WRONG_{name.upper()}, a list of typical mistakes, is missing")
         for label, answer in (
             ("solution", function),
             ("printed solution", _defined(solution(module, name), module, name)),
         ):
             result = grade(module, name, answer)
             if not result.correct:
-                found.append(f"{name}: the {label} fails: {result.message}")
+                faults.append(f"{name}: the {label} fails: {result.message}")
             elif not result.message:
-                found.append(f"{name}: check_{name} does not return what a right answer showed")
+                faults.append(f"{name}: check_{name} does not return what a right answer showed")
         result = grade(module, name, _defined(stub(module, name), module, name))
         if result.correct or PLACEHOLDER not in result.message:
-            found.append(f"{name}: the stub is not recognised as open")
+            faults.append(f"{name}: the stub is not recognised as open")
         for number, (mistake, hint) in enumerate(wrong, start=1):
             result = grade(module, name, mistake)
             if result.correct:
-                found.append(f"{name}: wrong answer {number} passes")
+                faults.append(f"{name}: wrong answer {number} passes")
             elif hint.casefold() not in result.message.casefold():
-                found.append(
+                faults.append(
                     f"{name}: wrong answer {number} should get {hint!r}, got {result.message!r}"
                 )
-    return found
+    return faults

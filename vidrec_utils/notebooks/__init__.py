@@ -6,9 +6,10 @@
     python -m vidrec_utils.notebooks --from-script tour.py notebooks/00_tour.ipynb [--refresh]
     python -m vidrec_utils.notebooks --rules                    # what is asked for
 
-A rule is a small function `rule_<name>` that takes a `Notebook` and yields a `Violation` for each
-way in which it is broken; `RULES` lists them all by name. nbval runs the notebooks; the rules see
-what nbval passes over: a swallowed exception, a skipped cell, a number typed into the text.
+A rule is a small function `rule_<name>` that takes a `Notebook` and yields the cell and a sentence
+for each way in which it is broken; `RULES` lists them all by name. nbval runs the notebooks; the
+rules see what nbval passes over: a swallowed exception, a skipped cell, a number typed into the
+text.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from vidrec_utils.notebooks import code_rules, form_rules, lesson_rules, output_rules
 from vidrec_utils.notebooks.form_rules import own_code, repeated
-from vidrec_utils.notebooks.reading import Notebook, Violation
+from vidrec_utils.notebooks.reading import Breach, Notebook, Violation
 from vidrec_utils.notebooks.writing import from_script, normalise, refresh, with_stubs, write
 
 __all__ = [
@@ -34,14 +35,18 @@ __all__ = [
     "write",
 ]
 
-RULES: dict[str, Callable[[Notebook], Iterator[Violation]]] = {
+RULES: dict[str, Callable[[Notebook], Iterator[Breach]]] = {
     rule.__name__.removeprefix("rule_"): rule
     for rule in (*form_rules.RULES, *lesson_rules.RULES, *code_rules.RULES, *output_rules.RULES)
 }
 
 
 def _judge(notebook: Notebook) -> list[Violation]:
-    return [violation for rule in RULES.values() for violation in rule(notebook)]
+    return [
+        Violation(name, cell, message)
+        for name, rule in RULES.items()
+        for cell, message in rule(notebook)
+    ]
 
 
 def check_notebook(
@@ -90,15 +95,15 @@ def check_course(
         One entry for each notebook, in the order given.
     """
     notebooks = [Notebook.read(Path(path), root=root) for path in paths]
-    found = {notebook.path: _judge(notebook) for notebook in notebooks}
+    violations = {notebook.path: _judge(notebook) for notebook in notebooks}
     for notebook, violation in _shared(notebooks):
-        found[notebook.path].append(violation)
-    return found
+        violations[notebook.path].append(violation)
+    return violations
 
 
 def _shared(notebooks: Sequence[Notebook]) -> Iterator[tuple[Notebook, Violation]]:
     by_name = {notebook.name: notebook for notebook in notebooks}
-    cells = [place for notebook in notebooks for place in own_code(notebook)]
+    cells = [pair for notebook in notebooks for pair in own_code(notebook)]
     for name, first, other, cell, what in repeated(cells):
         if name != other:
             message = f"{what} stands in {name}, cell {first.number}, too; move it to vidrec_utils"

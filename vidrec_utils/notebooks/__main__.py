@@ -46,12 +46,12 @@ def _refresh(paths: list[Path]) -> int:
 
 
 def _check(paths: list[Path]) -> int:
-    found = notebooks.check_course(paths)
-    for path, violations in found.items():
+    by_path = notebooks.check_course(paths)
+    for path, violations in by_path.items():
         for violation in violations:
             print(f"{_shown(path)}:{violation}")
-    total = sum(map(len, found.values()))
-    print(f"{len(found)} notebooks, {len(notebooks.RULES)} rules, {total} violations")
+    total = sum(map(len, by_path.values()))
+    print(f"{len(by_path)} notebooks, {len(notebooks.RULES)} rules, {total} violations")
     return 1 if total else 0
 
 

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from vidrec_utils.notebooks.reading import Cell, Notebook, Violation, literal_text, remote_pictures
+from vidrec_utils.notebooks.reading import Breach, Cell, Notebook, literal_text, remote_images
 
 AUTOMAGICS = frozenset(
     [
@@ -57,48 +57,52 @@ GENERATORS = frozenset(
 TORCH_RANDOM = frozenset(
     ["rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"]
 )
+SENTENCES = re.compile(r"(\.sentence|\.sentences|reporting\.difference|exercises\.solution)$")
+"""Functions and methods that return sentences."""
 SEEDS = frozenset(["seed", "rng", "generator", "random_state"])
 
 
-def rule_plain_python(notebook: Notebook) -> Iterator[Violation]:
+def rule_plain_python(notebook: Notebook) -> Iterator[Breach]:
     """Every code cell is plain Python: no magics, no `!`, no `?`."""
     for cell in notebook.code:
         if cell.tree is None:
             magic = re.search(r"(?m)^\s*([%!?].*|.*\w\?+)$", cell.source)
             what = f"a magic or shell command ({magic.group(0).strip()!r})" if magic else "an error"
-            yield Violation("plain_python", cell.number, f"not plain Python: {what}")
+            yield cell.number, f"not plain Python: {what}"
     assigned = {node.id for _, node in notebook.nodes(ast.Name) if isinstance(node.ctx, ast.Store)}
     for cell, node in notebook.nodes(ast.Expr):
         if isinstance(node.value, ast.Name) and node.value.id in AUTOMAGICS - assigned:
-            message = f"{node.value.id!r} is a magic command; use Python"
-            yield Violation("plain_python", cell.number, message)
+            yield cell.number, f"{node.value.id!r} is a magic command; use Python"
     for cell, _, name in notebook.calls():
         if "get_ipython" in name:
-            message = "get_ipython() is a magic by another door; use Python"
-            yield Violation("plain_python", cell.number, message)
+            yield cell.number, "get_ipython() is a magic under another name; use Python"
 
 
-def rule_prints(notebook: Notebook) -> Iterator[Violation]:
+def rule_prints(notebook: Notebook) -> Iterator[Breach]:
     """Sentences are printed, not bare values; no bare number is a cell's result."""
     for cell, call, name in notebook.calls():
         if name != "print":
             continue
-        shows_solution = any(
-            isinstance(arg, ast.Call)
-            and notebook.full_name(arg.func).endswith("exercises.solution")
-            for arg in call.args
+        spoken = any(
+            isinstance(node, ast.Call) and SENTENCES.search(notebook.full_name(node.func))
+            for argument in call.args
+            for node in ast.walk(argument)
         )
         says = any(re.search(r"[^\W\d_]{2,}", literal_text(arg) or "") for arg in call.args)
-        if not says and not shows_solution:
-            message = "print a sentence that says what the value is: an f-string with words"
-            yield Violation("prints", cell.number, message)
+        if not says and not spoken:
+            yield (
+                cell.number,
+                "print a sentence that says what the value is: an f-string with words",
+            )
     number = r"(np\.\w+\()?[-+]?(\d+\.?\d*|\.\d+|nan)(e[-+]?\d+)?\)?|tensor\([-+\d.e]+\)"
     for cell in notebook.code:
         for output in cell.outputs:
             text = "".join(output.get("data", {}).get("text/plain", ""))
             if output.get("output_type") == "execute_result" and re.fullmatch(number, text.strip()):
-                message = f"the cell's result is the bare number {text.strip()}; print a sentence"
-                yield Violation("prints", cell.number, message)
+                yield (
+                    cell.number,
+                    f"the cell's result is the bare number {text.strip()}; print a sentence",
+                )
 
 
 def _broad(notebook: Notebook, kind: ast.expr | None) -> bool:
@@ -108,7 +112,7 @@ def _broad(notebook: Notebook, kind: ast.expr | None) -> bool:
     return any(notebook.full_name(k) in ("Exception", "BaseException") for k in kinds)
 
 
-def rule_swallowed(notebook: Notebook) -> Iterator[Violation]:
+def rule_swallowed(notebook: Notebook) -> Iterator[Breach]:
     """No exception is swallowed."""
     for cell, handler in notebook.nodes(ast.ExceptHandler):
         raises = any(isinstance(node, ast.Raise) for node in ast.walk(handler))
@@ -118,33 +122,34 @@ def rule_swallowed(notebook: Notebook) -> Iterator[Violation]:
             for node in handler.body
         )
         if handler.type is None or empty or (_broad(notebook, handler.type) and not raises):
-            message = "an exception is swallowed; name its class and say what follows, or let it be"
-            yield Violation("swallowed", cell.number, message)
+            yield (
+                cell.number,
+                "an exception is swallowed; name its class and say what follows, or let it be",
+            )
     for cell, _, name in notebook.calls():
         if name in ("contextlib.suppress", "suppress"):
-            yield Violation("swallowed", cell.number, "suppress() swallows an exception")
+            yield cell.number, "suppress() swallows an exception"
 
 
-def rule_exits(notebook: Notebook) -> Iterator[Violation]:
+def rule_exits(notebook: Notebook) -> Iterator[Breach]:
     """Nothing ends the kernel: nbval would pass over the cells that are left."""
     ends = {"exit", "quit", "sys.exit", "os._exit", "os.abort", "os.kill", "SystemExit"}
     for cell, _, name in notebook.calls():
         if name in ends:
-            yield Violation("exits", cell.number, f"{name}() ends the kernel")
+            yield cell.number, f"{name}() ends the kernel"
     for cell, node in notebook.nodes(ast.Raise):
         if node.exc is not None and notebook.full_name(node.exc) in ("SystemExit", "exit", "quit"):
-            yield Violation("exits", cell.number, "raising SystemExit ends the kernel")
+            yield cell.number, "raising SystemExit ends the kernel"
 
 
-def rule_skips(notebook: Notebook) -> Iterator[Violation]:
+def rule_skips(notebook: Notebook) -> Iterator[Breach]:
     """No tag and no comment keeps a cell from being run and judged."""
     for cell in notebook.cells:
         tags = SKIP_TAGS & set(cell.metadata.get("tags", []))
         if tags:
-            message = f"the tag {', '.join(sorted(tags))} keeps the cell from being tested"
-            yield Violation("skips", cell.number, message)
+            yield cell.number, f"the tag {', '.join(sorted(tags))} keeps the cell from being tested"
         if cell.is_code and re.search(r"#\s*(NBVAL_|PYTEST_VALIDATE_)", cell.source):
-            yield Violation("skips", cell.number, "a comment keeps nbval from testing the cell")
+            yield cell.number, "a comment keeps nbval from testing the cell"
 
 
 def foreign_path(text: str) -> bool:
@@ -161,14 +166,14 @@ def _strings(node: ast.AST, inner: bool = False) -> Iterator[tuple[str, bool]]:
         if isinstance(node.value, str):
             yield node.value, not inner
     elif isinstance(node, ast.JoinedStr):
-        for place, part in enumerate(node.values):
-            yield from _strings(part, inner=place > 0)
+        for index, part in enumerate(node.values):
+            yield from _strings(part, inner=index > 0)
     else:
         for child in ast.iter_child_nodes(node):
             yield from _strings(child)
 
 
-def rule_paths(notebook: Notebook) -> Iterator[Violation]:
+def rule_paths(notebook: Notebook) -> Iterator[Breach]:
     """No absolute path, no home folder, no `..`: a notebook runs from any clean clone."""
     for cell in notebook.cells:
         if cell.is_code:
@@ -180,14 +185,16 @@ def rule_paths(notebook: Notebook) -> Iterator[Violation]:
             texts = re.findall(r"\]\(\s*<?([^)\s>]+)", cell.source)
         for text in texts:
             if foreign_path(text):
-                message = f"the path {text!r} leaves the course; use `settings` or the library"
-                yield Violation("paths", cell.number, message)
+                yield (
+                    cell.number,
+                    f"the path {text!r} leaves the course; use `settings` or the library",
+                )
     for cell, _, name in notebook.calls():
         if name.endswith((".expanduser", "Path.home")):
-            yield Violation("paths", cell.number, "a home folder differs on every machine")
+            yield cell.number, "a home folder differs on every machine"
 
 
-def rule_background(notebook: Notebook) -> Iterator[Violation]:
+def rule_background(notebook: Notebook) -> Iterator[Breach]:
     """No thread, no process: nbval does not see what fails there."""
     kinds = re.compile(
         r"(threading|_thread|multiprocessing|subprocess|concurrent\.futures)\..+"
@@ -195,21 +202,23 @@ def rule_background(notebook: Notebook) -> Iterator[Violation]:
     )
     for cell, _, name in notebook.calls():
         if kinds.fullmatch(name):
-            message = f"{name}() runs where a failure goes unseen; call a function of vidrec_utils"
-            yield Violation("background", cell.number, message)
+            yield (
+                cell.number,
+                f"{name}() runs where a failure goes unseen; call a function of vidrec_utils",
+            )
 
 
-def rule_installs(notebook: Notebook) -> Iterator[Violation]:
+def rule_installs(notebook: Notebook) -> Iterator[Breach]:
     """No installation from a notebook: requirements.txt holds what is needed."""
     for cell in notebook.code:
         imports = any(name.split(".")[0] == "pip" for name in notebook.aliases.values())
         if re.search(r"\b(pip3?|conda|mamba|uv)\s+(pip\s+)?install\b", cell.source) or (
             imports and re.search(r"\bpip\b", cell.source)
         ):
-            yield Violation("installs", cell.number, "put what is needed into requirements.txt")
+            yield cell.number, "put what is needed into requirements.txt"
 
 
-def rule_offline(notebook: Notebook) -> Iterator[Violation]:
+def rule_offline(notebook: Notebook) -> Iterator[Breach]:
     """Nothing is fetched: the course runs without a network."""
     kinds = re.compile(
         r"(requests|httpx|urllib\.request|ftplib|http\.client)\..+|.*\b(urlopen|urlretrieve)"
@@ -220,15 +229,13 @@ def rule_offline(notebook: Notebook) -> Iterator[Violation]:
         weights = [word.value for word in call.keywords if word.arg == "weights"]
         published = any(literal_text(value) in ("published", "DEFAULT") for value in weights)
         if kinds.fullmatch(name) or published:
-            yield Violation(
-                "offline", cell.number, f"{name}() needs a network; use what is at hand"
-            )
+            yield (cell.number, f"{name}() needs a network; use what is available")
     for cell in notebook.cells:
         texts = [] if cell.is_code else [cell.source]
         for output in cell.outputs:
             texts.append("".join(output.get("data", {}).get("text/html", "")))
-        for source in [source for text in texts for source in remote_pictures(text)]:
-            yield Violation("offline", cell.number, f"the picture {source} needs a network")
+        for source in [source for text in texts for source in remote_images(text)]:
+            yield cell.number, f"the image {source} needs a network"
 
 
 def _keywords(call: ast.Call) -> set[str]:
@@ -261,27 +268,25 @@ def _unseeded(cell: Cell, call: ast.Call, name: str, seeded: set[int]) -> str | 
     return None
 
 
-def rule_seeds(notebook: Notebook) -> Iterator[Violation]:
+def rule_seeds(notebook: Notebook) -> Iterator[Breach]:
     """The seed is passed explicitly to everything random."""
     seeded = {cell.number for cell, _, name in notebook.calls() if name.endswith(".manual_seed")}
     for cell, call, name in notebook.calls():
         message = _unseeded(cell, call, name, seeded)
         if message:
-            yield Violation("seeds", cell.number, message)
+            yield cell.number, message
 
 
-def rule_silenced(notebook: Notebook) -> Iterator[Violation]:
+def rule_silenced(notebook: Notebook) -> Iterator[Breach]:
     """No blanket silence: a warning is repaired, or named by its message or class."""
     for cell, call, name in notebook.calls():
         action = literal_text(call.args[0]) if call.args else None
         named = len(call.args) > 1 or {"message", "category", "module"} & _keywords(call)
         is_filter = name in ("warnings.filterwarnings", "warnings.simplefilter")
         if is_filter and action == "ignore" and not named:
-            yield Violation(
-                "silenced", cell.number, "all warnings are silenced; repair their cause"
-            )
+            yield (cell.number, "all warnings are silenced; repair their cause")
         if name in ("logging.disable", "contextlib.redirect_stderr"):
-            yield Violation("silenced", cell.number, f"{name}() hides what a reader should see")
+            yield cell.number, f"{name}() hides what a reader should see"
 
 
 RULES = [

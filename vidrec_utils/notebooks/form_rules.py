@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import nbformat
 
-from vidrec_utils.notebooks.reading import Cell, Notebook, Violation, unparsed, words
+from vidrec_utils.notebooks.reading import Breach, Cell, Notebook, unparsed, words
 
 CELLS = (30, 80)
 WORDS = (1500, 4500)
@@ -34,19 +34,17 @@ SHORT = (15, 600)
 """Fewest cells and words of a notebook of `NOT_YET_DEEPENED`."""
 
 
-def rule_format(notebook: Notebook) -> Iterator[Violation]:
+def rule_format(notebook: Notebook) -> Iterator[Breach]:
     """Valid nbformat 4.5 with a unique id for each cell."""
     raw = notebook.raw
     version = (raw.get("nbformat"), raw.get("nbformat_minor"))
     if version != (4, 5):
-        message = f"the format is {version[0]}.{version[1]}, not 4.5; refresh the notebook"
-        yield Violation("format", None, message)
+        yield None, f"the format is {version[0]}.{version[1]}, not 4.5; refresh the notebook"
         return
     seen: dict[str, int] = {}
     for cell in notebook.cells:
         if cell.id in seen:
-            message = f"the id {cell.id!r} is that of cell {seen[cell.id]} too"
-            yield Violation("format", cell.number, message)
+            yield cell.number, f"the id {cell.id!r} is that of cell {seen[cell.id]} too"
         seen[cell.id] = cell.number
     if len(seen) == len(notebook.cells):
         try:
@@ -54,25 +52,24 @@ def rule_format(notebook: Notebook) -> Iterator[Violation]:
                 warnings.simplefilter("ignore")
                 nbformat.validate(raw)
         except nbformat.ValidationError as error:
-            yield Violation("format", None, f"not a valid notebook: {str(error).splitlines()[0]}")
+            yield None, f"not a valid notebook: {str(error).splitlines()[0]}"
 
 
-def rule_name(notebook: Notebook) -> Iterator[Violation]:
+def rule_name(notebook: Notebook) -> Iterator[Breach]:
     """NN_subject, backed by the module and the tests of the same name."""
     if not re.fullmatch(r"\d\d_[a-z][a-z0-9_]*", notebook.name):
-        message = f"{notebook.name!r} is not two digits, an underscore and a subject"
-        yield Violation("name", None, message)
+        yield None, f"{notebook.name!r} is not two digits, an underscore and a subject"
         return
     if notebook.subject == "tour":
         return
     package = notebook.root / "vidrec_utils"
-    places = [package / f"{notebook.subject}.py", package / notebook.subject / "__init__.py"]
-    if not any(place.is_file() for place in places):
-        yield Violation("name", None, f"there is no module vidrec_utils/{notebook.subject}")
+    modules = [package / f"{notebook.subject}.py", package / notebook.subject / "__init__.py"]
+    if not any(module.is_file() for module in modules):
+        yield None, f"there is no module vidrec_utils/{notebook.subject}"
     tests = notebook.root / "tests"
     folder = tests / notebook.subject  # of a module that is a folder itself
     if not ((tests / f"test_{notebook.subject}.py").is_file() or any(folder.glob("test_*.py"))):
-        yield Violation("name", None, f"there is no tests/test_{notebook.subject}.py")
+        yield None, f"there is no tests/test_{notebook.subject}.py"
 
 
 def _counts(notebook: Notebook) -> tuple[int, int]:
@@ -86,35 +83,37 @@ def _least(notebook: Notebook) -> tuple[int, int]:
     return SHORT if notebook.name in NOT_YET_DEEPENED else (CELLS[0], WORDS[0])
 
 
-def rule_cells(notebook: Notebook) -> Iterator[Violation]:
+def rule_cells(notebook: Notebook) -> Iterator[Breach]:
     """30 to 80 cells; check, exercise and quiz cells are not counted."""
     n, least = _counts(notebook)[0], _least(notebook)[0]
     if not least <= n <= CELLS[1]:
-        message = f"{n} cells without checks, exercises and quiz; allowed are {least} to {CELLS[1]}"
-        yield Violation("cells", None, message)
+        yield (
+            None,
+            f"{n} cells without checks, exercises and quiz; allowed are {least} to {CELLS[1]}",
+        )
 
 
-def rule_cell_length(notebook: Notebook) -> Iterator[Violation]:
+def rule_cell_length(notebook: Notebook) -> Iterator[Breach]:
     """Code cells of at most 6 lines in the median, none over 25."""
     for cell in notebook.code:
         if len(cell.lines) > MOST_LINES:
-            message = f"{len(cell.lines)} lines; move code to vidrec_utils (most: {MOST_LINES})"
-            yield Violation("cell_length", cell.number, message)
+            yield (
+                cell.number,
+                f"{len(cell.lines)} lines; move code to vidrec_utils (most: {MOST_LINES})",
+            )
     if notebook.code:
         median = statistics.median(len(cell.lines) for cell in notebook.code)
         if median > MEDIAN_LINES:
-            message = f"half of the code cells have over {median:g} lines (most: {MEDIAN_LINES})"
-            yield Violation("cell_length", None, message)
+            yield None, f"half of the code cells have over {median:g} lines (most: {MEDIAN_LINES})"
 
 
-def rule_code_runs(notebook: Notebook) -> Iterator[Violation]:
+def rule_code_runs(notebook: Notebook) -> Iterator[Breach]:
     """Never more than two code cells in a row without text; check cells are not counted."""
     run = 0
     for cell in (cell for cell in notebook.cells if "check" not in cell.tags):
         run = run + 1 if cell.is_code else 0
         if run == 3:
-            message = "the third code cell in a row; say what the last two showed"
-            yield Violation("code_runs", cell.number, message)
+            yield cell.number, "the third code cell in a row; say what the last two showed"
 
 
 def code_lines(notebook: Notebook) -> int:
@@ -130,36 +129,33 @@ def code_lines(notebook: Notebook) -> int:
     return sum(len(cell.lines) for cell in read) - imports
 
 
-def rule_code_total(notebook: Notebook) -> Iterator[Violation]:
+def rule_code_total(notebook: Notebook) -> Iterator[Breach]:
     """At most 400 lines of code; imports of the set-up, checks and exercises are not counted."""
     total = code_lines(notebook)
     if total > TOTAL_LINES:
-        message = f"{total} lines of code; move some to vidrec_utils (most: {TOTAL_LINES})"
-        yield Violation("code_total", None, message)
+        yield None, f"{total} lines of code; move some to vidrec_utils (most: {TOTAL_LINES})"
 
 
-def rule_words(notebook: Notebook) -> Iterator[Violation]:
+def rule_words(notebook: Notebook) -> Iterator[Breach]:
     """1,500 to 4,500 words of text."""
     (cells, n), least = _counts(notebook), _least(notebook)[1]
     if not least <= n <= WORDS[1]:
-        yield Violation("words", None, f"{n} words of text; allowed are {least} to {WORDS[1]}")
+        yield None, f"{n} words of text; allowed are {least} to {WORDS[1]}"
     if least < WORDS[0] <= n and cells >= CELLS[0]:
-        message = f"{notebook.name} is long enough now: take it out of NOT_YET_DEEPENED"
-        yield Violation("words", None, message)
+        yield None, f"{notebook.name} is long enough now: take it out of NOT_YET_DEEPENED"
 
 
-def rule_load(notebook: Notebook) -> Iterator[Violation]:
+def rule_load(notebook: Notebook) -> Iterator[Breach]:
     """The set-up has `library = datasets.load()`, once, in its first two code cells."""
     calls = [cell for cell, _, name in notebook.calls() if name.endswith("datasets.load")]
-    wanted = "library = datasets.load()"
+    target = "library = datasets.load()"
     lines = [
         cell
         for cell, node in notebook.nodes(ast.Assign)
-        if ast.unparse(node) == wanted and node in cell.tree.body
+        if ast.unparse(node) == target and node in cell.tree.body
     ]
     if len(calls) != 1 or len(lines) != 1 or lines[0] not in notebook.code[:2]:
-        message = f"begin with `{wanted}`, so that the notebook runs on anybody's data; once only"
-        yield Violation("load", None, message)
+        yield None, f"begin with `{target}`, so that the notebook runs on anybody's data; once only"
 
 
 def repeated(cells: list[tuple[str, Cell]]) -> Iterator[tuple[str, Cell, str, Cell, str]]:
@@ -168,7 +164,7 @@ def repeated(cells: list[tuple[str, Cell]]) -> Iterator[tuple[str, Cell, str, Ce
     Yields
     ------
     tuple
-        Notebook and cell of the first place, notebook and cell of the second, and what it is.
+        Notebook and cell of the first occurrence, those of the second, and what it is.
     """
     seen: dict[str, tuple[str, Cell]] = {}
     for name, cell in cells:
@@ -199,11 +195,10 @@ def own_code(notebook: Notebook) -> list[tuple[str, Cell]]:
     ]
 
 
-def rule_repeats(notebook: Notebook) -> Iterator[Violation]:
+def rule_repeats(notebook: Notebook) -> Iterator[Breach]:
     """Nothing is written twice."""
     for _, first, _, cell, what in repeated(own_code(notebook)):
-        message = f"{what} stands in cell {first.number} already; move it to vidrec_utils"
-        yield Violation("repeats", cell.number, message)
+        yield cell.number, f"{what} stands in cell {first.number} already; move it to vidrec_utils"
 
 
 RULES = [

@@ -216,15 +216,15 @@ def _resident(family: list[psutil.Process]) -> int:
     total = 0
     for process in family:
         try:
-            found = process.memory_full_info() if in_shares else process.memory_info()
+            memory = process.memory_full_info() if in_shares else process.memory_info()
         except psutil.Error:
             continue
-        total += getattr(found, "pss", found.rss)
+        total += getattr(memory, "pss", memory.rss)
     return total
 
 
 def _pid(client: NotebookClient) -> int | None:
-    """Of a client's kernel, also while it is starting; None if there is none."""
+    """Return the process of a client's kernel, also while it starts; None if there is none."""
     return getattr(getattr(client.km, "provisioner", None), "pid", None)
 
 
@@ -435,7 +435,7 @@ def _in_thread(work: Any, on_interrupt: Any) -> None:
 def title(notebook: nbformat.NotebookNode) -> str:
     """The first heading of a notebook, or an empty string."""
     for cell in notebook.cells:
-        found = re.search(r"^#+\s+(.+)$", cell.source, re.MULTILINE)
-        if cell.cell_type == "markdown" and found:
-            return found[1].strip()
+        heading = re.search(r"^#+\s+(.+)$", cell.source, re.MULTILINE)
+        if cell.cell_type == "markdown" and heading:
+            return heading[1].strip()
     return ""

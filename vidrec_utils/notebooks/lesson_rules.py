@@ -9,11 +9,10 @@ from itertools import pairwise
 
 from vidrec_utils import exercises
 from vidrec_utils.notebooks.reading import (
+    Breach,
     Cell,
     Notebook,
-    Part,
     Section,
-    Violation,
     fixed_title,
     literal_text,
     unparsed,
@@ -40,7 +39,7 @@ _VERB_LIST = """
 VERBS = frozenset(_VERB_LIST.split())
 
 
-def rule_title(notebook: Notebook) -> Iterator[Violation]:
+def rule_title(notebook: Notebook) -> Iterator[Breach]:
     """One first-level heading, at the top, that begins with a verb."""
     titles = [
         (cell.number, line[2:].strip())
@@ -51,38 +50,39 @@ def rule_title(notebook: Notebook) -> Iterator[Violation]:
     ]
     first = notebook.cells[0].source if notebook.cells else ""
     if not first.startswith("# ") or len(titles) != 1:
-        message = f"{len(titles)} headings of first level; one opens the notebook, no other exists"
-        yield Violation("title", None, message)
+        yield (
+            None,
+            f"{len(titles)} headings of first level; one opens the notebook, no other exists",
+        )
         return
     verb = titles[0][1].split()[0].strip(",:").casefold()
     if verb not in VERBS:
-        message = f"{verb!r} is no verb of the list; begin with one (or add it to VERBS)"
-        yield Violation("title", 1, message)
+        yield 1, f"{verb!r} is no verb of the list; begin with one (or add it to VERBS)"
 
 
-def rule_order(notebook: Notebook) -> Iterator[Violation]:
+def rule_order(notebook: Notebook) -> Iterator[Breach]:
     """Glance, set-up, first result, body, exercises, recap, in practice, further reading."""
     kinds = [fixed_title(section.title) for section in notebook.sections]
     fixed = [kind for kind in kinds if kind]
-    wanted = ORDER_BEFORE + ORDER_AFTER
-    if fixed != wanted:
-        lacking = [title for title in wanted if title not in fixed]
-        message = (
+    order = ORDER_BEFORE + ORDER_AFTER
+    if fixed != order:
+        lacking = [title for title in order if title not in fixed]
+        yield (
+            None,
             f"sections are missing: {', '.join(lacking)}"
             if lacking
-            else f"sections stand as {', '.join(fixed)}; wanted: {', '.join(wanted)}"
+            else f"sections stand as {', '.join(fixed)}; the order is {', '.join(order)}",
         )
-        yield Violation("order", None, message)
     elif any(kind is None for kind in [*kinds[:3], *kinds[-4:]]):
-        message = "the body stands between 'First result' and 'Exercises', nowhere else"
-        yield Violation("order", None, message)
+        yield None, "the body stands between 'First result' and 'Exercises', nowhere else"
 
 
 def _labelled(text: str) -> dict[str, str]:
     """Return what follows each bold label such as `**Takes.**`, up to the next label."""
     pieces = re.split(r"\*\*([A-Z][\w -]*?)[.:]?\*\*[.:]?", text)
     return {
-        name.strip(): body.strip() for name, body in zip(pieces[1::2], pieces[2::2], strict=True)
+        name.strip(): content.strip()
+        for name, content in zip(pieces[1::2], pieces[2::2], strict=True)
     }
 
 
@@ -95,7 +95,7 @@ def _card(notebook: Notebook) -> dict[str, str]:
     return _labelled(section.prose) if section else {}
 
 
-def rule_card(notebook: Notebook) -> Iterator[Violation]:
+def rule_card(notebook: Notebook) -> Iterator[Breach]:
     """The card: question, abilities, what it takes, needs and makes, previous and next."""
     section = notebook.section("At a glance")
     if section is None:
@@ -103,11 +103,13 @@ def rule_card(notebook: Notebook) -> Iterator[Violation]:
     card = _card(notebook)
     for label in LABELS:
         if not card.get(label):
-            yield Violation("card", section.start, f"the card has no **{label}.**")
+            yield section.start, f"the card has no **{label}.**"
     abilities = _bullets(card.get("You will be able to", ""))
     if card.get("You will be able to") and not 2 <= len(abilities) <= 6:
-        message = f"{len(abilities)} bullets under 'You will be able to'; wanted are 2 to 6"
-        yield Violation("card", section.start, message)
+        yield (
+            section.start,
+            f"{len(abilities)} bullets under 'You will be able to'; allowed are 2 to 6",
+        )
     takes = card.get("Takes", "")
     for what, pattern in (
         ("time", r"(?i)\b(minutes?|seconds?|min|s)\b"),
@@ -115,19 +117,19 @@ def rule_card(notebook: Notebook) -> Iterator[Violation]:
         ("device", r"\b[CG]PU\b"),
     ):
         if takes and not re.search(pattern, takes):
-            yield Violation("card", section.start, f"**Takes.** does not say the {what}")
+            yield section.start, f"**Takes.** does not say the {what}"
 
 
-def rule_neighbours(notebook: Notebook) -> Iterator[Violation]:
+def rule_neighbours(notebook: Notebook) -> Iterator[Breach]:
     """Previous and next link to the notebooks before and after, or say none."""
     folder = notebook.root / "notebooks"
     others = {path.stem for path in folder.glob("[0-9][0-9]_*.ipynb")}
     ordered = sorted(others | {notebook.name})
-    place = ordered.index(notebook.name)
+    index = ordered.index(notebook.name)
     section, card = notebook.section("At a glance"), _card(notebook)
     for label, other in (
-        ("Previous", ordered[place - 1] if place else None),
-        ("Next", ordered[place + 1] if place + 1 < len(ordered) else None),
+        ("Previous", ordered[index - 1] if index else None),
+        ("Next", ordered[index + 1] if index + 1 < len(ordered) else None),
     ):
         text = card.get(label)
         if not text or section is None:
@@ -135,56 +137,60 @@ def rule_neighbours(notebook: Notebook) -> Iterator[Violation]:
         link = re.search(r"\]\(([^)]+)\)", text)
         target = link.group(1) if link else None
         if other is None and (link or "none" not in text.casefold()):
-            message = f"**{label}.** should say none: there is no such notebook"
-            yield Violation("neighbours", section.start, message)
+            yield section.start, f"**{label}.** should say none: there is no such notebook"
         elif other is not None and target != f"{other}.ipynb":
-            message = f"**{label}.** should link to {other}.ipynb, not to {target or 'nothing'}"
-            yield Violation("neighbours", section.start, message)
+            yield (
+                section.start,
+                f"**{label}.** should link to {other}.ipynb, not to {target or 'nothing'}",
+            )
 
 
-def rule_first_result(notebook: Notebook) -> Iterator[Violation]:
+def rule_first_result(notebook: Notebook) -> Iterator[Breach]:
     """A figure or a sentence with a number within the first five code cells."""
     section = notebook.section("First result")
     if section is None:
         return  # the rule on order speaks of it
     early = {cell.number for cell in notebook.code[:EARLY]}
     cells = {cell.number for cell in section.code} & early
-    drawn = any(picture.cell.number in cells for picture in notebook.pictures)
-    said = any(
+    drawn = any(image.cell.number in cells for image in notebook.images)
+    printed = any(
         cell.number in cells and kind == "stdout" and re.search(r"\d", text) and words(text) > 3
         for cell, kind, text in notebook.texts()
     )
-    if not drawn and not said:
-        message = f"no figure and no sentence with a number in the first {EARLY} code cells"
-        yield Violation("first_result", section.start, message)
+    if not drawn and not printed:
+        yield (
+            section.start,
+            f"no figure and no sentence with a number in the first {EARLY} code cells",
+        )
 
 
-def _body(notebook: Notebook) -> list[Section]:
+def _lesson(notebook: Notebook) -> list[Section]:
     return [section for section in notebook.sections if fixed_title(section.title) is None]
 
 
 def _stages(section: Section) -> str:
     """Return the section's course as letters: p(redict), r(un), i(nterpret)."""
     stages = ""
-    for part in section.parts:
-        if part.cell.is_code:
+    for passage in section.passages:
+        if passage.cell.is_code:
             stages += "r"
         else:
-            marks = re.findall(r"\*\*(Predict|Interpret)\.\*\*", part.text)
+            marks = re.findall(r"\*\*(Predict|Interpret)\.\*\*", passage.text)
             stages += "".join(mark[0].lower() for mark in marks)
     return stages
 
 
-def rule_sections(notebook: Notebook) -> Iterator[Violation]:
+def rule_sections(notebook: Notebook) -> Iterator[Breach]:
     """Three to five sections, each of them predict, run, interpret."""
-    body = _body(notebook)
-    if not SECTIONS[0] <= len(body) <= SECTIONS[1]:
-        message = f"{len(body)} sections in the body; wanted are {SECTIONS[0]} to {SECTIONS[1]}"
-        yield Violation("sections", None, message)
-    for section in body:
+    sections = _lesson(notebook)
+    if not SECTIONS[0] <= len(sections) <= SECTIONS[1]:
+        yield (
+            None,
+            f"{len(sections)} sections in the body; allowed are {SECTIONS[0]} to {SECTIONS[1]}",
+        )
+    for section in sections:
         if not re.fullmatch(r"r*(pr+ir*)+", _stages(section)):
-            message = f"{section.title!r} is not **Predict.**, code, **Interpret.**"
-            yield Violation("sections", section.start, message)
+            yield section.start, f"{section.title!r} is not **Predict.**, code, **Interpret.**"
 
 
 def _teaches(text: str | None) -> bool:
@@ -193,73 +199,75 @@ def _teaches(text: str | None) -> bool:
 
 def claims(cell: Cell, notebook: Notebook) -> list[tuple[ast.AST, ast.AST | None]]:
     """List the assertions of a code cell, each with its message or None."""
-    found: list[tuple[ast.AST, ast.AST | None]] = []
+    assertions: list[tuple[ast.AST, ast.AST | None]] = []
     for node in ast.walk(cell.tree) if cell.tree else ():
         if isinstance(node, ast.Assert):
-            found.append((node, node.msg))
+            assertions.append((node, node.msg))
         elif isinstance(node, ast.Call) and notebook.full_name(node.func).endswith("claims.check"):
             messages = [word.value for word in node.keywords if word.arg == "message"]
-            found.append((node, [*node.args[1:2], *messages, None][0]))
-    return found
+            assertions.append((node, [*node.args[1:2], *messages, None][0]))
+    return assertions
 
 
-def rule_claims(notebook: Notebook) -> Iterator[Violation]:
+def rule_claims(notebook: Notebook) -> Iterator[Breach]:
     """Every interpretation has an assertion cell beside it."""
-    for section in _body(notebook):
-        parts = section.parts
-        for place, part in enumerate(parts):
-            if part.cell.is_code or "**Interpret.**" not in part.text:
+    for section in _lesson(notebook):
+        passages = section.passages
+        for index, passage in enumerate(passages):
+            if passage.cell.is_code or "**Interpret.**" not in passage.text:
                 continue
-            beside = parts[max(place - 1, 0) : place] + parts[place + 1 : place + 2]
-            code = [other.cell for other in beside if other.cell.is_code]
+            around = passages[max(index - 1, 0) : index] + passages[index + 1 : index + 2]
+            code = [other.cell for other in around if other.cell.is_code]
             if not any(claims(cell, notebook) for cell in code):
-                message = "nothing is asserted in the code cell before or after this interpretation"
-                yield Violation("claims", part.cell.number, message)
+                yield (
+                    passage.cell.number,
+                    "nothing is asserted in the code cell before or after this interpretation",
+                )
 
 
-def rule_assert_messages(notebook: Notebook) -> Iterator[Violation]:
+def rule_assert_messages(notebook: Notebook) -> Iterator[Breach]:
     """Every assertion has a message that teaches."""
     for cell in notebook.code:
         for _, text in claims(cell, notebook):
             if not _teaches(literal_text(text)):
-                message = "an assertion without a message of four words or more; say what it means"
-                yield Violation("assert_messages", cell.number, message)
+                yield (
+                    cell.number,
+                    "an assertion without a message of four words or more; say what it means",
+                )
 
 
-def rule_exercises(notebook: Notebook) -> Iterator[Violation]:
+def rule_exercises(notebook: Notebook) -> Iterator[Breach]:
     """Two exercises or more: each cell is the generated stub, its check comes next."""
     section = notebook.section("Exercises")
     try:
         known = exercises.names(notebook.subject)
     except KeyError as error:
-        yield Violation("exercises", section.start if section else None, str(error.args[0]))
+        yield section.start if section else None, str(error.args[0])
         return
     cells = [cell for cell in notebook.code if cell.exercise]
     inside = {cell.number for cell in section.code} if section else set()
     if len(cells) < 2 or [cell.exercise for cell in cells] != known:
         here = ", ".join(str(cell.exercise) for cell in cells) or "none"
         message = f"the notebook has the exercises {here}; its module has {', '.join(known)}"
-        yield Violation("exercises", section.start if section else None, message)
+        yield section.start if section else None, message
     for cell in cells:
         if cell.number not in inside:
-            yield Violation("exercises", cell.number, "an exercise outside of 'Exercises'")
+            yield cell.number, "an exercise outside of 'Exercises'"
         if cell.exercise not in known:
             continue
         if cell.source.strip() != exercises.stub(notebook.subject, cell.exercise).strip():
-            message = f"not the stub of {cell.exercise}; run `--refresh`, which writes it"
-            yield Violation("exercises", cell.number, message)
+            yield cell.number, f"not the stub of {cell.exercise}; run `--refresh`, which writes it"
         later = [other for other in notebook.code if other.number > cell.number][:1]
         call = f'exercises.check("{notebook.subject}", "{cell.exercise}", {cell.exercise})'
         if not later or ast.unparse(ast.parse(call)) not in unparsed(later[0]):
-            message = f"the next code cell should be `{call}`"
-            yield Violation("exercises", cell.number, message)
+            yield cell.number, f"the next code cell should be `{call}`"
 
 
 def _stems(text: str) -> set[str]:
     return {word[:5].casefold() for word in re.findall(r"[^\W\d_]{4,}", visible(text))}
 
 
-def rule_recap(notebook: Notebook) -> Iterator[Violation]:
+def rule_recap(notebook: Notebook) -> Iterator[Breach]:
     """The recap mirrors the card: bullet by bullet, with a word in common."""
     section = notebook.section("Recap")
     abilities = _bullets(_card(notebook).get("You will be able to", ""))
@@ -267,23 +275,23 @@ def rule_recap(notebook: Notebook) -> Iterator[Violation]:
         return  # the rules on order and card speak of it
     points = _bullets(section.prose)
     if len(points) != len(abilities):
-        message = f"{len(points)} bullets in the recap, {len(abilities)} abilities in the card"
-        yield Violation("recap", section.start, message)
+        yield (
+            section.start,
+            f"{len(points)} bullets in the recap, {len(abilities)} abilities in the card",
+        )
         return
     for number, (ability, point) in enumerate(zip(abilities, points, strict=True), start=1):
         if not _stems(ability) & _stems(point):
-            message = f"bullet {number} has no word in common with the card's"
-            yield Violation("recap", section.start, message)
+            yield section.start, f"bullet {number} has no word in common with the card's"
 
 
-def rule_ending(notebook: Notebook) -> Iterator[Violation]:
+def rule_ending(notebook: Notebook) -> Iterator[Breach]:
     """'In practice' says something; 'Further reading' lists two sources or more."""
     practice, reading = notebook.section("In practice"), notebook.section("Further reading")
     if practice and words(practice.prose) < 40:
-        message = "under 40 words on what changes at production scale"
-        yield Violation("ending", practice.start, message)
+        yield practice.start, "under 40 words on what changes at production scale"
     if reading and len(_bullets(reading.prose)) < 2:
-        yield Violation("ending", reading.start, "fewer than two bullets with sources")
+        yield reading.start, "fewer than two bullets with sources"
 
 
 _NUMBER = re.compile(r"[-+−±≈~<>≤≥=$€]*(\d[\d.,']*|\.\d+)(%|x|×|s|ms|min|h|k|M|MB|GB|kB|px|fps)?")
@@ -292,10 +300,10 @@ _NUMBER = re.compile(r"[-+−±≈~<>≤≥=$€]*(\d[\d.,']*|\.\d+)(%|x|×|s|ms
 def _measured(token: str) -> bool:
     """Tell whether a word of prose is a number that should have been computed."""
     token = token.rstrip(".,;:!?…").lstrip("…")
-    found = _NUMBER.fullmatch(token)
-    if not found:
+    match = _NUMBER.fullmatch(token)
+    if not match:
         return False
-    digits, unit = found.group(1).rstrip(".,"), found.group(2)
+    digits, unit = match.group(1).rstrip(".,"), match.group(2)
     year = re.fullmatch(r"(19|20)\d\d", digits) and not unit
     return bool(unit) or not (year or re.fullmatch(r"\d", digits))
 
@@ -308,42 +316,44 @@ def numbers(markdown: str) -> list[str]:
     """
     text = re.sub(r"(?m)^#{1,6} .*$", " ", re.sub(r"(?ms)^(```|~~~).*?^\1", " ", markdown))
     lone = re.compile(r"[-+−±]?(\d+[.,]\d+|\.\d+|\d+%)%?")
-    found = []
+    computed = []
     for mark in ("`", "$"):
         spans = re.findall(rf"\{mark}([^{mark}\n]+)\{mark}", text)
-        found += [span for span in spans if lone.fullmatch(span.strip())]
+        computed += [span for span in spans if lone.fullmatch(span.strip())]
         text = re.sub(rf"\{mark}[^{mark}\n]+\{mark}", " code ", text)
     text = re.sub(r"\[[^\]]*\]\([^)]*\)", " link ", text)
     text = re.sub(r"https?://\S+", " link ", text)
     text = re.sub(r"(?m)^\s*\d+\. ", " ", visible(text))
     text = re.sub(r"(?<=\d)\s+(%|per ?cent\b)", "%", text)
     tokens = re.split(r"[\s()\[\]{}\"“”*_/|]|(?<=\d%)[–-](?=\d)|(?<=\d)[–-](?=\d)", text)
-    return found + [token for token in tokens if token and _measured(token)]
+    return computed + [token for token in tokens if token and _measured(token)]
 
 
-def rule_numbers(notebook: Notebook) -> Iterator[Violation]:
+def rule_numbers(notebook: Notebook) -> Iterator[Breach]:
     """No number in the prose that a cell should have computed and printed."""
     exempt = ("At a glance", "Further reading")
-    parts: list[Part] = list(notebook.head)
+    passages = list(notebook.head)
     for section in notebook.sections:
         if fixed_title(section.title) not in exempt:
-            parts += section.parts
-    for part in parts:
-        found = [] if part.cell.is_code else numbers(part.text)
-        if found:
-            message = f"numbers typed into the text: {', '.join(found)}; compute and print them"
-            yield Violation("numbers", part.cell.number, message)
+            passages += section.passages
+    for passage in passages:
+        typed = [] if passage.cell.is_code else numbers(passage.text)
+        if typed:
+            yield (
+                passage.cell.number,
+                f"numbers typed into the text: {', '.join(typed)}; compute and print them",
+            )
 
 
-def rule_headings(notebook: Notebook) -> Iterator[Violation]:
+def rule_headings(notebook: Notebook) -> Iterator[Breach]:
     """Headings go down one level at a time."""
-    for part in [*notebook.head, *(p for s in notebook.sections for p in s.parts)]:
-        if part.cell.is_code:
+    for passage in [*notebook.head, *(p for s in notebook.sections for p in s.passages)]:
+        if passage.cell.is_code:
             continue
-        levels = [len(m) for m in re.findall(r"(?m)^(#{1,6}) ", visible(part.text))]
-        steps = pairwise([2 if part not in notebook.head else 1, *levels])
+        levels = [len(m) for m in re.findall(r"(?m)^(#{1,6}) ", visible(passage.text))]
+        steps = pairwise([2 if passage not in notebook.head else 1, *levels])
         if any(after > before + 1 for before, after in steps):
-            yield Violation("headings", part.cell.number, "a heading skips a level")
+            yield passage.cell.number, "a heading skips a level"
 
 
 RULES = [

@@ -15,6 +15,9 @@ from typing import Any
 
 from vidrec_utils import settings
 
+Breach = tuple[int | None, str]
+"""What a rule finds: the cell's number, or None for the whole notebook, and what to do."""
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -92,12 +95,12 @@ class Cell:
     @property
     def exercise(self) -> str | None:
         """The exercise whose stub this cell holds, or None."""
-        found = re.fullmatch(r"exercise-(\w+)", self.id)
-        return found.group(1) if found and self.is_code else None
+        match = re.fullmatch(r"exercise-(\w+)", self.id)
+        return match.group(1) if match and self.is_code else None
 
 
 @dataclass(frozen=True)
-class Part:
+class Passage:
     """A stretch of one cell inside one section."""
 
     cell: Cell
@@ -110,22 +113,22 @@ class Section:
 
     title: str
     start: int
-    parts: list[Part] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
 
     @property
     def prose(self) -> str:
         """All text of the section without code cells."""
-        return "\n\n".join(part.text for part in self.parts if not part.cell.is_code)
+        return "\n\n".join(passage.text for passage in self.passages if not passage.cell.is_code)
 
     @property
     def code(self) -> list[Cell]:
         """The section's code cells."""
-        return [part.cell for part in self.parts if part.cell.is_code]
+        return [passage.cell for passage in self.passages if passage.cell.is_code]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture in an output or a text: its place, its size in bytes, its description."""
+class Image:
+    """An image in an output: its cell, MIME type, size in bytes and description."""
 
     cell: Cell
     kind: str
@@ -203,7 +206,7 @@ class Notebook:
         return [cell for cell in self.cells if cell.is_code]
 
     @cached_property
-    def head(self) -> list[Part]:
+    def head(self) -> list[Passage]:
         """What stands before the first heading of second level."""
         return self._split[0]
 
@@ -213,8 +216,8 @@ class Notebook:
         return self._split[1]
 
     @cached_property
-    def _split(self) -> tuple[list[Part], list[Section]]:
-        head: list[Part] = []
+    def _split(self) -> tuple[list[Passage], list[Section]]:
+        head: list[Passage] = []
         sections: list[Section] = []
         for cell in self.cells:
             pieces = [cell.source] if cell.is_code else re.split(r"(?m)^(?=## )", cell.source)
@@ -224,7 +227,7 @@ class Notebook:
                     title, _, text = piece.partition("\n")
                     sections.append(Section(title[3:].strip(), cell.number))
                 if text.strip():
-                    (sections[-1].parts if sections else head).append(Part(cell, text))
+                    (sections[-1].passages if sections else head).append(Passage(cell, text))
         return head, sections
 
     def section(self, title: str) -> Section | None:
@@ -248,13 +251,13 @@ class Notebook:
 
     def full_name(self, node: ast.AST) -> str:
         """Return the dotted name of an expression with imports resolved; "" if it has none."""
-        parts = []
+        names: list[str] = []
         while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
+            names.append(node.attr)
             node = node.value
         if not isinstance(node, ast.Name):
-            return ".".join(["", *reversed(parts)]) if parts else ""
-        return ".".join([self.aliases.get(node.id, node.id), *reversed(parts)])
+            return ".".join(["", *reversed(names)]) if names else ""
+        return ".".join([self.aliases.get(node.id, node.id), *reversed(names)])
 
     def nodes(self, *kinds: type[ast.AST]) -> Iterator[tuple[Cell, Any]]:
         """Go through the syntax nodes of given kinds in all code cells."""
@@ -280,9 +283,9 @@ class Notebook:
                         yield cell, kind, re.sub(r"data:[\w/+-]+;base64,[\w+/=\s]*", "", text)
 
     @cached_property
-    def pictures(self) -> list[Picture]:
-        """All pictures in outputs."""
-        found = []
+    def images(self) -> list[Image]:
+        """All images in outputs."""
+        images = []
         for cell in self.code:
             for output in cell.outputs:
                 for kind, content in output.get("data", {}).items():
@@ -292,18 +295,18 @@ class Notebook:
                         alt = notes.get(kind, {}).get("alt", "") or notes.get("alt", "")
                         svg = kind == "image/svg+xml"
                         size = len(text.encode()) if svg else _decoded(text)
-                        found.append(Picture(cell, kind, size, alt))
+                        images.append(Image(cell, kind, size, alt))
                     elif kind == "text/html":
-                        found += [Picture(cell, *picture) for picture in pictures_in_html(text)]
-        return found
+                        images += [Image(cell, *image) for image in images_in_html(text)]
+        return images
 
 
-class _Pictures(HTMLParser):
-    """Collects pictures and films from HTML."""
+class _ImageParser(HTMLParser):
+    """Collects images and films from HTML."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[tuple[str, int, str, str]] = []
+        self.images: list[tuple[str, int, str, str]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note an element that shows something."""
@@ -315,25 +318,25 @@ class _Pictures(HTMLParser):
             kind = data.group(1) if data else tag
             alt = values.get("alt") or values.get("aria-label") or values.get("title") or ""
             if tag != "source" or data:
-                self.found.append((kind, size, alt, source if not data else ""))
+                self.images.append((kind, size, alt, source if not data else ""))
 
 
-def pictures_in_html(text: str) -> list[tuple[str, int, str]]:
-    """List the pictures in HTML as (kind, size in bytes, description)."""
-    return [found[:3] for found in _parsed(text)]
+def images_in_html(text: str) -> list[tuple[str, int, str]]:
+    """List the images in HTML as (kind, size in bytes, description)."""
+    return [image[:3] for image in _parsed(text)]
 
 
-def remote_pictures(text: str) -> list[str]:
-    """List the addresses of pictures in HTML or Markdown that need a network."""
-    sources = [found[3] for found in _parsed(text)]
+def remote_images(text: str) -> list[str]:
+    """List the addresses of images in HTML or Markdown that need a network."""
+    sources = [image[3] for image in _parsed(text)]
     sources += re.findall(r"!\[[^\]]*\]\(\s*<?([^)\s>]+)", text)
     return [source for source in sources if re.match(r"(?i)(https?:)?//", source)]
 
 
 def _parsed(text: str) -> list[tuple[str, int, str, str]]:
-    parser = _Pictures()
+    parser = _ImageParser()
     parser.feed(text)
-    return parser.found
+    return parser.images
 
 
 def _decoded(text: str) -> int:

@@ -30,7 +30,7 @@ def clean_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
     Parameters
     ----------
     outputs : list of NotebookNode
-        Of one code cell; not changed.
+        The outputs of one code cell; they are not changed.
     """
     joined: list[NotebookNode] = []
     for output in outputs:
@@ -70,9 +70,9 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
         {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     )
     count = 0
-    for place, cell in enumerate(result.cells):
+    for index, cell in enumerate(result.cells):
         if not str(cell.get("id", "")).startswith("exercise-"):
-            cell.id = f"cell-{place:02d}"
+            cell.id = f"cell-{index:02d}"
         cell.metadata = nbformat.from_dict(committed_metadata(cell.metadata))
         cell.source = cell.source.rstrip()
         if cell.cell_type != "code":
@@ -104,9 +104,9 @@ def with_stubs(notebook: NotebookNode, name: str) -> NotebookNode:
     """
     result = copy.deepcopy(notebook)
     for cell in result.cells:
-        found = re.fullmatch(r"exercise-(\w+)", str(cell.get("id", "")))
-        if found and cell.cell_type == "code":
-            cell.source = exercises.stub(name, found.group(1)).rstrip()
+        match = re.fullmatch(r"exercise-(\w+)", str(cell.get("id", "")))
+        if match and cell.cell_type == "code":
+            cell.source = exercises.stub(name, match.group(1)).rstrip()
     return result
 
 
@@ -171,19 +171,19 @@ def from_script(script: str, name: str) -> NotebookNode:
     if not pieces or re.sub(r'(?s)""".*?"""|#[^\n]*', "", head).strip():
         raise ValueError("Begin the script with a line `# %%` or `# %% [markdown]`.")
     cells = []
-    for marker, body in zip(pieces[::2], pieces[1::2], strict=True):
+    for marker, source in zip(pieces[::2], pieces[1::2], strict=True):
         if "[markdown]" in marker:
-            cells.append(nbformat.v4.new_markdown_cell(_markdown(body)))
+            cells.append(nbformat.v4.new_markdown_cell(_markdown(source)))
             continue
-        cell = nbformat.v4.new_code_cell(body.strip("\n").rstrip())
+        cell = nbformat.v4.new_code_cell(source.strip("\n").rstrip())
         if marker.strip().startswith("exercise-"):
             cell.id = marker.strip()
         cells.append(cell)
     return normalise(with_stubs(nbformat.v4.new_notebook(cells=cells), name))
 
 
-def _markdown(body: str) -> str:
-    text = body.strip()
+def _markdown(source: str) -> str:
+    text = source.strip()
     if text.startswith(('"""', 'r"""', "'''")):
         return str(ast.literal_eval(text)).strip()
     return re.sub(r"(?m)^# ?", "", text).strip()
