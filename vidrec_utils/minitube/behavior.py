@@ -116,18 +116,18 @@ def video_factors(plan: pd.DataFrame) -> dict[str, np.ndarray]:
 def liking(
     tastes: Tastes,
     factors: dict[str, np.ndarray],
-    moment: float,
+    time: float,
     who: np.ndarray | None = None,
     only: tuple[str, ...] | None = None,
 ) -> np.ndarray:
-    """Compute how much users like videos at a moment.
+    """Compute how much users like videos at a time.
 
     Parameters
     ----------
     tastes, factors
         From `draw_tastes` and `video_factors`.
-    moment : float
-        0 is the first moment of the world, 1 the last.
+    time : float
+        0 is the beginning of the world, 1 its end.
     who : numpy.ndarray, optional
         Row numbers of users; all by default.
     only : tuple of str, optional
@@ -144,8 +144,8 @@ def liking(
         if factor == "quality":
             part = np.broadcast_to(factors["quality"][:, 0], (1, len(factors["quality"])))
         else:
-            mix = (1 - moment) * tastes.start[factor][rows] + moment * tastes.end[factor][rows]
-            part = mix @ factors[factor].T
+            taste = (1 - time) * tastes.start[factor][rows] + time * tastes.end[factor][rows]
+            part = taste @ factors[factor].T
         part = np.float32(WEIGHTS[factor]) * part
         total = part if total is None else total + part
     return np.array(total, dtype=np.float32)
@@ -160,7 +160,7 @@ def simulate(
     the videos that are online and new to the user, with a chance that grows with past popularity
     (rich get richer), with a rough guess of the user's taste, and for fresh uploads. Users look
     less at lower positions; what they look at they watch as far as they like it, and like, share
-    or comment accordingly. In a session, a user is in the mood for one category.
+    or comment accordingly. In a session, each user focuses on one category.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def simulate(
         `position`, `session_id`, in order of time.
     exposures : pandas.DataFrame
         Truth, row by row beside it: `propensity` (chance that the first slot of the session would
-        show the video), `liking` (with the mood), `examined`.
+        show the video), `liking` (with the focus), `examined`.
     """
     rng = config.rng("behavior")
     world = _World(plan, tastes, config, rng)
@@ -232,18 +232,20 @@ class _World:
         counts = self.rng.poisson(self.tastes.users["activity"].to_numpy())
         who = self.rng.permutation(np.repeat(np.arange(self.config.n_users), counts))
         # Two sessions of a user on a day must not show the same video: later rounds see the first.
-        rounds = pd.Series(who).groupby(who).cumcount().to_numpy()
-        parts = [self._sessions(day, who[rounds == k]) for k in range(rounds.max(initial=0) + 1)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        round_of = pd.Series(who).groupby(who).cumcount().to_numpy()
+        rounds = [
+            self._sessions(day, who[round_of == k]) for k in range(round_of.max(initial=0) + 1)
+        ]
+        return {name: np.concatenate([columns[name] for columns in rounds]) for name in rounds[0]}
 
     def _sessions(self, day: int, who: np.ndarray) -> dict[str, np.ndarray]:
         rng, n = self.rng, len(who)
         begin = day * 86_400 + np.round(rng.beta(4, 2, n) * 82_000).astype(np.int64)
-        moment = (day + 0.5) / self.config.n_days
-        mood = rng.integers(0, len(FACTORS["category"]), n)
-        utility = liking(self.tastes, self.factors, moment, who)
-        in_mood = self.category[None] == mood[:, None]
-        utility = utility + np.float32(0.6) * in_mood
+        time = (day + 0.5) / self.config.n_days
+        focus = rng.integers(0, len(FACTORS["category"]), n)
+        utility = liking(self.tastes, self.factors, time, who)
+        in_focus = self.category[None] == focus[:, None]
+        utility = utility + np.float32(0.6) * in_focus
         online = self.published_s[None] < begin[:, None]
         fresh = (begin[:, None] - self.published_s[None]) < 4 * 86_400
         logits = (
@@ -267,8 +269,8 @@ class _World:
         examined = rng.random(len(row)) < 0.35 + 0.65 * np.exp(-0.12 * position)
         examined &= self.playable[video]
         self.seen[who[row], video] = True
-        found = utility[row, video]
-        np.add.at(self.watched, video, examined & (found > 0))
+        felt = utility[row, video]
+        np.add.at(self.watched, video, examined & (felt > 0))
         session = self.sessions + row
         self.sessions += n
         return {
@@ -278,7 +280,7 @@ class _World:
             "session": session,
             "position": position,
             "propensity": chance[row, video],
-            "liking": found,
+            "liking": felt,
             "examined": examined,
         }
 

@@ -83,8 +83,10 @@ def _is_complete(world: Path, config: WorldConfig) -> bool:
 
 
 def _count_files(world: Path) -> dict[str, int]:
-    parts = ("library", "library/clips", "library/thumbnails", "library/extras", "truth")
-    return {part: sum(one.is_file() for one in (world / part).glob("[!.]*")) for part in parts}
+    folders = ("library", "library/clips", "library/thumbnails", "library/extras", "truth")
+    return {
+        folder: sum(path.is_file() for path in (world / folder).glob("[!.]*")) for folder in folders
+    }
 
 
 def _read_json(path: Path) -> object:
@@ -123,8 +125,8 @@ def _render(world: Path, config: WorldConfig, progress: bool) -> None:
 def _start_rendering(plan: pd.DataFrame, config: WorldConfig, target: Path) -> Iterator[int]:
     """Start to render; what comes back yields how many clips each finished part has."""
     # Long chunks keep the cost of sending the plan to another process small.
-    parts = _chunks(plan.index, 8)
-    jobs = [delayed(_make_many)(part, plan, config, target, os.getpid()) for part in parts]
+    chunks = _chunks(plan.index, 8)
+    jobs = [delayed(_make_many)(chunk, plan, config, target, os.getpid()) for chunk in chunks]
     return Parallel(n_jobs=settings.threads(), return_as="generator_unordered")(jobs)
 
 
@@ -205,14 +207,14 @@ def _write_tables(plan: pd.DataFrame, tables: dict, config: WorldConfig, target:
     tables["interactions"].to_parquet(library / "interactions.parquet", index=False)
     name = json.dumps({"name": f"minitube-{config.name}"})
     (library / "library.json").write_text(f"{name}\n", encoding="utf-8")
-    found = truth.Truth(
+    world_truth = truth.Truth(
         videos=plan,
         boxes=_collect_boxes(plan, target / "truth" / "boxes"),
         exposures=tables["exposures"],
         dirt=tables["dirt"],
         tastes=tables["tastes"],
     )
-    truth.save(found, target / "truth")
+    truth.save(world_truth, target / "truth")
     shutil.rmtree(target / "truth" / "boxes")
 
 

@@ -193,7 +193,7 @@ def _bots(
     free = sorted({f"u{k:0{width}d}" for k in range(3 * len(users))} - set(users.index))
     ids = rng.choice(free, size=number, replace=False)
     start = pd.Timestamp(config.start, tz="UTC")
-    parts, crew = [], {}
+    logs, crew = [], {}
     for k, user in enumerate(ids):
         kind = "booster" if k % 2 == 0 else "scraper"
         crew[str(user)] = kind
@@ -207,7 +207,7 @@ def _bots(
             pool = online.index[online["uploader"] == target].to_numpy()
         else:
             pool = rng.permutation(online.index.to_numpy())
-        parts.append(
+        logs.append(
             pd.DataFrame(
                 {
                     "user_id": str(user),
@@ -222,4 +222,4 @@ def _bots(
                 }
             )
         )
-    return pd.concat(parts, ignore_index=True), crew
+    return pd.concat(logs, ignore_index=True), crew

@@ -120,7 +120,7 @@ def _reencode(
 
 
 def _showable(boxes: np.ndarray) -> np.ndarray:
-    """Tell the frames that an uploader would choose from: the subject is well in the picture."""
+    """Return which frames an uploader would choose from: the subject is well in view."""
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return area >= 0.8 * area.max()
 

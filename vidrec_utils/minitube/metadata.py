@@ -20,7 +20,7 @@ def write_metadata(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
     """Write the public fields of every upload, still complete and correct.
 
     A title names the subject two times in three and never the motion or the pace, so that text and
-    pictures each tell something that the other does not.
+    images each carry something that the other does not.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ def _tags(row: tuple, rng: np.random.Generator) -> str:
 def _description(row: tuple, rng: np.random.Generator) -> str:
     pattern = str(rng.choice(DESCRIPTIONS[row.language]))
     # People often film elsewhere than they say.
-    place = row.scene if rng.random() < 0.3 else "studio"
-    return pattern.format(place=place, topic=row.topic, category=row.category)
+    scene = row.scene if rng.random() < 0.3 else "studio"
+    return pattern.format(scene=scene, topic=row.topic, category=row.category)
 
 
 def spoil_metadata(

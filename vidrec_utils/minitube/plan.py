@@ -36,7 +36,7 @@ def plan_videos(config: WorldConfig) -> pd.DataFrame:
     category = np.where(own, uploaders["category"].to_numpy()[who], rng.choice(CATEGORIES, n))
     own = rng.random(n) < 0.4
     topic = np.where(own, uploaders["topic"].to_numpy()[who], rng.choice(TOPICS, n))
-    characters = {c: [s for found, s in all_subjects() if found == c] for c in CATEGORIES}
+    characters = {c: [s for owner, s in all_subjects() if owner == c] for c in CATEGORIES}
     subject = [str(rng.choice(characters[c])) for c in category]
     style = 0.7 * np.stack(uploaders["style"])[who] + 0.7 * rng.normal(size=(n, STYLE_DIM))
     table = pd.DataFrame(

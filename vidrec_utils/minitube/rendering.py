@@ -33,16 +33,16 @@ class Clip:
 
 @dataclass(frozen=True)
 class _Patch:
-    """A picture to paste: colours, opacity, and where something is to be seen in it."""
+    """An image to paste: colours, opacity, and the box of its visible part."""
 
     colour: Image.Image
     opacity: Image.Image
     ink: tuple[int, int, int, int]
 
     @classmethod
-    def of(cls, picture: Image.Image) -> _Patch:
-        opacity = picture.getchannel("A")
-        return cls(picture.convert("RGB"), opacity, opacity.getbbox() or (0, 0, 0, 0))
+    def of(cls, image: Image.Image) -> _Patch:
+        opacity = image.getchannel("A")
+        return cls(image.convert("RGB"), opacity, opacity.getbbox() or (0, 0, 0, 0))
 
 
 @lru_cache(maxsize=64)  # most motions keep size and angle through the clip
@@ -60,7 +60,7 @@ def _paste(frame: Image.Image, patch: _Patch, x: float, y: float) -> tuple[int, 
 
 
 def _box(patch: _Patch, left: int, top: int, size: int) -> list[int]:
-    """Where a pasted patch is to be seen: left, top, right, bottom, inside the frame."""
+    """Return the visible box of a pasted patch: left, top, right, bottom, inside the frame."""
     corners = zip(patch.ink, (left, top, left, top), strict=True)
     return [min(max(inside + start, 0), size) for inside, start in corners]
 
@@ -80,7 +80,7 @@ def _distractors(subject: str, n_frames: int, rng: np.random.Generator) -> list[
 
 
 def _occluder(size: int, rng: np.random.Generator) -> _Patch | None:
-    """Draw a bar that hides part of the picture in a third of the clips."""
+    """Draw a bar that hides part of the frame in a third of the clips."""
     if rng.random() > 0.33:
         return None
     layer = Image.new("RGBA", (size, size))

@@ -42,15 +42,15 @@ def photograph(scene: str) -> Image.Image:
             f"The photograph {name!r} is not in the installed {module}. "
             "Install what requirements.txt names and try again."
         )
-    with Image.open(path) as image:
-        picture = image.convert("RGB")
-    scale = 256 / min(picture.size)
-    size = (round(picture.width * scale), round(picture.height * scale))
-    picture = picture.resize(size, Image.Resampling.BICUBIC)
+    with Image.open(path) as file:
+        photo = file.convert("RGB")
+    scale = 256 / min(photo.size)
+    size = (round(photo.width * scale), round(photo.height * scale))
+    photo = photo.resize(size, Image.Resampling.BICUBIC)
     if scene in TINTS:
-        tinted = np.asarray(picture, dtype=np.float32) * np.array(TINTS[scene], dtype=np.float32)
-        picture = Image.fromarray(tinted.clip(0, 255).astype(np.uint8))
-    return picture
+        tinted = np.asarray(photo, dtype=np.float32) * np.array(TINTS[scene], dtype=np.float32)
+        photo = Image.fromarray(tinted.clip(0, 255).astype(np.uint8))
+    return photo
 
 
 def background(scene: str, size: int, rng: np.random.Generator) -> Image.Image:
@@ -63,13 +63,13 @@ def background(scene: str, size: int, rng: np.random.Generator) -> Image.Image:
     size : int
         Height and width of the piece, in pixels.
     rng : numpy.random.Generator
-        Where the place, the zoom and the colours of the piece come from.
+        Source of the position, the zoom and the colours of the piece.
     """
-    picture = photograph(scene)
-    edge = int(min(picture.size) * rng.uniform(0.55, 1.0))
-    left = int(rng.integers(0, picture.width - edge + 1))
-    top = int(rng.integers(0, picture.height - edge + 1))
-    piece = picture.crop((left, top, left + edge, top + edge)).resize(
+    photo = photograph(scene)
+    edge = int(min(photo.size) * rng.uniform(0.55, 1.0))
+    left = int(rng.integers(0, photo.width - edge + 1))
+    top = int(rng.integers(0, photo.height - edge + 1))
+    piece = photo.crop((left, top, left + edge, top + edge)).resize(
         (size, size), Image.Resampling.BICUBIC
     )
     if rng.random() < 0.5:

@@ -107,11 +107,11 @@ def names(character: str) -> dict[str, str]:
     """Return a sprite's name by language, `{"en": "cat", "zh": "猫"}`."""
     import emoji
 
-    found = {}
+    by_language = {}
     for language in ("en", "zh"):
         name = emoji.demojize(character, language=language).strip(":").replace("_", " ")
-        found[language] = name
-    return found
+        by_language[language] = name
+    return by_language
 
 
 @cache

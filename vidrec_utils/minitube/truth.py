@@ -60,15 +60,13 @@ class Truth:
     dirt: pd.DataFrame
     tastes: Tastes
 
-    def preferences(
-        self, moment: float = 0.875, only: tuple[str, ...] | None = None
-    ) -> pd.DataFrame:
-        """Return how much every human user likes every video at a moment.
+    def preferences(self, time: float = 0.875, only: tuple[str, ...] | None = None) -> pd.DataFrame:
+        """Return how much every human user likes every video at a time.
 
         Parameters
         ----------
-        moment : float
-            0 is the first moment of the world, 1 the last; the default is the middle of the last
+        time : float
+            0 is the beginning of the world, 1 its end; the default is the middle of the last
             quarter.
         only : tuple of str, optional
             Factors to count, of `behavior.WEIGHTS`; all by default.
@@ -81,7 +79,7 @@ class Truth:
         unknown = set(only or ()) - set(WEIGHTS)
         if unknown:
             raise ValueError(f"Tastes have no factor {sorted(unknown)}; they have {list(WEIGHTS)}.")
-        matrix = liking(self.tastes, video_factors(self.videos), moment, only=only)
+        matrix = liking(self.tastes, video_factors(self.videos), time, only=only)
         matrix = np.broadcast_to(matrix, (len(self.tastes.users), len(self.videos)))
         return pd.DataFrame(matrix, index=self.tastes.users.index, columns=self.videos.index)
 

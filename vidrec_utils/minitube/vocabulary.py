@@ -138,14 +138,14 @@ VAGUE: dict[str, tuple[str, ...]] = {
 
 DESCRIPTIONS: dict[str, tuple[str, ...]] = {
     "en": (
-        "Filmed at the {place}. New videos every week, thanks for watching!",
-        "Another one from the {place}. Tell me in the comments what to try next.",
-        "Shot on my phone near the {place}. More {topic} soon.",
+        "Filmed at the {scene}. New videos every week, thanks for watching!",
+        "Another one from the {scene}. Tell me in the comments what to try next.",
+        "Shot on my phone near the {scene}. More {topic} soon.",
         "You asked for more {topic}, here it is.",
         "Subscribe for {topic} and {category}.",
     ),
     "zh": (
-        "拍摄于{place}。每周更新,谢谢观看!",
+        "拍摄于{scene}。每周更新,谢谢观看!",
         "更多{topic}内容,欢迎关注。",
         "用手机随手拍的,喜欢请点赞。",
     ),

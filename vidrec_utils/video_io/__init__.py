@@ -1,10 +1,10 @@
 """Videos and images in and out: one facade over PyAV and Pillow.
 
-`probe` tells what a file holds, `sample_frames` takes a few frames by seeking, `read_clip` takes a
-span, `thumbnail` a picture, `write_clip` makes H.264 clips and `read_image` reads stills. Frames
-are uint8 RGB, upright, in stored pixels. Whatever is wrong with a file comes as a `VideoError` or
-`ImageError` with `.path`, `.reason` and a sentence that says what to do; the file is closed again
-in every case.
+`probe` describes a file, `sample_frames` samples a few frames by seeking, `read_clip` reads a span,
+`thumbnail` one image, `write_clip` writes H.264 clips and `read_image` reads still images. Frames
+are uint8 RGB, upright, in stored pixels. Whatever is wrong with a file is raised as a `VideoError`
+or `ImageError` with `.path`, `.reason` and a sentence that says what to do; the file is closed in
+every case.
 """
 
 from .errors import ImageError, MediaError, VideoError

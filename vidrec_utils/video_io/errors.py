@@ -1,4 +1,4 @@
-"""What can be wrong with a media file, said in a sentence with a remedy."""
+"""Errors of media files: what is wrong, in a sentence with a remedy."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 
 class MediaError(ValueError):
-    """A media file that cannot be used, with what is wrong and what to do.
+    """A media file cannot be used; the message says what is wrong and what to do.
 
     Parameters
     ----------
     path
         The file.
     reason
-        One word for programs (see the subclasses).
+        The kind of error in one word, for programs (see the subclasses).
     explanation
-        A sentence for people, which ends with the remedy.
+        The message for people: a sentence that ends with the remedy.
 
     Attributes
     ----------
@@ -31,22 +31,22 @@ class MediaError(ValueError):
         super().__init__(f"{self.path}: {explanation}")
 
     def __reduce__(self) -> tuple:
-        """Travel between processes (DataLoader workers) whole."""
+        """Pickle with all arguments, so that `DataLoader` workers can raise the error."""
         return type(self), (self.path, self.reason, self.explanation)
 
 
 class VideoError(MediaError):
-    """A video that cannot be read.
+    """A video cannot be read.
 
     `reason` is one of `"missing"`, `"directory"`, `"unreadable"` (no permission), `"empty"`
     (0 bytes), `"not_a_video"`, `"no_video_stream"`, `"no_frames"`, `"truncated"`,
-    `"unsupported"` (no decoder), `"out_of_range"` (the asked time lies outside the clip) and
-    `"too_large"` (the asked pixels would not fit into memory).
+    `"unsupported"` (no decoder), `"out_of_range"` (the requested time lies outside the clip)
+    and `"too_large"` (the requested pixels would not fit into memory).
     """
 
 
 class ImageError(MediaError):
-    """An image that cannot be read.
+    """An image cannot be read.
 
     `reason` is one of `"missing"`, `"directory"`, `"unreadable"`, `"empty"`, `"not_an_image"`,
     `"truncated"` and `"too_large"`.
@@ -54,12 +54,12 @@ class ImageError(MediaError):
 
 
 def existing_file(path: str | PathLike[str], error: type[MediaError]) -> Path:
-    """The absolute path of a readable, non-empty file.
+    """Return the absolute path of a readable, non-empty file.
 
     Raises
     ------
     MediaError
-        Of the given class, if it is missing, a directory, unreadable or empty.
+        An `error`, if the file is missing, a directory, unreadable or empty.
     """
     path = Path(path)
     if path.is_dir():

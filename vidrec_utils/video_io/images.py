@@ -18,8 +18,8 @@ def read_image(path: str | PathLike[str]) -> np.ndarray:
     """Read an image file as upright RGB.
 
     Greyscale is repeated in three channels, CMYK is converted, 16 bits become 8 (the upper
-    ones), what is transparent is laid over white, the EXIF orientation is applied, and of an
-    animation the first picture is taken.
+    ones), transparent pixels are laid over white, the EXIF orientation is applied, and an
+    animation is represented by its first image.
 
     Parameters
     ----------
@@ -42,7 +42,8 @@ def read_image(path: str | PathLike[str]) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file) as image:
-                _refuse_bomb(file, image.width * image.height)
+                if image.width * image.height > MAX_IMAGE_PIXELS:
+                    raise _too_large(file)
                 image.load()
                 return np.array(_to_rgb(ImageOps.exif_transpose(image)))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as problem:
@@ -72,13 +73,8 @@ def _too_large(path: str | PathLike[str]) -> ImageError:
     )
 
 
-def _refuse_bomb(path: str | PathLike[str], pixels: int) -> None:
-    if pixels > MAX_IMAGE_PIXELS:
-        raise _too_large(path)
-
-
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB of an image of any mode."""
+    """Convert an image of any mode to 8-bit RGB."""
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_grey_to_rgb(image)
     if image.has_transparency_data:
@@ -89,7 +85,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _deep_grey_to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB of greyscale with 16 bits, 32 bits or floats.
+    """Convert greyscale with 16 bits, 32 bits or floats to 8-bit RGB.
 
     Whole numbers above 255 are read as 16-bit; floats that stay in 0 to 1 as fractions of white.
     """

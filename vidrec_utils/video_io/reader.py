@@ -1,4 +1,4 @@
-"""One open video: frames at given times, by seeking, and never without the container closed."""
+"""One open video: frames at given times, by seeking; the container is always closed again."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ MAX_FRAME_PIXELS = 89_000_000
 """Larger frames are refused: a damaged header may claim any size."""
 
 MAX_SILENT_PACKETS = 5_000
-"""So many packets in a row without a frame mean that none will come."""
+"""After this many packets in a row without a frame, decoding gives up."""
 
 MAX_DECODER_THREADS = 4
-"""Each decoding thread holds a frame of its own: more cost memory with 4k clips."""
+"""Each decoding thread holds a frame of its own: more threads cost memory with 4k clips."""
 
 SMALL_FRAME_PIXELS = 256 * 256
-"""Up to this size one decoding thread is used: to start another takes longer than it saves."""
+"""Up to this size one decoding thread is used: starting another takes longer than it saves."""
 
 BLIND_SEEK_S = 3.0
-"""Where no keyframe is known, a gap from which seeking is tried instead of decoding on."""
+"""Where no keyframe is known, seeking is tried for gaps from this length on."""
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,live_flv,asf,ogg,"
@@ -45,7 +45,7 @@ SIGNATURES = {b"ftyp": 4, b"moov": 4, b"mdat": 4, b"\x1a\x45\xdf\xa3": 0, b"RIFF
 
 
 Shown = tuple[int, av.VideoFrame]
-"""A decoded frame, after the tick at which it appears."""
+"""The tick at which a frame appears, and the decoded frame."""
 
 
 class EndedEarly(Exception):
@@ -63,7 +63,7 @@ class Reader:
     Raises
     ------
     VideoError
-        If it is not there, is no video, or has no video stream.
+        If the file is absent, is no video, or has no video stream.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -84,7 +84,7 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._frames = iter(())
         self.container.close()
 
@@ -109,15 +109,14 @@ class Reader:
         self._started = False
 
     def _choose_stream(self) -> av.video.stream.VideoStream:
-        """The first video stream that is not the cover picture of a piece of music."""
+        """Return the first video stream that is not the cover image of a piece of music."""
         covers = av.stream.Disposition.attached_pic
         streams = [s for s in self.container.streams.video if not s.disposition & covers]
         if not streams:
             raise VideoError(
                 self.path,
                 "no_video_stream",
-                "the file holds sound or data but no moving pictures. Leave it out, or use its "
-                "sound alone.",
+                "the file holds sound or data but no video. Leave it out, or use its sound alone.",
             )
         if streams[0].codec_context is None:
             raise VideoError(
@@ -136,7 +135,7 @@ class Reader:
         return streams[0]
 
     def _learn_timeline(self) -> None:
-        """From the header for a large file that declares all, else from its packets."""
+        """Read the timeline from the header of a large file, else from the packets."""
         if self._bytes > SCAN_BYTES:
             header = header_timeline(self.container, self.stream, self._bytes)
             if header is not None:
@@ -149,7 +148,7 @@ class Reader:
         self.scan()
 
     def scan(self) -> None:
-        """Learn the timeline from the packets and come back to the beginning.
+        """Read the timeline from the packets and return to the beginning.
 
         Raises
         ------
@@ -165,7 +164,7 @@ class Reader:
         self.rewind()
 
     def rewind(self) -> None:
-        """Back to the first packet, by opening again where seeking is impossible."""
+        """Return to the first packet; the file is reopened where seeking is impossible."""
         keyframes = self.timeline.keyframes
         first = min(keyframes[0], self.timeline.start) if keyframes else self.timeline.start
         if self.seekable and not (self.timeline.counted and not keyframes):
@@ -205,7 +204,7 @@ class Reader:
         )
 
     def _decode(self) -> Iterator[Shown]:
-        """Frames with their times, from the next keyframe packet on."""
+        """Yield frames with their times, from the next keyframe packet on."""
         first_key: int | None = None
         begun = False
         silent = 0
@@ -234,11 +233,11 @@ class Reader:
                     yield self.timeline.times[min(order, last)], frame
                     order += 1
                 elif frame.pts is not None and (first_key is None or frame.pts >= first_key):
-                    # Frames shown before the keyframe lean on what came before the seek.
+                    # Frames shown before the keyframe depend on what came before the seek.
                     yield frame.pts, frame
 
     def _packets(self) -> Iterator[av.Packet]:
-        """Packets to the end of the file, or to where it cannot be followed any further."""
+        """Yield packets up to the end of the file, or up to where it is damaged."""
         with suppress(*DEMUX_ERRORS):
             yield from self.container.demux(self.stream)
 
@@ -255,7 +254,7 @@ class Reader:
         return self._ahead
 
     def _should_seek(self, ticks: int) -> bool:
-        """Whether a keyframe lies between the next frame to come and a wanted time."""
+        """Whether a keyframe lies between the next frame and a requested time."""
         if not self.seekable:
             return False
         ahead = self._peek() if self._started else None
@@ -266,14 +265,14 @@ class Reader:
             key = self.timeline.keyframe_before(ticks)
             return key is not None and key > position
         entries = self.stream.index_entries
-        place = entries.search_timestamp(ticks, backward=True) if len(entries) else -1
-        if place >= 0 and entries[place].timestamp > position:
+        entry = entries.search_timestamp(ticks, backward=True) if len(entries) else -1
+        if entry >= 0 and entries[entry].timestamp > position:
             return True
         gap = float((ticks - position) * self.timeline.time_base)
         return self._blind and gap > BLIND_SEEK_S
 
     def _seek(self, ticks: int) -> None:
-        """Go to a frame at or before a time from which decoding on gives the true pixels."""
+        """Seek to a frame at or before a time from which decoding gives the true pixels."""
         before = self._ahead[0] if self._ahead else None
         key = self.timeline.keyframe_before(ticks)
         goal = ticks if key is None else key
@@ -293,60 +292,60 @@ class Reader:
         self.rewind()
 
     def frames_at(self, ticks: list[int]) -> Iterator[Shown]:
-        """The frame on display at each of some sorted times, with the time at which it appears.
+        """Yield the frame on display at each of the sorted times, with the time when it appears.
 
-        Before the first frame that is the first, after the last the last.
+        Times before the first frame give the first one, times after the last frame the last one.
 
         Raises
         ------
         VideoError
             If no frame can be decoded.
         EndedEarly
-            If only the header was read and promised too much: `scan`, and plan again.
+            If only the header was read and declared too much: call `scan`, then try again.
         """
         current: Shown | None = None
-        for wanted in ticks:
-            if self._should_seek(wanted):
-                self._seek(wanted)
+        for target in ticks:
+            if self._should_seek(target):
+                self._seek(target)
                 current = self._peek() or current
             while (ahead := self._peek()) is not None:
-                if current is not None and ahead[0] > wanted:
+                if current is not None and ahead[0] > target:
                     break
                 current, self._ahead = ahead, None
             if ahead is None and self.timeline.times is None:
-                self._refuse_early_end(current, wanted)
+                self._refuse_early_end(current, target)
             if current is None:
                 raise self._no_frames()
             yield current
 
-    def _refuse_early_end(self, current: Shown | None, wanted: int) -> None:
-        """Raise if a wanted time is beyond what the file holds, while only its header is known."""
+    def _refuse_early_end(self, current: Shown | None, target: int) -> None:
+        """Raise if a requested time is beyond the last frame, while only the header is known."""
         step = 1 / (nominal_rate(self.stream) * self.timeline.time_base)
-        if current is None or wanted > current[0] + max(current[1].duration or 0, 2 * step):
+        if current is None or target > current[0] + max(current[1].duration or 0, 2 * step):
             raise EndedEarly
 
     def frames_between(self, start: int, end: int) -> Iterator[Shown]:
-        """All frames that appear from `start` on and before `end`; if none, the one on display.
+        """Yield all frames that appear from `start` on and before `end`, else the one on display.
 
         Raises
         ------
         VideoError
             If no frame can be decoded.
         EndedEarly
-            If only the header was read and promised too much: `scan`, and plan again.
+            If only the header was read and declared too much: call `scan`, then try again.
         """
         if self._should_seek(start):
             self._seek(start)
         before: Shown | None = None
-        found = False
+        any_within = False
         while (ahead := self._peek()) is not None and ahead[0] < end:
             self._ahead = None
             if ahead[0] >= start:
-                found = True
+                any_within = True
                 yield ahead
             else:
                 before = ahead
-        if found:
+        if any_within:
             return
         if ahead is None and self.timeline.times is None:
             self._refuse_early_end(before, start)
@@ -357,12 +356,12 @@ class Reader:
 
     @property
     def rate(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return float(nominal_rate(self.stream))
 
 
 def _open(path: Path, file: Path) -> av.container.InputContainer:
-    """Open a file's content, whatever its name says."""
+    """Open a file by its content, whatever its name is."""
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     try:
         return av.open(str(file), metadata_errors="replace", container_options=options)

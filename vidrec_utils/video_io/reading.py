@@ -1,4 +1,4 @@
-"""Looking at clips: what they are, some of their frames, all of them, a thumbnail."""
+"""Reading clips: a description, a sample of frames, all frames of a span, a thumbnail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from .errors import VideoError
-from .painting import Orientation, Painter
+from .painter import Orientation, Painter
 from .reader import EndedEarly, Reader
 
 Result = TypeVar("Result")
@@ -25,18 +25,18 @@ MAX_CLIP_BYTES = 2 * 2**30
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds.
+    """Description of a video file.
 
     Attributes
     ----------
     path : pathlib.Path
     width, height : int
-        Of upright frames in stored pixels: what `sample_frames` gives. Pixels that are not
-        square on the screen stay as they are stored.
+        Size of upright frames in stored pixels, as `sample_frames` returns them. Pixels that are
+        not square on the screen stay as they are stored.
     fps : float
-        Frames a second; the mean for a variable rate.
+        Frames per second; the mean for a variable rate.
     duration_s : float
-        Seconds from the first frame's appearance to the last one's end.
+        Seconds from the first frame's beginning to the last one's end.
     n_frames : int
         Frames that are shown.
     codec, container : str
@@ -46,11 +46,11 @@ class VideoInfo:
         this module are turned already.
     has_audio : bool
     variable_fps : bool
-        Frames are not evenly spaced, so that a frame's number says nothing about its time.
+        Frames are not evenly spaced, so that a frame's number does not give its time.
     duration_is_estimated : bool
         The file does not state its duration; it was added up from its packets.
     truncated : bool
-        The file promises more than it holds.
+        The file declares more than it holds.
     """
 
     path: Path
@@ -69,7 +69,7 @@ class VideoInfo:
 
 
 def probe(path: str | PathLike[str]) -> VideoInfo:
-    """Describe a video file. One frame is decoded, to know that it can be.
+    """Describe a video file. One frame is decoded, to verify that it can be.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def _describe(video: Reader) -> VideoInfo:
 
 
 def _container_name(names: str, path: Path) -> str:
-    """One of FFmpeg's several names: the one that the file's suffix uses, else the usual one."""
+    """Choose one of FFmpeg's names: the one of the file's suffix, else the usual one."""
     names_list = names.split(",")
     suffix = path.suffix.lower().lstrip(".")
     if suffix in names_list:
@@ -138,13 +138,13 @@ def sample_frames(
     end_s: float | None = None,
     strict: bool = False,
 ) -> np.ndarray:
-    """Some frames of a video, spread over its length, by seeking instead of decoding all.
+    """Sample frames spread over the length of a video, by seeking instead of decoding all.
 
     The span from `start_s` to `end_s` is cut into `n` equal segments. `"uniform"` takes the
-    frame on display in the middle of each, `"random"` at a random moment of each (as temporal
+    frame on display in the middle of each, `"random"` at a random time of each (as temporal
     segment networks are trained, Wang et al. 2016, https://arxiv.org/abs/1608.00859). Timestamps
-    decide, so a variable frame rate needs no care. A clip of fewer than `n` frames repeats them.
-    The pixels are those that decoding everything gives.
+    decide, so a variable frame rate needs no special treatment. A clip of fewer than `n` frames
+    repeats them. The pixels are the same as after decoding everything.
 
     Parameters
     ----------
@@ -174,7 +174,23 @@ def sample_frames(
     VideoError
         If the file cannot be read as a video, or the span lies outside it.
     ValueError
-        If an argument does not fit.
+        If an argument is invalid.
+
+    Examples
+    --------
+    A clip of a dark, a grey and a light frame; the middle of its one segment shows grey:
+
+    >>> import tempfile
+    >>> from vidrec_utils import video_io
+    >>> frames = np.full((3, 32, 48, 3), np.array([0, 128, 255])[:, None, None, None], np.uint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = video_io.write_clip(Path(folder, "clip.mp4"), frames, fps=1)
+    ...     middle = sample_frames(path, n=1)
+    ...     both = sample_frames(path, n=2, size=(16, 24))
+    >>> middle.shape, bool(abs(middle.mean() - 128) < 3)
+    ((1, 32, 48, 3), True)
+    >>> both.shape
+    (2, 16, 24, 3)
     """
     return sample_clip(
         path,
@@ -220,7 +236,7 @@ def sample_clip(
     VideoError
         If the file cannot be read as a video, or the span lies outside it.
     ValueError
-        If an argument does not fit.
+        If an argument is invalid.
     """
     if n < 1:
         raise ValueError(f"n is {n}; ask for at least one frame.")
@@ -228,14 +244,14 @@ def sample_clip(
         raise ValueError(f"mode is {mode!r}; choose 'uniform' or 'random'.")
     if mode == "random":
         rng = rng if rng is not None else np.random.default_rng(seed)
-        places = [Fraction(i) + Fraction(float(rng.random())) for i in range(n)]
+        positions = [Fraction(i) + Fraction(float(rng.random())) for i in range(n)]
     else:
-        places = [Fraction(2 * i + 1, 2) for i in range(n)]
+        positions = [Fraction(2 * i + 1, 2) for i in range(n)]
 
     def paint(video: Reader) -> tuple[np.ndarray, np.ndarray]:
         start, end = _span(video, start_s, end_s, strict)
-        wanted = [start + (end - start) * place / n for place in places]
-        return _paint_at(video, wanted, size)
+        seconds = [start + (end - start) * position / n for position in positions]
+        return _paint_at(video, seconds, size)
 
     return _read(path, paint)
 
@@ -243,16 +259,16 @@ def sample_clip(
 def probe_and_sample(
     path: str | PathLike[str], choose: Callable[[VideoInfo], int], *, strict: bool = False
 ) -> tuple[VideoInfo, np.ndarray]:
-    """What `probe` and then `sample_frames` give, with one opening of the file.
+    """Do what `probe` and `sample_frames` do, but open the file once.
 
-    To open a short clip takes about as long as to decode ten of its frames.
+    Opening a short clip takes about as long as decoding ten of its frames.
 
     Parameters
     ----------
     path
         The file.
     choose
-        How many frames, of what `probe` tells; 0 for none.
+        From the result of `probe` to the number of frames; 0 for none.
     strict
         As for `sample_frames`.
 
@@ -277,16 +293,16 @@ def probe_and_sample(
             raise ValueError(f"{n} frames were chosen; choose 0 or more.")
         if not n:
             return info, np.empty((0, info.height, info.width, 3), np.uint8)
-        video.rewind()  # the first frame was looked at
+        video.rewind()  # the first frame was decoded already
         start, end = _span(video, 0.0, None, strict)
-        wanted = [start + (end - start) * Fraction(2 * i + 1, 2 * n) for i in range(n)]
-        return info, _paint_at(video, wanted, None)[0]
+        seconds = [start + (end - start) * Fraction(2 * i + 1, 2 * n) for i in range(n)]
+        return info, _paint_at(video, seconds, None)[0]
 
     return _read(path, look)
 
 
 def _read(path: str | PathLike[str], work: Callable[[Reader], Result]) -> Result:
-    """Work on an open video; once more if its header turns out to promise too much."""
+    """Work on an open video; repeat it if the header turns out to declare too much."""
     with Reader(path) as video:
         try:
             return work(video)
@@ -298,13 +314,13 @@ def _read(path: str | PathLike[str], work: Callable[[Reader], Result]) -> Result
 def _span(
     video: Reader, start_s: float, end_s: float | None, strict: bool
 ) -> tuple[Fraction, Fraction]:
-    """The asked span in seconds since the first frame, cut to what there is."""
+    """Return the requested span in seconds since the first frame, cut to the clip."""
     line = video.timeline
     if strict and not line.complete:
         raise VideoError(
             video.path,
             "truncated",
-            f"the file promises more than its {line.duration_s:.3f} s: it was cut short. "
+            f"the file declares more than its {line.duration_s:.3f} s: it was cut short. "
             "Copy it again, or read what is there with strict=False.",
         )
     duration = (line.end - line.start) * line.time_base
@@ -324,15 +340,15 @@ def _span(
 
 
 def _exact(seconds: float) -> Fraction:
-    """The number that a float stands for: 0.4 is two fifths, though its binary form is more."""
+    """Return the number that a float stands for: 0.4 is two fifths, its binary form is more."""
     return Fraction(seconds).limit_denominator(1_000_000)
 
 
 def _ticks(video: Reader, second: Fraction) -> int:
-    """The last tick that counts as being on display at a second.
+    """Return the last tick that counts as being on display at a second.
 
     Containers round timestamps to their tick, so a frame that appears within a tick (at most a
-    millisecond) after the wanted moment counts as being there.
+    millisecond) after the requested second counts as shown.
     """
     line = video.timeline
     slack = min(line.time_base, Fraction(1, 1000))
@@ -378,7 +394,7 @@ def read_clip(
     *,
     strict: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All frames of a span, or those of an even rate.
+    """Read all frames of a span, or frames at an even rate.
 
     Parameters
     ----------
@@ -400,7 +416,7 @@ def read_clip(
     frames : numpy.ndarray
         uint8 of shape (t, height, width, 3), upright RGB.
     times_s : numpy.ndarray
-        float64 of shape (t,): when each frame appears or, with `fps`, the moments of the grid;
+        float64 of shape (t,): when each frame appears or, with `fps`, the times of the grid;
         seconds since the first frame of the file.
 
     Raises
@@ -409,7 +425,7 @@ def read_clip(
         If the file cannot be read as a video, the span lies outside it, or its frames would need
         more than `MAX_CLIP_BYTES`.
     ValueError
-        If an argument does not fit.
+        If an argument is invalid.
     """
     if fps is not None and not fps > 0:
         raise ValueError(f"fps is {fps}; give a number above 0, or None for every frame.")
@@ -432,18 +448,18 @@ def _paint_between(
     first = line.start + math.ceil(start / line.time_base)
     last = line.start + math.ceil(end / line.time_base)
     painter: Painter | None = None
-    pictures: list[np.ndarray] = []
+    images: list[np.ndarray] = []
     times: list[float] = []
     for ticks, frame in video.frames_between(first, last):
         painter = painter or Painter(frame, size)
-        _refuse_too_large(video, len(pictures) + 1, painter.shape)
-        pictures.append(np.ascontiguousarray(painter.paint(frame)))
+        _refuse_too_large(video, len(images) + 1, painter.shape)
+        images.append(np.ascontiguousarray(painter.paint(frame)))
         times.append(float((ticks - line.start) * line.time_base))
-    return np.stack(pictures), np.array(times)
+    return np.stack(images), np.array(times)
 
 
 def thumbnail(path: str | PathLike[str], size: int = 128, at: float = 0.5) -> Image.Image:
-    """A still picture of a video.
+    """Read one frame of a video as a small image.
 
     Parameters
     ----------
@@ -452,7 +468,7 @@ def thumbnail(path: str | PathLike[str], size: int = 128, at: float = 0.5) -> Im
     size
         The longer side in pixels at most; a smaller video is not enlarged.
     at
-        Where in the video, from 0 (first frame) to 1 (last frame).
+        Position in the video, from 0 (first frame) to 1 (last frame).
 
     Returns
     -------
@@ -464,7 +480,7 @@ def thumbnail(path: str | PathLike[str], size: int = 128, at: float = 0.5) -> Im
     VideoError
         If the file cannot be read as a video.
     ValueError
-        If `at` or `size` does not fit.
+        If `at` or `size` is invalid.
     """
     if not 0 <= at <= 1:
         raise ValueError(f"at is {at}; give 0 (the first frame) to 1 (the last).")
@@ -473,8 +489,8 @@ def thumbnail(path: str | PathLike[str], size: int = 128, at: float = 0.5) -> Im
 
     def paint(video: Reader) -> np.ndarray:
         line = video.timeline
-        moment = Fraction(at) * (line.end - line.start) * line.time_base
-        _, frame = next(video.frames_at([_ticks(video, moment)]))
+        second = Fraction(at) * (line.end - line.start) * line.time_base
+        _, frame = next(video.frames_at([_ticks(video, second)]))
         height, width = Orientation(frame).size(frame.height, frame.width)
         scale = min(1.0, size / max(height, width))
         shape = (max(1, round(height * scale)), max(1, round(width * scale)))

@@ -1,4 +1,4 @@
-"""When a video's frames are shown, learned from its packets or, for large files, its header."""
+"""The times of a video's frames, from its packets or, for large files, from its header."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 DEFAULT_RATE = Fraction(25)
-"""Frames a second of a raw stream that says nothing about it (FFmpeg's own assumption)."""
+"""Frames per second of a raw stream without a stated rate (FFmpeg's own assumption)."""
 
 
 DEMUX_ERRORS = (av.FFmpegError, IndexError)
-"""What reading packets of a damaged file raises (an index, where a stream appears late)."""
+"""Errors of reading packets of a damaged file (IndexError: a stream appears late)."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Timeline:
     time_base : fractions.Fraction
         Seconds in a tick.
     start, end : int
-        When the first frame appears and the last one goes.
+        When the first frame appears and when the last one ends.
     keyframes : tuple of int or None
         Times of the frames at which decoding can begin; None if only the header was read.
     times : tuple of int or None
@@ -50,9 +50,9 @@ class Timeline:
     complete: bool = True
 
     def keyframe_before(self, ticks: int) -> int | None:
-        """The last known keyframe at or before a time."""
-        place = bisect_right(self.keyframes, ticks) if self.keyframes else 0
-        return self.keyframes[place - 1] if place else None
+        """Return the last known keyframe at or before a time."""
+        index = bisect_right(self.keyframes, ticks) if self.keyframes else 0
+        return self.keyframes[index - 1] if index else None
 
     @property
     def duration_s(self) -> float:
@@ -69,13 +69,13 @@ class Timeline:
 
 
 def nominal_rate(stream: VideoStream) -> Fraction:
-    """Frames a second as the header has them, or an assumption for raw streams."""
+    """Return frames per second of the header, or an assumption for raw streams."""
     rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
     return Fraction(rate) if rate > 0 else DEFAULT_RATE
 
 
 def declared_duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
-    """Seconds of the video stream as the header has them, or None."""
+    """Return the duration of the video stream in seconds by its header, or None."""
     if stream.duration and stream.duration > 0:
         return stream.duration * stream.time_base
     tag = _duration_tag(stream)
@@ -87,7 +87,7 @@ def declared_duration(container: InputContainer, stream: VideoStream) -> Fractio
 
 
 def _duration_tag(stream: VideoStream) -> Fraction | None:
-    """Seconds of a Matroska track as its own tag (`00:00:02.500000000`) has them."""
+    """Return the duration of a Matroska track in seconds by its tag (`00:00:02.500000000`)."""
     tag = next((v for k, v in stream.metadata.items() if k.upper().startswith("DURATION")), "")
     try:
         hours, minutes, seconds = tag.split(":")
@@ -107,16 +107,16 @@ def _counts_from_zero(container: InputContainer) -> bool:
 
 
 def header_timeline(
-    container: InputContainer, stream: VideoStream, bytes_there: int
+    container: InputContainer, stream: VideoStream, file_bytes: int
 ) -> Timeline | None:
-    """The timeline as the header declares it; None if it does not, or cannot be believed."""
+    """Return the timeline that the header declares; None if there is none or it is unreliable."""
     duration = declared_duration(container, stream)
     unreliable = container.format.name == "avi" or (is_mp4(container) and not stream.frames)
     if (
         duration is None
         or stream.start_time is None
         or unreliable
-        or _beyond_file(container, bytes_there)
+        or _beyond_file(container, file_bytes)
     ):
         return None
     start = stream.start_time
@@ -125,21 +125,21 @@ def header_timeline(
     return Timeline(stream.time_base, start, max(end, start + 1))
 
 
-def _beyond_file(container: InputContainer, bytes_there: int) -> bool:
+def _beyond_file(container: InputContainer, file_bytes: int) -> bool:
     """Whether an MP4's index points beyond the end of the file."""
     if not is_mp4(container):
         return False
     for stream in container.streams:
         entries = stream.index_entries
         if len(entries) and entries[len(entries) - 1].pos + entries[len(entries) - 1].size > (
-            bytes_there
+            file_bytes
         ):
             return True
     return False
 
 
-def scanned_timeline(container: InputContainer, stream: VideoStream, bytes_there: int) -> Timeline:
-    """The timeline from all packets of the stream, without decoding any.
+def scanned_timeline(container: InputContainer, stream: VideoStream, file_bytes: int) -> Timeline:
+    """Return the timeline of all packets of the stream, without decoding any.
 
     The container is left at its end.
     """
@@ -183,14 +183,14 @@ def scanned_timeline(container: InputContainer, stream: VideoStream, bytes_there
         declared is not None,
         not (
             damaged
-            or _beyond_file(container, bytes_there)
+            or _beyond_file(container, file_bytes)
             or _falls_short(container, stream, declared, start, end, read)
         ),
     )
 
 
 def _last_duration(shown: list[int | None], durations: list[int]) -> int:
-    """How long the frame that is shown last stays; 0 if that is not known."""
+    """Return how long the last shown frame lasts; 0 if that is unknown."""
     last = max(range(len(shown)), key=lambda i: (shown[i] is not None, shown[i] or 0, i))
     return durations[last]
 
@@ -205,8 +205,8 @@ def _falls_short(
 ) -> bool:
     """Whether packets are fewer or end earlier than the header declares.
 
-    An MP4's edit list may leave out frames on purpose, and its index tells by itself; a duration
-    of the whole container may be that of its sound.
+    An MP4's edit list may leave out frames on purpose, and its index is checked by itself; a
+    duration of the whole container may be that of its sound.
     """
     if is_mp4(container):
         return False

@@ -39,11 +39,11 @@ def write_clip(
         uint8 frames of shape (height, width, 3), RGB, all of one size: an array
         (n, height, width, 3) or any iterable, which is consumed one frame at a time.
     fps
-        Frames a second.
+        Frames per second.
     crf
-        Constant rate factor: 0 (largest file) to 51 (worst picture).
+        Constant rate factor: 0 (largest file) to 51 (worst image).
     preset
-        x264's trade of time for size, `"ultrafast"` to `"veryslow"`.
+        x264's compromise between time and size, `"ultrafast"` to `"veryslow"`.
     gop
         Largest distance of two keyframes in frames; x264's default is 250.
 
@@ -56,7 +56,17 @@ def write_clip(
     ------
     ValueError
         If there are no frames, or one has another shape or type, or `fps`, `crf` or the suffix
-        does not fit.
+        is invalid.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from vidrec_utils import video_io
+    >>> frames = np.zeros((3, 32, 48, 3), dtype=np.uint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     info = video_io.probe(write_clip(Path(folder, "black.mp4"), frames, fps=2))
+    >>> info.n_frames, info.duration_s, (info.height, info.width)
+    (3, 1.5, (32, 48))
     """
     path = Path(path)
     container = FORMATS.get(path.suffix.lower())
@@ -66,7 +76,7 @@ def write_clip(
     if rate <= 0:
         raise ValueError(f"fps is {fps}; give a number above 0.")
     if not 0 <= crf <= 51:
-        raise ValueError(f"crf is {crf}; give 0 (best picture) to 51 (smallest file).")
+        raise ValueError(f"crf is {crf}; give 0 (best image) to 51 (smallest file).")
 
     remaining = iter(frames)
     first = next(remaining, None)
@@ -107,32 +117,32 @@ def _encode(
         if gop is not None:
             stream.codec_context.gop_size = gop
         scaler = av.video.reformatter.VideoReformatter()
-        for number, picture in enumerate(frames):
-            picture = _even(_checked(picture, shape, number))
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for number, image in enumerate(frames):
+            image = _even(_checked(image, shape, number))
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame = scaler.reformat(frame, format="yuv420p", threads=1)
             frame.pts, frame.time_base = number, 1 / rate
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
 
 
-def _checked(picture: np.ndarray, shape: tuple[int, ...] | None, number: int) -> np.ndarray:
-    picture = np.asarray(picture)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+def _checked(image: np.ndarray, shape: tuple[int, ...] | None, number: int) -> np.ndarray:
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise ValueError(
-            f"frame {number} is {picture.dtype} of shape {picture.shape}; "
+            f"frame {number} is {image.dtype} of shape {image.shape}; "
             "give uint8 of shape (height, width, 3)."
         )
-    if shape is not None and picture.shape != shape:
+    if shape is not None and image.shape != shape:
         raise ValueError(
-            f"frame {number} has shape {picture.shape}, the first one {shape}; "
+            f"frame {number} has shape {image.shape}, the first one {shape}; "
             "give all frames one size."
         )
-    return picture
+    return image
 
 
-def _even(picture: np.ndarray) -> np.ndarray:
-    rows, columns = picture.shape[0] % 2, picture.shape[1] % 2
+def _even(image: np.ndarray) -> np.ndarray:
+    rows, columns = image.shape[0] % 2, image.shape[1] % 2
     if rows or columns:
-        picture = np.pad(picture, ((0, rows), (0, columns), (0, 0)), mode="edge")
-    return np.ascontiguousarray(picture)
+        image = np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
+    return np.ascontiguousarray(image)

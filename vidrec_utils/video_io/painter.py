@@ -1,4 +1,4 @@
-"""Decoded frames as upright RGB arrays of the wanted size."""
+"""Decoded frames as upright RGB arrays of a requested size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from av.video.reformatter import VideoReformatter
 
 
 class Orientation:
-    """How stored pixels become upright ones, from a frame's display matrix.
+    """The turn that makes stored pixels upright, from a frame's display matrix.
 
     Only quarter turns and mirrors are applied; another angle goes to the nearest quarter.
     """
@@ -33,11 +33,11 @@ class Orientation:
         return 180 if self.mirror and self.flip else 0
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Upright (height, width) of stored ones, and the other way round."""
+        """Convert stored (height, width) to upright ones, and the other way round."""
         return (width, height) if self.transpose else (height, width)
 
     def upright(self, pixels: np.ndarray) -> np.ndarray:
-        """A view of (height, width, 3) pixels, turned."""
+        """Turn (height, width, 3) pixels; returns a view."""
         if self.transpose:
             pixels = pixels.transpose(1, 0, 2)
         return pixels[:: -1 if self.flip else 1, :: -1 if self.mirror else 1]
@@ -49,7 +49,7 @@ class Painter:
     Parameters
     ----------
     frame
-        The first frame: its size and display matrix count for all.
+        The first frame: its size and display matrix hold for all frames.
     size
         None keeps the size; an int is the length of the shorter side; (height, width) is exact.
     """
@@ -62,15 +62,15 @@ class Painter:
         self._scaler = VideoReformatter()
 
     def paint(self, frame: av.VideoFrame) -> np.ndarray:
-        """uint8 (height, width, 3); may be a view into the frame's memory."""
-        picture = self._scaler.reformat(
+        """Return uint8 (height, width, 3); it may be a view into the frame's memory."""
+        image = self._scaler.reformat(
             frame, width=self._width, height=self._height, format="rgb24", threads=1
         )
-        return self.orientation.upright(picture.to_ndarray())
+        return self.orientation.upright(image.to_ndarray())
 
 
 def target_size(height: int, width: int, size: int | tuple[int, int] | None) -> tuple[int, int]:
-    """(height, width) after resizing.
+    """Return (height, width) after resizing.
 
     Raises
     ------
