@@ -31,7 +31,7 @@ from vidrec_utils.datasets import Split, VideoLibrary
 from vidrec_utils.evaluation import Result, compare, evaluate
 from vidrec_utils.hybrid import (
     EndToEnd,
-    FeatureFactorisation,
+    FeatureFactorization,
     Stacked,
     WeightedFusion,
     modalities,
@@ -84,7 +84,7 @@ def strategies(library: VideoLibrary, split: Split, seed: int) -> tuple[dict[str
         "hybrid": Stacked([content, ease, als], gap=gap, seed=seed),
         "EASE and ALS stacked": Stacked([ease, als], gap=gap, seed=seed),
         "weighted fusion": tuned.fusion,
-        "feature factorisation": FeatureFactorisation(vectors.fillna(0), seed=seed, progress=False),
+        "feature factorisation": FeatureFactorization(vectors.fillna(0), seed=seed, progress=False),
     }
     results = {}
     for name, model in models.items():

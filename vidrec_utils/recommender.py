@@ -52,11 +52,14 @@ PACKAGE = __name__.rpartition(".")[0] + "."
 BLOCK_VALUES = 2**23
 """Scores held at once while ranking (32 MB of float32): memory does not grow with the users."""
 
-RENAMED_CLASSES = {"recommender.Given": "recommender.FixedScores"}
+RENAMED_CLASSES = {
+    "recommender.Given": "recommender.FixedScores",
+    "hybrid.FeatureFactorisation": "hybrid.FeatureFactorization",
+}
 """Classes of older files, and what they are called now: their keys (see `class_key`), without the
 name of the package."""
 
-RENAMED_PARAMETERS: dict[str, dict[str, str]] = {}
+RENAMED_PARAMETERS = {"hybrid.WeightedFusion": {"normalise": "normalize"}}
 """By class, with the keys of today: names of parameters in older files, and their names now.
 
 A subclass inherits them.

@@ -14,8 +14,9 @@ from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.hybrid import (
     RankFusion,
     WeightedFusion,
-    normalised,
+    fusion,
     normalization,
+    normalized,
     reciprocal_ranks,
     tune,
 )
@@ -23,19 +24,19 @@ from vidrec_utils.hybrid import (
 NAN = np.nan
 
 
-def given(name, **rows):
-    """A part that says what it is told: columns a, b, c, ..."""
+def fixed(name, **rows):
+    """A model with these scores: one row a user, columns a, b, c, ..."""
     videos = list("abcdefgh")[: len(next(iter(rows.values())))]
     scores = pd.DataFrame(list(rows.values()), index=list(rows), columns=videos)
     return rec.FixedScores(scores.astype(float), name=name)
 
 
 TWO = library([("u", "a"), ("v", "b")], "abc")
-ONE, OTHER = given("one", u=[0, 1, 2], v=[5, 5, 5]), given("other", u=[9, 0, 3], v=[1, 2, 3])
+ONE, OTHER = fixed("one", u=[0, 1, 2], v=[5, 5, 5]), fixed("other", u=[9, 0, 3], v=[1, 2, 3])
 
 
 def test_weighted_sum_by_hand():
-    model = WeightedFusion([ONE, OTHER], [3, 1], normalise="minmax").fit(TWO)
+    model = WeightedFusion([ONE, OTHER], [3, 1], normalize="minmax").fit(TWO)
     # u: one -> 0 .5 1, other -> 1 0 1/3; v: one is flat and says nothing, other -> 0 .5 1
     expected = [[0.25, 0.375, 0.75 + 1 / 12], [0, 0.125, 0.25]]
     np.testing.assert_allclose(model.score(["u", "v"]), expected, rtol=1e-6)
@@ -52,16 +53,16 @@ def test_weights_by_name_are_weights_in_order():
 
 def test_normalisations_equal_their_references():
     scores = np.random.default_rng(0).normal(2, 7, (5, 9))
-    np.testing.assert_allclose(normalised(scores), zscore(scores, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(normalized(scores), zscore(scores, axis=1), rtol=1e-5)
     scaled = minmax_scale(scores, axis=1)
-    np.testing.assert_allclose(normalised(scores, "minmax"), scaled, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(normalized(scores, "minmax"), scaled, rtol=1e-5, atol=1e-7)
     lower = (scores[:, None, :] < scores[:, :, None]).sum(axis=2) / 8
-    np.testing.assert_allclose(normalised(scores, "rank"), lower, rtol=1e-6)
+    np.testing.assert_allclose(normalized(scores, "rank"), lower, rtol=1e-6)
 
 
-@pytest.mark.parametrize("how", normalization.NORMALISATIONS)
+@pytest.mark.parametrize("how", normalization.NORMALIZATIONS)
 def test_flat_rows_say_nothing_and_gaps_stay(how):
-    got = normalised(np.array([[0.1] * 3, [1, NAN, 3], [NAN] * 3]), how)
+    got = normalized(np.array([[0.1] * 3, [1, NAN, 3], [NAN] * 3]), how)
     np.testing.assert_array_equal(got[0], 0)
     np.testing.assert_array_equal(np.isnan(got[1]), [False, True, False])
     assert np.isnan(got[2]).all()
@@ -78,8 +79,8 @@ def test_reciprocal_ranks_by_hand():
 
 
 def test_ranks_do_not_see_the_size_of_scores():
-    small = given("one", u=[0, 1e-3, 2e-3])
-    loud = given("one", u=[0, 10, 2e6])
+    small = fixed("one", u=[0, 1e-3, 2e-3])
+    loud = fixed("one", u=[0, 10, 2e6])
     data = library([("u", "a")], "abc")
     quiet = RankFusion([small, OTHER]).fit(data).score("u")
     np.testing.assert_array_equal(quiet, RankFusion([loud, OTHER]).fit(data).score("u"))
@@ -87,16 +88,16 @@ def test_ranks_do_not_see_the_size_of_scores():
 
 def test_nothing_to_say_counts_as_the_lowest_and_nobody_means_never():
     values = np.array([[[1, NAN, 3, NAN]], [[0, 4, NAN, NAN]]])
-    got = normalization.weighted(values, [0.5, 0.5])
+    got = fusion.weighted_sum(values, [0.5, 0.5])
     np.testing.assert_allclose(got, [[0.5, 2.5, 1.5, NAN]])
 
 
 def test_left_to_the_others_by_hand():
     values = np.array([[[1, NAN, 3, NAN]], [[0, 4, NAN, NAN]]])
-    got = normalization.weighted(values, [0.25, 0.75], leave_to_others=True)
+    got = fusion.weighted_sum(values, [0.25, 0.75], leave_to_others=True)
     np.testing.assert_allclose(got, [[0.25, 4, 3, NAN]])
     # whoever speaks has no weight: the lowest of the other counts, as ever
-    got = normalization.weighted(values, [0, 1], leave_to_others=True)
+    got = fusion.weighted_sum(values, [0, 1], leave_to_others=True)
     np.testing.assert_allclose(got, [[0, 4, 0, NAN]])
 
 
@@ -116,7 +117,7 @@ def test_blind_parts_leave_cold_videos_to_content(kind):
 def test_parts_with_catalogues_of_their_own():
     narrow = ItemKNN().fit(library([("u", "a"), ("u", "b"), ("v", "a"), ("v", "b")], "ba"))
     wide = rec.Popularity().fit(library([("u", "a"), ("w", "c")], "abc"))
-    model = WeightedFusion([narrow, wide], normalise="minmax", refit=False)
+    model = WeightedFusion([narrow, wide], normalize="minmax", refit=False)
     model.fit(library([("u", "a")], "abc"))
     # knn over b and a, c as its lowest; popularity 1 0 1
     both = narrow.score("u")[0]
@@ -155,10 +156,10 @@ def test_one_part_keeps_its_order(kind):
         (lambda: WeightedFusion([ONE, OTHER], [1, -1]), "0 or more"),
         (lambda: WeightedFusion([ONE, OTHER], [0, 0]), "not all 0"),
         (lambda: WeightedFusion([ONE, OTHER], [1, NAN]), "0 or more"),
-        (lambda: WeightedFusion([ONE, OTHER], {"one": 1}), "the parts are"),
-        (lambda: WeightedFusion([ONE], normalise="max"), "'zscore', 'minmax', 'rank'"),
+        (lambda: WeightedFusion([ONE, OTHER], {"one": 1}), "the members are"),
+        (lambda: WeightedFusion([ONE], normalize="max"), "'zscore', 'minmax', 'rank'"),
         (lambda: RankFusion([ONE], constant=-1), "0 or more"),
-        (lambda: RankFusion([ONE], blind=["other"]), "the parts are"),
+        (lambda: RankFusion([ONE], blind=["other"]), "the members are"),
     ],
 )
 def test_impossible_options(make, complaint):
@@ -249,10 +250,10 @@ def test_tuning_on_a_draw_of_users_and_on_none():
 
 
 def test_the_grid_holds_every_combination_once():
-    got = normalization.simplex(3, 4)
+    got = fusion.simplex(3, 4)
     assert len(got) == len(set(got)) == 15
     assert all(sum(weights) == pytest.approx(1) and min(weights) >= 0 for weights in got)
-    assert normalization.simplex(1, 5) == [(1.0,)]
+    assert fusion.simplex(1, 5) == [(1.0,)]
 
 
 # --- on disk -----------------------------------------------------------------------------------

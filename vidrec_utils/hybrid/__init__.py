@@ -4,7 +4,7 @@
   on validation.
 - `Stacked`: a classifier on what the others say, taught by the later part of train.
 - `TwoTower`: content and ids in, vectors of users and videos out; `in_batch_softmax` is its loss.
-- `FeatureFactorisation`: users and videos as sums of their features; `metadata_features`.
+- `FeatureFactorization`: users and videos as sums of their features; `metadata_features`.
 - `EndToEnd`: a sequence model and the video encoder under it, trained together; `read_clips`,
   `compare_sources`.
 - `newcomers`, `with_history`, `compare_newcomers`: people as if they had only just arrived.
@@ -15,18 +15,18 @@
 from vidrec_utils.hybrid.clip_networks import read_clips
 from vidrec_utils.hybrid.cold_start import compare_newcomers, newcomers, with_history
 from vidrec_utils.hybrid.end_to_end import EndToEnd, compare_sources
-from vidrec_utils.hybrid.factorisation import FeatureFactorisation, metadata_features
+from vidrec_utils.hybrid.factorization import FeatureFactorization, metadata_features
 from vidrec_utils.hybrid.fusion import Fusion, RankFusion, Tuned, WeightedFusion, tune
 from vidrec_utils.hybrid.looking import modalities, portraits
 from vidrec_utils.hybrid.missing import FillMissing, compare_missing, lose, shortened
-from vidrec_utils.hybrid.normalization import normalised, reciprocal_ranks
+from vidrec_utils.hybrid.normalization import normalized, reciprocal_ranks
 from vidrec_utils.hybrid.sampled_softmax import full_softmax, gradient_gap, in_batch_softmax
 from vidrec_utils.hybrid.stacking import Stacked
 from vidrec_utils.hybrid.two_tower import TwoTower
 
 __all__ = [
     "EndToEnd",
-    "FeatureFactorisation",
+    "FeatureFactorization",
     "FillMissing",
     "Fusion",
     "RankFusion",
@@ -44,7 +44,7 @@ __all__ = [
     "metadata_features",
     "modalities",
     "newcomers",
-    "normalised",
+    "normalized",
     "portraits",
     "read_clips",
     "reciprocal_ranks",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,34 +20,34 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from vidrec_utils.evaluation import bootstrap_means, evaluate
+from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.ensemble import Ensemble, fitted
 from vidrec_utils.hybrid.normalization import (
-    NORMALISATIONS,
-    checked_weights,
-    normalised,
+    NORMALIZATIONS,
+    normalized,
     reciprocal_ranks,
-    simplex,
-    weighted,
+    smallest,
 )
-from vidrec_utils.recommender import Recommender, as_ids
+from vidrec_utils.recommender import Recommender
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
 
 
 class Fusion(Ensemble):
-    """A weighted sum of what the parts say, once it has been made comparable.
+    """A weighted sum of the members' scores, once they have been made comparable.
 
-    A part has nothing to say about a video that it scores NaN or -inf, or that its catalogue lacks:
-    the video gets the lowest value that the part gives to anything else. A video about which no
-    part has anything to say scores NaN, and is never recommended.
+    A member has no score for a video if it scores it NaN or -inf, or if its catalogue lacks it: the
+    video gets the lowest value that the member gives to anything else. A video for which no member
+    has a score scores NaN, and is never recommended.
 
-    A part named as `blind` knows videos by their events alone: to it, a cold video is not a bad
-    one, it is none. With blind parts, what a part does not say is left to the others, by the
-    weighted mean over those that speak; so cold videos compete by content alone.
+    A member named as `blind` knows videos by their events alone: its score of a cold video does not
+    mean that the video is bad, it means nothing. With blind members, a score that a member lacks is
+    left to the others, by the weighted mean over those that have one; so cold videos compete by
+    content alone.
 
-    An unknown user gets the parts' own answers for unknown users, fused; a cold video what the
-    parts say of it.
+    An unknown user gets the members' own answers for unknown users, fused; a cold video gets the
+    members' scores for it, fused.
     """
 
     def __init__(
@@ -60,12 +61,13 @@ class Fusion(Ensemble):
         super().__init__(models, refit)
         names = [model.name for model in self.models]
         self.weights = checked_weights(weights, names)
-        self.blind, self.name = list(blind), name
+        self.blind = list(blind)
+        self.name = name
         if not set(self.blind) <= set(names):
-            raise ValueError(f"blind names {self.blind}, the parts are {names}.")
+            raise ValueError(f"blind names {self.blind}, the members are {names}.")
 
     def member_scores(self, user_ids: pd.Index) -> np.ndarray:
-        """As `Ensemble.member_scores`; NaN also where a blind part is asked about a cold video."""
+        """As `Ensemble.member_scores`; NaN also where a blind member scores a cold video."""
         scores = super().member_scores(user_ids)
         for values, member in zip(scores, self.members, strict=True):
             if member.name in self.blind:
@@ -74,57 +76,73 @@ class Fusion(Ensemble):
         return scores
 
     def comparable(self, scores: np.ndarray) -> np.ndarray:
-        """Values `(..., n_videos)` of a part that may be added to another's; NaN stays."""
+        """Values `(..., n_videos)` of a member that may be added to another's; NaN stays."""
         raise NotImplementedError
 
     def _join(self, user_ids: pd.Index) -> np.ndarray:
-        values = self.comparable(self.member_scores(user_ids))
-        return weighted(values, self.weights, bool(self.blind))
+        values = self.comparable(self.member_scores(user_ids))  # (n_members, n_users, n_videos)
+        return weighted_sum(values, self.weights, bool(self.blind))
 
 
 class WeightedFusion(Fusion):
-    """The weighted sum of normalised scores, each normalised over a user's videos.
+    """The weighted sum of normalised scores: `s_ui = sum_m w_m norm_u(s_m)_ui`.
+
+    Each member's scores are normalised over a user's videos.
 
     Parameters
     ----------
     models : sequence of Recommender
-        The parts, each with a name of its own.
+        What to fuse, each with a name of its own.
     weights : sequence of float or mapping of str to float, optional
-        One for each part, in order or by name, 0 or more; only their ratios count. Default: equal.
+        One for each model, in order or by name, 0 or more; only their ratios count. Default: equal.
         `tune` finds them.
-    normalise : {"zscore", "minmax", "rank"}
+    normalize : {"zscore", "minmax", "rank"}
         Mean 0 and deviation 1; from 0 to 1; or the share of videos that score lower (ties share).
     blind : sequence of str
-        Names of the parts that know videos by their events alone.
+        Names of the models that know videos by their events alone.
     refit : bool
-        Whether `fit` fits the parts; otherwise they must be fitted.
+        Whether `fit` fits the models; otherwise they must be fitted.
     name : str
         Shown in tables.
+
+    Examples
+    --------
+    Ann's own taste is joined with what is popular, at equal weights:
+
+    >>> from vidrec_utils.recommender import FixedScores, Popularity
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob", "bob"], "video_id": ["cat", "cat", "dog"]})
+    >>> log["watch_ratio"] = [1.0, 1.0, 0.5]
+    >>> taste = FixedScores(pd.DataFrame({"cat": [0.2], "dog": [0.8]}, index=["ann"]), "taste")
+    >>> fused = WeightedFusion([taste, Popularity()], [3, 1], normalize="minmax").fit(log)
+    >>> fused.weights
+    [0.75, 0.25]
+    >>> fused.score("ann").tolist()
+    [[0.25, 0.75]]
     """
 
     def __init__(
         self,
         models: Sequence[Recommender],
         weights: Sequence[float] | Mapping[str, float] | None = None,
-        normalise: str = "zscore",
+        normalize: str = "zscore",
         blind: Sequence[str] = (),
         refit: bool = True,
         name: str = "weighted fusion",
     ):
-        if normalise not in NORMALISATIONS:
+        if normalize not in NORMALIZATIONS:
             raise ValueError(
-                f"normalise is {normalise!r}; choose from {', '.join(map(repr, NORMALISATIONS))}."
+                f"normalize is {normalize!r}; choose from {', '.join(map(repr, NORMALIZATIONS))}."
             )
         super().__init__(models, weights, blind, refit, name)
-        self.normalise = normalise
+        self.normalize = normalize
 
     def comparable(self, scores: np.ndarray) -> np.ndarray:
-        """Normalised scores; see `normalised`."""
-        return normalised(scores, self.normalise)
+        """Normalised scores; see `normalized`."""
+        return normalized(scores, self.normalize)
 
 
 class RankFusion(Fusion):
-    """Reciprocal rank fusion: `sum_m weight_m / (constant + rank_m)`, ranks from 1.
+    """Reciprocal rank fusion: `s_ui = sum_m w_m / (constant + rank_mui)`, ranks from 1.
 
     Scores are never compared, only orders, so nothing has to be normalised. Ranks are over the
     whole catalogue; videos with equal scores share the mean of their ranks, or those early in the
@@ -133,17 +151,29 @@ class RankFusion(Fusion):
     Parameters
     ----------
     models : sequence of Recommender
-        The parts, each with a name of its own.
+        What to fuse, each with a name of its own.
     weights : sequence of float or mapping of str to float, optional
         As for `WeightedFusion`.
     constant : float
-        60 in the paper. The larger, the less the first places stand out.
+        60 in the paper. The larger, the less the first ranks stand out.
     blind : sequence of str
-        Names of the parts that know videos by their events alone.
+        Names of the models that know videos by their events alone.
     refit : bool
-        Whether `fit` fits the parts; otherwise they must be fitted.
+        Whether `fit` fits the models; otherwise they must be fitted.
     name : str
         Shown in tables.
+
+    Examples
+    --------
+    Two models with opposite orders, the second with three times the weight:
+
+    >>> from vidrec_utils.recommender import FixedScores
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["cat", "dog"]})
+    >>> first = FixedScores(pd.DataFrame({"cat": [9.0], "dog": [1.0]}, index=["ann"]), "first")
+    >>> second = FixedScores(pd.DataFrame({"cat": [0.1], "dog": [0.2]}, index=["ann"]), "second")
+    >>> fused = RankFusion([first, second], [1, 3], constant=1).fit(log)
+    >>> print(fused.score("ann").round(3))  # 0.25 / 2 + 0.75 / 3, and 0.25 / 3 + 0.75 / 2
+    [[0.375 0.458]]
     """
 
     def __init__(
@@ -165,19 +195,96 @@ class RankFusion(Fusion):
         return reciprocal_ranks(scores, self.constant)
 
 
+def weighted_sum(
+    values: np.ndarray, weights: Sequence[float], leave_to_others: bool = False
+) -> np.ndarray:
+    """Weighted sum over the first axis.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_members, n_users, n_videos)
+        Comparable values; NaN where a member has no score.
+    weights : sequence of float
+        One for each member; they add up to 1.
+    leave_to_others : bool
+        Where a member has NaN, take the weighted mean over the others instead of its row's lowest
+        value.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_users, n_videos)
+        NaN where every member has NaN.
+    """
+    # v_m: the members' values, (n_members, n_users, n_videos)
+    finite = np.isfinite(values)
+    weights = np.asarray(weights, dtype=np.float64)  # w_m, (n_members,)
+    # a gap counts as the lowest value of its row
+    lowest = smallest(values, finite)  # (n_members, n_users, 1)
+    filled = np.where(finite, values, np.where(np.isfinite(lowest), lowest, 0))
+    # sum_m w_m v_m, (n_users, n_videos)
+    total = np.tensordot(weights, filled, axes=1)
+    if leave_to_others:
+        # sum_m w_m v_m / sum_m w_m over the members m that have a score
+        known = np.tensordot(weights, np.where(finite, values, 0), axes=1)
+        share = np.tensordot(weights, finite.astype(np.float64), axes=1)
+        total = np.where(share > 0, known / np.where(share > 0, share, 1), total)
+    return np.where(finite.any(axis=0), total, np.nan).astype(np.float32)
+
+
+def simplex(n_weights: int, steps: int) -> list[tuple[float, ...]]:
+    """All tuples of `n_weights` multiples of `1 / steps` that add up to 1, in lexical order.
+
+    Examples
+    --------
+    >>> simplex(2, 2)
+    [(0.0, 1.0), (0.5, 0.5), (1.0, 0.0)]
+    """
+    # stars and bars: n_weights - 1 bars among the steps, a weight is the gap between two bars
+    slots = steps + n_weights - 1
+    bars = itertools.combinations(range(slots), n_weights - 1)
+    edges = ((-1, *positions, slots) for positions in bars)
+    return [tuple((b - a - 1) / steps for a, b in itertools.pairwise(edge)) for edge in edges]
+
+
+def checked_weights(
+    weights: Sequence[float] | Mapping[str, float] | None, names: Sequence[str]
+) -> list[float]:
+    """Weights as a list that adds up to 1, in the order of the names.
+
+    Raises
+    ------
+    ValueError
+        If there is not one for each name, one is negative or not finite, or all are zero.
+    """
+    if weights is None:
+        weights = [1.0] * len(names)
+    if isinstance(weights, Mapping):
+        if set(weights) != set(names):
+            raise ValueError(
+                f"The weights name {sorted(weights)}, the members are {sorted(names)}."
+            )
+        weights = [weights[name] for name in names]
+    values = np.asarray(list(weights), dtype=np.float64)
+    if values.shape != (len(names),):
+        raise ValueError(f"There are {values.size} weights for {len(names)} members.")
+    if not np.isfinite(values).all() or (values < 0).any() or not values.sum() > 0:
+        raise ValueError(f"The weights are {values.tolist()}; give 0 or more, and not all 0.")
+    return (values / values.sum()).tolist()
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tuned:
-    """What `tune` found.
+    """Result of `tune`.
 
     Attributes
     ----------
     weights : dict of str to float
-        The best weights, by the name of the part; they add up to 1.
+        The best weights, by the name of the member; they add up to 1.
     table : DataFrame
-        Every combination tried: a column for each part, and the mean of the metric on validation
+        Every combination tried: a column for each member, and the mean of the metric on validation
         with the `low` and `high` end of its 95% interval; the best first.
     fusion : Fusion
-        As given, with these weights; not fitted.
+        The tuned fusion with these weights; not fitted.
     """
 
     weights: dict[str, float]
@@ -197,7 +304,7 @@ def tune(
 ) -> Tuned:
     """Try all weights on a grid, on validation; the test part is never looked at.
 
-    The parts are fitted on `split.train` (or, with `refit=False`, taken as they are) and asked
+    The models are fitted on `split.train` (or, with `refit=False`, used as they are) and scored
     once; only the sums are made again.
 
     Parameters
@@ -211,16 +318,16 @@ def tune(
     steps : int
         The weights are multiples of `1 / steps` that add up to 1.
     max_users : int
-        Of more users in validation, this many are drawn, to bound memory and time.
+        If validation has more users, this many are drawn, to bound memory and time.
     seed : int
-        For the draw of users.
+        Users are drawn with this seed.
     progress : bool
         Show a bar when it takes longer than two seconds.
 
     Returns
     -------
     Tuned
-        Of equally good weights those closest to equal ones win.
+        If several weights are equally good, those closest to equal ones win.
 
     Raises
     ------
@@ -228,61 +335,78 @@ def tune(
         If steps is not positive, or validation is empty or has nothing to measure.
     KeyError
         If there is no such metric.
+
+    Examples
+    --------
+    In validation people watch the video that they have not seen, as `good` knows and `bad` denies:
+
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.recommender import FixedScores
+    >>> users, videos = ["ann", "bob"], pd.DataFrame(index=["cat", "dog", "eel"])
+    >>> train = pd.DataFrame({"user_id": users, "video_id": ["cat", "dog"], "watch_ratio": 1.0})
+    >>> later = pd.DataFrame({"user_id": users, "video_id": ["dog", "eel"], "watch_ratio": 1.0})
+    >>> split = Split(train, later, later, videos, "by hand")
+    >>> truth = pd.DataFrame([[0, 2, 1], [1, 0, 2]], index=users, columns=videos.index)
+    >>> fusion = WeightedFusion([FixedScores(truth, "good"), FixedScores(-truth, "bad")])
+    >>> tuned = tune(fusion, split, k=1, steps=2)
+    >>> tuned.weights, tuned.fusion.weights
+    ({'good': 1.0, 'bad': 0.0}, [1.0, 0.0])
     """
     if steps < 1:
         raise ValueError(f"steps is {steps}; it must be at least 1.")
-    split = dataclasses.replace(split, validation=_some(split.validation, max_users, seed))
-    cached = _Cached(fusion).ask(split)
+    split = dataclasses.replace(split, validation=_sample(split.validation, max_users, seed))
+    cached = _Cached(fusion).cache(split)
+    names = [model.name for model in fusion.models]
     rows = []
-    grid = list(simplex(len(fusion.models), steps))
+    grid = simplex(len(names), steps)
     for weights in tqdm(grid, desc="tuning", delay=2, leave=False, disable=not progress):
         cached.weights = weights
         result = evaluate(cached, split, k, "validation", slices=False, progress=False)
         values = result.per_user[metric]
         ends = np.percentile(bootstrap_means(values.to_numpy()[:, None], 1000, seed), [2.5, 97.5])
         rows.append([*weights, float(values.mean()), *ends])
-    names = [model.name for model in fusion.models]
     table = pd.DataFrame(rows, columns=[*names, metric, "low", "high"])
+    # the best metric first; among equals, the smallest distance from equal weights
     uneven = ((table[names] - 1 / len(names)) ** 2).sum(axis=1).round(12)
     order = np.lexsort([uneven, -table[metric]])
     table = table.iloc[order].reset_index(drop=True)
-    weights = {name: float(table[name].iloc[0]) for name in names}
+    best = {name: float(table[name].iloc[0]) for name in names}
     chosen = copy.copy(fusion)
-    chosen.weights = checked_weights(weights, names)
-    return Tuned(weights, table, chosen)
+    chosen.weights = checked_weights(best, names)
+    return Tuned(best, table, chosen)
 
 
 class _Cached(Recommender):
-    """A fusion whose parts have been asked about the users of validation already."""
+    """A fusion whose members' scores for the users of validation are kept."""
 
     name = "tuned"
 
     def __init__(self, fusion: Fusion):
         self.fusion = fusion
 
-    def ask(self, split: Split) -> _Cached:
-        self.asked = as_ids(split.validation["user_id"]).unique().sort_values()
+    def cache(self, split: Split) -> _Cached:
+        self.cached_ids = as_ids(split.validation["user_id"]).unique().sort_values()
         fusion = copy.copy(self.fusion)
         fusion.members = fitted(fusion.models, split) if fusion.refit else fusion.models
         self.fit(split)
         fusion.video_ids = self.video_ids
-        if len(self.asked):
-            self.values = fusion.comparable(fusion.member_scores(self.asked))
+        if len(self.cached_ids):
+            self.values = fusion.comparable(fusion.member_scores(self.cached_ids))
         return self
 
     def score(self, user_ids: pd.Index) -> np.ndarray:
-        rows = self.asked.get_indexer(as_ids(user_ids))
-        return weighted(self.values[:, rows], self.weights, bool(self.fusion.blind))
+        rows = self.cached_ids.get_indexer(as_ids(user_ids))
+        return weighted_sum(self.values[:, rows], self.weights, bool(self.fusion.blind))
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return self.score(self.user_ids[users])
 
 
-def _some(interactions: pd.DataFrame, n_users: int, seed: int) -> pd.DataFrame:
+def _sample(interactions: pd.DataFrame, n_users: int, seed: int) -> pd.DataFrame:
     """The events of at most `n_users` users."""
     users = as_ids(interactions["user_id"])
-    every = users.unique().sort_values()
-    if len(every) <= n_users:
+    all_users = users.unique().sort_values()
+    if len(all_users) <= n_users:
         return interactions
-    drawn = np.random.default_rng(seed).choice(len(every), n_users, replace=False)
-    return interactions[users.isin(every[np.sort(drawn)])]
+    drawn = np.random.default_rng(seed).choice(len(all_users), n_users, replace=False)
+    return interactions[users.isin(all_users[np.sort(drawn)])]

@@ -9,7 +9,7 @@ import pandas as pd
 from vidrec_utils import claims, embeddings, image_encoders, text_encoders, video_encoders
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.explanations import explained_list
-from vidrec_utils.hybrid.factorisation import metadata_features
+from vidrec_utils.hybrid.factorization import metadata_features
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from vidrec_utils import settings
 from vidrec_utils.evaluation import positives
 from vidrec_utils.hybrid.ensemble import Ensemble, fitted, stacked_scores
-from vidrec_utils.hybrid.normalization import normalised, reciprocal_ranks
+from vidrec_utils.hybrid.normalization import normalized, reciprocal_ranks
 from vidrec_utils.recommender import (
     Recommender,
     as_ids,
@@ -306,7 +306,7 @@ def features(said: np.ndarray, events: np.ndarray) -> np.ndarray:
         Normalised scores, reciprocal ranks (`60 / (60 + rank)`), normalised scores times
         `1 / (1 + events)`, `log(1 + events)`, and `1 / (1 + events)`.
     """
-    scores, ranks = normalised(said), 60 * reciprocal_ranks(said)
+    scores, ranks = normalized(said), 60 * reciprocal_ranks(said)
     for values in (scores, ranks):
         there = np.isfinite(values)
         lowest = np.where(there, values, np.inf).min(axis=-1, keepdims=True)

@@ -59,7 +59,7 @@ class Side(nn.Module):
         return vectors, bias
 
 
-class FeatureFactorisation(Recommender):
+class FeatureFactorization(Recommender):
     """`<p_u, q_v> + b_v`, where p, q and b are sums over the features of the user and the video.
 
     This is the part of a factorisation machine that joins users with videos. A row of features is
@@ -237,7 +237,7 @@ class FeatureFactorisation(Recommender):
         return {**kept, **learned}
 
     @classmethod
-    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> FeatureFactorisation:
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> FeatureFactorization:
         tables: list[pd.DataFrame | None] = [None, None]
         for place, kind in enumerate(("video", "user")):
             if f"{kind}.values" in state:

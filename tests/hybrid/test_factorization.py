@@ -7,7 +7,7 @@ import torch
 
 from tests.helpers.events import library
 from vidrec_utils import recommender as rec
-from vidrec_utils.hybrid import FeatureFactorisation, factorisation, metadata_features
+from vidrec_utils.hybrid import FeatureFactorization, factorization, metadata_features
 
 SMALL = {"factors": 6, "epochs": 12, "batch_size": 64}
 NAN = np.nan
@@ -30,7 +30,7 @@ def tastes(n_users=40, n_videos=30, cold=6, seed=0):
 
 def test_a_score_is_the_sum_over_pairs_of_features():
     data, features, groups = tastes()
-    model = FeatureFactorisation(features, groups, identity=False, **SMALL).fit(data)
+    model = FeatureFactorization(features, groups, identity=False, **SMALL).fit(data)
     user, video = model.feature_vectors["user"], model.feature_vectors["video"]
     bias = model.feature_vectors["video bias"]
     for name, video_id in (("u00", "3"), ("u01", "3"), ("u01", "28")):
@@ -42,16 +42,16 @@ def test_a_score_is_the_sum_over_pairs_of_features():
 
 def test_rows_of_features_have_length_one():
     frame = pd.DataFrame({"a": [3, 0, NAN], "b": [4.0, NAN, np.inf]}, index=[7, 8, 9])
-    got = factorisation.feature_rows(frame, pd.Index(["9", "7", "x", "8"]))
+    got = factorization.feature_rows(frame, pd.Index(["9", "7", "x", "8"]))
     np.testing.assert_allclose(got, [[0, 0], [0.6, 0.8], [0, 0], [0, 0]])
     with pytest.raises(ValueError, match="Two rows of features for user '7'"):
-        factorisation.feature_rows(frame.set_axis([7, 7, 8]), pd.Index(["7"]), "user")
+        factorization.feature_rows(frame.set_axis([7, 7, 8]), pd.Index(["7"]), "user")
 
 
-@pytest.mark.parametrize("loss", factorisation.LOSSES)
+@pytest.mark.parametrize("loss", factorization.LOSSES)
 def test_cold_videos_are_scored_by_their_features(loss):
     data, features, _ = tastes()
-    model = FeatureFactorisation(features, loss=loss, **SMALL).fit(data)
+    model = FeatureFactorization(features, loss=loss, **SMALL).fit(data)
     cold = model.score(["u00", "u01"])[:, 24:]
     assert cold[0, ::2].min() > cold[0, 1::2].max()
     assert cold[1, 1::2].min() > cold[1, ::2].max()
@@ -60,7 +60,7 @@ def test_cold_videos_are_scored_by_their_features(loss):
 
 def test_without_features_it_is_a_factorisation_and_cold_videos_score_zero():
     data, _, _ = tastes()
-    model = FeatureFactorisation(**{**SMALL, "epochs": 60}).fit(data)
+    model = FeatureFactorization(**{**SMALL, "epochs": 60}).fit(data)
     np.testing.assert_array_equal(model.score(["u00", "u01"])[:, 24:], 0)
     warm = model.score(data.interactions["user_id"].unique())[:, :24]
     users, videos = np.arange(40)[:, None], np.arange(24)[None]
@@ -72,7 +72,7 @@ def test_unknown_users_with_features_are_known_by_them():
     data, features, groups = tastes()
     groups = pd.concat([groups, pd.DataFrame({"x": [True, False, False], "y": [False, True, False]},
                                              index=["newx", "newy", "blank"])])  # fmt: skip
-    model = FeatureFactorisation(features, groups, identity=False, **SMALL).fit(data)
+    model = FeatureFactorization(features, groups, identity=False, **SMALL).fit(data)
     np.testing.assert_allclose(model.score("newx"), model.score("u00"), rtol=1e-5)
     np.testing.assert_allclose(model.score("newy"), model.score("u01"), rtol=1e-5)
     for user in ("blank", "nobody"):
@@ -83,15 +83,15 @@ def test_users_without_weight_and_data_without_any():
     data, features, _ = tastes()
     weights = pd.Series(1.0, index=data.interactions.index)
     weights[data.interactions["user_id"] == "u03"] = 0.0
-    model = FeatureFactorisation(features, **SMALL).fit(data, weights)
+    model = FeatureFactorization(features, **SMALL).fit(data, weights)
     np.testing.assert_array_equal(model.score("u03")[0], model.popularity)
-    none = FeatureFactorisation(features, **SMALL).fit(data, weights * 0)
+    none = FeatureFactorization(features, **SMALL).fit(data, weights * 0)
     np.testing.assert_array_equal(none.score(["u00", "x"]), 0)
 
 
-@pytest.mark.parametrize("loss", factorisation.LOSSES)
+@pytest.mark.parametrize("loss", factorization.LOSSES)
 def test_one_user_one_video_and_k_beyond_the_catalogue(loss):
-    model = FeatureFactorisation(loss=loss, **SMALL).fit(library([("u", "a"), ("u", "a")], "a"))
+    model = FeatureFactorization(loss=loss, **SMALL).fit(library([("u", "a"), ("u", "a")], "a"))
     assert model.recommend("u", 7, exclude_seen=False)["video_id"].tolist() == ["a"]
     assert len(model.recommend("u", 7)) == 0
 
@@ -107,7 +107,7 @@ def test_one_user_one_video_and_k_beyond_the_catalogue(loss):
 )
 def test_impossible_options(options, complaint):
     with pytest.raises(ValueError, match=complaint):
-        FeatureFactorisation(**options)
+        FeatureFactorization(**options)
 
 
 def test_metadata_as_zeros_and_ones():
@@ -120,13 +120,13 @@ def test_metadata_as_zeros_and_ones():
     assert metadata_features(videos, ("mood",)).shape == (3, 0)
 
 
-@pytest.mark.parametrize("loss", factorisation.LOSSES)
+@pytest.mark.parametrize("loss", factorization.LOSSES)
 def test_deterministic_by_seed_and_equal_from_disk(loss, tmp_path):
     data, features, groups = tastes()
     torch.manual_seed(99)
     before = torch.random.get_rng_state()
     model, same, other = (
-        FeatureFactorisation(features, groups, loss=loss, seed=s, **SMALL).fit(data)
+        FeatureFactorization(features, groups, loss=loss, seed=s, **SMALL).fit(data)
         for s in (1, 1, 2)
     )
     assert torch.equal(torch.random.get_rng_state(), before)
