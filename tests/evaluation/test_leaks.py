@@ -45,7 +45,7 @@ def test_clean_splits_raise_no_alarm():
         assert len(found) == 4
         assert [str(finding) for finding in found if finding] == []
     table = leaks.table(found)
-    assert table.columns.tolist() == ["leak", "alarm", "n", "detail", "remedy"]
+    assert table.columns.tolist() == ["leak", "alarm", "n", "detail", "remedy", "where"]
 
 
 def test_minitube_raises_no_alarm():
@@ -59,7 +59,7 @@ def test_minitube_raises_no_alarm():
 
 def test_overlap_is_found_and_counted():
     leaked = replace(SPLIT, train=pd.concat([SPLIT.train, SPLIT.test.head(3)]))
-    found = leaks.overlap(leaked)
+    found = leaks.row_overlap(leaked)
     assert found
     assert found.n == 3
     row = SPLIT.test.iloc[0]
@@ -71,7 +71,7 @@ def test_overlap_sees_through_the_type_of_ids():
     numbers = pd.DataFrame({"user_id": [1, 2], "video_id": [10, 11]})
     texts = numbers.astype("str")
     split = Split(numbers, numbers.iloc[:0], texts.tail(1), pd.DataFrame(index=[10, 11]), "mixed")
-    assert leaks.overlap(split).n == 1
+    assert leaks.row_overlap(split).n == 1
 
 
 def test_time_travel_is_found():

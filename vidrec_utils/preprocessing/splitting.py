@@ -11,18 +11,17 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
+from vidrec_utils import leaks
 from vidrec_utils.datasets import Split
 from vidrec_utils.preprocessing.duplicates import resolve
-
-PARTS = ("train", "validation", "test")
 
 
 class LeakError(ValueError):
     """A split leaks; `.leaks` is the frame of `check_split` with every leak that was found."""
 
-    def __init__(self, message: str, leaks: pd.DataFrame) -> None:
+    def __init__(self, message: str, findings: pd.DataFrame) -> None:
         super().__init__(message)
-        self.leaks = leaks
+        self.leaks = findings
 
     def __reduce__(self) -> tuple:
         """Pickle with both arguments."""
@@ -160,7 +159,7 @@ def split_stratified(
         If there is no such column.
     """
     _check_shares(validation, test)
-    classes = _column(frame, videos, by).astype(object).fillna("(missing)")
+    classes = leaks.column_of(frame, videos, by).astype(object).fillna("(missing)")
     labels = pd.factorize(classes.to_numpy(), sort=True)[0]
     divisible = np.flatnonzero(np.bincount(labels)[labels] >= 3) if len(labels) else labels
     number = len(labels)
@@ -205,7 +204,7 @@ def split_grouped(
         If there are fewer than three groups.
     """
     _check_shares(validation, test)
-    codes = pd.factorize(_column(frame, videos, by))[0]
+    codes = pd.factorize(leaks.column_of(frame, videos, by))[0]
     lonely = codes < 0
     codes[lonely] = codes.max() + 1 + np.arange(lonely.sum())
     number = len(np.unique(codes))
@@ -237,7 +236,7 @@ def check_split(
     Parameters
     ----------
     split : Split
-        Of interactions, or of videos.
+        A split of interactions, or of videos.
     by : str, optional
         A column whose groups must not be in two parts; taken from the split's name when that says
         `"grouped by ..."`.
@@ -254,105 +253,32 @@ def check_split(
     Returns
     -------
     DataFrame
-        One row per kind of leak and pair of parts: `leak` (`"time travel"`, `"row overlap"`,
-        `"group overlap"`, `"duplicate videos"`, `"future video"`), `earlier`, `later` (parts),
-        `n` (rows, groups or videos), `example`.
+        One row per kind of leak that was found, as `leaks.table` gives it: `leak` (`"time travel"`,
+        `"row overlap"`, `"future videos"`, `"group overlap"`, `"duplicate videos"`), `n` (rows,
+        groups or videos), `detail` with an example, `where` with the parts of the split.
 
     Raises
     ------
     LeakError
         If `strict` and there is a leak; its message lists all.
     """
-    parts = {name: getattr(split, name) for name in PARTS if len(getattr(split, name))}
     if by is None and split.name.startswith("grouped by "):
         by = split.name.removeprefix("grouped by ")
     if time is None:
         time = not split.name.startswith(("stratified", "grouped"))
-    found = []
-    for earlier, later in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        if earlier in parts and later in parts:
-            a, b = parts[earlier], parts[later]
-            leaks = [_row_overlap(a, b), _duplicate_overlap(a, b, duplicates)]
-            if time and "timestamp" in a:
-                leaks.append(_time_travel(a, b))
-            if by is not None:
-                leaks.append(_group_overlap(a, b, split.videos, by))
-            found += [(leak, earlier, later, n, example) for leak, n, example in leaks if n]
-    for name, part in parts.items():
-        leak, n, example = _future_videos(part, split.videos)
-        if n:
-            found.append((leak, name, name, n, example))
-    leaks = pd.DataFrame(found, columns=["leak", "earlier", "later", "n", "example"])
-    if strict and len(leaks):
-        lines = [
-            f"  {row.leak} between {row.earlier} and {row.later}: {row.n:,}, such as {row.example}"
-            for row in leaks.itertuples()
-        ]
-        raise LeakError(f"The split {split.name!r} leaks:\n" + "\n".join(lines), leaks)
-    return leaks
-
-
-def _time_travel(a: pd.DataFrame, b: pd.DataFrame) -> tuple[str, int, str]:
-    late = a["timestamp"] >= b["timestamp"].min()
-    example = f"{a.loc[late, 'timestamp'].max()} trains, {b['timestamp'].min()} is asked"
-    return "time travel", int(late.sum()), example if late.any() else ""
-
-
-def _row_overlap(a: pd.DataFrame, b: pd.DataFrame) -> tuple[str, int, str]:
-    keys = [_row_keys(part) for part in (a, b)]
-    shared = keys[1].isin(keys[0])
-    return "row overlap", int(shared.sum()), str(keys[1][shared][0]) if shared.any() else ""
-
-
-def _row_keys(part: pd.DataFrame) -> pd.Index:
-    if {"user_id", "video_id", "timestamp"} <= set(part):
-        return pd.MultiIndex.from_frame(part[["user_id", "video_id", "timestamp"]])
-    return part.index
-
-
-def _group_overlap(a, b, videos, by) -> tuple[str, int, str]:
-    groups = [set(_column(part, videos, by).dropna()) for part in (a, b)]
-    shared = sorted(groups[0] & groups[1], key=str)
-    return "group overlap", len(shared), str(shared[0]) if shared else ""
-
-
-def _duplicate_overlap(a, b, duplicates) -> tuple[str, int, str]:
-    if duplicates is None or duplicates.empty:
-        return "duplicate videos", 0, ""
-    original = resolve(duplicates)
-    first, second = (set(_video_ids(part)) for part in (a, b))
-    named = {original.get(v, v): v for v in sorted(first)}
-    pairs = [
-        (named[original.get(v, v)], v)
-        for v in sorted(second)
-        if original.get(v, v) in named and v not in first
-    ]
-    example = " and ".join(pairs[0]) if pairs else ""
-    return "duplicate videos", len(pairs), example
-
-
-def _future_videos(part: pd.DataFrame, videos: pd.DataFrame) -> tuple[str, int, str]:
-    """Exposures of videos that were not published yet."""
-    if "timestamp" not in part or "video_id" not in part or "published_at" not in videos:
-        return "future video", 0, ""
-    early = part["timestamp"] < part["video_id"].map(videos["published_at"])
-    return (
-        "future video",
-        int(early.sum()),
-        str(part.loc[early, "video_id"].iloc[0]) if (early.any()) else "",
-    )
-
-
-def _video_ids(part: pd.DataFrame) -> pd.Series | pd.Index:
-    return part.get("video_id", part.index)
-
-
-def _column(frame: pd.DataFrame, videos: pd.DataFrame, by: str) -> pd.Series:
-    if by in frame:
-        return frame[by]
-    if by not in videos:
-        raise KeyError(f"There is no column {by!r} in the rows to split, nor in the videos.")
-    return pd.Series(_video_ids(frame), index=frame.index).map(videos[by])
+    findings = [leaks.row_overlap(split), leaks.future_videos(split)]
+    if time and "timestamp" in split.train:
+        findings.insert(0, leaks.time_travel(split))
+    if by is not None:
+        findings.append(leaks.group_overlap(split, by))
+    if duplicates is not None and not duplicates.empty:
+        findings.append(leaks.duplicate_videos(split, resolve(duplicates)))
+    alarms = [finding for finding in findings if finding]
+    if strict and alarms:
+        lines = [f"  {alarm.leak} ({alarm.where}): {alarm.detail}" for alarm in alarms]
+        text = f"The split {split.name!r} leaks:\n" + "\n".join(lines)
+        raise LeakError(text, leaks.table(alarms))
+    return leaks.table(alarms)
 
 
 def _times(interactions: pd.DataFrame) -> pd.Series:
@@ -425,7 +351,7 @@ def _part(interactions: pd.DataFrame, mask: pd.Series) -> pd.DataFrame:
 
 def describe_split(split: Split) -> str:
     """Say in a sentence how large the parts of a split are, and how it leaks, if it does."""
-    sizes = " / ".join(f"{len(getattr(split, part)):,}" for part in PARTS)
-    leaks = check_split(split, strict=False)["leak"].unique()
-    verdict = f"leaks by {' and '.join(leaks)}" if len(leaks) else "no leak"
+    sizes = " / ".join(f"{len(getattr(split, part)):,}" for part in leaks.SPLIT_PARTS)
+    names = check_split(split, strict=False)["leak"]
+    verdict = f"leaks by {' and '.join(names)}" if len(names) else "no leak"
     return f"{split.name}: {sizes} rows, {verdict}."

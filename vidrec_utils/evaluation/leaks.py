@@ -1,37 +1,77 @@
-"""Leaks that lie in how one went about it: choosing on the test, and ties that know the answer."""
+"""Leaks of an evaluation: detectors that train or score, beside those that need only tables.
+
+`check` runs all detectors that a split alone allows. Detectors of tables and vectors (and what a
+`Finding` is) are those of `vidrec_utils.leaks`. Those of this module look at how an evaluation was
+made: choosing on the test, and ties whose order knows the answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.evaluation.leaks.finding import Finding
 from vidrec_utils.evaluation.metrics import list_metrics
 from vidrec_utils.evaluation.task import prepare
+from vidrec_utils.leaks import (
+    SPLIT_PARTS,
+    Finding,
+    future_features,
+    near_duplicates,
+    popularity_drift,
+    row_overlap,
+    table,
+    time_travel,
+)
 from vidrec_utils.recommender import top_k
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
 
-PARTS = ("train", "validation", "test")
+__all__ = [
+    "Finding",
+    "Watched",
+    "check",
+    "future_features",
+    "near_duplicates",
+    "popularity_drift",
+    "reads_test",
+    "row_overlap",
+    "stopped_on_test",
+    "table",
+    "tie_bug",
+    "tie_order",
+    "time_travel",
+]
+
+
+def check(split: Split, k: int = 10, seed: int = 0) -> list[Finding]:
+    """Run the detectors that need nothing but a split: a log in three parts and a catalogue.
+
+    `row_overlap`, `time_travel` (where there are timestamps), `popularity_drift`, `tie_order`.
+    """
+    findings = [row_overlap(split)]
+    if "timestamp" in split.train and "timestamp" in split.test:
+        findings.append(time_travel(split))
+    return [*findings, popularity_drift(split, seed=seed), tie_order(split, k=k, seed=seed)]
 
 
 class Watched:
     """A split that notes which of its parts are looked at; passes for the split itself."""
 
     def __init__(self, split: Split) -> None:
-        self._split, self.looked_at = split, []
+        self._split = split
+        self.looked_at: list[str] = []
 
-    def __getattr__(self, name: str) -> Any:
-        if name in PARTS:
+    def __getattr__(self, name: str) -> object:
+        if name in SPLIT_PARTS:
             self.looked_at.append(name)
         return getattr(self._split, name)
 
 
-def reads_test(train: Callable[[Any], Any], split: Split) -> Finding:
+def reads_test(train: Callable[[Split], object], split: Split) -> Finding:
     """Run a training function, and note whether it looks at the test.
 
     Parameters
@@ -45,7 +85,7 @@ def reads_test(train: Callable[[Any], Any], split: Split) -> Finding:
     Sees what is read through the split that it hands over, not what the function knew before.
     """
     watched = Watched(split)
-    train(watched)
+    train(cast("Split", watched))
     number = watched.looked_at.count("test")
     return Finding(
         "training reads the test",
@@ -57,7 +97,7 @@ def reads_test(train: Callable[[Any], Any], split: Split) -> Finding:
     )
 
 
-def stopped_on_test(history: pd.DataFrame, chosen: Any) -> Finding:
+def stopped_on_test(history: pd.DataFrame, chosen: Hashable) -> Finding:
     """Whether the epoch (or setting) that was chosen is the best on test, not on validation.
 
     Parameters
@@ -65,7 +105,7 @@ def stopped_on_test(history: pd.DataFrame, chosen: Any) -> Finding:
     history : DataFrame
         One row an epoch or a setting; columns `validation` and `test`, higher is better.
     chosen : label
-        Of the row that was reported.
+        Index of the row that was reported.
 
     Raises
     ------
@@ -77,13 +117,13 @@ def stopped_on_test(history: pd.DataFrame, chosen: Any) -> Finding:
     best_on_test = row["test"] >= history["test"].max()
     best_on_validation = row["validation"] >= history["validation"].max()
     alarm = bool(best_on_test and not best_on_validation)
-    flattery = row["test"] - history.loc[honest, "test"]
+    bias = row["test"] - history.loc[honest, "test"]
     return Finding(
         "chosen on test",
         alarm,
         len(history) if alarm else 0,
         f"{chosen!r} of {len(history)} was reported; validation would have chosen {honest!r}, with "
-        f"{flattery:+.4f} between them on test.",
+        f"{bias:+.4f} between them on test.",
         "Report what validation chose.",
     )
 

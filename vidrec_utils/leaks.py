@@ -1,0 +1,512 @@
+"""Leak detectors that need only tables and vectors: signs that training knows the answers.
+
+Each detector looks for one way in which the answer gets into the question, and returns a `Finding`,
+which is true if there is something to worry about. None proves the absence of leaks: *no alarm*
+means none of this kind. `preprocessing.check_split` refuses a split that leaks;
+`evaluation.leaks` adds detectors that score lists.
+
+References
+----------
+Kaufman, Rosset, Perlich: Leakage in Data Mining. KDD 2011.
+Ji, Sun, Zhang, Li: A Critical Study on Data Leakage in Recommender System Offline Evaluation. ACM
+TOIS 41(3), 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from vidrec_utils.embeddings.geometry import unit_rows
+from vidrec_utils.recommender import as_ids, blocks
+
+if TYPE_CHECKING:
+    from vidrec_utils.datasets import Split
+    from vidrec_utils.embeddings import Embeddings
+
+SPLIT_PARTS = ("train", "validation", "test")
+PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer of one detector; true if it raises an alarm.
+
+    Attributes
+    ----------
+    leak : str
+        Name of the leak that was looked for.
+    alarm : bool
+    n : int
+        How many rows, groups, videos or trials show it.
+    detail : str
+        What was seen, with an example.
+    remedy : str
+        What to do about it.
+    where : str
+        In which parts of the split it was seen, with the number in each.
+    """
+
+    leak: str
+    alarm: bool
+    n: int
+    detail: str
+    remedy: str = ""
+    where: str = ""
+
+    def __bool__(self) -> bool:
+        return self.alarm
+
+    def __str__(self) -> str:
+        if not self.alarm:
+            return f"{self.leak}: no alarm; {self.detail}"
+        return f"{self.leak}: ALARM; {self.detail} {self.remedy}".rstrip()
+
+
+def table(findings: Iterable[Finding]) -> pd.DataFrame:
+    """Findings as a frame: `leak, alarm, n, detail, remedy, where`."""
+    columns = [field.name for field in fields(Finding)]
+    return pd.DataFrame([vars(finding) for finding in findings], columns=columns)
+
+
+def row_overlap(split: Split) -> Finding:
+    """Rows of a later part that are in an earlier one, too.
+
+    Rows of a log are the same if user, video and timestamp are; without timestamps, if user and
+    video are: that may be somebody's second view, and is still an answer given away. Rows of a
+    table of videos are the same if their index is.
+
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import Split
+    >>> log = pd.DataFrame({"user_id": ["u", "u", "v"], "video_id": ["a", "b", "a"]})
+    >>> videos = pd.DataFrame(index=["a", "b"])
+    >>> bool(row_overlap(Split(log[:2], log[:0], log[2:], videos, "sound")))
+    False
+    >>> print(row_overlap(Split(log, log[:0], log[2:], videos, "leaky")).detail)
+    1 rows are in two parts, such as v/a (train and test).
+    """
+
+    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
+        columns = [c for c in ("user_id", "video_id", "timestamp") if c in earlier and c in later]
+        known, asked = (_row_keys(rows, columns) for rows in (earlier, later))
+        repeated = asked[asked.isin(known)]
+        if not len(repeated):
+            return 0, ""
+        return len(repeated), "/".join(map(str, repeated[0])) if columns else repeated[0]
+
+    return _between_parts(
+        split,
+        compare,
+        "row overlap",
+        "{n:,} rows are in two parts{example}.",
+        "Drop them from training: a model need only remember.",
+    )
+
+
+def time_travel(split: Split) -> Finding:
+    """Rows for training that are not older than the first row that is asked for."""
+
+    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
+        begin = later["timestamp"].min()
+        late = earlier["timestamp"][earlier["timestamp"] >= begin]
+        return len(late), f"{late.max()}, where the later part begins at {begin}"
+
+    return _between_parts(
+        split,
+        compare,
+        "time travel",
+        "{n:,} rows are not older than what is to be predicted{example}.",
+        "Split at one time for everybody: preprocessing.split_by_time.",
+    )
+
+
+def group_overlap(split: Split, by: str) -> Finding:
+    """Groups, such as uploaders, with rows in two parts.
+
+    Parameters
+    ----------
+    split : Split
+        A split of a log, or of videos.
+    by : str
+        Column of the rows or of the videos that names the group; NA belongs to none.
+    """
+
+    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
+        known, asked = (column_of(rows, split.videos, by).dropna() for rows in (earlier, later))
+        shared = sorted(set(known) & set(asked), key=str)
+        return len(shared), str(shared[0]) if shared else ""
+
+    return _between_parts(
+        split,
+        compare,
+        "group overlap",
+        "{n:,} groups of " + by + " are in two parts{example}.",
+        "Keep groups whole: preprocessing.split_grouped.",
+    )
+
+
+def duplicate_videos(split: Split, originals: Mapping[str, str]) -> Finding:
+    """Copies of one video in two parts, under two names.
+
+    Parameters
+    ----------
+    split : Split
+        A split of a log, where the same id may be in all parts, or of videos.
+    originals : mapping of str to str
+        For each copy, the id of the video that it is a copy of.
+    """
+
+    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
+        known, asked = (_videos(rows) for rows in (earlier, later))
+        named = {originals.get(video, video): video for video in sorted(known)}
+        copies = [
+            f"{named[originals.get(video, video)]} and {video}"
+            for video in sorted(asked.difference(known))
+            if originals.get(video, video) in named
+        ]
+        return len(copies), copies[0] if copies else ""
+
+    return _between_parts(
+        split,
+        compare,
+        "duplicate videos",
+        "{n:,} videos are copies of a video of an earlier part{example}.",
+        "Merge copies before splitting: preprocessing.clean does.",
+    )
+
+
+def future_videos(split: Split) -> Finding:
+    """Views of videos that were not published yet."""
+    published = split.videos.get("published_at")
+    counts, example = {}, ""
+    for name in SPLIT_PARTS:
+        rows = getattr(split, name)
+        if published is None or not {"timestamp", "video_id"} <= set(rows):
+            continue
+        early = rows["video_id"][rows["timestamp"] < rows["video_id"].map(published)]
+        if len(early):
+            counts[name] = len(early)
+            example = example or f", such as of {early.iloc[0]} in {name}"
+    return _finding(
+        "future videos",
+        counts,
+        f"{sum(counts.values()):,} views are older than their video{example}.",
+        "Correct the times, or drop these rows: preprocessing.clean reports them.",
+    )
+
+
+def near_duplicates(
+    split: Split,
+    hashes: pd.Series | pd.DataFrame | None = None,
+    vectors: Embeddings | pd.DataFrame | None = None,
+    max_bits: float = 4,
+    min_cosine: float = 0.995,
+) -> Finding:
+    """Videos of a later part that resemble another video of training, under another name.
+
+    Parameters
+    ----------
+    split : Split
+        A split of a log, or of videos (indexed by `video_id`).
+    hashes : Series or DataFrame of int, optional
+        Perceptual hashes by `video_id`, as many columns as frames were hashed.
+    vectors : Embeddings or DataFrame, optional
+        Embeddings by `video_id`. Give hashes, vectors, or both (then both must agree).
+    max_bits : float
+        Largest mean number of differing bits of a frame's hash.
+    min_cosine : float
+        Least cosine, without centring.
+
+    Raises
+    ------
+    ValueError
+        If neither hashes nor vectors are given.
+    """
+    if hashes is None and vectors is None:
+        raise ValueError("Give hashes or vectors of the videos: names alone do not tell copies.")
+    tables = []
+    if hashes is not None:
+        tables.append((True, pd.DataFrame(hashes)))
+    if vectors is not None:
+        frame = vectors if isinstance(vectors, pd.DataFrame) else vectors.frame()
+        tables.append((False, frame))
+    tables = [(hashed, rows.set_axis(as_ids(rows.index)).dropna()) for hashed, rows in tables]
+    ids = tables[0][1].index
+    for _, rows in tables[1:]:
+        ids = ids.intersection(rows.index)
+    training = _videos(split.train)
+    known = ids[ids.isin(training)]
+    counts, example = {}, ""
+    for name in ("validation", "test"):
+        new = ids[ids.isin(_videos(getattr(split, name)).difference(training))]
+        copies = list(_copies(tables, known, new, max_bits, min_cosine))
+        if copies:
+            counts[f"train and {name}"] = len(copies)
+            copy, original = copies[0]
+            example = example or f", such as {copy} of {name}, which resembles {original} of train"
+    return _finding(
+        "duplicate videos",
+        counts,
+        f"{sum(counts.values()):,} videos that training lacks resemble one of it{example}.",
+        "Merge copies before splitting: preprocessing.clean does.",
+    )
+
+
+def future_features(
+    features: pd.DataFrame,
+    interactions: pd.DataFrame,
+    cut: pd.Timestamp,
+    as_of: pd.Series | None = None,
+    least: float = 0.3,
+) -> Finding:
+    """Counts that know what happened after the cut, such as the views of the whole period.
+
+    A count made before the cut says nothing about later views that earlier views do not say. So a
+    column is accused if, earlier views held fixed, it still goes with later ones (partial rank
+    correlation of at least `least`), and is closer to the views of the whole period than to the
+    earlier ones.
+
+    Parameters
+    ----------
+    features : DataFrame
+        Numeric columns by `video_id`: counts and rates that grow with time.
+    interactions : DataFrame
+        The log before and after the cut: `video_id, timestamp`.
+    cut : Timestamp
+        When the time begins that is to be predicted.
+    as_of : Series of Timestamp, optional
+        When each row (by `video_id`), or each column (by its name), was computed: later than the
+        cut needs no statistics.
+    least : float
+        Partial rank correlation that raises the alarm.
+
+    Examples
+    --------
+    Five videos are viewed 1, 3, 2, 3 and 2 times before the cut, and 1 to 5 times later:
+
+    >>> before, later = list("abbbccdddee"), list("abbcccddddeeeee")
+    >>> begin, cut = pd.Timestamp("2025-01-01"), pd.Timestamp("2025-01-03")
+    >>> log = pd.DataFrame({"video_id": before + later})
+    >>> log["timestamp"] = [begin] * len(before) + [cut] * len(later)
+    >>> views = pd.DataFrame({"before": pd.Series(before).value_counts()})
+    >>> views["today"] = log["video_id"].value_counts()
+    >>> print(future_features(views, log, cut).detail)
+    of 2 columns: today (partial rank correlation 0.98).
+    """
+    past = interactions["timestamp"] < cut
+    ids = as_ids(features.index)
+    counts = [
+        as_ids(part["video_id"]).value_counts()
+        for part in (interactions[past], interactions[~past])
+    ]
+    before, after = (count.reindex(ids, fill_value=0).to_numpy(float) for count in counts)
+    accused = []
+    for name in features.select_dtypes("number"):
+        values = features[name].to_numpy(float)
+        present = ~np.isnan(values)
+        values, earlier, later = values[present], before[present], after[present]
+        # earlier views held fixed, does the column still go with the later ones?
+        partial = _partial_spearman(values, later, earlier)
+        closer = _spearman(values, earlier + later) > _spearman(values, earlier)
+        if partial >= least and closer:
+            accused.append(f"{name} (partial rank correlation {partial:.2f})")
+    if as_of is not None:
+        late = as_of[as_of > cut]
+        accused += [f"{name} (as of {computed})" for name, computed in late.items()]
+    listed = ", ".join(accused[:3]) or "none of the columns knows later views"
+    return Finding(
+        "future features",
+        bool(accused),
+        len(accused),
+        f"of {features.shape[1]} columns: {listed}.",
+        "Compute them from events before the cut.",
+    )
+
+
+def popularity_drift(
+    split: Split, part: str = "test", least: float = 0.5, draws: int = 20, seed: int = 0
+) -> Finding:
+    """Whether what was popular before is popular in the part, by Spearman's rank correlation.
+
+    How high it should be depends on the number of events, and on how fast tastes move, so it is
+    compared with what is usual here. Where all rows of training (for the test, of validation, too)
+    lie before the part, the last of them, as many as the part has, are compared with it, and with
+    as many before them. Else, as in a random split, training and the part are compared, and random
+    parts of the same sizes. A sound split comes near to what is usual; one that a script has mixed
+    up, or one after which everything changed, does not.
+
+    Parameters
+    ----------
+    split : Split
+    part : str
+        `"validation"` or `"test"`.
+    least : float
+        Share of the usual correlation below which there is an alarm.
+    draws, seed : int
+        Number of random parts to compare with, and the seed of their draw.
+
+    References
+    ----------
+    Rank correlations of .97 in a sound and .34 in a faulty split of MovieLens-1M are reported for a
+    published comparison that the fault had decided.
+    """
+    known, later = split.train, getattr(split, part)
+    if part == "test" and len(split.validation):
+        known = pd.concat([known, split.validation])
+    if _precedes(known, later):
+        recent, earlier, later = _windows(known, later)
+        seen = _agreement(recent, later)
+        usual = _agreement(earlier, recent)
+        against = "one period earlier"
+    else:
+        both = pd.concat([split.train["video_id"], later["video_id"]], ignore_index=True)
+        seen = _agreement(split.train["video_id"], later["video_id"])
+        usual = 0.0
+        rng = np.random.default_rng(seed)
+        n = len(split.train)
+        for _ in range(draws):
+            shuffled = both.iloc[rng.permutation(len(both))]
+            usual += _agreement(shuffled.iloc[:n], shuffled.iloc[n:]) / draws
+        against = "in random parts of these sizes"
+    alarm = bool(usual > 0.1 and seen < least * usual)
+    return Finding(
+        "popularity drift",
+        alarm,
+        int(alarm),
+        f"what was popular before the {part} and what is in it have a rank correlation of "
+        f"{seen:.2f}; {against} it is {usual:.2f}.",
+        "Look at how the parts were made, and at what changed between them.",
+    )
+
+
+def column_of(rows: pd.DataFrame, videos: pd.DataFrame, by: str) -> pd.Series:
+    """A column of rows of a log or of videos, looked up among the videos if the rows lack it.
+
+    Raises
+    ------
+    KeyError
+        If neither has it.
+    """
+    if by in rows:
+        return rows[by]
+    if by not in videos:
+        raise KeyError(f"There is no column {by!r} in the rows to split, nor in the videos.")
+    return pd.Series(rows.get("video_id", rows.index), index=rows.index).map(videos[by])
+
+
+def _between_parts(
+    split: Split,
+    compare: Callable[[pd.DataFrame, pd.DataFrame], tuple[int, str]],
+    leak: str,
+    detail: str,
+    remedy: str,
+) -> Finding:
+    """Add up `compare(earlier, later) -> (n, example)` over the pairs of parts that have rows."""
+    counts, example = {}, ""
+    for earlier, later in PAIRS:
+        tables = (getattr(split, earlier), getattr(split, later))
+        if not all(map(len, tables)):
+            continue
+        n, first = compare(*tables)
+        if n:
+            counts[f"{earlier} and {later}"] = n
+            example = example or f", such as {first} ({earlier} and {later})"
+    return _finding(leak, counts, detail.format(n=sum(counts.values()), example=example), remedy)
+
+
+def _finding(leak: str, counts: Mapping[str, int], detail: str, remedy: str) -> Finding:
+    """An alarm if something was counted anywhere."""
+    where = ", ".join(f"{names}: {n:,}" for names, n in counts.items())
+    return Finding(leak, bool(counts), sum(counts.values()), detail, remedy, where)
+
+
+def _row_keys(rows: pd.DataFrame, columns: list[str]) -> pd.Index:
+    """What identifies each row; ids as text, so that 7 and "7" are the same."""
+    if not columns:
+        return as_ids(rows.index)
+    keys = rows[columns]
+    ids = {name: as_ids(keys[name]) for name in columns if name != "timestamp"}
+    return pd.MultiIndex.from_frame(keys.assign(**ids))
+
+
+def _videos(part: pd.DataFrame) -> pd.Index:
+    """Ids of the videos in a part of a log, or of a table of videos."""
+    return as_ids(part.get("video_id", part.index)).unique()
+
+
+def _copies(
+    tables: list[tuple[bool, pd.DataFrame]],
+    known: pd.Index,
+    new: pd.Index,
+    max_bits: float,
+    min_cosine: float,
+) -> Iterator[tuple[str, str]]:
+    """Each new video that resembles a known one by all tables, with the first such one."""
+    if not len(known):
+        return
+    widest = max(frame.shape[1] if hashed else 1 for hashed, frame in tables)
+    for block in blocks(len(new), len(known) * widest):
+        same = np.ones((len(new[block]), len(known)), dtype=bool)
+        for hashed, frame in tables:
+            one, other = frame.loc[new[block]].to_numpy(), frame.loc[known].to_numpy()
+            same &= _near_hashes(one, other, max_bits) if hashed else _near(one, other, min_cosine)
+        for row in np.flatnonzero(same.any(axis=1)):
+            yield new[block][row], known[same[row].argmax()]
+
+
+def _near_hashes(one: np.ndarray, other: np.ndarray, max_bits: float) -> np.ndarray:
+    one, other = one.astype(np.uint64), other.astype(np.uint64)
+    return np.bitwise_count(one[:, None] ^ other[None]).mean(axis=-1) <= max_bits
+
+
+def _near(one: np.ndarray, other: np.ndarray, min_cosine: float) -> np.ndarray:
+    return unit_rows(one) @ unit_rows(other).T >= min_cosine
+
+
+def _precedes(known: pd.DataFrame, later: pd.DataFrame) -> bool:
+    """Whether there are times, and all that is known lies before the later part."""
+    if not len(later) or "timestamp" not in known or "timestamp" not in later:
+        return False
+    return bool(known["timestamp"].max() <= later["timestamp"].min())
+
+
+def _windows(known: pd.DataFrame, later: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Videos of the last known rows, of as many before them, and of as many of the later part."""
+    size = min(len(later), len(known) // 2)
+    known, later = (rows.sort_values("timestamp", kind="stable") for rows in (known, later))
+    videos = known["video_id"].iloc[len(known) - 2 * size :]
+    return videos.iloc[size:], videos.iloc[:size], later["video_id"].iloc[:size]
+
+
+def _agreement(before: pd.Series, after: pd.Series) -> float:
+    """Rank correlation of how often each video that occurs before occurs before and after."""
+    one, other = (pd.Series(as_ids(ids)).value_counts() for ids in (before, after))
+    return _spearman(one.to_numpy(), other.reindex(one.index, fill_value=0).to_numpy())
+
+
+def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Rank correlation; 0 where one of the two does not vary."""
+    return _pearson(rankdata(a), rankdata(b)) if len(a) > 2 else 0.0
+
+
+def _pearson(a: np.ndarray, b: np.ndarray) -> float:
+    a = a - a.mean()
+    b = b - b.mean()
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / scale) if scale > 1e-9 * len(a) else 0.0
+
+
+def _partial_spearman(a: np.ndarray, b: np.ndarray, fixed: np.ndarray) -> float:
+    """Rank correlation of what a third variable does not explain, linearly in the ranks."""
+    if len(a) < 4:
+        return 0.0
+    a, b, fixed = (rankdata(values) for values in (a, b, fixed))
+    basis = np.column_stack([np.ones(len(fixed)), fixed])  # (n, 2)
+    residuals = [v - basis @ np.linalg.lstsq(basis, v, rcond=None)[0] for v in (a, b)]
+    return _pearson(*residuals)
