@@ -65,7 +65,14 @@ RENAMED_PARAMETERS = {"hybrid.WeightedFusion": {"normalise": "normalize"}}
 A subclass inherits them.
 """
 
-RENAMED_ARRAYS: dict[str, dict[str, str]] = {}
+RENAMED_ARRAYS: dict[str, dict[str, str]] = {
+    "behavior_based.SASRec": {
+        "mix": "qkv",
+        "network": "feed_forward",
+        "norm_network": "norm_feed_forward",
+        "place": "position",
+    },
+}
 """By class, with the keys of today: words of array names in older files, and these words now.
 
 The name of an array consists of words with dots between them. A subclass inherits the table.

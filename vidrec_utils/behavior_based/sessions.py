@@ -1,8 +1,7 @@
-"""The next video, from what somebody watched a moment ago, account or not.
+"""The next video of a session, for users with an account and for visitors.
 
 `SessionRecommender` gives every model that can score any history the two methods for a present
-session.
-`SequentialRules` is the simplest model made for it: what followed what.
+session. `SequentialRules` is the simplest model made for it: what followed what.
 
 References
 ----------
@@ -21,22 +20,22 @@ import pandas as pd
 from scipy import sparse
 
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
-from vidrec_utils.recommender import Recommender, as_ids, top_k
+from vidrec_utils.recommender import Recommender, as_ids, require_at_least_one, top_k
 
 
 class SessionRecommender(Recommender):
-    """A recommender that answers for any list of videos, not only for users it was fitted on."""
+    """A recommender that answers for any history, not only for the users it was fitted on."""
 
     def score_next(
         self, session: Iterable[str], weights: Sequence[float] | None = None
     ) -> np.ndarray:
-        """Score every video for somebody of whom only the present session is known.
+        """Score every video for a visitor, of whom only the present session is known.
 
         Parameters
         ----------
         session : iterable of str
-            Videos watched, the last one last. Those outside the catalogue are passed over; if none
-            is left, the answer is what is popular.
+            Videos watched, the last one last. Those outside the catalogue are ignored; if none is
+            left, the answer is what is popular.
         weights : sequence of float, optional
             Preference for each, 0 or more; default 1.
 
@@ -104,7 +103,7 @@ class SessionRecommender(Recommender):
 
 
 def in_order(interactions: pd.DataFrame) -> np.ndarray:
-    """Places of the rows by user and time; events without a time come first, ties by row."""
+    """Positions of the rows by user and time; events without a time come first, ties by row."""
     users = pd.factorize(as_ids(interactions["user_id"]), sort=True)[0]
     if "timestamp" not in interactions:
         return np.argsort(users, kind="stable")
@@ -127,35 +126,47 @@ def session_numbers(interactions: pd.DataFrame, gap_minutes: float = 30.0) -> np
     if not len(interactions):
         return np.empty(0, dtype=int)
     users = as_ids(interactions["user_id"]).to_numpy()
-    new = np.append(True, users[1:] != users[:-1])
+    new = np.append(True, users[1:] != users[:-1])  # whether a session begins  (n,)
     if "session_id" in interactions and interactions["session_id"].notna().all():
         own = interactions["session_id"].to_numpy()
         new[1:] |= own[1:] != own[:-1]
     elif "timestamp" in interactions:
         pause = interactions["timestamp"].diff().dt.total_seconds().to_numpy()
-        new[1:] |= pause[1:] > 60 * gap_minutes  # a pause of unknown length is none
+        new[1:] |= pause[1:] > 60 * gap_minutes  # a pause of unknown length does not count
     return np.cumsum(new) - 1
 
 
 class SequentialRules(HistoryExplainable, SessionRecommender):
-    """What people watched soon after: rules from video to video within a session.
+    """Rules from video to video within a session: what people watched soon after.
 
     A video j that came d steps after i in a session adds `w_j / d` to the rule from i to j, with
     `w_j` the weight of the event. The score of j is the sum of its rules from the last videos
-    watched, where the t-th last counts `1 / t`. Direction matters: a rule from i to j is none from
-    j to i.
+    watched, where the t-th last counts `1 / t`. Direction matters: a rule from i to j is not one
+    from j to i.
 
-    A known user's session is the last one of the log. A cold video has no rule and scores 0; an
+    A known user's session is the last one of the log. A cold video has no rule and scores 0. An
     unknown user, and one from whose last videos no rule starts, gets the popularity answer.
 
     Parameters
     ----------
     steps : int
-        How far a rule reaches, and how many last videos speak.
+        How far a rule reaches, and how many last videos count.
     gap_minutes : float
         A longer pause begins a new session, if the data have no `session_id`.
     name : str
         Shown in tables.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> log = pd.DataFrame({"user_id": ["ann"] * 3 + ["bob"], "video_id": list("abca")})
+    >>> log["timestamp"] = pd.date_range("2025-01-01", periods=4, freq="5min", tz="UTC")
+    >>> log["watch_ratio"] = 1.0
+    >>> model = SequentialRules().fit(log)
+    >>> print(model.recommend_next(["a"], k=2).to_string(index=False))  # c came two steps later
+    video_id  rank  score
+           b     1    1.0
+           c     2    0.5
     """
 
     _learned: ClassVar = ("rules", "last")
@@ -163,26 +174,31 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
     def __init__(
         self, steps: int = 5, gap_minutes: float = 30.0, name: str = "session (sequential rules)"
     ):
-        if steps < 1:
-            raise ValueError(f"steps is {steps}; a rule must reach at least one video far.")
-        self.steps, self.gap_minutes, self.name = int(steps), float(gap_minutes), name
+        require_at_least_one(steps=steps)
+        self.steps = int(steps)
+        self.gap_minutes = float(gap_minutes)
+        self.name = name
 
     def _fit_events(
         self, matrix: sparse.csr_array, interactions: pd.DataFrame, weights: pd.Series
     ) -> None:
+        # events by user and time, each with its session, video, user and weight w_j
         order = in_order(interactions)
         events = interactions.iloc[order]
         session = session_numbers(events, self.gap_minutes)
         video = self.video_ids.get_indexer(as_ids(events["video_id"]))
         user = self.user_ids.get_indexer(as_ids(events["user_id"]))
         gain = np.clip(weights.to_numpy(dtype="f4")[order], 0, None)
+        # rules of distance d: every pair of events d steps apart in a session adds w_j / d
         n = len(self.video_ids)
         self.rules = sparse.csr_array((n, n), dtype=np.float32)
         for step in range(1, self.steps + 1):
             same = session[step:] == session[:-step]
-            before, after = video[:-step][same], video[step:][same]
+            before = video[:-step][same]  # i
+            after = video[step:][same]  # j
             pairs = (gain[step:][same] / np.float32(step), (before, after))
             self.rules += sparse.csr_array(sparse.coo_array(pairs, shape=(n, n)))
+        # no rule from a video to itself
         self.rules = sparse.csr_array(self.rules - sparse.diags_array(self.rules.diagonal()))
         self.rules.eliminate_zeros()
         self.last = self._last_sessions(user, video, session)
@@ -194,9 +210,11 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
         shape = (len(self.user_ids), len(self.video_ids))
         if not len(user):
             return sparse.csr_array(shape, dtype=np.float32)
+        # the last event of the same user, and how many events it is away
         ends = np.append(np.flatnonzero(np.diff(user)), len(user) - 1)
-        end = ends[np.searchsorted(user[ends], user)]  # last event of the same user
+        end = ends[np.searchsorted(user[ends], user)]
         back = end - np.arange(len(user))
+        # the t-th last event of the last session weighs 1/t
         kept = (session == session[end]) & (back < self.steps)
         values = (1 / (1 + back[kept])).astype(np.float32)
         return sparse.csr_array(sparse.coo_array((values, (user[kept], video[kept])), shape=shape))
@@ -219,13 +237,14 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
         return self.rules[:, [video]].toarray().ravel()[columns]
 
     def _score(self, users: np.ndarray) -> np.ndarray:
+        # sum of the rules from the last videos  (users, n_videos)
         scores = (self.last[users] @ self.rules).toarray().astype(np.float32)
         scores[~scores.any(axis=1)] = self.popularity
         return scores
 
     def _score_history(self, columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        columns, weights = columns[-self.steps :], weights[-self.steps :]
-        recency = (1 / np.arange(len(columns), 0, -1)).astype(np.float32)
-        row = self._history_row(columns, weights * recency)
+        columns = columns[-self.steps :]
+        recency = (1 / np.arange(len(columns), 0, -1)).astype(np.float32)  # 1/t for the t-th last
+        row = self._history_row(columns, weights[-self.steps :] * recency)
         scores = (row @ self.rules).toarray().astype(np.float32).ravel()
         return scores if scores.any() else self.popularity

@@ -68,7 +68,7 @@ def _fixed(log: pd.DataFrame, like: float = 2.0) -> pd.Series:
     return weigh(log, like=2.0)
 
 
-def _in_place(log: pd.DataFrame, like: float = 2.0) -> pd.Series:
+def _overwrites(log: pd.DataFrame, like: float = 2.0) -> pd.Series:
     log["watch_ratio"] = log["watch_ratio"].clip(0, 1).fillna(0)
     return weigh(log, like)
 
@@ -87,7 +87,7 @@ WRONG_WEIGH = [
     (_dropped, "still an event"),
     (_disliked, "not less"),
     (_fixed, "argument `like`"),
-    (_in_place, "was changed"),
+    (_overwrites, "was changed"),
     (lambda log, like=2.0: print(weigh(log, like)), "returns nothing"),
 ]
 

@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from vidrec_utils import settings
 from vidrec_utils.behavior_based import SASRec
-from vidrec_utils.behavior_based.sasrec import NONE
+from vidrec_utils.behavior_based.sasrec import PAD
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.hybrid.clip_networks import ENCODERS, cut, prepare, rows_of
 
@@ -210,14 +210,14 @@ class EndToEnd(SASRec):
             losses = []
             for batch in torch.randperm(len(data)).split(self.batch_size):
                 rows = data[batch.to(device)]  # (batch, length + 1)
-                videos = rows[rows != NONE].unique()  # (m,) in the order of the catalogue
+                videos = rows[rows != PAD].unique()  # (m,) in the order of the catalogue
                 vectors = vectors_of(videos)  # (m, dim): here the encoder runs
                 table = torch.zeros(n + 1, self.dim, device=device)
                 table = table.index_copy(0, videos, vectors)
-                there = rows[:, 1:] != NONE
+                there = rows[:, 1:] != PAD
                 watched = (rows[:, :-1],)
                 states = functional_call(self.model, {"video.weight": table}, watched)[there]
-                chance = 1 - (1 - share[videos]) ** (rows != NONE).sum()  # to be in this batch
+                chance = 1 - (1 - share[videos]) ** (rows != PAD).sum()  # to be in this batch
                 logits = states @ vectors.T - torch.log(chance)  # (guesses, m)
                 loss = F.cross_entropy(logits, torch.searchsorted(videos, rows[:, 1:][there]))
                 optimizer.zero_grad(set_to_none=True)
@@ -271,8 +271,8 @@ class EndToEnd(SASRec):
         self.model.video.weight.zero_()
         self.model.video.weight[:-1] = torch.cat([self.vectors(part) for part in every.split(32)])
 
-    def _guess(self, histories: np.ndarray) -> np.ndarray:
-        scores = super()._guess(histories)
+    def _predict(self, histories: np.ndarray) -> np.ndarray:
+        scores = super()._predict(histories)
         if self.source == "ids" and self.warm.any():
             lowest = scores[:, self.warm].min(axis=1, keepdims=True)
             scores[:, ~self.warm] = np.nextafter(lowest, np.float32(-np.inf))
