@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from side_by_side import ratio, rounds
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
@@ -140,24 +140,14 @@ def compare(name, library, encoder, of, dataset, batch_size, repeats) -> list[st
     for way, run in ways.items():  # warms up, too
         if way != "usual loop" and not np.allclose(run(), reference, atol=1e-2):
             raise SystemExit(f"{name}: {way} gives other vectors than the bare pass.")
-    taken = {way: [] for way in ways}
-    for _ in range(repeats):
-        for way, run in ways.items():
-            began = time.perf_counter()
-            run()
-            taken[way].append(time.perf_counter() - began)
-
-    def ratio(slow: str, quick: str) -> float:
-        pairs = zip(taken[slow], taken[quick], strict=True)
-        return statistics.median(a / b for a, b in pairs)
-
+    taken = rounds(ways, repeats)
     print(f"{name}: {len(paths)} files, batches of {batch_size}")
     for way, seconds in taken.items():
         print(f"  {way:15s} {1000 * statistics.median(seconds) / len(paths):7.1f} ms an item")
     failed = []
     for runtime in ("PyTorch", "OpenVINO"):
-        of_bare = ratio(f"bare, {runtime}", f"ours, {runtime}")
-        of_usual = ratio("usual loop", f"ours, {runtime}")
+        of_bare = ratio(taken[f"bare, {runtime}"], taken[f"ours, {runtime}"])
+        of_usual = ratio(taken["usual loop"], taken[f"ours, {runtime}"])
         print(f"  {runtime}: {of_bare:.2f} of the bare pass, {of_usual:.2f} times the usual loop")
         if runtime == "PyTorch" and of_bare < OF_BARE:
             failed.append(f"{name}: {of_bare:.2f} of the bare pass, claimed is {OF_BARE}")

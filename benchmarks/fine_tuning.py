@@ -32,6 +32,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import torch
+from side_by_side import claim, ratio, rounds
 from torch.nn import functional as F
 
 from vidrec_utils import (
@@ -217,17 +218,6 @@ def some_clips(n: int) -> tuple[list[np.ndarray], list[str]]:
     return clips, ["one", "other"] * (n // 2)
 
 
-def turns(ways: dict, repeats: int) -> dict[str, list[float]]:
-    """Seconds of each way in each round."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, run in ways.items():
-            began = time.perf_counter()
-            run()
-            taken[name].append(time.perf_counter() - began)
-    return taken
-
-
 def compare_probes(repeats: int) -> list[str]:
     """A head on vectors computed once, and on a frozen network that runs for each batch."""
     encoder = video_encoders.load("slowfast_mini", device="cpu")
@@ -241,7 +231,7 @@ def compare_probes(repeats: int) -> list[str]:
     def cached() -> torch.Tensor:
         return probe(vectors(body, prepared, torch.device("cpu")))
 
-    def at_hand() -> torch.Tensor:
+    def kept_features() -> torch.Tensor:
         return probe(start)
 
     def probe(features: torch.Tensor) -> torch.Tensor:
@@ -261,20 +251,15 @@ def compare_probes(repeats: int) -> list[str]:
             model, inputs, targets, task, groups, recipe, resting=resting, progress=False
         )
 
-    if not all(torch.allclose(way(), rerun(), atol=1e-3) for way in (cached, at_hand)):
+    if not all(torch.allclose(way(), rerun(), atol=1e-3) for way in (cached, kept_features)):
         raise SystemExit("The probes end with different heads.")
-    taken = turns({"at hand": at_hand, "computed": cached, "re-run": rerun}, repeats)
+    taken = rounds({"kept": kept_features, "computed": cached, "re-run": rerun}, repeats)
     print(f"A probe of {len(clips)} clips, {EPOCHS} epochs:")
     for name, seconds in taken.items():
         print(f"  {name:8s} {statistics.median(seconds):7.2f} s")
-
-    def ratio(quick: str) -> float:
-        pairs = zip(taken["re-run"], taken[quick], strict=True)
-        return statistics.median(slow / fast for slow, fast in pairs)
-
-    return claim("features at hand against the network in each epoch", ratio("at hand"), CACHED) + (
-        claim("the same, with the one pass that computes them", ratio("computed"), COMPUTED)
-    )
+    kept, computed = (ratio(taken["re-run"], taken[way]) for way in ("kept", "computed"))
+    failed = claim("kept features against the network in each epoch", kept, CACHED)
+    return failed + claim("the same, with the one pass that computes them", computed, COMPUTED)
 
 
 def compare_partial(repeats: int) -> list[str]:
@@ -294,13 +279,12 @@ def compare_partial(repeats: int) -> list[str]:
 
     if not np.allclose(kept().losses, whole().losses, rtol=1e-3):
         raise SystemExit("The two trainings differ.")
-    taken = turns({"kept": kept, "whole": whole}, repeats)
+    taken = rounds({"kept": kept, "whole": whole}, repeats)
     print(f"Partial fine-tuning, {len(clips)} clips, {EPOCHS} epochs:")
     for name, seconds in taken.items():
         print(f"  {name:8s} {statistics.median(seconds):7.2f} s")
-    pairs = zip(taken["whole"], taken["kept"], strict=True)
-    ratio = statistics.median(slow / fast for slow, fast in pairs)
-    return claim("answers of the frozen part kept, against the whole network", ratio, PARTIAL)
+    faster = ratio(taken["whole"], taken["kept"])
+    return claim("outputs of the frozen part kept, against the whole network", faster, PARTIAL)
 
 
 def compare_steps(repeats: int) -> list[str]:
@@ -373,18 +357,11 @@ def compare_steps(repeats: int) -> list[str]:
             began = time.process_time()  # of this process: neighbours do not count
             loop(*made)
             taken[name].append(time.process_time() - began)
-    pairs = zip(taken["plain"], taken["ours"], strict=True)
-    ratio = statistics.median(plain_s / ours_s for plain_s, ours_s in pairs)
+    faster = ratio(taken["plain"], taken["ours"])
     print(f"Full fine-tuning, {len(orders)} steps of {recipe.batch_size} clips:")
     for name, seconds in taken.items():
         print(f"  {name:8s} {1000 * statistics.median(seconds) / len(orders):7.1f} ms a step")
-    return claim("our loop against a plain one", ratio, STEP)
-
-
-def claim(what: str, ratio: float, least: float) -> list[str]:
-    """Print a ratio; returns a sentence if it is less than was claimed."""
-    print(f"  {what}: {ratio:.2f} times as fast, claimed is {least}")
-    return [] if ratio >= least else [f"{what}: {ratio:.2f}, claimed is {least}"]
+    return claim("our loop against a plain one", faster, STEP)
 
 
 def main() -> None:

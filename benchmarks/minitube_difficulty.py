@@ -14,10 +14,10 @@ the tastes. Truth serves as measure here, never as a model of the course.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from side_by_side import as_table, report
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -29,14 +29,13 @@ from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.embeddings import embed, join
 from vidrec_utils.evaluation import Result, compare, evaluate
+from vidrec_utils.hybrid import WeightedFusion
 from vidrec_utils.minitube import truth
 from vidrec_utils.minitube.behavior import video_factors
 from vidrec_utils.minitube.vocabulary import REVERSED
 from vidrec_utils.preprocessing import split_by_time
-from vidrec_utils.recommender import Popularity, Random, Recommender
+from vidrec_utils.recommender import FixedScores, Popularity, Random, Recommender
 
-README = Path(__file__).resolve().parent.parent / "data" / "README.md"
-MARKS = ("<!-- difficulty: begin -->", "<!-- difficulty: end -->")
 ALL = "perfect readers and behaviour"
 READERS = {
     "text": ("topic", "category"),
@@ -44,41 +43,6 @@ READERS = {
     "motion": ("motion", "pace"),
 }
 """What a flawless encoder of each modality would know."""
-
-
-class Scored(Recommender):
-    """A recommender that was given its scores, such as the oracle's."""
-
-    def __init__(self, scores: pd.DataFrame, name: str) -> None:
-        self.scores, self.name = scores, name
-
-    def _fit(self, matrix: object) -> None:
-        self.table = self.scores.reindex(index=self.user_ids, columns=self.video_ids)
-        self.table = self.table.fillna(self.table.min().min()).to_numpy(np.float32)
-
-    def _score(self, users: np.ndarray) -> np.ndarray:
-        return self.table[users]
-
-
-class Mixed(Recommender):
-    """The mean of several recommenders' scores, each standardised within a user."""
-
-    def __init__(self, parts: list[Recommender], name: str) -> None:
-        self.parts, self.name = parts, name
-
-    def fit(self, library: object) -> Recommender:
-        """Fit all parts, then this."""
-        for part in self.parts:
-            part.fit(library)
-        return super().fit(library)
-
-    def _fit(self, matrix: object) -> None:
-        """Nothing of its own to learn."""
-
-    def _score(self, users: np.ndarray) -> np.ndarray:
-        scores = [part.score(self.user_ids[users]) for part in self.parts]
-        return np.mean([(s - s.mean(1, keepdims=True)) / (s.std(1, keepdims=True) + 1e-9)
-                        for s in scores], axis=0)  # fmt: skip
 
 
 def told(features: np.ndarray, labels: pd.Series, groups: pd.Series) -> np.ndarray:
@@ -156,11 +120,16 @@ def preference(library: datasets.VideoLibrary, known: truth.Truth, seed: int) ->
     fourth = pd.Timestamp("2025-03-24", tz="UTC")
     split = split_by_time(human, library.videos, validation=fourth, test=fourth)
     models = [Random(seed=seed), Popularity(), *real_models(library), *perfect_models(known)]
-    models.append(Scored(known.preferences(), "oracle of tastes (ceiling)"))
+    models.append(FixedScores(known.preferences(), "oracle of tastes (ceiling)"))
     return {
         model.name: evaluate(model.fit(split.train), split, k=10, seed=seed, slices=False)
         for model in models
     }
+
+
+def fused(*models: Recommender, name: str) -> WeightedFusion:
+    """The mean of several recommenders' scores, each standardised within a user."""
+    return WeightedFusion(models, name=name)
 
 
 def real_models(library: datasets.VideoLibrary) -> list[Recommender]:
@@ -175,7 +144,7 @@ def real_models(library: datasets.VideoLibrary) -> list[Recommender]:
         ContentRecommender(join(moves), name="motion: lite0_correlation, untrained"),
         content,
         ItemKNN(name="behaviour: item-knn"),
-        Mixed([content, ItemKNN()], "text, images, motion and behaviour"),
+        fused(content, ItemKNN(), name="text, images, motion and behaviour"),
     ]
 
 
@@ -191,13 +160,14 @@ def perfect_models(known: truth.Truth) -> list[Recommender]:
     alone = [reader(one, name=f"perfect reader of {one}") for one in READERS]
     three = reader(*READERS, name=f"{ALL}, without behaviour")
     less = [
-        Mixed(
-            [reader(*[m for m in READERS if m != one], name="the rest"), ItemKNN()],
-            f"{ALL}, without {one}",
+        fused(
+            reader(*[m for m in READERS if m != one], name="the rest"),
+            ItemKNN(),
+            name=f"{ALL}, without {one}",
         )
         for one in READERS
     ]
-    return [*alone, Mixed([three, ItemKNN()], ALL), three, *less]
+    return [*alone, fused(three, ItemKNN(), name=ALL), three, *less]
 
 
 def promises(seed: int, seen: dict[str, str], liked: dict[str, Result]) -> list[str]:
@@ -241,15 +211,6 @@ def ranks(results: dict[str, Result]) -> dict[str, str]:
     return {n: f"{mean:.3f} [{low:.3f}, {high:.3f}]" for n, (mean, low, high) in found.items()}
 
 
-def as_table(columns: dict[int, dict[str, str]], head: str) -> str:
-    """Write results as a Markdown table, a column per seed."""
-    lines = [f"| {head} | " + " | ".join(f"seed {seed}" for seed in columns) + " |"]
-    lines.append("|---|" + "---|" * len(columns))
-    for name in next(iter(columns.values())):
-        lines.append(f"| {name} | " + " | ".join(columns[seed][name] for seed in columns) + " |")
-    return "\n".join(lines)
-
-
 def main() -> int:
     """Measure, print, and say which promises are broken."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -271,15 +232,7 @@ def main() -> int:
             ),
         ]
     )
-    print(text)
-    print("\n".join(broken) or "All promises hold on all seeds.")
-    if arguments.write:
-        page = README.read_text(encoding="utf-8")
-        before, rest = page.split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        page = f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}"
-        README.write_text(page, encoding="utf-8")
-    return bool(broken)
+    return report(text, broken, "difficulty", arguments.write)
 
 
 if __name__ == "__main__":

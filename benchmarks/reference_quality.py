@@ -38,6 +38,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from side_by_side import peer
 
 from vidrec_utils.behavior_based import ALS, BPR, EASE, ItemKNN, SASRec
 from vidrec_utils.recommender import Popularity, Recommender, top_k
@@ -55,17 +56,6 @@ SEQUENCE = {"length": 50, "dim": 64, "heads": 2, "layers": 2, "dropout": 0.2, "b
 SEQUENCE |= {"learning_rate": 1e-3, "epochs": 100}
 PAIRS = {"learning_rate": 0.05, "regularization": 0.01}
 WITHOUT_CHANCE = ("popularity", "ItemKNN", "EASE")
-REMEDY = "python -m pip install --no-deps -r benchmarks/requirements.txt"
-
-
-def peer(name: str) -> object | None:
-    """A module, or None after saying how to get it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        print(f"{name} is left out ({error}). To have it: {REMEDY}", file=sys.stderr)
-        return None
-
 
 # --- data --------------------------------------------------------------------------------------
 

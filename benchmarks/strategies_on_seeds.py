@@ -20,9 +20,8 @@ into `data/README.md`.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-import pandas as pd
+from side_by_side import as_table, report
 
 from vidrec_utils import datasets, minitube
 from vidrec_utils.behavior_based import ALS, BPR, EASE, ItemKNN
@@ -41,8 +40,6 @@ from vidrec_utils.hybrid import (
 from vidrec_utils.preprocessing import clean, split_by_time
 from vidrec_utils.recommender import Popularity, Random, Recommender
 
-README = Path(__file__).resolve().parent.parent / "data" / "README.md"
-MARKS = ("<!-- strategies: begin -->", "<!-- strategies: end -->")
 PAIRS = (
     ("content", "popularity"),
     ("behaviour", "popularity"),
@@ -142,15 +139,6 @@ def differences(results: dict[str, Result], seed: int) -> dict[str, str]:
     return text
 
 
-def as_table(columns: dict[int, dict[str, str]], head: str) -> str:
-    """Write results as a Markdown table, a column per seed."""
-    frame = pd.DataFrame(columns)
-    lines = [f"| {head} | " + " | ".join(f"seed {seed}" for seed in frame) + " |"]
-    lines.append("|---|" + "---|" * frame.shape[1])
-    lines += [f"| {name} | " + " | ".join(row) + " |" for name, row in frame.iterrows()]
-    return "\n".join(lines)
-
-
 def main() -> int:
     """Measure, print, and say which promises are broken."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -176,14 +164,7 @@ def main() -> int:
             "\n".join(notes),
         ]
     )
-    print(text)
-    print("\n".join(broken) or "All promises hold on all seeds.")
-    if arguments.write:
-        page = README.read_text(encoding="utf-8")
-        before, rest = page.split(MARKS[0])
-        after = rest.split(MARKS[1])[1]
-        README.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}", encoding="utf-8")
-    return bool(broken)
+    return report(text, broken, "strategies", arguments.write)
 
 
 if __name__ == "__main__":

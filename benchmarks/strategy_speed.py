@@ -17,10 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import statistics
-import sys
-import time
 import warnings
 from collections.abc import Callable
 
@@ -28,21 +25,12 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
+from side_by_side import peer, ratio, rounds
 
 from vidrec_utils import settings
 from vidrec_utils.behavior_based import ALS, cosine_neighbours, ease_weights
+from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.evaluation import metrics
-
-REMEDY = "python -m pip install --no-deps -r benchmarks/requirements.txt"
-
-
-def peer(name: str) -> object | None:
-    """A module, or None after saying how to get it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        print(f"{name} is left out ({error}). To have it: {REMEDY}", file=sys.stderr)
-        return None
 
 
 def drawn(n_users: int, n_videos: int, n_events: int, seed: int = 0) -> sparse.csr_matrix:
@@ -56,33 +44,25 @@ def drawn(n_users: int, n_videos: int, n_events: int, seed: int = 0) -> sparse.c
     return matrix
 
 
-def as_log(matrix: sparse.csr_matrix) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The same as interactions and videos, whose ids keep the order of rows and columns."""
+def as_library(matrix: sparse.csr_matrix) -> VideoLibrary:
+    """The same as a library, whose ids keep the order of rows and columns."""
     pairs = matrix.tocoo()
     users = np.array([f"{u:07d}" for u in range(matrix.shape[0])])
     videos = np.array([f"{v:07d}" for v in range(matrix.shape[1])])
-    frame = pd.DataFrame({"user_id": users[pairs.row], "video_id": videos[pairs.col]})
-    return frame.assign(watch_ratio=1.0), pd.DataFrame(index=pd.Index(videos))
-
-
-class Library:
-    def __init__(self, matrix: sparse.csr_matrix):
-        self.interactions, self.videos = as_log(matrix)
+    log = pd.DataFrame({"user_id": users[pairs.row], "video_id": videos[pairs.col]})
+    log["watch_ratio"] = 1.0
+    return VideoLibrary(pd.DataFrame(index=pd.Index(videos, name="video_id")), log)
 
 
 def turns(what: str, ways: dict[str, Callable[[], object]], repeats: int) -> None:
     """Run each way in turns and print the medians, and their ratios to ours."""
-    taken: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(repeats):
-        for way, run in ways.items():
-            began = time.perf_counter()
-            run()
-            taken[way].append(time.perf_counter() - began)
-    middle = {way: statistics.median(seconds) for way, seconds in taken.items()}
-    for way, seconds in middle.items():
-        pairs = zip(taken[way], taken["ours"], strict=True)
-        ratio = statistics.median(theirs / own for theirs, own in pairs)
-        print(f"{what:34s} {way:10s} {seconds:8.3f} s   {ratio:6.2f} times ours", flush=True)
+    taken = rounds(ways, repeats)
+    for way, seconds in taken.items():
+        times = ratio(seconds, taken["ours"])
+        print(
+            f"{what:34s} {way:10s} {statistics.median(seconds):8.3f} s   {times:6.2f} times ours",
+            flush=True,
+        )
 
 
 def same(what: str, a: np.ndarray, b: np.ndarray, tolerance: float) -> None:
@@ -120,7 +100,7 @@ def factorisation(matrix: sparse.csr_matrix, factors: int, rounds: int, repeats:
 
 def best_of_all(matrix: sparse.csr_matrix, factors: int, repeats: int) -> None:
     implicit = peer("implicit")
-    model = ALS(factors, 2, cg_steps=3, progress=False).fit(Library(matrix))
+    model = ALS(factors, 2, cg_steps=3, progress=False).fit(as_library(matrix))
     everybody, k = model.user_ids, 100
     ways: dict[str, Callable[[], object]] = {"ours": lambda: model.best(everybody, k)}
     if implicit is not None:
