@@ -22,7 +22,7 @@ def test_a_claim_that_fails_on_the_embedded_world_is_an_error(tmp_path):
 
 
 def test_a_claim_that_fails_on_other_data_is_a_sentence(capsys):
-    claims.check(False, "because of this", SimpleNamespace(name="mine"))
+    claims.check(False, "because of this", SimpleNamespace(name="mine", root=None))
     assert capsys.readouterr().out == "This does not hold on 'mine': because of this\n"
 
 
@@ -39,9 +39,9 @@ def test_the_embedded_world_is_known_by_its_place_not_its_name(tmp_path):
 
 def test_a_signal_that_is_lacking_is_named_in_a_sentence(capsys):
     library = SimpleNamespace(name="mine", has={"title": True, "path": False}.get)
-    assert claims.given(library, "title") is True
+    assert claims.has(library, "title") is True
     assert capsys.readouterr().out == ""
-    assert claims.given(library, "title", "path") is False
+    assert claims.has(library, "title", "path") is False
     assert capsys.readouterr().out == (
         "The library mine has no path, so there is nothing to show here.\n"
     )

@@ -26,7 +26,7 @@ FLOORS = {
         "events",
         "reporting",
     ],
-    "vectors and models": ["encoders", "embeddings", "recommender", "explanations"],
+    "vectors and models": ["encoders", "embeddings", "recommender", "explanations", "leaks"],
     "subjects": [
         "preprocessing",
         "text_encoders",

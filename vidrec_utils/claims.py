@@ -1,4 +1,4 @@
-"""Claims that the text of a notebook makes, checked in the cell beside it.
+"""Claims that the text of a notebook makes, checked in the cell next to it.
 
 On the embedded world, whose truth is known, a claim that fails is an error of the course. On
 somebody's own data it may well be false, and that is worth a sentence, not an end.
@@ -14,21 +14,29 @@ if TYPE_CHECKING:
 
 
 def embedded(library: VideoLibrary) -> bool:
-    """Tell whether a library is MiniTube where it was rendered, its truth beside it."""
-    root = getattr(library, "root", None)
-    if root is None:
+    """Tell whether a library is MiniTube in the folder where it was rendered, with its truth.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from vidrec_utils.datasets import VideoLibrary
+    >>> views = pd.DataFrame({"user_id": ["u"], "video_id": ["a"]})
+    >>> embedded(VideoLibrary(pd.DataFrame({"video_id": ["a"]}), views))
+    False
+    """
+    if library.root is None:
         return False
-    world = Path(root).parent
+    world = Path(library.root).parent
     return (world / "world.json").is_file() and (world / "truth").is_dir()
 
 
-def given(library: VideoLibrary, *signals: str) -> bool:
-    """Tell whether a library has what a cell needs, and say in a sentence what it lacks.
+def has(library: VideoLibrary, *signals: str) -> bool:
+    """Tell whether a library has what a cell needs, and print a sentence if it does not.
 
     Parameters
     ----------
     library : VideoLibrary
-        The data at hand.
+        The library that the notebook works on.
     *signals : str
         Columns such as `"path"` or `"watch_ratio"`.
 
@@ -36,6 +44,19 @@ def given(library: VideoLibrary, *signals: str) -> bool:
     -------
     bool
         False if one of them is empty throughout; the sentence is printed then.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from vidrec_utils.datasets import VideoLibrary
+    >>> videos = pd.DataFrame({"video_id": ["a", "b"], "title": ["Tea", "Rain"]})
+    >>> views = pd.DataFrame({"user_id": ["u"], "video_id": ["a"]})
+    >>> library = VideoLibrary(videos, views, name="mine")
+    >>> has(library, "title")
+    True
+    >>> has(library, "title", "thumbnail")
+    The library mine has no thumbnail, so there is nothing to show here.
+    False
     """
     lacking = [signal for signal in signals if not library.has(signal)]
     if lacking:
@@ -45,7 +66,7 @@ def given(library: VideoLibrary, *signals: str) -> bool:
 
 
 def check(condition: object, message: str, library: VideoLibrary | None = None) -> None:
-    """Assert a claim about the data at hand.
+    """Assert a claim about the data.
 
     Parameters
     ----------
@@ -61,6 +82,14 @@ def check(condition: object, message: str, library: VideoLibrary | None = None) 
     ------
     AssertionError
         If the claim does not hold, and should.
+
+    Examples
+    --------
+    >>> check(2 > 1, "two is more than one")
+    >>> check(1 > 2, "one is more than two")
+    Traceback (most recent call last):
+        ...
+    AssertionError: one is more than two
     """
     if condition:
         return

@@ -45,13 +45,13 @@ def modalities(library: VideoLibrary) -> dict[str, Embeddings | pd.DataFrame]:
     words = metadata_features(library.videos)
     if len(words.columns):
         found["words"] = words
-    if claims.given(library, "title"):
+    if claims.has(library, "title"):
         reader = text_encoders.load("minilm")
         found["title"] = embeddings.embed(library, reader, of="title", progress=False)
-    if claims.given(library, "thumbnail"):
+    if claims.has(library, "thumbnail"):
         eye = image_encoders.load("efficientnet_lite0", size=128)
         found["thumbnail"] = embeddings.embed(library, eye, of="thumbnail", progress=False)
-    if claims.given(library, "path"):
+    if claims.has(library, "path"):
         watcher = video_encoders.load("two_stream_mini")
         found["clip"] = embeddings.embed(library, watcher, of="clip", progress=False)
     if not found:
