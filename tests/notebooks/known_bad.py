@@ -182,7 +182,7 @@ BAD: dict[str, Callable[[JSON], None]] = {
     "title": lambda nb: swap(nb, "# Judge a mean", "# The mean, judged"),
     "headings": lambda nb: swap(nb, "**Interpret.** The best", "#### Deep\n\n**Interpret.** The"),
     "order": bad_order,
-    "card": lambda nb: swap(nb, "**Makes.** Nothing that is kept.\n", ""),
+    "card": lambda nb: swap(nb, "**Produces.** Nothing that is kept.\n", ""),
     "neighbours": lambda nb: swap(nb, "**Next.** none", "**Next.** [Eight](08_eight.ipynb)"),
     "load": lambda nb: swap(nb, "datasets.load()", 'datasets.load("minitube")'),
     "first_result": bad_first_result,

@@ -24,7 +24,7 @@ SECTIONS = (3, 5)
 EARLY = 5
 ORDER_BEFORE = ["At a glance", "Set-up", "First result"]
 ORDER_AFTER = ["Exercises", "Recap", "In practice", "Further reading"]
-LABELS = ["Question", "You will be able to", "Takes", "Needs", "Makes", "Previous", "Next"]
+LABELS = ["Question", "You will be able to", "Takes", "Needs", "Produces", "Previous", "Next"]
 _VERB_LIST = """
     adapt add align analyse ask assess attend attribute augment balance blend build calibrate
     capture catch check choose clean cluster combine compare compress compute cut decide describe
@@ -96,7 +96,7 @@ def _card(notebook: Notebook) -> dict[str, str]:
 
 
 def rule_card(notebook: Notebook) -> Iterator[Breach]:
-    """The card: question, abilities, what it takes, needs and makes, previous and next."""
+    """The card: question, abilities, what it takes, needs and produces, previous and next."""
     section = notebook.section("At a glance")
     if section is None:
         return  # the rule on order speaks of it

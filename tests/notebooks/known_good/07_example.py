@@ -30,7 +30,7 @@
 #
 # **Needs.** Nothing from other notebooks.
 #
-# **Makes.** Nothing that is kept.
+# **Produces.** Nothing that is kept.
 #
 # **Previous.** none
 #
