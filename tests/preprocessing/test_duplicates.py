@@ -207,7 +207,7 @@ def test_takes_of_one_scene_are_no_copies(real):
 def test_no_real_clip_equals_its_reversal(real):
     for found in real[1].values():
         backwards = Fingerprint(
-            found.duration_s, found.step_s, found.pictures[::-1], found.hashes[::-1]
+            found.duration_s, found.step_s, found.images[::-1], found.hashes[::-1]
         )
         assert not copied(found, backwards)
 

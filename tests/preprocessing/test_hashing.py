@@ -82,7 +82,7 @@ def test_a_file_and_its_frames_have_the_same_fingerprint(tmp_path):
     video_io.write_clip(path, frames, fps=16, crf=18)
     found = fingerprint(path)
     made = Fingerprint.of_frames(frames, len(frames) / 16)
-    assert found.pictures.shape == made.pictures.shape == (24, 32, 32)
+    assert found.images.shape == made.images.shape == (24, 32, 32)
     assert found.step_s == pytest.approx(1 / 16)
     assert hamming(found.hashes, made.hashes).mean() < 2
 
@@ -106,11 +106,11 @@ def test_a_reversed_fingerprint_has_the_same_bag_of_hashes_in_the_opposite_order
     clip = crossing()
     turned = clip.reversed()
     assert set(turned.hashes) == set(clip.hashes)
-    assert np.array_equal(turned.pictures[0], clip.pictures[-1])
+    assert np.array_equal(turned.images[0], clip.images[-1])
     assert np.array_equal(turned.reversed().hashes, clip.hashes)
 
 
 def test_mirrored_hashes_belong_to_mirrored_images():
     turned = crossing().mirrored()
-    assert np.array_equal(turned.pictures[0, :, 0], crossing().pictures[0, :, -1])
-    assert np.array_equal(turned.hashes, perceptual_hash(turned.pictures))
+    assert np.array_equal(turned.images[0, :, 0], crossing().images[0, :, -1])
+    assert np.array_equal(turned.hashes, perceptual_hash(turned.images))

@@ -145,8 +145,8 @@ class ClipAugmentation:
         self, clip: torch.Tensor, label: object, rng: torch.Generator
     ) -> tuple[torch.Tensor, object]:
         # The draw is made in any case, so that later draws do not depend on the label.
-        wanted = uniform(rng, 0, 1) < self.flip_probability
-        if not wanted or self.flips is None or label not in self.flips:
+        flip_drawn = uniform(rng, 0, 1) < self.flip_probability
+        if not flip_drawn or self.flips is None or label not in self.flips:
             return clip, label
         return F.horizontal_flip(clip), self.flips[label]
 
@@ -198,8 +198,10 @@ def build_augmentation(
     """
     if train:
         return ClipAugmentation(size=size, flips=flips, seed=seed, **options)
-    none = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
-    return ClipAugmentation(size=size, scale=(1.0, 1.0), flip_probability=0.0, seed=seed, **none)
+    unchanged = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+    return ClipAugmentation(
+        size=size, scale=(1.0, 1.0), flip_probability=0.0, seed=seed, **unchanged
+    )
 
 
 def to_float(

@@ -97,10 +97,10 @@ def check_timestamps(
         default="",
     )
     nearest = published.where(before | early).mask(future, now)
-    found = problem != ""
+    impossible = problem != ""
     return pd.DataFrame(
         {"problem": problem, "remedy": unit.where(unit.notna(), nearest)}, index=interactions.index
-    ).loc[found]
+    ).loc[impossible]
 
 
 def fix_timestamps(
@@ -138,13 +138,13 @@ def fix_timestamps(
         raise ValueError(f"strategy is {strategy!r}; choose 'drop', 'clip' or 'na'.")
     # By position: logs that were put together with pd.concat repeat their index.
     log = interactions.reset_index(drop=True)
-    found = check_timestamps(log, videos, now=now, start=start)
-    at = found.index.to_numpy()
+    impossible = check_timestamps(log, videos, now=now, start=start)
+    at = impossible.index.to_numpy()
     before = log.loc[at, "timestamp"]
-    after = pd.Series(pd.NaT, index=found.index, dtype=before.dtype)
-    wrong_unit = (found["problem"] == "timestamp in a wrong unit").to_numpy() & repair_units
+    after = pd.Series(pd.NaT, index=impossible.index, dtype=before.dtype)
+    wrong_unit = (impossible["problem"] == "timestamp in a wrong unit").to_numpy() & repair_units
     keep_remedy = wrong_unit | (strategy == "clip")
-    after = after.where(~keep_remedy, found["remedy"].astype(before.dtype))
+    after = after.where(~keep_remedy, impossible["remedy"].astype(before.dtype))
     words = {"drop": "row dropped", "clip": "moved to the nearest", "na": "set to missing"}
     action = np.where(wrong_unit, "unit repaired", words[strategy])
     report = make_report(
@@ -152,7 +152,7 @@ def fix_timestamps(
         file_rows(interactions)[at],
         log.loc[at, "user_id"],
         "timestamp",
-        found["problem"],
+        impossible["problem"],
         action,
         before,
         after,
@@ -164,9 +164,9 @@ def fix_timestamps(
     return cleaned, report
 
 
-def _utc(moment: pd.Timestamp) -> pd.Timestamp:
-    moment = pd.Timestamp(moment)
-    return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+def _utc(timestamp: pd.Timestamp) -> pd.Timestamp:
+    timestamp = pd.Timestamp(timestamp)
+    return timestamp.tz_localize("UTC") if timestamp.tzinfo is None else timestamp.tz_convert("UTC")
 
 
 def _published(interactions: pd.DataFrame, videos: pd.DataFrame | None) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Clips as a PyTorch dataset: decoded when asked for, a few frames each, in any worker."""
+"""Clips as a PyTorch dataset: a few frames of each are decoded on access, in any worker."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from vidrec_utils import video_io
 from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.preprocessing.augmentation import ClipAugmentation
+from vidrec_utils.preprocessing.report import check_choice
 
 OnError = Literal["raise", "skip", "blank"]
 
@@ -28,16 +29,16 @@ class VideoClips(Dataset):
     Parameters
     ----------
     library : VideoLibrary
-        Where the clips are.
+        The library that holds the clips.
     video_ids : iterable of str, optional
-        Which clips, in this order; default all that have a path.
+        The clips, in this order; by default all that have a path.
     n_frames : int
         Frames per clip.
     size : int or (int, int)
         Frames are scaled to (size, size), or to (height, width).
     mode : {"uniform", "random"}
-        Frames from the middle of `n_frames` equal stretches, or from a random place in each, drawn
-        anew in each epoch.
+        Frames from the middle of `n_frames` equal stretches, or from a random position in each,
+        drawn anew in each epoch.
     transform : callable, optional
         A `ClipAugmentation` is called as `transform(clip, label, generator)` and may rename the
         label; anything else as `transform(clip)`, such as a `torchvision.transforms.v2` pipeline
@@ -49,26 +50,37 @@ class VideoClips(Dataset):
         Seed of all draws: an item depends on `(seed, epoch, video id)` alone, not on the worker
         or the order in which it is asked for.
     on_error : {"raise", "skip", "blank"}
-        What a clip does that cannot be read: raise its `VideoError`; be left out beforehand (each
-        file is opened once, when the dataset is made); or give black frames and `"ok": False`.
+        What happens to a clip that cannot be read: its `VideoError` is raised; it is left out (each
+        file is opened once, when the dataset is created); or it gives black frames and
+        `"ok": False`.
 
     Attributes
     ----------
     classes : list
-        Names of the labels, in the order of their numbers; empty without text labels.
+        Names of the labels, in the order of their numbers; empty unless labels are texts.
     failures : DataFrame
-        `video_id`, `reason` of what `on_error="skip"` left out.
+        `video_id` and `reason` of the clips that `on_error="skip"` left out.
 
     Raises
     ------
     ValueError
-        If an argument does not fit, or a clip has no label.
+        If an argument is invalid, or a clip has no label.
 
     Examples
     --------
-    >>> clips = VideoClips(library, labels="category", n_frames=8, size=64)  # doctest: +SKIP
-    >>> clips[0]["clip"].shape  # (frames, channels, height, width)  # doctest: +SKIP
-    torch.Size([8, 3, 64, 64])
+    >>> import tempfile
+    >>> videos = pd.DataFrame({"video_id": ["v1"], "category": ["cats"], "path": ["v1.mp4"]})
+    >>> log = pd.DataFrame({"user_id": [], "video_id": [], "timestamp": []})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     frames = np.zeros((4, 48, 64, 3), dtype=np.uint8)
+    ...     _ = video_io.write_clip(Path(folder, "v1.mp4"), frames, fps=4)
+    ...     library = VideoLibrary(videos, log, root=folder)
+    ...     clips = VideoClips(library, labels="category", n_frames=3, size=32)
+    ...     item = clips[0]
+    >>> item["clip"].shape  # (frames, channels, height, width)
+    torch.Size([3, 3, 32, 32])
+    >>> item["video_id"], item["label"], clips.classes
+    ('v1', 0, ['cats'])
     """
 
     def __init__(
@@ -83,8 +95,8 @@ class VideoClips(Dataset):
         seed: int = 0,
         on_error: OnError = "raise",
     ) -> None:
-        _check_choice("mode", mode, ("uniform", "random"))
-        _check_choice("on_error", on_error, ("raise", "skip", "blank"))
+        check_choice("mode", mode, ("uniform", "random"))
+        check_choice("on_error", on_error, ("raise", "skip", "blank"))
         if n_frames < 1:
             raise ValueError(f"n_frames is {n_frames}; ask for at least one frame.")
         library.require("path")
@@ -121,7 +133,7 @@ class VideoClips(Dataset):
         -------
         dict
             `clip` (Tensor uint8 of shape (n_frames, 3, height, width), or what the transform
-            made of it), `video_id`, with labels `label`, and with `on_error="blank"` `ok` (bool).
+            returns), `video_id`, with labels `label`, and with `on_error="blank"` `ok` (bool).
 
         Raises
         ------
@@ -151,7 +163,9 @@ class VideoClips(Dataset):
             self.paths[video_id], self.n_frames, self.mode, rng=rng, size=self.size
         )
 
-    def _transformed(self, clip, label, rng) -> tuple[Any, Any]:
+    def _transformed(
+        self, clip: torch.Tensor, label: Any, rng: np.random.Generator
+    ) -> tuple[Any, Any]:
         if self.transform is None:
             return clip, label
         if not isinstance(self.transform, ClipAugmentation):
@@ -169,7 +183,7 @@ class VideoClips(Dataset):
         return clip, self.classes.index(name)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw differently from now on: call it before each epoch, as with distributed samplers.
+        """Change the draws for a new epoch; call it before each one, as with distributed samplers.
 
         Workers get the epoch with the dataset, so make the `DataLoader` with
         `persistent_workers=False` (the default) if you call this.
@@ -177,34 +191,42 @@ class VideoClips(Dataset):
         self.epoch = int(epoch)
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
-
-
 def clip_labels(library: VideoLibrary, name: str = "motion") -> pd.Series:
-    """Return what people wrote down about the clips: annotations, or else the categories.
+    """Return labels of the clips: annotations by people, or else the categories.
 
     Parameters
     ----------
     library : VideoLibrary
-        Annotations lie in `library.extras["annotations"]`: `video_id` and a column per question.
+        Annotations lie in `library.extras["annotations"]`: `video_id` and columns of labels.
     name : str
-        The question. A library that was not annotated for it answers with its categories.
+        The column of the annotations. Without it, the categories are returned.
 
     Returns
     -------
     Series of str
-        Indexed by all video ids; NA where nobody said anything.
+        Indexed by all video ids; NA for a clip without a label.
+
+    Examples
+    --------
+    >>> videos = pd.DataFrame({"video_id": ["v1", "v2"], "category": ["cats", "dogs"]})
+    >>> log = pd.DataFrame({"user_id": [], "video_id": [], "timestamp": []})
+    >>> clip_labels(VideoLibrary(videos, log)).to_dict()
+    {'v1': 'cats', 'v2': 'dogs'}
+    >>> motions = pd.DataFrame({"video_id": ["v2"], "motion": ["rise"]})
+    >>> library = VideoLibrary(videos, log, extras={"annotations": motions})
+    >>> clip_labels(library, "motion")["v2"]
+    'rise'
     """
-    answers = library.extras.get("annotations")
-    if answers is None or name not in answers:
+    annotations = library.extras.get("annotations")
+    if annotations is None or name not in annotations:
         return library.videos["category"]
-    return answers.set_index("video_id")[name].reindex(library.videos.index)
+    return annotations.set_index("video_id")[name].reindex(library.videos.index)
 
 
-def _number_labels(labels, ids, library) -> tuple[list, list | None]:
-    """Names of classes and one number (or the given number) per clip."""
+def _number_labels(
+    labels: pd.Series | Mapping[str, object] | str | None, ids: list[str], library: VideoLibrary
+) -> tuple[list[str], list | None]:
+    """Return the names of classes, and one number per clip (numeric labels stay as they are)."""
     if labels is None:
         return [], None
     if isinstance(labels, str):

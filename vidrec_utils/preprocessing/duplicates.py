@@ -31,7 +31,7 @@ MIN_MOTION = 0.85
 CANDIDATE_HAMMING = 12.0
 MAX_SHIFT_S = 0.25
 DURATION_TOLERANCE = 0.12
-STILL = 0.15
+STATIC_MOTION = 0.15
 """Grey levels (root mean square) of motion under which a clip counts as still."""
 _LOSS = 0.5
 """Grey levels (root mean square) of motion that re-encoding may change."""
@@ -209,7 +209,7 @@ def compare(
     """
     step = max(a.step_s, b.step_s)
     most = max(1, round(max_shift_s / step))
-    moving, other = _motion(a.pictures), _motion(b.pictures)
+    moving, other = _motion(a.images), _motion(b.images)
     fits = []
     for shift in range(-most, most + 1):
         mine, yours = _overlap(len(a.hashes), len(b.hashes), shift)
@@ -237,7 +237,7 @@ def is_copy(
     who fills the frame, and far less for a bird in the distance. `min_motion` is scaled by that,
     down to 0.3. Clips in which nothing moves are compared by their looks alone, twice as strictly.
     """
-    if size < STILL:
+    if size < STATIC_MOTION:
         return distance <= max_hamming / 2
     asked = max(0.3, min_motion * size**2 / (size**2 + _LOSS**2))
     return distance <= max_hamming and motion >= asked
@@ -283,9 +283,9 @@ def motion_correlation(a: np.ndarray, b: np.ndarray) -> float:
     return _correlation(_motion(a), _motion(b))
 
 
-def _motion(pictures: np.ndarray) -> np.ndarray:
-    pictures = pictures.astype(np.float32)
-    moved = pictures - np.median(pictures, axis=0)
+def _motion(images: np.ndarray) -> np.ndarray:
+    images = images.astype(np.float32)
+    moved = images - np.median(images, axis=0)
     moved -= np.median(moved, axis=(1, 2), keepdims=True)
     return np.sign(moved) * np.maximum(np.abs(moved) - _FLOOR, 0)
 
@@ -308,8 +308,8 @@ def _overlap(n: int, m: int, shift: int) -> tuple[slice, slice]:
 
 def _code(a: Fingerprint) -> np.ndarray:
     """Hashes of four frames at equal fractions of the clip, shape (4,)."""
-    places = ((np.arange(_PROBES) + 0.5) / _PROBES * len(a.hashes)).astype(int)
-    return a.hashes[places]
+    positions = ((np.arange(_PROBES) + 0.5) / _PROBES * len(a.hashes)).astype(int)
+    return a.hashes[positions]
 
 
 def merge_duplicates(

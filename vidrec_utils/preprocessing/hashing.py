@@ -33,7 +33,7 @@ _TALL_BYTES = 2**24
 """Of the frames that are shrunk at once."""
 
 
-def perceptual_hash(pictures: np.ndarray) -> np.ndarray:
+def perceptual_hash(images: np.ndarray) -> np.ndarray:
     """Hash grey pictures by the signs of their lowest frequencies.
 
     The two-dimensional cosine transform of a picture is cut to its 8 x 8 lowest frequencies, and
@@ -56,14 +56,14 @@ def perceptual_hash(pictures: np.ndarray) -> np.ndarray:
     ValueError
         If the pictures are smaller than 8 x 8 or not grey.
     """
-    pictures = np.asarray(pictures, dtype=np.float32)
-    if pictures.ndim != 3 or min(pictures.shape[1:]) < HASH_SIDE:
+    images = np.asarray(images, dtype=np.float32)
+    if images.ndim != 3 or min(images.shape[1:]) < HASH_SIDE:
         raise ValueError(
-            f"Pictures of shape {pictures.shape} cannot be hashed; give grey ones, "
+            f"Pictures of shape {images.shape} cannot be hashed; give grey ones, "
             f"(n, height, width), of at least {HASH_SIDE} x {HASH_SIDE} pixels."
         )
-    waves = dctn(pictures, axes=(1, 2), norm="ortho")[:, :HASH_SIDE, :HASH_SIDE]
-    waves = waves.reshape(len(pictures), HASH_SIDE * HASH_SIDE)
+    waves = dctn(images, axes=(1, 2), norm="ortho")[:, :HASH_SIDE, :HASH_SIDE]
+    waves = waves.reshape(len(images), HASH_SIDE * HASH_SIDE)
     bits = waves > np.median(waves[:, 1:], axis=1, keepdims=True)
     bits[:, 0] = False
     return np.packbits(bits, axis=1).view(np.uint64).ravel()
@@ -92,23 +92,23 @@ class Fingerprint:
 
     duration_s: float
     step_s: float
-    pictures: np.ndarray
+    images: np.ndarray
     hashes: np.ndarray
 
     @classmethod
     def of_frames(cls, frames: np.ndarray, duration_s: float) -> Fingerprint:
         """Make a fingerprint from evenly spaced frames (n, h, w, 3) or (n, h, w)."""
-        pictures = shrink(frames)
-        return cls(duration_s, duration_s / len(frames), pictures, perceptual_hash(pictures))
+        images = shrink(frames)
+        return cls(duration_s, duration_s / len(frames), images, perceptual_hash(images))
 
     def reversed(self) -> Fingerprint:
         """Return the fingerprint of the clip played backwards: the same hashes in reverse order."""
-        return replace(self, pictures=self.pictures[::-1], hashes=self.hashes[::-1])
+        return replace(self, images=self.images[::-1], hashes=self.hashes[::-1])
 
     def mirrored(self) -> Fingerprint:
         """Return the fingerprint of the clip flipped from left to right."""
-        pictures = self.pictures[:, :, ::-1]
-        return replace(self, pictures=pictures, hashes=perceptual_hash(pictures))
+        images = self.images[:, :, ::-1]
+        return replace(self, images=images, hashes=perceptual_hash(images))
 
 
 def grid(duration_s: float, max_frames: int = MAX_FRAMES) -> int:
@@ -137,15 +137,17 @@ def shrink(frames: np.ndarray) -> np.ndarray:
     if not len(frames):
         raise ValueError("There are no frames to shrink; give at least one.")
     width = frames.shape[2]
-    some = max(1, _TALL_BYTES // frames[0].nbytes)
+    chunk = max(1, _TALL_BYTES // frames[0].nbytes)
     small = []
-    for start in range(0, len(frames), some):
+    for start in range(0, len(frames), chunk):
         # one below the other as one tall picture: the areas of pixels end where a frame ends
-        part = frames[start : start + some]
-        tall = Image.fromarray(part.reshape(-1, width, *part.shape[3:])).convert("L")
+        chunk_frames = frames[start : start + chunk]
+        tall = Image.fromarray(chunk_frames.reshape(-1, width, *chunk_frames.shape[3:])).convert(
+            "L"
+        )
         # in two steps: Pillow's own order of rows and columns, and its rounding, hang on the shape
         tall = tall.resize((SIDE, tall.height), Image.Resampling.BOX)
-        tall = tall.resize((SIDE, SIDE * len(part)), Image.Resampling.BOX)
+        tall = tall.resize((SIDE, SIDE * len(chunk_frames)), Image.Resampling.BOX)
         small.append(np.asarray(tall).reshape(-1, SIDE, SIDE))
     return np.concatenate(small)
 
@@ -209,8 +211,8 @@ def fingerprints(
             return str(error)
 
     results = dict(zip(ids, in_parallel(look, ids, "fingerprints", progress), strict=True))
-    good = {v: found for v, found in results.items() if isinstance(found, Fingerprint)}
-    bad = [(v, found) for v, found in results.items() if isinstance(found, str)]
+    good = {v: result for v, result in results.items() if isinstance(result, Fingerprint)}
+    bad = [(v, result) for v, result in results.items() if isinstance(result, str)]
     return good, pd.DataFrame(bad, columns=["video_id", "reason"], dtype="str")
 
 

@@ -116,11 +116,11 @@ def survey(
     looks = in_parallel(look, list(library.videos.index), "checking files", progress)
     facts = [fact for fact, _ in looks]
     media = pd.DataFrame(facts, index=library.videos.index, columns=list(MEDIA_COLUMNS))
-    made = zip(library.videos.index, looks, strict=True)
+    pairs = zip(library.videos.index, looks, strict=True)
     return media.astype(MEDIA_COLUMNS), {
-        video_id: found
-        for video_id, (fact, found) in made
-        if found is not None and fact["status"] != "black"
+        video_id: clip_print
+        for video_id, (fact, clip_print) in pairs
+        if clip_print is not None and fact["status"] != "black"
     }
 
 
@@ -136,14 +136,14 @@ def look_at(
     def choose(info: video_io.VideoInfo) -> int:
         return grid(info.duration_s) if at_once(info) else n_frames
 
-    found = None
+    clip_print = None
     try:
         info, frames = video_io.probe_and_sample(path, choose, strict=True)
         if at_once(info):
-            found = Fingerprint.of_frames(frames, info.duration_s)
+            clip_print = Fingerprint.of_frames(frames, info.duration_s)
             frames = frames[_spread(len(frames), n_frames)]
         elif prints:
-            found = fingerprint(path)
+            clip_print = fingerprint(path)
     except video_io.VideoError as error:
         absent = error.reason in ("missing", "directory")
         return {"status": "absent" if absent else "broken", "reason": error.reason}, None
@@ -154,7 +154,7 @@ def look_at(
         "duration_s": info.duration_s,
         **judge(frames, single=info.n_frames == 1),
     }
-    return facts, found
+    return facts, clip_print
 
 
 def files_to_inspect(media: pd.DataFrame, most: int = 6) -> pd.DataFrame:
@@ -251,13 +251,13 @@ def _quantile(values: np.ndarray, share: float) -> float:
     NumPy partitions around one place with vector instructions, around several without.
     """
     flat = values.ravel()
-    place = share * (flat.size - 1)
-    above = int(place) + 1
+    position = share * (flat.size - 1)
+    above = int(position) + 1
     if above >= flat.size:
         return float(flat.max())
     parted = np.partition(flat, above)
     low, high = float(parted[:above].max()), float(parted[above])
-    return low + (high - low) * (place - int(place))
+    return low + (high - low) * (position - int(position))
 
 
 def noise_level(grey: np.ndarray) -> float:

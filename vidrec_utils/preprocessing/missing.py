@@ -264,9 +264,9 @@ def _predict_from_tags(model: Pipeline | None, tags: pd.Series) -> np.ndarray:
         return predicted
     texts = tags.fillna("")
     counts = model.named_steps["countvectorizer"].transform(texts)
-    told = np.asarray(counts.sum(axis=1)).ravel() > 0
-    if told.any():
-        predicted[told] = model.named_steps["multinomialnb"].predict(counts[told])
+    informative = np.asarray(counts.sum(axis=1)).ravel() > 0
+    if informative.any():
+        predicted[informative] = model.named_steps["multinomialnb"].predict(counts[informative])
     return predicted
 
 
@@ -280,8 +280,8 @@ def _tags_in_title(title: object, known: tuple[str, ...]) -> str | None:
     if not isinstance(title, str):
         return None
     lowered = f" {title.casefold()} "
-    found = [tag for tag in known if _occurs(tag, lowered)]
-    return "|".join(found) or None
+    tags = [tag for tag in known if _occurs(tag, lowered)]
+    return "|".join(tags) or None
 
 
 def _occurs(tag: str, lowered: str) -> bool:

@@ -109,14 +109,14 @@ def clean(
 def _run(library, now, strategies, progress) -> tuple[Tables, list[Step]]:
     """Apply all steps to the tables; the log keeps its index, so rows stay known."""
     videos, log = library.videos, library.interactions
-    found: dict[str, object] = {}
+    seen: dict[str, object] = {}
 
     def times(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
         return videos, *fix_timestamps(log, videos, now=now, start=library.earliest)
 
     def files(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
-        media, found["prints"] = survey(library, progress=progress)
-        found["media"] = media
+        media, seen["prints"] = survey(library, progress=progress)
+        seen["media"] = media
         return treat_media(videos, log, media)
 
     def exact(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
@@ -125,7 +125,7 @@ def _run(library, now, strategies, progress) -> tuple[Tables, list[Step]]:
         return merge_tables(videos, log, copies)
 
     def near(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
-        prints = {v: p for v, p in found["prints"].items() if v in videos.index}
+        prints = {v: p for v, p in seen["prints"].items() if v in videos.index}
         return merge_tables(videos, log, near_duplicates(library, prints, progress=False))
 
     plan: list[tuple[str, str, Callable[..., StepResult]]] = [
@@ -133,7 +133,7 @@ def _run(library, now, strategies, progress) -> tuple[Tables, list[Step]]:
         ("timestamps", "timestamp", times),
         ("bots", "timestamp", _on_log(drop_bots)),
         ("files", "path", files),
-        ("durations", "path", _on_videos(lambda v: repair_durations(v, found["media"]))),
+        ("durations", "path", _on_videos(lambda v: repair_durations(v, seen["media"]))),
         ("exact duplicates", "path", exact),
         ("near duplicates", "path", near),
         ("text", "title", _on_videos(clean_text)),
@@ -199,9 +199,9 @@ def _original_rows(step: Step, library: VideoLibrary) -> Step:
     rows[log] = library.rows("interactions")[rows[log] - FIRST_RECORD]
     for table, index in (("videos", library.videos.index), ("users", library.users.index)):
         of_table = np.flatnonzero(report["table"] == table)
-        places = index.get_indexer(report["id"].iloc[of_table])
-        known[of_table] = places >= 0
-        rows[of_table[places >= 0]] = library.rows(table)[places[places >= 0]]
+        positions = index.get_indexer(report["id"].iloc[of_table])
+        known[of_table] = positions >= 0
+        rows[of_table[positions >= 0]] = library.rows(table)[positions[positions >= 0]]
     if not known.all():
         rows = pd.array(rows, dtype="Int64")
         rows[~known] = pd.NA

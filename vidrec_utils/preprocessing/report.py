@@ -1,4 +1,4 @@
-"""What cleaning did, one row per thing done: the currency of every function in this folder."""
+"""Reports of cleaning: one row per change, returned by every function of this folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 REPORT_COLUMNS = ("table", "row", "id", "column", "problem", "action", "before", "after")
 FIRST_RECORD = 2
-"""A person who opens the file sees the header in row 1 and the first record in row 2."""
+"""Row of the first record in a file: the header is row 1."""
 
 
 def empty_report() -> pd.DataFrame:
@@ -39,11 +39,11 @@ def make_report(
     ids : iterable of str
         The video (or user) that each row is about.
     column : str
-        The column that was wrong; empty when it is the whole row.
+        The column with the problem; empty if the whole row has it.
     problem, action : str or iterable of str
-        What was wrong and what was done.
+        The problem and the action.
     before, after : object
-        Values before and after, shown as text; None where there is none to show.
+        Values before and after, shown as text; None if there is no value to show.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def make_report(
     """
     rows = np.asarray(list(rows), dtype=np.int64)
     n = len(rows)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "table": _repeat(table, n),
             "row": rows,
@@ -64,7 +64,6 @@ def make_report(
             "after": _repeat(after, n),
         }
     )
-    return frame
 
 
 def _repeat(value: object, n: int) -> pd.Series:
@@ -77,11 +76,17 @@ def _repeat(value: object, n: int) -> pd.Series:
     return pd.Series(texts, dtype="str")
 
 
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise a ValueError unless an argument is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
+
+
 def file_rows(frame: pd.DataFrame, mask: np.ndarray | pd.Series | None = None) -> np.ndarray:
     """File rows of a frame, or of the rows where `mask` holds.
 
-    An integer index is taken as the position in the file, so the numbers stay right after other
-    rows were dropped; a table indexed by id is counted as it stands.
+    An integer index is taken as the position in the file, so the numbers stay correct after other
+    rows were dropped; the rows of a table indexed by id are counted in order.
 
     Returns
     -------
@@ -104,23 +109,30 @@ def join_reports(reports: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Step:
-    """One cleaning step: its name, the rows it reports, and why it was skipped, if it was."""
+    """One cleaning step: its name, its report, and the reason if it was skipped.
+
+    Examples
+    --------
+    >>> report = make_report("videos", [2, 3], ["v1", "v2"], "path", "black clip", "removed")
+    >>> Step("files", report).sentence()
+    'files: black clip, 2 videos (removed).'
+    """
 
     name: str
     report: pd.DataFrame = field(default_factory=empty_report)
     skipped: str = ""
 
     def sentence(self) -> str:
-        """Say in one sentence what the step did."""
+        """Describe in one sentence what the step did."""
         if self.skipped:
             return f"{self.name}: skipped, {self.skipped}."
         if self.report.empty:
             return f"{self.name}: nothing to do."
         counts = self.report.groupby(["table", "problem", "action"], sort=False).size()
-        parts = [
+        counts_by_kind = [
             f"{problem}, {n:,} {table} ({action})" for (table, problem, action), n in counts.items()
         ]
-        return f"{self.name}: {'; '.join(parts)}."
+        return f"{self.name}: {'; '.join(counts_by_kind)}."
 
 
 @dataclass(frozen=True)
@@ -130,14 +142,14 @@ class Report:
     Attributes
     ----------
     steps : tuple of Step
-        What was done, and what was skipped and why.
+        The steps, with the reasons of those that were skipped.
     """
 
     steps: tuple[Step, ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
-        """All rows of all steps, with the step's name in a first column `step`."""
+        """All rows of all steps; the first column `step` holds the step's name."""
         frames = [step.report.assign(step=step.name) for step in self.steps]
         joined = join_reports(frames)
         if "step" not in joined:
@@ -145,27 +157,27 @@ class Report:
         return joined[["step", *REPORT_COLUMNS]]
 
     def summary(self) -> str:
-        """One sentence per step, each on its own line."""
+        """Describe each step in one sentence, each on its own line."""
         return "\n".join(step.sentence() for step in self.steps)
 
     def of(self, problem: str) -> list[str]:
-        """Ids whose problem contains this text, each once, in order: `report.of("black")`."""
+        """List the ids whose problem contains this text, each once: `report.of("black")`."""
         frame = self.frame
-        found = frame.loc[frame["problem"].str.contains(problem, regex=False, na=False), "id"]
-        return list(dict.fromkeys(found))
+        ids = frame.loc[frame["problem"].str.contains(problem, regex=False, na=False), "id"]
+        return list(dict.fromkeys(ids))
 
     def examples(self, width: int = 36) -> pd.DataFrame:
-        """Show the first row of each step, to read: what was done to which row of which file.
+        """Show the first row of each step as an example of what the step did.
 
         Parameters
         ----------
         width : int
-            Longest value before and after, in characters; longer ones end in an ellipsis.
+            Largest number of characters of a value; longer values end in an ellipsis.
 
         Returns
         -------
         DataFrame
-            `REPORT_COLUMNS`, indexed by step; what is missing is an empty text.
+            `REPORT_COLUMNS`, indexed by step; a missing value is an empty text.
         """
         rows = self.frame.groupby("step", sort=False).head(1).set_index("step")
         for column in ("before", "after"):

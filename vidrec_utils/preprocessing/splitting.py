@@ -1,6 +1,6 @@
-"""Training, validation and test: parts that must not know of each other.
+"""Splits into training, validation and test.
 
-A split is honest if the model could have been trained at the moment at which it is asked. Every
+A split is honest if the model could have been trained at the time of the question. Every
 splitter here makes new frames and leaves the caller's alone; `check_split` looks for the ways in
 which the future, or the same thing under another name, leaks into training.
 """
@@ -35,7 +35,7 @@ def split_by_time(
     validation: float | str | pd.Timestamp = 0.1,
     test: float | str | pd.Timestamp = 0.1,
 ) -> Split:
-    """Split at two moments that hold for everybody: the past trains, the future tests.
+    """Split at two timestamps that hold for everybody: the past trains, the future tests.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def split_by_time(
         The log and the table of videos. Not changed.
     validation, test : float, str or Timestamp
         Share of the exposures (the latest go to test, the ones before to validation), or the
-        moment at which the part begins. Rows of the same moment are never torn apart.
+        timestamp at which the part begins. Rows of the same timestamp stay together.
 
     Returns
     -------
@@ -53,22 +53,33 @@ def split_by_time(
     Raises
     ------
     ValueError
-        If a timestamp is missing, a share is impossible or the parts do not fit.
+        If a timestamp is missing, a share is impossible or validation begins after test.
+
+    Examples
+    --------
+    >>> times = pd.date_range("2025-03-01", periods=10, freq="D", tz="UTC")
+    >>> log = pd.DataFrame({"user_id": "anna", "video_id": list("abcdefghij"), "timestamp": times})
+    >>> videos = pd.DataFrame(index=pd.Index(list("abcdefghij"), name="video_id"))
+    >>> split = split_by_time(log, videos, validation=0.1, test=0.2)
+    >>> "".join(split.train["video_id"]), "".join(split.validation["video_id"])
+    ('abcdefg', 'h')
+    >>> split_by_time(log, videos, validation=0, test="2025-03-09").test["video_id"].tolist()
+    ['i', 'j']
     """
     times = _times(interactions)
     if isinstance(test, float | int):
         later = test
         _check_shares(validation if isinstance(validation, float | int) else 0.0, test)
-    test_from = _moment(times, test, 0.0)
+    test_from = _start_of(times, test, 0.0)
     if not isinstance(test, float | int):
         later = float((times >= test_from).mean()) if len(times) else 0.0
         if isinstance(validation, float | int) and not 0 <= validation < 1 - later:
             raise ValueError(
                 f"Share validation={validation} leaves nothing for training, since test from "
                 f"{test_from} on holds {later:.1%} of the exposures; give a number from 0 to less "
-                f"than {1 - later:.3f}, or a later moment for test."
+                f"than {1 - later:.3f}, or a later start of test."
             )
-    validation_from = _moment(times, validation, later)
+    validation_from = _start_of(times, validation, later)
     if validation_from > test_from:
         raise ValueError(f"Validation begins at {validation_from}, after test at {test_from}.")
     return Split(
@@ -99,6 +110,18 @@ def leave_last_out(
     -------
     Split
         Named `"leave last out"`.
+
+    Examples
+    --------
+    >>> times = pd.to_datetime(["2025-03-01", "2025-03-02", "2025-03-03", "2025-03-04"], utc=True)
+    >>> users = ["anna", "anna", "anna", "ben"]
+    >>> log = pd.DataFrame({"user_id": users, "video_id": list("abca"), "timestamp": times})
+    >>> videos = pd.DataFrame(index=pd.Index(list("abc"), name="video_id"))
+    >>> split = leave_last_out(log, videos)
+    >>> split.test[["user_id", "video_id"]].to_numpy().tolist()
+    [['anna', 'c']]
+    >>> split.train["user_id"].tolist()  # ben has too few exposures to be divided
+    ['anna', 'ben']
     """
     _times(interactions)
     # By position: logs that were put together with pd.concat repeat their index.
@@ -107,11 +130,11 @@ def leave_last_out(
     groups = ordered.groupby("user_id")
     from_end = groups.cumcount(ascending=False)
     enough = groups["user_id"].transform("size") >= min_interactions
-    place = from_end.where(enough, 2).reindex(log.index)
+    rank = from_end.where(enough, 2).reindex(log.index)
     return Split(
-        train=_part(interactions, place >= 2),
-        validation=_part(interactions, place == 1),
-        test=_part(interactions, place == 0),
+        train=_part(interactions, rank >= 2),
+        validation=_part(interactions, rank == 1),
+        test=_part(interactions, rank == 0),
         videos=videos,
         name="leave last out",
     )
@@ -157,6 +180,14 @@ def split_stratified(
         If the shares are impossible, or the classes that can be divided have too few rows.
     KeyError
         If there is no such column.
+
+    Examples
+    --------
+    >>> ids = pd.Index([f"v{k}" for k in range(20)], name="video_id")
+    >>> videos = pd.DataFrame({"category": ["cats"] * 10 + ["dogs"] * 10}, index=ids)
+    >>> split = split_stratified(videos, videos, by="category", validation=0.2, test=0.2)
+    >>> split.test["category"].value_counts().to_dict()
+    {'cats': 2, 'dogs': 2}
     """
     _check_shares(validation, test)
     classes = leaks.column_of(frame, videos, by).astype(object).fillna("(missing)")
@@ -202,6 +233,16 @@ def split_grouped(
     ------
     ValueError
         If there are fewer than three groups.
+
+    Examples
+    --------
+    >>> ids = pd.Index([f"v{k}" for k in range(8)], name="video_id")
+    >>> videos = pd.DataFrame({"uploader": list("aabbccdd")}, index=ids)
+    >>> split = split_grouped(videos, videos, by="uploader", validation=0.25, test=0.25)
+    >>> [len(split.train), len(split.validation), len(split.test)]
+    [4, 2, 2]
+    >>> set(split.train["uploader"]) & set(split.test["uploader"])
+    set()
     """
     _check_shares(validation, test)
     codes = pd.factorize(leaks.column_of(frame, videos, by))[0]
@@ -292,20 +333,20 @@ def _times(interactions: pd.DataFrame) -> pd.Series:
     return times
 
 
-def _moment(times: pd.Series, part: float | str | pd.Timestamp, later: float) -> pd.Timestamp:
-    """When a part begins that holds a share of all rows and has the share `later` after it."""
+def _start_of(times: pd.Series, part: float | str | pd.Timestamp, later: float) -> pd.Timestamp:
+    """Return the start of a part that holds a share of all rows, the share `later` following it."""
     if isinstance(part, float | int):
         ordered = np.sort(times.to_numpy())
         first = len(ordered) - round((part + later) * len(ordered))
         if first >= len(ordered):
             return times.max() + pd.Timedelta(1, "us")
         return pd.Series(ordered[first : first + 1]).astype(times.dtype).iloc[0]
-    moment = pd.Timestamp(part)
-    return moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
+    start = pd.Timestamp(part)
+    return start.tz_localize("UTC") if start.tzinfo is None else start.tz_convert("UTC")
 
 
 def _check_shares(validation: float, test: float) -> None:
-    # So turned, it also refuses NaN.
+    # Written with `not`, it also refuses NaN.
     if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise ValueError(
             f"Shares validation={validation} and test={test} leave nothing for training; give "
@@ -339,9 +380,9 @@ def _divide(positions, labels, number, seed, share, by) -> tuple[np.ndarray, np.
 
 
 def _by_positions(frame, videos, validation, test, name) -> Split:
-    place = np.zeros(len(frame), dtype=np.int8)
-    place[validation], place[test] = 1, 2
-    train, middle, last = (frame.iloc[np.flatnonzero(place == k)] for k in range(3))
+    part_of = np.zeros(len(frame), dtype=np.int8)
+    part_of[validation], part_of[test] = 1, 2
+    train, middle, last = (frame.iloc[np.flatnonzero(part_of == k)] for k in range(3))
     return Split(train=train, validation=middle, test=last, videos=videos, name=name)
 
 
@@ -350,7 +391,16 @@ def _part(interactions: pd.DataFrame, mask: pd.Series) -> pd.DataFrame:
 
 
 def describe_split(split: Split) -> str:
-    """Say in a sentence how large the parts of a split are, and how it leaks, if it does."""
+    """Describe in a sentence the sizes of a split's parts and its leaks.
+
+    Examples
+    --------
+    >>> times = pd.date_range("2025-03-01", periods=5, freq="D", tz="UTC")
+    >>> log = pd.DataFrame({"user_id": list("aabbb"), "video_id": "v", "timestamp": times})
+    >>> videos = pd.DataFrame(index=pd.Index(["v"], name="video_id"))
+    >>> describe_split(split_by_time(log, videos, validation=0.2, test=0.2))
+    'global time: 3 / 1 / 1 rows, no leak.'
+    """
     sizes = " / ".join(f"{len(getattr(split, part)):,}" for part in leaks.SPLIT_PARTS)
     names = check_split(split, strict=False)["leak"]
     verdict = f"leaks by {' and '.join(names)}" if len(names) else "no leak"

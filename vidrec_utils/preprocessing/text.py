@@ -1,4 +1,4 @@
-"""Text that means the same should look the same: normal forms for titles and tags.
+"""Normal forms for titles and tags: texts that mean the same should look the same.
 
 Two titles that a person reads as equal can differ in dozens of invisible ways: full-width letters,
 composed or decomposed accents, zero-width spaces, HTML entities. A tokenizer sees each difference.
@@ -9,13 +9,18 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import emoji as emoji_package
 import pandas as pd
 
-from vidrec_utils.preprocessing.report import file_rows, join_reports, make_report
+from vidrec_utils.preprocessing.report import (
+    check_choice,
+    file_rows,
+    join_reports,
+    make_report,
+)
 
 Case = Literal["keep", "lower", "sentence"]
 EmojiPolicy = Literal["keep", "name", "remove"]
@@ -64,8 +69,8 @@ def normalize_text(text: str, *, case: Case = "keep", emoji: EmojiPolicy = "keep
     >>> normalize_text("  Ｃats &amp; dogs!!!! ")
     'Cats & dogs!'
     """
-    _check_choice("case", case, ("keep", "lower", "sentence"))
-    _check_choice("emoji", emoji, ("keep", "name", "remove"))
+    check_choice("case", case, ("keep", "lower", "sentence"))
+    check_choice("emoji", emoji, ("keep", "name", "remove"))
     text = _compose(_unescape(text))
     text = _INVISIBLE.sub("", _CONTROL.sub(" ", text))
     text = _STRAY_JOINER.sub("", text)
@@ -76,11 +81,6 @@ def normalize_text(text: str, *, case: Case = "keep", emoji: EmojiPolicy = "keep
     text = _REPEATED_DOT.sub("...", _REPEATED_MARK.sub(r"\1", text))
     text = _BLANKS.sub(" ", text).strip()
     return _apply_case(text, case)
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
 
 
 def _unescape(text: str) -> str:
@@ -97,8 +97,10 @@ def _compose(text: str) -> str:
     """NFKC, except that East Asian texts keep their full-width punctuation."""
     if not _EAST_ASIAN.search(text):
         return unicodedata.normalize("NFKC", text)
-    parts = re.split(f"([{_FULL_WIDTH_MARKS}])", text)
-    return "".join(p if p in _FULL_WIDTH_MARKS else unicodedata.normalize("NFKC", p) for p in parts)
+    pieces = re.split(f"([{_FULL_WIDTH_MARKS}])", text)
+    return "".join(
+        p if p in _FULL_WIDTH_MARKS else unicodedata.normalize("NFKC", p) for p in pieces
+    )
 
 
 def _emoji_name(data: Mapping[str, str]) -> str:
@@ -125,18 +127,23 @@ def normalize_tags(
     tags : str or iterable of str
         Tags, or one text with `separator` between them.
     synonyms : mapping, optional
-        Other names for a tag, to be replaced: `{"kitty": "cat"}`.
+        Other names for a tag, which are replaced: `{"kitty": "cat"}`.
     separator : str
-        What stands between tags in a text.
+        Separator between the tags of a text.
 
     Returns
     -------
     tuple of str
-        In the order in which they first appear.
+        Each tag once, in order of its first appearance.
+
+    Examples
+    --------
+    >>> normalize_tags("#Cat|ＣＡＴ|cat_nap|kitty", synonyms={"kitty": "cat"})
+    ('cat', 'cat nap')
     """
-    parts = tags.split(separator) if isinstance(tags, str) else tags
+    names = tags.split(separator) if isinstance(tags, str) else tags
     table = {_tag(old): _tag(new) for old, new in (synonyms or {}).items()}
-    normal = (_tag(part) for part in parts)
+    normal = (_tag(name) for name in names)
     return tuple(dict.fromkeys(table.get(tag, tag) for tag in normal if tag))
 
 
@@ -159,7 +166,7 @@ def clean_text(
     videos : DataFrame
         The table of videos, indexed by id. Not changed.
     columns : iterable of str
-        Text columns; those that the table lacks are passed over.
+        Text columns; columns that the table lacks are skipped.
     case, emoji
         See `normalize_text`.
 
@@ -193,7 +200,9 @@ def clean_tags(
     )
 
 
-def _map_columns(videos, columns, function) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _map_columns(
+    videos: pd.DataFrame, columns: Iterable[str], function: Callable[[str], str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     cleaned, reports = videos.copy(), []
     for column in columns:
         before = videos[column]
