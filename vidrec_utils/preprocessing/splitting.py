@@ -283,7 +283,7 @@ def check_split(
         `"grouped by ..."`.
     duplicates : DataFrame, optional
         `video_id`, `kept_id`, as `near_duplicates` gives it: copies of one video must not be in
-        two parts under two names. For a split of a log, where the same video is rightly in all
+        two parts under two names. For a split of a log, where the same video may be in all
         parts, only a pair of *different* ids counts.
     time : bool, optional
         Whether training must lie before the rest; by default for splits of a log that are not
