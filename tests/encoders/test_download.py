@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers.model_server import COMMIT, ModelServer, hub
 from vidrec_utils.encoders import WeightsError, WeightsNotAvailable, fetch, hub_folder
-from vidrec_utils.encoders.download import at_hand
+from vidrec_utils.encoders.download import kept_file
 
 DATA = bytes(range(256)) * 500
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -51,11 +51,11 @@ def serve(monkeypatch, tmp_path):
 
 def test_a_file_is_fetched_once_and_hashed_at_every_call(serve, tmp_path):
     server = serve()
-    assert at_hand(URL) is None
+    assert kept_file(URL) is None
     file = quick()
     assert file.read_bytes() == DATA
     assert file == tmp_path / "data" / "cache" / "weights" / PATH  # the layout of a mirror
-    assert at_hand(URL) == file == quick() == quick(sha256=SHA[:8].upper())
+    assert kept_file(URL) == file == quick() == quick(sha256=SHA[:8].upper())
     assert server.requests == [("GET", PATH)]
     file.write_bytes(DATA[:-1] + b"x")
     with pytest.raises(WeightsError, match=r"damaged or is another file. Remove .*net-"):
@@ -105,7 +105,7 @@ def test_bad_servers(serve, tmp_path, behaviour, error, said):
     with pytest.raises(error, match=said) as caught:
         quick()
     assert "example.org" in str(caught.value)
-    assert at_hand(URL) is None
+    assert kept_file(URL) is None
     assert parts_left(tmp_path) == []
     if error is WeightsNotAvailable:
         assert "or put the file from" in str(caught.value)

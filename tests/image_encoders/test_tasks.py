@@ -1,5 +1,7 @@
 """Names, things and areas: networks of torchvision's layout, and frames that add up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,8 +10,8 @@ from skimage import data
 
 from tests.helpers.model_server import ModelServer
 from vidrec_utils import image_encoders
-from vidrec_utils.encoders import WeightsError, WeightsNotAvailable, download, weights
-from vidrec_utils.image_encoders import convolutional
+from vidrec_utils.encoders import WeightsError, WeightsInfo, WeightsNotAvailable, download
+from vidrec_utils.files import sha256
 from vidrec_utils.image_encoders.tasks import FINDERS, Detector
 
 DETECTORS = [name for name, finder in FINDERS.items() if finder.task == "detect"]
@@ -47,7 +49,7 @@ class Halves(torch.nn.Module):
 
 
 def told(name, net):
-    return Detector(name, net, weights.WeightsInfo("random"), "cpu")
+    return Detector(name, net, WeightsInfo("random"), "cpu")
 
 
 def test_catalogue_of_finders_is_that_of_the_networks():
@@ -60,7 +62,7 @@ def test_catalogue_of_finders_is_that_of_the_networks():
             norms = [m for m in made.net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
             counted -= sum(p.numel() for norm in norms for p in norm.parameters())
         assert counted == row["parameters"]
-        assert row["at_hand"] == "random"
+        assert row["available"] == "random"
         assert made.task == row["task"]
 
 
@@ -130,9 +132,9 @@ def test_real_networks_take_pictures_of_every_shape(name):
 def test_preprocessing_is_torchvisions(ssd):
     photo = data.coffee()
     (ours,) = ssd.prepare([photo])
-    theirs = FINDERS[ssd.name].published.transforms()(torch.from_numpy(photo).permute(2, 0, 1))
+    theirs = FINDERS[ssd.name].torchvision.transforms()(torch.from_numpy(photo).permute(2, 0, 1))
     torch.testing.assert_close(ours, theirs, atol=0, rtol=0)
-    with pytest.raises(ValueError, match="Picture 0 is"):
+    with pytest.raises(ValueError, match="Image 0 is"):
         list(ssd.prepare([photo.astype(float)]))
 
 
@@ -146,13 +148,14 @@ def test_published_finders_are_fetched_and_checked(tmp_path, monkeypatch, name):
         server.use(monkeypatch, tmp_path)
         with pytest.raises(WeightsNotAvailable, match="download=True"):
             image_encoders.load_finder(name)
-        with pytest.raises(WeightsError, match=convolutional.hash_prefix(entry)):
+        with pytest.raises(WeightsError, match=entry.sha256):
             image_encoders.load_finder(name, download=True)
-        digest = weights.sha256(tmp_path / "net.pth")
-        monkeypatch.setattr(convolutional, "hash_prefix", lambda _entry: digest[:8])
+        digest = sha256(tmp_path / "net.pth")
+        published = replace(entry, sha256=digest[:8])
+        monkeypatch.setitem(FINDERS, name, replace(FINDERS[name], published=published))
         loaded = image_encoders.load_finder(name, download=True)
     assert loaded.weights.sha256 == digest
-    assert image_encoders.finders().loc[name, "at_hand"] == "published, random"
+    assert image_encoders.finders().loc[name, "available"] == "published, random"
 
 
 @pytest.mark.parametrize("behaviour", ["missing", "truncated", "slow"])
@@ -163,7 +166,7 @@ def test_a_web_that_misbehaves(tmp_path, monkeypatch, behaviour):
     monkeypatch.setattr(download, "fetch", lambda *a, **k: fetch(*a, **k, timeout_s=0.3))
     with ModelServer({path: b"x" * 1000}, {path: behaviour}) as server:
         server.use(monkeypatch, tmp_path)
-        with pytest.raises(WeightsNotAvailable, match="cannot be had"):
+        with pytest.raises(WeightsNotAvailable, match="cannot be downloaded"):
             image_encoders.load_finder(name, download=True)
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from vidrec_utils import video_encoders
 from vidrec_utils.encoders import WeightsError, WeightsNotAvailable
-from vidrec_utils.image_encoders.catalogue import lite0_network
+from vidrec_utils.encoders.efficientnet_lite0 import lite0_network
 from vidrec_utils.video_encoders import inflate, mini
 from vidrec_utils.video_encoders.mini import loading, networks
 
@@ -185,7 +185,7 @@ def test_wrong_files_and_names(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_catalogue_has_them(name):
     row = video_encoders.available().loc[name]
-    assert "packaged" in row["at_hand"]
+    assert "packaged" in row["available"]
     encoder = video_encoders.load(name)
     assert (encoder.dim, encoder.parameters) == (row["dim"], row["parameters"])
     assert encoder.frame_contract.frames == row["frames"]

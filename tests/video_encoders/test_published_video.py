@@ -14,19 +14,13 @@ from skimage import data
 
 from tests.helpers.model_server import ModelServer, hub
 from vidrec_utils import video_encoders
-from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAvailable
+from vidrec_utils.encoders import Encoder, WeightsError, WeightsNotAvailable, download
 from vidrec_utils.files import sha256
 from vidrec_utils.video_encoders import published, slowfast, videomae
+from vidrec_utils.video_encoders.catalogue import CATALOGUE
 
-SMALL = {  # the least that each network takes, for speed
-    "i3d_r50": {"frames": 4, "size": 32},
-    "slowfast_r50": {"frames": 8, "size": 32},
-    "x3d_s": {"frames": 4, "size": 32},
-    "r2plus1d_18": {"frames": 4, "size": 32},
-    "mvit_v2_s": {"frames": 4, "size": 64},
-    "videomae_small": {"frames": 4, "size": 32},
-}
-NETS = published.networks()
+SMALL = {entry.name: entry.smallest for entry in CATALOGUE if entry.published}
+NETWORKS = {entry.name: entry for entry in published.ENTRIES}
 ODD = ((9, 40, 60, 3), (1, 90, 33, 3), (2, 32, 32, 3))  # longer, one frame, shorter than the window
 
 
@@ -65,7 +59,15 @@ def test_contracts_are_told_before_any_weights_are_read():
     ]
     assert (catalogue["shorter"] == "frames repeat").all()
     assert catalogue["rate"].isna().sum() + catalogue["rate"].notna().sum() == len(catalogue)
-    for column in ("family", "parameters", "gflops", "dim", "licence", "pretrained_on", "at_hand"):
+    for column in (
+        "family",
+        "parameters",
+        "gflops",
+        "dim",
+        "licence",
+        "pretrained_on",
+        "available",
+    ):
         assert catalogue[column].notna().all(), column
 
 
@@ -152,7 +154,7 @@ def test_preprocessing_equals_torchvision_s(name):
 
     transforms = get_model_weights(name).DEFAULT.transforms()
     for clip in (photographs(2), photographs(2, 300, 120), photographs(2, 100, 100)):
-        framing = NETS[name].framing
+        framing = NETWORKS[name].framing
         frames = torch.from_numpy(clip).permute(0, 3, 1, 2)
         got = framing(frames).transpose(0, 1)
         torch.testing.assert_close(got, transforms(frames), rtol=0, atol=1e-6)
@@ -186,26 +188,26 @@ def test_preprocessing_is_the_zoo_s(encoders, name):
     assert np.abs(encoder.prepare([large])[0].permute(1, 2, 3, 0).numpy() - want).mean() < 0.03
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_published_layout_loads_from_a_server(encoders, clips, name, tmp_path, monkeypatch):
-    encoder, net = encoders[name], NETS[name]
+    encoder, published_file = encoders[name], NETWORKS[name].published
     file = tmp_path / "served"
     state = encoder.net.net.state_dict()
-    torch.save({"model_state": state} if "pytorchvideo" in net.url else state, file)
-    path = net.url.removeprefix("https://")
+    torch.save({"model_state": state} if "pytorchvideo" in published_file.url else state, file)
+    path = published_file.url.removeprefix("https://")
     with ModelServer({path: file}) as server:
         server.use(monkeypatch, tmp_path)
         with pytest.raises(WeightsNotAvailable, match="download=True"):
             video_encoders.load(name, "published", device="cpu")
-        given = {"sha256": sha256(file)[:8]} if net.sha256 else {}
+        given = {"sha256": sha256(file)[:8]} if published_file.sha256 else {}
         loaded = video_encoders.load(
             name, "published", "cpu", download=True, **given, **SMALL[name]
         )
     file.unlink()
     assert loaded.weights.source == "published"
-    assert loaded.weights.licence == net.licence
+    assert loaded.weights.licence == published_file.licence
     np.testing.assert_array_equal(loaded.encode(clips[:1]), encoder.encode(clips[:1]))
-    assert video_encoders.available().loc[name, "at_hand"] == "published, random"
+    assert video_encoders.available().loc[name, "available"] == "published, random"
     kept = tmp_path / "data" / "cache" / "weights" / path
     with kept.open("ab") as stream:  # changed on disk: told at the next load, by its hash
         stream.write(b"!")
@@ -225,10 +227,10 @@ def test_published_layout_loads_from_a_server(encoders, clips, name, tmp_path, m
     ],
 )
 def test_a_web_that_misbehaves(name, behaviour, error, said, tmp_path, monkeypatch):
-    fetch = published.fetch
-    monkeypatch.setattr(published, "fetch", lambda *a, **k: fetch(*a, **k, timeout_s=0.3))
-    path = NETS[name].url.removeprefix("https://")
-    given = {} if NETS[name].sha256 else {"sha256": "0" * 64}
+    fetch = download.fetch
+    monkeypatch.setattr(download, "fetch", lambda *a, **k: fetch(*a, **k, timeout_s=0.3))
+    path = NETWORKS[name].published.url.removeprefix("https://")
+    given = {} if NETWORKS[name].published.sha256 else {"sha256": "0" * 64}
     with ModelServer({path: b"x" * 4000}, {path: behaviour}) as server:
         server.use(monkeypatch, tmp_path)
         with pytest.raises(error, match=said):
@@ -275,19 +277,19 @@ def videomae_folder(folder, name="model.safetensors", **changed):
     return net
 
 
-@pytest.mark.parametrize("file", videomae.FILES)
+@pytest.mark.parametrize("file", videomae.HUB.weights)
 def test_videomae_loads_from_a_hub(file, clips, tmp_path, monkeypatch):
     from transformers import VideoMAEImageProcessor
 
     net = videomae_folder(tmp_path / "repo", file)
-    with ModelServer(hub(videomae.REPO, tmp_path / "repo")) as server:
+    with ModelServer(hub(videomae.HUB.repo, tmp_path / "repo")) as server:
         server.use(monkeypatch, tmp_path)
         with pytest.raises(WeightsNotAvailable, match="download=True"):
             video_encoders.load("videomae_small", "published")
         encoder = video_encoders.load("videomae_small", "published", "cpu", download=True)
     assert encoder.weights.source == "published"
     assert (encoder.frame_contract.frames, encoder.frame_contract.size) == (4, 32)
-    assert video_encoders.available().loc["videomae_small", "at_hand"] == "published, random"
+    assert video_encoders.available().loc["videomae_small", "available"] == "published, random"
     processor = VideoMAEImageProcessor.from_pretrained(tmp_path / "repo")
     clip = photographs(4)
     theirs = processor([list(clip)], return_tensors="pt")
@@ -317,12 +319,12 @@ def test_a_hub_that_misbehaves(behaviour, error, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     monkeypatch.setattr(time, "sleep", lambda _: None)  # the client waits between its attempts
     videomae_folder(tmp_path / "repo")
-    path = f"huggingface.co/{videomae.REPO}/model.safetensors"
-    with ModelServer(hub(videomae.REPO, tmp_path / "repo"), {path: behaviour}) as server:
+    path = f"huggingface.co/{videomae.HUB.repo}/model.safetensors"
+    with ModelServer(hub(videomae.HUB.repo, tmp_path / "repo"), {path: behaviour}) as server:
         server.use(monkeypatch, tmp_path)
         with pytest.raises(error, match="videomae"):
             video_encoders.load("videomae_small", "published", download=True)
-        assert video_encoders.available().loc["videomae_small", "at_hand"] == "random"
+        assert video_encoders.available().loc["videomae_small", "available"] == "random"
 
 
 def test_folders_that_are_no_videomae(tmp_path):

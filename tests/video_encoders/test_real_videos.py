@@ -14,14 +14,6 @@ from vidrec_utils.video_encoders import shots
 from vidrec_utils.video_encoders.catalogue import CATALOGUE
 
 SIGNS, CLASSES = "asl-gestures-ccby", "video6-mini-redistributable"
-SMALL = {  # the least that the large networks take, for speed
-    "i3d_r50": {"frames": 4, "size": 32},
-    "slowfast_r50": {"frames": 8, "size": 32},
-    "x3d_s": {"frames": 4, "size": 32},
-    "r2plus1d_18": {"frames": 4, "size": 32},
-    "mvit_v2_s": {"frames": 4, "size": 64},
-    "videomae_small": {"frames": 4, "size": 32},
-}
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +35,10 @@ def clips(files):
     return [video_io.sample_frames(file, n=16, size=72) for file in files]
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", CATALOGUE.entries)
 def test_every_encoder_takes_real_clips(name, clips, files):
-    packaged = "packaged" in video_encoders.available().loc[name, "at_hand"]
-    small = {} if packaged else SMALL[name]
+    packaged = "packaged" in video_encoders.available().loc[name, "available"]
+    small = {} if packaged else CATALOGUE[name].smallest
     weights = "packaged" if packaged else "random"
     encoder = video_encoders.load(name, weights, "cpu", **small)
     if not encoder.calibrated:

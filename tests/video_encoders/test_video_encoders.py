@@ -38,7 +38,7 @@ def test_catalogue_tells_parameters_and_what_is_at_hand(encoders):
     for name, encoder in encoders.items():
         assert catalogue.loc[name, "parameters"] == encoder.parameters
         assert catalogue.loc[name, "dim"] == encoder.dim
-        assert catalogue.loc[name, "at_hand"] == "packaged, random"
+        assert catalogue.loc[name, "available"] == "packaged, random"
 
 
 @pytest.mark.parametrize("name", NAMES)

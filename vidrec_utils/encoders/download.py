@@ -16,13 +16,19 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Self, cast
 from urllib.parse import unquote, urlsplit
 
 from vidrec_utils import settings
+from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.files import sha256 as digest_of
 from vidrec_utils.files import write_atomically
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
 
 HUB = "https://huggingface.co"
 CHUNK = 1 << 20
@@ -34,7 +40,7 @@ def mirror() -> str | None:
     return (os.environ.get("VIDREC_MIRROR") or "").rstrip("/") or None
 
 
-def at_hand(url: str, folder: Path | None = None) -> Path | None:
+def kept_file(url: str, folder: Path | None = None) -> Path | None:
     """Where `fetch` keeps the file of an address, or None if it is not there; nothing is hashed."""
     file = _place(url, folder)
     return file if file.is_file() else None
@@ -151,6 +157,119 @@ def hub_folder(
         found.append((name, file))
     name, file = found[0]
     return file.parents[len(Path(name).parts) - 1]
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A checkpoint that its authors published as one file.
+
+    Attributes
+    ----------
+    url : str
+        Its address.
+    sha256 : str or None
+        First digits of its hash; None where the authors state none: trust on first use.
+    licence : str
+        Licence of the weights.
+    """
+
+    url: str
+    sha256: str | None
+    licence: str
+
+    @classmethod
+    def of_torchvision(cls, weights: WeightsEnum) -> Self:
+        """The file of one of torchvision's entries, whose name ends in digits of its hash."""
+        return cls(weights.url, Path(weights.url).stem.rpartition("-")[2], "BSD-3-Clause")
+
+    def is_available(self) -> bool:
+        """Whether the file lies where `fetch` keeps it; nothing is hashed."""
+        return kept_file(self.url) is not None
+
+    def verified(self, download: bool, sha256: str | None = None) -> tuple[Path, WeightsInfo]:
+        """Path of the file once its hash is right, and where it came from; errors as in `fetch`."""
+        path = fetch(self.url, sha256=sha256 or self.sha256, download=download)
+        return path, WeightsInfo("published", path.name, digest_of(path), self.licence)
+
+
+@dataclass(frozen=True)
+class HubCheckpoint:
+    """A checkpoint that its authors published on the model hub, at one commit.
+
+    Attributes
+    ----------
+    repo, revision : str
+        `owner/name`, and the commit.
+    settings : tuple of str
+        The small files that are needed: configuration, tokenizer, preprocessing.
+    weights : tuple of str
+        File of the weights; where there are several names, the first that the repository has.
+    sha256 : str or None
+        Hash of the weights, or its first digits.
+    licence : str
+        Licence of the weights.
+    """
+
+    repo: str
+    revision: str
+    settings: tuple[str, ...]
+    licence: str
+    weights: tuple[str, ...] = ("model.safetensors",)
+    sha256: str | None = None
+
+    def is_available(self) -> bool:
+        """Whether all files are in the hub's cache; nothing is hashed."""
+        return any(
+            all(_in_hub_cache(self.repo, file, self.revision) for file in (*self.settings, name))
+            for name in self.weights
+        )
+
+    def folder(self, call: str, download: bool, tensors: bool = True, instead: str = "") -> Path:
+        """Folder that holds all files, or only the small ones without `tensors`.
+
+        Parameters
+        ----------
+        call : str
+            The call that downloads the files, for the remedy.
+        download : bool
+            Whether files may be fetched from the network.
+        tensors : bool
+            Whether the weights are needed.
+        instead : str
+            What works without a network, for the remedy.
+
+        Raises
+        ------
+        WeightsNotAvailable, WeightsError
+            As in `hub_folder`, and if files are absent and `download` is False.
+        """
+        choices = self.weights if tensors else ("",)
+        for name in choices:
+            if (folder := self._folder(name, download=False)) is not None:
+                return folder
+        if not download:
+            raise WeightsNotAvailable(
+                f"The published files of {self.repo} are not available, and downloading them was "
+                f"not allowed. With a network, run once: {call}; or give the path of a folder that "
+                f"holds them.{instead and ' Without a network: '}{instead}"
+            )
+        for name in choices[:-1]:
+            try:
+                return cast(Path, self._folder(name, download=True))
+            except WeightsNotAvailable as error:
+                if "(404)" not in str(error) or name not in str(error):
+                    raise
+        return cast(Path, self._folder(choices[-1], download=True))
+
+    def file(self, folder: Path) -> Path:
+        """Path of the weights in a folder with these files; it may be absent."""
+        files = [folder / name for name in (*self.weights, "model.safetensors")]
+        return next((file for file in files if file.is_file()), files[0])
+
+    def _folder(self, weights: str, download: bool) -> Path | None:
+        files = (*self.settings, weights) if weights else self.settings
+        known = {weights: self.sha256} if weights and self.sha256 else None
+        return hub_folder(self.repo, files, revision=self.revision, sha256=known, download=download)
 
 
 def _place(url: str, folder: Path | None) -> Path:

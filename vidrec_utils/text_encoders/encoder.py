@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import nn
 
 from vidrec_utils import settings
 from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.encoders.weights import state_digest
+from vidrec_utils.encoders.weights import fingerprint_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -98,9 +97,8 @@ class TextEncoder:
     @property
     def fingerprint(self) -> str:
         """Digest of the name, the values of all weights, the tokenizer and the pooling."""
-        told = json.dumps([self.name, self.dim, self.preprocessing], sort_keys=True)
-        told += self._tokenizer_digest
-        return hashlib.sha256((told + state_digest(self.net)).encode()).hexdigest()
+        digest = self._tokenizer_digest
+        return fingerprint_of(self.net, self.name, self.dim, self.preprocessing, digest)
 
     def encode(self, texts: Texts, batch_size: int = 32) -> np.ndarray:
         """Vectors of texts.
@@ -129,7 +127,7 @@ class TextEncoder:
         order = sorted(
             (i for i, text in enumerate(texts) if text.strip()), key=lambda i: -len(ids[i])
         )
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), settings.precision(self.device):
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
                 out[rows] = self._forward([ids[i] for i in rows])
@@ -168,7 +166,7 @@ class TextEncoder:
         longest = max(map(len, ids), default=0)
         out = torch.full((len(texts), self.dim, longest), torch.nan)
         rows = [i for i, text in enumerate(texts) if text.strip()]
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), settings.precision(self.device):
             for start in range(0, len(rows), batch_size):
                 some = rows[start : start + batch_size]
                 batch, mask = (part.to(self.device) for part in _padded([ids[i] for i in some]))
@@ -235,10 +233,6 @@ class TextEncoder:
         twin = copy.copy(self)
         twin.net, twin.weights = net.eval(), weights
         return twin
-
-    def _precision(self) -> AbstractContextManager:
-        dtype = settings.dtype(self.device)
-        return torch.autocast(self.device.type, dtype) if dtype != torch.float32 else nullcontext()
 
 
 def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

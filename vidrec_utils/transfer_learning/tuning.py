@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from vidrec_utils import saving, settings
-from vidrec_utils.image_encoders.encoder import estimate_batch_norm
+from vidrec_utils.encoders.batch_norm import estimate_batch_norm
 from vidrec_utils.transfer_learning import frozen, processes, tasks
 from vidrec_utils.transfer_learning.bodies import (
     Body,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 import torch
@@ -16,36 +14,13 @@ from torch import nn
 from torchvision.transforms import InterpolationMode, functional, v2
 
 from vidrec_utils import settings
-from vidrec_utils.encoders.protocol import FrameContract, WeightsInfo
-from vidrec_utils.encoders.weights import state_digest
-from vidrec_utils.image_encoders.encoder import ImageEncoder, estimate_batch_norm, square
+from vidrec_utils.encoders.batch_norm import batch_norms, estimate_batch_norm
+from vidrec_utils.encoders.pixels import checked, cut_long_sides, square
+from vidrec_utils.encoders.protocol import FrameContract, WeightsInfo, batches
+from vidrec_utils.encoders.weights import fingerprint_of
+from vidrec_utils.image_encoders.encoder import ImageEncoder
 
-Clips = Sequence[np.ndarray] | np.ndarray
-
-LONGEST = 8
-"""Of a frame whose sides differ by more than this factor, only the middle is looked at."""
-
-
-@dataclass(frozen=True)
-class TimedContract(FrameContract):
-    """A frame contract that also tells which stretch of time the network was trained on.
-
-    The encoder spreads its frames over the whole clip all the same. A clip much longer than
-    `window_s` is therefore seen at a slower rate than in training: cut it first, by the `start_s`
-    and `end_s` of `video_io.sample_frames`, where that matters.
-
-    Attributes
-    ----------
-    fps : float or None
-        Frames a second that the network was trained on; None: no rate in particular.
-    """
-
-    fps: float | None = None
-
-    @property
-    def window_s(self) -> float | None:
-        """Seconds from the first frame to the end of the last one, at the rate of training."""
-        return self.frames / self.fps if self.fps else None
+Clips: TypeAlias = "Sequence[np.ndarray] | np.ndarray"
 
 
 @dataclass(frozen=True)
@@ -81,10 +56,8 @@ class Framing:
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         """Uint8 `(time, 3, height, width)` to float32 `(time, 3, size, size)`."""
-        height, width = frames.shape[-2:]
-        most = LONGEST * min(height, width)
-        if max(height, width) > most and isinstance(self.resize, int):
-            frames = v2.functional.center_crop(frames, [min(height, most), min(width, most)])
+        if isinstance(self.resize, int):
+            frames = cut_long_sides(frames)
         sides = list(self.resize) if isinstance(self.resize, tuple) else [self.resize]
         # each as its authors' library does it: the two round half a grey level differently
         resize = v2.functional.resize if self.antialias else functional.resize
@@ -138,7 +111,7 @@ class VideoEncoder:
         self.net = net.eval().to(self.device)
         self.mean, self.scale, self.framing = mean, scale, framing
         self.layers: tuple[str, ...] = getattr(net, "layers", ("maps", "penultimate"))
-        self.calibrated = weights.source != "random" or not _has_batch_norm(net)
+        self.calibrated = weights.source != "random" or not batch_norms(net)
 
     @property
     def preprocessing(self) -> dict[str, object]:
@@ -163,8 +136,7 @@ class VideoEncoder:
     @property
     def fingerprint(self) -> str:
         """Digest of the name, the values of all weights, and the preprocessing."""
-        told = json.dumps([self.name, self.dim, self.preprocessing], sort_keys=True)
-        return hashlib.sha256((told + state_digest(self.net)).encode()).hexdigest()
+        return fingerprint_of(self.net, self.name, self.dim, self.preprocessing)
 
     def prepare(self, clips: Clips) -> torch.Tensor:
         """Clips as the network wants them, float32 `(n, 3, frames, size, size)` on the CPU.
@@ -176,7 +148,7 @@ class VideoEncoder:
         """
         frames, size = self.frame_contract.frames, self.frame_contract.size
         out = torch.empty(len(clips), 3, frames, size, size)
-        for place, clip in enumerate(check_clips(clips)):
+        for place, clip in enumerate(checked(clips, "Clip")):
             chosen = torch.from_numpy(clip[frame_places(len(clip), frames)]).permute(0, 3, 1, 2)
             pictures = self.framing(chosen) if self.framing else square(chosen, size)
             out[place] = pictures.transpose(0, 1)  # (3, frames, size, size)
@@ -277,7 +249,7 @@ class VideoEncoder:
             )
         if len(clips) < 2:
             raise ValueError(f"{len(clips)} clips are too few to estimate statistics from.")
-        prepared = (self.prepare(b).to(self.device) for b in _batches(clips, batch_size))
+        prepared = (self.prepare(b).to(self.device) for b in batches(clips, batch_size))
         estimate_batch_norm(self.net, self.net.vector, prepared)
         self.calibrated = True
         return self
@@ -285,7 +257,7 @@ class VideoEncoder:
     def _run(
         self, function: Callable[[torch.Tensor], torch.Tensor], clips: Clips, batch_size: int
     ) -> Iterator[torch.Tensor]:
-        for batch in _batches(clips, batch_size):
+        for batch in batches(clips, batch_size):
             yield self._forward(function, self.prepare(batch))
 
     def _forward(
@@ -376,7 +348,7 @@ class FrameAverage:
     def prepare(self, clips: Clips) -> torch.Tensor:
         """Frames as the image network wants them, float32 `(n, frames, 3, size, size)`."""
         frames, size = self.frame_contract.frames, self.frame_contract.size
-        chosen = [clip[frame_places(len(clip), frames)] for clip in check_clips(clips)]
+        chosen = [clip[frame_places(len(clip), frames)] for clip in checked(clips, "Clip")]
         if not chosen:
             return torch.empty(0, frames, 3, size, size)
         return torch.stack([self.images.prepare(clip) for clip in chosen])
@@ -435,7 +407,7 @@ class FrameAverage:
             raise ValueError("There is no clip to look at; give at least one.")
         found = [
             self.images.activations(clip[frame_places(len(clip), frames)], layer)
-            for clip in check_clips(clips)
+            for clip in checked(clips, "Clip")
         ]
         if found[0].ndim == 2:
             return torch.stack([each.mean(dim=0) for each in found])
@@ -444,7 +416,7 @@ class FrameAverage:
     def calibrate(self, clips: Clips) -> FrameAverage:
         """Estimate the batch-norm statistics of random weights on the clips' frames."""
         frames = self.frame_contract.frames
-        chosen = [clip[frame_places(len(clip), frames)] for clip in check_clips(clips)]
+        chosen = [clip[frame_places(len(clip), frames)] for clip in checked(clips, "Clip")]
         self.images.calibrate([frame for clip in chosen for frame in clip])
         return self
 
@@ -454,39 +426,10 @@ def frame_places(length: int, frames: int) -> np.ndarray:
     return np.floor((np.arange(frames) + 0.5) * length / frames).astype(np.int64)
 
 
-def check_clips(clips: Clips) -> list[np.ndarray]:
-    """Return clips as a list of uint8 `(time, height, width, 3)` arrays.
-
-    Raises
-    ------
-    ValueError
-        If one is anything else; the message names its position, shape and type.
-    """
-    for place, clip in enumerate(clips):
-        array = np.asarray(clip)
-        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or not array.size:
-            raise ValueError(
-                f"Clip {place} is {array.dtype} of shape {array.shape}; wanted is uint8 of shape "
-                "(time, height, width, 3), RGB. video_io.sample_frames gives that for any file."
-            )
-    return [np.asarray(clip) for clip in clips]
-
-
-def _batches(clips: Clips, batch_size: int) -> Iterator[Clips]:
-    for start in range(0, len(clips), batch_size):
-        yield clips[start : start + batch_size]
-
-
 def _inferred(
     function: Callable[[torch.Tensor], torch.Tensor], prepared: torch.Tensor, device: torch.device
 ) -> torch.Tensor:
     """What a network answers without learning from it, float32 on the CPU."""
-    dtype = settings.dtype(device)
-    lower = torch.autocast(device.type, dtype) if dtype != torch.float32 else nullcontext()
-    with torch.inference_mode(), lower:
+    with torch.inference_mode(), settings.precision(device):
         result = function(prepared.to(device)).float().cpu()
     return result.clone()  # a normal tensor, which a head can be trained on
-
-
-def _has_batch_norm(net: nn.Module) -> bool:
-    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules())

@@ -14,21 +14,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torchvision.models import WeightsEnum
+from torchvision.models.video import MViT_V2_S_Weights, R2Plus1D_18_Weights
 
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.download import at_hand, fetch
-from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.catalogue import Entry, LoadRequest
+from vidrec_utils.encoders.download import PublishedFile
+from vidrec_utils.encoders.protocol import TimedContract, WeightsInfo
 from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
+from vidrec_utils.files import sha256
 from vidrec_utils.video_encoders import slowfast
-from vidrec_utils.video_encoders.encoder import Framing, TimedContract, VideoEncoder
+from vidrec_utils.video_encoders.encoder import Framing, VideoEncoder
 from vidrec_utils.video_encoders.slowfast import STAGES
-
-if TYPE_CHECKING:
-    from torchvision.models import WeightsEnum
 
 ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
 ZOO_MEAN, ZOO_SCALE = 0.45 * 255, 0.225 * 255
@@ -36,88 +36,6 @@ ZOO_MEAN, ZOO_SCALE = 0.45 * 255, 0.225 * 255
 
 MVIT_STAGES = (0, 2, 13, 15)
 """The last block of each width."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a caller of `load` asks for; see there."""
-
-    name: str
-    weights: str | Path = "packaged"
-    device: torch.device | str | None = None
-    frames: int | None = None
-    size: int | None = None
-    seed: int = 0
-    sha256: str | None = None
-    download: bool = False
-
-
-@dataclass(frozen=True)
-class Published:
-    """How a network is built, fetched and fed.
-
-    Attributes
-    ----------
-    build : callable
-        Of frames and size, the untrained network; its `net` has the published layout.
-    url : str
-        Of the published checkpoint.
-    sha256 : str or None
-        First digits of its hash; None where its authors tell none: trust on first use.
-    licence : str
-        Of the weights.
-    contract : TimedContract
-        What it was trained on.
-    framing : Framing or None
-        None: the zoo's.
-    steps : tuple of int
-        Frames, and pixels, must be multiples of these two.
-    least : tuple of int
-        Fewest frames, and pixels.
-    """
-
-    build: Callable[[int, int], nn.Module]
-    url: str
-    sha256: str | None
-    licence: str
-    contract: TimedContract
-    framing: Framing | None = None
-    steps: tuple[int, int] = (1, 1)
-    least: tuple[int, int] = (1, 32)
-
-    def load(self, wanted: Wanted) -> VideoEncoder:
-        """The encoder with the weights that are wanted; errors as in `video_encoders.load`."""
-        contract = contract_for(self.contract, wanted)
-        check_contract(wanted.name, contract, self.steps, self.least)
-        net, info = self._network(wanted, contract)
-        framing = self.framing.at(contract.size) if self.framing else None
-        return VideoEncoder(
-            wanted.name, net, info, contract, wanted.device, ZOO_MEAN, ZOO_SCALE, framing
-        )
-
-    def at_hand(self) -> list[str]:
-        """Values for `load`'s `weights` that need no network now."""
-        return ["published", "random"] if at_hand(self.url) else ["random"]
-
-    def _network(self, wanted: Wanted, contract: TimedContract) -> tuple[nn.Module, WeightsInfo]:
-        if wanted.weights == "packaged":
-            raise not_packaged(wanted.name)
-        if wanted.weights == "random":
-            return self._built(contract, wanted.seed), WeightsInfo("random")
-        if wanted.weights == "published":
-            path = fetch(self.url, sha256=wanted.sha256 or self.sha256, download=wanted.download)
-            info = WeightsInfo("published", path.name, weights_io.sha256(path), self.licence)
-        else:
-            path, info = _from_file(wanted)
-        state = weights_io.read_checkpoint(path)
-        net = self._built(contract, wanted.seed)
-        weights_io.load_strictly(net.net, state, path.name)
-        return net, info
-
-    def _built(self, contract: TimedContract, seed: int) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return self.build(contract.frames, contract.size)
 
 
 class R2Plus1D(nn.Module):
@@ -211,12 +129,9 @@ class MViTv2(TokenNet):
         from torchvision.models.video import mvit_v2_s
 
         self.net = mvit_v2_s(weights=None, num_classes=classes)
-        time, side = (
-            frames // 2,
-            size // 4,
-        )  # the builder fixes the input's size, these two overrule
-        self.net.pos_encoding.temporal_size = time
-        self.net.pos_encoding.spatial_size = (side, side)
+        # the builder fixes the size of its input; these two override it
+        self.net.pos_encoding.temporal_size = frames // 2
+        self.net.pos_encoding.spatial_size = (size // 4, size // 4)
         self.channels = self.dim = 768
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
@@ -243,34 +158,21 @@ class MViTv2(TokenNet):
         return tokens, places
 
 
-def contract_for(contract: TimedContract, wanted: Wanted) -> TimedContract:
-    """The frame contract with the frames and size that a caller wants instead.
+def contract_for(contract: TimedContract, request: LoadRequest) -> TimedContract:
+    """The frame contract with the frames and size that a caller asks for instead.
 
     Raises
     ------
     ValueError
         If one of them is not a positive number.
     """
-    for what, value in (("frames", wanted.frames), ("size", wanted.size)):
+    for what, value in (("frames", request.frames), ("size", request.size)):
         if value is not None and value < 1:
             raise ValueError(f"{what} is {value}; it must be at least 1.")
-    if wanted.size not in (None, contract.size):
-        read = round((contract.read_size or contract.size) * wanted.size / contract.size)
-        contract = replace(contract, size=wanted.size, read_size=max(128, read))
-    return replace(contract, frames=wanted.frames or contract.frames)
-
-
-def not_packaged(name: str) -> WeightsNotAvailable:
-    """The error for weights that no package carries; names the remedies."""
-    return WeightsNotAvailable(
-        f"No package carries weights of {name}. Use weights='published' (with download=True the "
-        "first time), or 'lite0_correlation', whose weights are packaged."
-    )
-
-
-def hash_prefix(published: WeightsEnum) -> str:
-    """First digits of the SHA-256, as torchvision writes them at the end of a file name."""
-    return Path(published.url).stem.rpartition("-")[2]
+    if request.size not in (None, contract.size):
+        read = round((contract.read_size or contract.size) * request.size / contract.size)
+        contract = replace(contract, size=request.size, read_size=max(128, read))
+    return replace(contract, frames=request.frames or contract.frames)
 
 
 def torchvision_framing(published: WeightsEnum) -> Framing:
@@ -286,77 +188,15 @@ def torchvision_framing(published: WeightsEnum) -> Framing:
     )
 
 
-def networks() -> dict[str, Published]:
-    """The networks that are one checkpoint file each, by name."""
-    from torchvision.models.video import MViT_V2_S_Weights, R2Plus1D_18_Weights
-
-    split, pooling = R2Plus1D_18_Weights.KINETICS400_V1, MViT_V2_S_Weights.KINETICS400_V1
-    return {
-        "slowfast_r50": Published(
-            lambda frames, size: slowfast.SlowFastR50(),
-            f"{ZOO}/SLOWFAST_8x8_R50.pyth",
-            None,
-            "Apache-2.0",
-            TimedContract(32, 224, 224, 15.0),
-            steps=(4, 1),
-            least=(4, 32),
-        ),
-        "i3d_r50": Published(
-            lambda frames, size: slowfast.i3d_r50(),
-            f"{ZOO}/I3D_8x8_R50.pyth",
-            None,
-            "Apache-2.0",
-            TimedContract(8, 256, 256, 3.75),
-            least=(2, 32),
-        ),
-        "x3d_s": Published(
-            lambda frames, size: slowfast.x3d_s(),
-            f"{ZOO}/X3D_S.pyth",
-            None,
-            "Apache-2.0",
-            TimedContract(13, 182, 182, 5.0),
-        ),
-        "r2plus1d_18": Published(
-            lambda frames, size: R2Plus1D(),
-            split.url,
-            hash_prefix(split),
-            "BSD-3-Clause",
-            TimedContract(16, 112, 256, 15.0),
-            torchvision_framing(split),
-            least=(1, 16),
-        ),
-        "mvit_v2_s": Published(
-            MViTv2,
-            pooling.url,
-            hash_prefix(pooling),
-            "BSD-3-Clause",
-            TimedContract(16, 224, 256, 7.5),
-            torchvision_framing(pooling),
-            steps=(2, 32),
-            least=(2, 64),
-        ),
-    }
-
-
-def _from_file(wanted: Wanted) -> tuple[Path, WeightsInfo]:
-    path = Path(wanted.weights)
-    if not path.is_file():
-        raise WeightsNotAvailable(
-            f"There is no weights file {path} for {wanted.name}. Give the path of a checkpoint, or "
-            "weights='published' with download=True."
-        )
-    return path, WeightsInfo("file", path.name, digest_of(path, wanted.sha256))
-
-
 def digest_of(path: Path, expected: str | None) -> str:
     """Hash of a file, compared with what a caller knows of it: all digits, or the first 8."""
-    found = weights_io.sha256(path)
-    if expected is not None and not (len(expected) >= 8 and found.startswith(expected.lower())):
+    digest = sha256(path)
+    if expected is not None and not (len(expected) >= 8 and digest.startswith(expected.lower())):
         raise WeightsError(
-            f"{path.name} has SHA-256 {found[:12]}..., expected {expected[:12]}...: it is damaged, "
-            "or is another file."
+            f"{path.name} has SHA-256 {digest[:12]}..., expected {expected[:12]}...: it is "
+            "damaged, or is another file."
         )
-    return found
+    return digest
 
 
 def check_contract(
@@ -374,3 +214,173 @@ def check_contract(
         if value < smallest or value % step:
             several = f"a multiple of {step}, " if step > 1 else ""
             raise ValueError(f"{what} is {value}; {name} takes {several}at least {smallest}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedNetwork(Entry[VideoEncoder]):
+    """A network whose authors published its weights as one file.
+
+    Attributes
+    ----------
+    build : callable
+        From frames and size to the untrained network; its `net` has the published layout.
+    framing : Framing or None
+        Preprocessing; None: the zoo's.
+    steps : tuple of int
+        Frames, and pixels, must be multiples of these two.
+    least : tuple of int
+        Fewest frames, and pixels.
+    """
+
+    published: PublishedFile
+    contract: TimedContract
+    build: Callable[[int, int], nn.Module]
+    framing: Framing | None = None
+    steps: tuple[int, int] = (1, 1)
+    least: tuple[int, int] = (1, 32)
+
+    def load(self, request: LoadRequest) -> VideoEncoder:
+        """The encoder that is asked for; errors as in `video_encoders.load`."""
+        contract = contract_for(self.contract, request)
+        check_contract(self.name, contract, self.steps, self.least)
+        net, info = self._network(request, contract)
+        framing = self.framing.at(contract.size) if self.framing else None
+        return VideoEncoder(
+            self.name, net, info, contract, request.device, ZOO_MEAN, ZOO_SCALE, framing
+        )
+
+    def _network(
+        self, request: LoadRequest, contract: TimedContract
+    ) -> tuple[nn.Module, WeightsInfo]:
+        if request.weights == "random":
+            return self._untrained(contract, request.seed), WeightsInfo("random")
+        if request.weights == "published":
+            path, info = self.published.verified(request.download, request.sha256)
+        else:
+            path, info = _from_file(request)
+        state = weights_io.read_checkpoint(path)
+        net = self._untrained(contract, request.seed)
+        weights_io.load_strictly(net.net, state, path.name)
+        return net, info
+
+    def _untrained(self, contract: TimedContract, seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.build(contract.frames, contract.size)
+
+
+def _from_file(request: LoadRequest) -> tuple[Path, WeightsInfo]:
+    path = Path(request.weights)
+    if not path.is_file():
+        raise WeightsNotAvailable(
+            f"There is no weights file {path} for {request.name}. Give the path of a checkpoint, "
+            "or weights='published' with download=True."
+        )
+    return path, WeightsInfo("file", path.name, digest_of(path, request.sha256))
+
+
+def _zoo(accuracy: float, steps: str) -> dict[str, object]:
+    return {
+        "licence": "Apache-2.0",
+        "pretrained_on": "Kinetics-400",
+        "accuracy": accuracy,
+        "accuracy_source": f"top-1 %, {steps}, pytorchvideo model zoo (10 x 3 views)",
+    }
+
+
+def _torchvision(weights: WeightsEnum, accuracy: float) -> dict[str, object]:
+    return {
+        "licence": "BSD-3-Clause",
+        "pretrained_on": "Kinetics-400",
+        "accuracy": accuracy,
+        "accuracy_source": f"top-1 %, torchvision {weights}",
+    }
+
+
+_R2PLUS1D, _MVIT = R2Plus1D_18_Weights.KINETICS400_V1, MViT_V2_S_Weights.KINETICS400_V1
+
+ENTRIES = [
+    PublishedNetwork(
+        name="i3d_r50",
+        about={
+            "family": "I3D",
+            "year": 2017,
+            "parameters": 28_043_472,
+            "gflops": 74.21,
+            "dim": 2048,
+            **_zoo(73.27, "8x8"),
+        },
+        published=PublishedFile(f"{ZOO}/I3D_8x8_R50.pyth", None, "Apache-2.0"),
+        contract=TimedContract(8, 256, 256, 3.75),
+        build=lambda frames, size: slowfast.i3d_r50(),
+        least=(2, 32),
+        smallest={"frames": 4, "size": 32},
+    ),
+    PublishedNetwork(
+        name="r2plus1d_18",
+        about={
+            "family": "R(2+1)D",
+            "year": 2018,
+            "parameters": 31_505_325,
+            "gflops": 81.04,
+            "dim": 512,
+            **_torchvision(_R2PLUS1D, 67.463),
+        },
+        published=PublishedFile.of_torchvision(_R2PLUS1D),
+        contract=TimedContract(16, 112, 256, 15.0),
+        build=lambda frames, size: R2Plus1D(),
+        framing=torchvision_framing(_R2PLUS1D),
+        least=(1, 16),
+        smallest={"frames": 4, "size": 32},
+    ),
+    PublishedNetwork(
+        name="slowfast_r50",
+        about={
+            "family": "SlowFast",
+            "year": 2019,
+            "parameters": 34_566_488,
+            "gflops": 100.62,
+            "dim": 2304,
+            **_zoo(76.94, "8x8"),
+        },
+        published=PublishedFile(f"{ZOO}/SLOWFAST_8x8_R50.pyth", None, "Apache-2.0"),
+        contract=TimedContract(32, 224, 224, 15.0),
+        build=lambda frames, size: slowfast.SlowFastR50(),
+        steps=(4, 1),
+        least=(4, 32),
+        smallest={"frames": 8, "size": 32},
+    ),
+    PublishedNetwork(
+        name="x3d_s",
+        about={
+            "family": "X3D",
+            "year": 2020,
+            "parameters": 3_794_274,
+            "gflops": 5.45,
+            "dim": 2048,
+            **_zoo(73.33, "13x6"),
+        },
+        published=PublishedFile(f"{ZOO}/X3D_S.pyth", None, "Apache-2.0"),
+        contract=TimedContract(13, 182, 182, 5.0),
+        build=lambda frames, size: slowfast.x3d_s(),
+        smallest={"frames": 4, "size": 32},
+    ),
+    PublishedNetwork(
+        name="mvit_v2_s",
+        about={
+            "family": "MViTv2",
+            "year": 2021,
+            "parameters": 34_537_744,
+            "gflops": 128.45,
+            "dim": 768,
+            **_torchvision(_MVIT, 80.757),
+        },
+        published=PublishedFile.of_torchvision(_MVIT),
+        contract=TimedContract(16, 224, 256, 7.5),
+        build=MViTv2,
+        framing=torchvision_framing(_MVIT),
+        steps=(2, 32),
+        least=(2, 64),
+        smallest={"frames": 4, "size": 64},
+    ),
+]

