@@ -40,7 +40,7 @@ def test_every_folder_and_file_of_tests_names_a_room():
 def test_every_folder_of_tests_holds_some():
     folders = (path for path in TESTS.iterdir() if path.is_dir() and path.name[0] not in "._")
     empty = [path.name for path in folders if not any(path.glob("test_*.py"))]
-    assert {*empty} == SHARED
+    assert not {*empty} - SHARED
 
 
 @pytest.mark.parametrize("name", ["test_plots.py", "shapes/", "test_shapes.py", "plots_test.py"])
