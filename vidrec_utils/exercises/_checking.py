@@ -157,6 +157,11 @@ def solution(notebook: str | ModuleType, name: str) -> str:
     ------
     KeyError, ValueError
         As `stub`.
+
+    Examples
+    --------
+    >>> print(solution("example", "share_watched").splitlines()[-1].strip())
+    return sum(ratio >= threshold for ratio in known) / len(known) if known else math.nan
     """
     lines, start, end = _block(notebook, name)
     return "\n".join(line for i, line in enumerate(lines) if i not in (start, end))
@@ -254,6 +259,15 @@ def check(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -
     ------
     KeyError
         If there is no such exercise.
+
+    Examples
+    --------
+    >>> def mean_watch(ratios):
+    ...     return sum(ratios)
+    >>> answer = check("example", "mean_watch", mean_watch)
+    Not yet: for [0.5, 1.0] the mean is 0.75, yours is 1.5.
+    >>> answer.correct
+    False
     """
     answer = grade(notebook, name, function)
     print(answer)
