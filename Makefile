@@ -15,7 +15,7 @@ help:
 	@echo 'make course     set up once, then run every notebook; read build/html/index.html'
 	@echo 'make test       set up once, then run all tests, the notebook contract and nbval'
 	@echo 'make lab        open JupyterLab in notebooks/'
-	@echo 'make doctor     tell what is installed, what is at hand and what is missing'
+	@echo 'make doctor     report what is installed, what is available and what is missing'
 	@echo 'make notebooks  run the notebooks and refresh their committed outputs'
 	@echo 'make lint       check style and types'
 	@echo 'make setup      only set up (TORCH=cpu on Linux: PyTorch without CUDA)'

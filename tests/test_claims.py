@@ -27,7 +27,7 @@ def test_a_claim_that_fails_on_other_data_is_a_sentence(capsys):
 
 
 def test_the_embedded_world_is_known_by_its_place_not_its_name(tmp_path):
-    # A copy that somebody saved keeps the name, but has no truth beside it.
+    # A copy that somebody saved keeps the name, but has no truth next to it.
     library = SimpleNamespace(name="minitube-small-0", root=tmp_path / "library")
     assert not claims.embedded(library)
     assert not claims.embedded(SimpleNamespace(name="minitube-small-0", root=None))

@@ -46,9 +46,9 @@ def test_works_on_a_python_without_any_package() -> None:
         [sys.executable, "-S", "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done.stderr
-    told = json.loads(done.stdout)
-    missing = {f["name"] for f in told["findings"] if f["status"] == doctor.MISSING}
-    assert told["ready"] is False
+    printed = json.loads(done.stdout)
+    missing = {f["name"] for f in printed["findings"] if f["status"] == doctor.MISSING}
+    assert printed["ready"] is False
     assert {
         "packaging",
         "PyAV",
@@ -57,8 +57,8 @@ def test_works_on_a_python_without_any_package() -> None:
         "weights",
         "kernel",
     } <= missing
-    assert all(f["remedy"] for f in told["findings"] if f["status"] == doctor.MISSING)
-    assert not [f for f in told["findings"] if f["topic"] == "doctor"]
+    assert all(f["remedy"] for f in printed["findings"] if f["status"] == doctor.MISSING)
+    assert not [f for f in printed["findings"] if f["topic"] == "doctor"]
 
 
 def test_codecs_both_ways() -> None:
@@ -165,12 +165,12 @@ def test_report_has_a_line_each_and_a_verdict(
 ) -> None:
     monkeypatch.setattr(doctor, "CHECKS", (doctor.check_codecs,))
     assert doctor.main([]) == 0
-    told = capsys.readouterr().out
-    assert told.splitlines()[0].startswith("ok")
-    assert "The course can run." in told
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[0].startswith("ok")
+    assert "The course can run." in printed
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(doctor, "CHECKS", (doctor.check_packaged,))
     assert doctor.main([]) == 1
-    told = capsys.readouterr().out
-    assert "->" in told.splitlines()[0]
-    assert "The course cannot run yet: 3 missing" in told
+    printed = capsys.readouterr().out
+    assert "->" in printed.splitlines()[0]
+    assert "The course cannot run yet: 3 missing" in printed

@@ -1,8 +1,8 @@
 """The floors of the package: rooms import downwards, and no two import each other.
 
 A room is a module or a folder directly inside `vidrec_utils/`. It may import rooms of lower floors,
-and rooms of its own floor as long as they do not import it in turn. A new room gets its place in
-`FLOORS`. Imports inside functions and under TYPE_CHECKING count, as do names that are given to
+and rooms of its own floor as long as they do not import it in turn. A new room is written
+into `FLOORS`. Imports inside functions and under TYPE_CHECKING count, as do names that are given to
 `import_module`, `find_spec` or `__import__` as strings.
 """
 
@@ -114,11 +114,11 @@ def imports(package: Path) -> list[Import]:
 
 
 def upward(edges: Iterable[Import]) -> dict[tuple[str, str], str]:
-    """Pick the imports that point to a higher floor, with the place of one of each."""
+    """Pick the imports that point to a higher floor, with the line of one of each."""
     top = len(FLOORS)
     return {
-        (room, target): place
-        for room, target, place in edges
+        (room, target): where
+        for room, target, where in edges
         if FLOOR.get(target, top) > FLOOR.get(room, top)
     }
 
@@ -144,7 +144,7 @@ def test_every_room_has_its_floor():
 
 def test_imports_point_downwards_only():
     climbs = upward(imports(PACKAGE))
-    new = {pair: place for pair, place in climbs.items() if pair not in KNOWN}
+    new = {pair: where for pair, where in climbs.items() if pair not in KNOWN}
     assert not new, f"imports point upwards; move what is shared to a lower floor: {new}"
     assert climbs.keys() == KNOWN, f"no longer needed in KNOWN: {KNOWN - climbs.keys()}"
 

@@ -304,7 +304,7 @@ def check_variables() -> Iterator[Finding]:
 
 
 def _caches() -> Iterator[tuple[str, Path, list[str]]]:
-    """Name, folder and content of the places where published weights are kept."""
+    """Name, path and content of the folders where published weights are kept."""
     base = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     torch_home = Path(os.environ.get("TORCH_HOME", base / "torch")).expanduser()
     checkpoints = torch_home / "hub" / "checkpoints"

@@ -178,8 +178,8 @@ def test_reading_copies_hold_no_progress_bars() -> None:
     bar = nbformat.v4.new_output(
         "stream", name="stderr", text="files:  50%|#####     | 1/2 [00:01]\r"
     )
-    told = nbformat.v4.new_output("stream", name="stdout", text="Two files were read.\n")
-    cell = nbformat.v4.new_code_cell("read()", outputs=[bar, told])
+    printed = nbformat.v4.new_output("stream", name="stdout", text="Two files were read.\n")
+    cell = nbformat.v4.new_code_cell("read()", outputs=[bar, printed])
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Read"), cell])
     page = course.pages.reading_copy(notebook, "00_read", set())
     assert "Two files were read." in page
@@ -214,12 +214,12 @@ def test_stops_at_the_failing_cell(tmp_path: Path, capsys: pytest.CaptureFixture
     stale = tmp_path / "build" / "html" / "00_bad.html"
     write_atomically(stale, "of an earlier run")
     code, build = run(folder)
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     assert code == 1
-    assert "00_bad failed in cell 3" in told
-    assert "answer = 41\nraise ValueError('off by one')" in told
-    assert "----> 2 raise ValueError" in told
-    assert "\x1b[" not in told
+    assert "00_bad failed in cell 3" in printed
+    assert "answer = 41\nraise ValueError('off by one')" in printed
+    assert "----> 2 raise ValueError" in printed
+    assert "\x1b[" not in printed
     assert files(build) == set()
 
 
@@ -233,11 +233,11 @@ def test_keeps_going_if_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[st
     notebook(folder, "02_dead", "# Dead", "import os\nos.write(2, b'last words')\nos._exit(3)")
     notebook(folder, "03_fine", "# Fine", "x = 1")
     code, build = run(folder, "--keep-going", "--no-html", "--cell-timeout", "3")
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     assert code == 1
-    assert "The cell had not ended after 3 seconds." in told.err
-    assert "The kernel died" in told.err
-    assert "1 of 4 notebooks ran; failed: 00_bad, 01_hang, 02_dead." in told.err
+    assert "The cell had not ended after 3 seconds." in printed.err
+    assert "The kernel died" in printed.err
+    assert "1 of 4 notebooks ran; failed: 00_bad, 01_hang, 02_dead." in printed.err
     assert files(build) == {"course.json", "notebooks/03_fine.ipynb"}
 
 
@@ -448,12 +448,12 @@ def test_interruption_ends_the_kernel(tmp_path: Path, number: int) -> None:
     assert len(family) >= 2
     running.send_signal(number)
     try:
-        told = running.communicate(timeout=60)[1]
+        printed = running.communicate(timeout=60)[1]
     except subprocess.TimeoutExpired:
         running.send_signal(signal.SIGABRT)  # faulthandler then tells where each thread stands
         pytest.fail(running.communicate()[1])
     assert running.returncode == 130
-    assert "Interrupted" in told
+    assert "Interrupted" in printed
     assert psutil.wait_procs(family, timeout=10)[1] == []
     assert files(tmp_path / "build") == set()
 

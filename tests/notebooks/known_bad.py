@@ -2,8 +2,8 @@
 
     python tests/notebooks/known_bad.py
 
-builds `tests/notebooks/known_good/07_example.ipynb` from the script beside it and runs it on a tiny
-library. `make_all` derives from it one notebook for each rule, which breaks that rule and no other,
+builds `tests/notebooks/known_good/07_example.ipynb` from the script next to it and runs it on a
+tiny library. `make_all` derives from it one notebook for each rule, which breaks that rule and no other,
 and is named after it; `nbval_passes.ipynb` breaks several rules and passes nbval all the same.
 """
 
@@ -79,11 +79,11 @@ def add(notebook: JSON, lines: str, to: str = "plots.use_style()") -> None:
 
 def insert(notebook: JSON, after: str, cell: JSON) -> None:
     """Put a cell behind the first that contains a text, and number all code cells anew."""
-    place = notebook["cells"].index(find(notebook, after))
+    index = notebook["cells"].index(find(notebook, after))
     cell = {"metadata": {}, **cell}
     if cell["cell_type"] == "code":
         cell = {"outputs": [], "execution_count": None, **cell}
-    notebook["cells"].insert(place + 1, cell)
+    notebook["cells"].insert(index + 1, cell)
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     for number, cell in enumerate(code, start=1):
         cell["execution_count"] = number
@@ -107,8 +107,8 @@ def output(notebook: JSON, part: str, **fields: Any) -> None:
     find(notebook, part)["outputs"].append(fields)
 
 
-def picture(notebook: JSON) -> JSON:
-    """Return the first output with a picture."""
+def image(notebook: JSON) -> JSON:
+    """Return the first output with an image."""
     cells = (cell for cell in notebook["cells"] if cell["cell_type"] == "code")
     outputs = (out for cell in cells for out in cell["outputs"])
     return next(out for out in outputs if "image/png" in out.get("data", {}))
@@ -139,11 +139,11 @@ def bad_repeats(nb: JSON) -> None:
 
 
 def bad_alt(nb: JSON) -> None:
-    picture(nb)["metadata"] = {}
+    image(nb)["metadata"] = {}
 
 
 def bad_figure_size(nb: JSON) -> None:
-    picture(nb)["data"]["image/png"] = base64.b64encode(bytes(80_001)).decode()
+    image(nb)["data"]["image/png"] = base64.b64encode(bytes(80_001)).decode()
 
 
 def bad_first_result(nb: JSON) -> None:
@@ -207,7 +207,7 @@ BAD: dict[str, Callable[[JSON], None]] = {
     "background": lambda nb: add(nb, "import threading\n\nthreading.Thread(target=str).start()"),
     "installs": lambda nb: add(nb, 'import pip\n\npip.main(["install", "numpy"])'),
     "offline": lambda nb: swap(
-        nb, "Nothing of the kind", "![a far picture](https://example.org/a.png) Nothing of the kind"
+        nb, "Nothing of the kind", "![a far image](https://example.org/a.png) Nothing of the kind"
     ),
     "seeds": lambda nb: add(nb, "np.random.seed(0)"),
     "silenced": lambda nb: add(nb, 'import warnings\n\nwarnings.filterwarnings("ignore")'),
@@ -236,8 +236,8 @@ BAD: dict[str, Callable[[JSON], None]] = {
 def find_line(notebook: JSON, start: str) -> str:
     """Return the first line that starts so."""
     lines = text(find(notebook, start)).splitlines()
-    place = next(i for i, line in enumerate(lines) if line.startswith(start))
-    return lines[place]
+    index = next(i for i, line in enumerate(lines) if line.startswith(start))
+    return lines[index]
 
 
 def bad_nbval_passes(nb: JSON) -> None:

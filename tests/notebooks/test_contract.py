@@ -35,10 +35,10 @@ def good():
 
 @pytest.fixture
 def root(tmp_path):
-    """A course's folder with the module, the tests and the place that a notebook asks for."""
-    for place in ("vidrec_utils/example.py", "tests/test_example.py", "notebooks/readme"):
-        (tmp_path / place).parent.mkdir()
-        (tmp_path / place).touch()
+    """A course's folder with the module, the tests and the folder that a notebook asks for."""
+    for name in ("vidrec_utils/example.py", "tests/test_example.py", "notebooks/readme"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
     return tmp_path
 
 
@@ -226,7 +226,7 @@ NOTEBOOK_VARIANTS = [
     ("alt", html('<img src="data:image/webp;base64,AAAA">')),
     ("alt", html('<video src="data:video/mp4;base64,AAAA"></video>')),
     ("figure_size", html(f'<img src="data:image/gif;base64,{"A" * 110_000}" alt="a dark film">')),
-    ("offline", html('<img src="https://example.org/a.png" alt="a far picture">')),
+    ("offline", html('<img src="https://example.org/a.png" alt="a far image">')),
     ("widgets", html("<script>alert(1)</script>")),
     ("widgets", lambda nb: nb["metadata"].update(widgets={"state": {}})),
     ("metadata", lambda nb: nb["metadata"]["language_info"].update(version="3.11.7")),

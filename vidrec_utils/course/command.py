@@ -206,7 +206,7 @@ def run_course(
 ) -> tuple[list[Run], list[NotebookFailed]]:
     """Run notebooks in order and write their copies.
 
-    Copies of other notebooks, of earlier runs, stay and keep their place in the index.
+    Copies of other notebooks, of earlier runs, stay and remain in the index.
 
     Parameters
     ----------

@@ -10,12 +10,12 @@ part that a learner writes stands between two comment lines:
         return [2 * value for value in values]
         # end solution
 
-Beside it stand `check_double(function)`, which raises AssertionError with a hint or returns a
+Next to it stand `check_double(function)`, which raises AssertionError with a hint or returns a
 sentence on what a right answer has shown, and `WRONG_DOUBLE`, a list of `(function, part of the
 hint)`: the mistakes that learners typically make. `stub` derives the notebook's cell from the
 solution, so that the two cannot drift apart.
 
-A notebook needs two of the functions: `check` beside each exercise, and `solution` for those who
+A notebook needs two of the functions: `check` after each exercise, and `solution` for those who
 want to compare.
 """
 

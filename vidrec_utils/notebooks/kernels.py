@@ -148,7 +148,7 @@ class NotebookFailed(RuntimeError):
 
 
 class Watch(threading.Thread):
-    """Follows the memory of the processes that it is told of, until it is stopped.
+    """Follows the memory of a process and its children until it is stopped.
 
     Parameters
     ----------
@@ -210,8 +210,8 @@ def _family(pid: int) -> list[psutil.Process]:
 
 def _resident(family: list[psutil.Process]) -> int:
     """Bytes in memory of some processes together."""
-    # Of several, the proportional share of each page, which only Linux tells. That walks through
-    # all of their pages, which takes long, and is spared where nothing can be shared.
+    # Of several processes, count the proportional share of each page, which only Linux reports.
+    # That walks through all of their pages and takes long, so it is spared for a single one.
     in_shares = psutil.LINUX and len(family) > 1
     total = 0
     for process in family:

@@ -210,7 +210,7 @@ def claims(cell: Cell, notebook: Notebook) -> list[tuple[ast.AST, ast.AST | None
 
 
 def rule_claims(notebook: Notebook) -> Iterator[Breach]:
-    """Every interpretation has an assertion cell beside it."""
+    """Every interpretation has an assertion in the code cell before or after it."""
     for section in _lesson(notebook):
         passages = section.passages
         for index, passage in enumerate(passages):

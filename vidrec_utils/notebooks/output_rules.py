@@ -1,4 +1,4 @@
-"""Rules on what is committed beside the code: outputs, figures, metadata, sizes."""
+"""Rules on what is committed together with the code: outputs, figures, metadata, sizes."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def refresh(path: Path, name: str | None = None, cell_timeout_s: float | None = 
 
     build = (settings.repository() or path.resolve().parent) / "build"
     notebook = with_stubs(nbformat.read(path, as_version=4), name or path.stem)
-    # The copy stands beside the original, so that relative paths mean the same.
+    # The copy lies in the folder of the original, so that relative paths mean the same.
     part = path.with_name(f".{path.stem}.refreshing.ipynb")
     write(part, notebook)
     try:
