@@ -1,7 +1,7 @@
 """Protocols that refuse, corrected comparisons, slices, full ranks, the choice, and bad input."""
 
 import tracemalloc
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 
 from vidrec_utils import evaluation
 from vidrec_utils.datasets import Split
-from vidrec_utils.evaluation.protocol import ProtocolMismatch
+from vidrec_utils.evaluation.protocol import LABELS, Protocol, ProtocolMismatch
 from vidrec_utils.recommender import Popularity, Random, Recommender
 
 
@@ -51,6 +51,10 @@ SPLIT = simulated()
 
 def result(model=None, split=SPLIT, **options):
     return evaluation.evaluate((model or Popularity()).fit(split), split, **options)
+
+
+def test_every_field_of_a_protocol_is_compared():
+    assert list(LABELS) == [field.name for field in fields(Protocol)]
 
 
 def test_a_protocol_names_what_differs():

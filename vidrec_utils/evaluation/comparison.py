@@ -51,7 +51,7 @@ def compare(
     which: str = "all",
     test: str = "bootstrap",
 ) -> Comparison:
-    """Does `a` beat `b` on the same users? A paired bootstrap over the per-user differences.
+    """Compare two results on the same users: a paired bootstrap over their differences.
 
     Users who lack the metric in either result (an empty list has no novelty, for example) are left
     out; `n_users` counts the others.
@@ -63,14 +63,14 @@ def compare(
     metric : str
         A column of `per_user`.
     seed, resamples, level : int, int, float
-        Of the bootstrap.
+        Seed of the bootstrap, its number of resamples, and the coverage of the interval.
     which : str
         `"all"`, or a slice that both results have.
     test : {"bootstrap", "signs"}
-        Where the p-value comes from; the interval is a bootstrap's in both cases. `"signs"` asks
-        how often a difference so large arises when the names of the two recommenders are exchanged
-        for each user by the toss of a coin, which is exact when they do not differ (Fisher's
-        randomisation test; Smucker, Allan, Carterette, CIKM 2007).
+        The test that gives the p-value; the interval comes from the bootstrap in both cases.
+        `"signs"` asks how often a difference so large arises when the names of the two recommenders
+        are exchanged for each user by the toss of a coin, which is exact when they do not differ
+        (Fisher's randomisation test; Smucker, Allan, Carterette, CIKM 2007).
 
     Returns
     -------
@@ -85,6 +85,25 @@ def compare(
         If the protocols or the users differ; the message names in what. A ValueError, too.
     ValueError
         If there is no such metric or test, or no user has the metric in both.
+
+    Examples
+    --------
+    Three users watched `a`. Later two of them watch `b`, and one `c`; popularity, which has seen
+    neither, lists them in the order of the catalogue:
+
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.recommender import Popularity
+    >>> users = ["u", "v", "w"]
+    >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
+    >>> test = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> from vidrec_utils.evaluation import evaluate
+    >>> from vidrec_utils.recommender import FixedScores
+    >>> popular = evaluate(Popularity().fit(split), split, k=1)
+    >>> table = pd.DataFrame({"b": 0.0, "c": 1.0}, index=users)
+    >>> one = evaluate(FixedScores(table, name="always c").fit(split), split, k=1)
+    >>> print(compare(one, popular, "recall").sentence(".2f"))
+    always c minus popularity: -0.33 [-1.00, 1.00]
     """
     return _compare_pairs([(a, b)], metric, seed, resamples, level, which, test)[0]
 
@@ -101,17 +120,18 @@ def _compare_pairs(
     """`compare` for pairs that all have the same users, who are drawn once for all of them."""
     if test not in ("bootstrap", "signs"):
         raise ValueError(f"test is {test!r}; choose 'bootstrap' or 'signs'.")
-    columns = [_differences(a, b, metric, which) for a, b in pairs]
+    columns = [_differences(a, b, metric, which) for a, b in pairs]  # each (n_users,)
+    # Pairs that all users take part in are resampled together, so that each is drawn once.
     whole = len({len(column) for column in columns}) == 1
     groups = [columns] if whole else [[column] for column in columns]
-    ends, odds = [], []
+    ends, p_values = [], []
     for group in groups:
-        values = np.column_stack(group)
+        values = np.column_stack(group)  # (n_users, n_pairs)
         draws = bootstrap_means(values, resamples, seed)
         ends.append(percentile_interval(draws, level))
         for column, means in zip(group, draws.T, strict=True):
             signs = test == "signs"
-            odds.append(_signs(column, resamples, seed) if signs else _two_sided(means))
+            p_values.append(_signs(column, resamples, seed) if signs else _two_sided(means))
     low, high = np.concatenate(ends, axis=1)
     return [
         Comparison(
@@ -121,7 +141,7 @@ def _compare_pairs(
             float(column.mean()),
             float(low[i]),
             float(high[i]),
-            odds[i],
+            p_values[i],
             len(column),
             a.protocol,
         )
@@ -146,7 +166,7 @@ def _differences(a: Result, b: Result, metric: str, which: str) -> np.ndarray:
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """P-values corrected for their number: any false alarm among all is as rare as one was before.
+    """Correct p-values for their number: controls the chance of any false positive among all.
 
     Sorted upwards, the i-th of m (from 0) is multiplied by m - i, cut to 1, and never smaller than
     the one before it. Holds for any dependence between the tests.
@@ -166,6 +186,11 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     ValueError
         If one lies outside 0..1.
 
+    Examples
+    --------
+    >>> print(holm([0.01, 0.04, 0.03]))
+    [0.03 0.06 0.06]
+
     References
     ----------
     Holm: A Simple Sequentially Rejective Multiple Test Procedure. Scand. J. Statist. 6, 1979.
@@ -175,6 +200,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
         raise ValueError(f"P-values lie between 0 and 1; got {p[(p < 0) | (p > 1)][0]}.")
     out = np.full(len(p), np.nan)
     order = np.argsort(p, kind="stable")[: (~np.isnan(p)).sum()]  # NaN sorts last
+    # The smallest of m is multiplied by m, the next by m - 1, ...; never below the one before.
     factors = np.arange(len(order), 0, -1)
     out[order] = np.minimum(1, np.maximum.accumulate(p[order] * factors))
     return out
@@ -198,7 +224,7 @@ def compare_all(
     metric, seed, level, which, test
         As for `compare`. The intervals are for one pair at a time.
     against : str, optional
-        Name of the one that all others are compared with; by default each pair is compared.
+        Name of the result that all others are compared with; by default each pair is compared.
 
     Returns
     -------
@@ -212,6 +238,25 @@ def compare_all(
         If the protocols differ.
     ValueError
         If there are fewer than two results, two of one name, or none named `against`.
+
+    Examples
+    --------
+    Three users watched `a`. Later two of them watch `b`, and one `c`; popularity, which has seen
+    neither, lists them in the order of the catalogue:
+
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.recommender import Popularity
+    >>> users = ["u", "v", "w"]
+    >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
+    >>> test = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> from vidrec_utils.evaluation import evaluate
+    >>> from vidrec_utils.recommender import Random
+    >>> models = [Popularity(), Random(seed=0)]
+    >>> pairs = compare_all([evaluate(m.fit(split), split, k=1) for m in models], "recall")
+    >>> pairs[["a", "b", "n_users"]]
+                a       b  n_users
+    0  popularity  random        3
     """
     named = _by_name(results)
     if against is not None and against not in named:
@@ -221,14 +266,14 @@ def compare_all(
         if against is None
         else [(name, against) for name in named if name != against]
     )
-    given = [(named[a], named[b]) for a, b in pairs]
-    found = _compare_pairs(given, metric, seed, 10_000, level, which, test)
+    results = [(named[a], named[b]) for a, b in pairs]
+    comparisons = _compare_pairs(results, metric, seed, 10_000, level, which, test)
     columns = ["a", "b", "difference", "low", "high", "p_value", "n_users"]
-    frame = pd.DataFrame([[getattr(c, name) for name in columns] for c in found], columns=columns)
+    frame = pd.DataFrame([vars(comparison) for comparison in comparisons])[columns]
     corrected = holm(frame["p_value"])
     frame.insert(6, "p_holm", corrected)
     frame.insert(7, "clear", corrected < 1 - level)
-    frame.attrs["protocol"] = str(found[0].protocol)
+    frame.attrs["protocol"] = str(comparisons[0].protocol)
     return frame
 
 
@@ -243,6 +288,22 @@ def leaderboard(
     ------
     ProtocolMismatch
         If the results were not measured under one protocol.
+
+    Examples
+    --------
+    Three users watched `a`. Later two of them watch `b`, and one `c`; popularity, which has seen
+    neither, lists them in the order of the catalogue:
+
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.recommender import Popularity
+    >>> users = ["u", "v", "w"]
+    >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
+    >>> test = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> from vidrec_utils.evaluation import evaluate
+    >>> board = leaderboard([evaluate(Popularity().fit(split), split, k=1)], "recall")
+    >>> board.loc["popularity", ["mean", "n_users"]].round(2).to_dict()
+    {'mean': 0.67, 'n_users': 3.0}
     """
     named = _by_name(results, least=1)
     frame = pd.DataFrame({name: r.table(which).loc[metric] for name, r in named.items()}).T
@@ -252,19 +313,20 @@ def leaderboard(
 
 
 def _by_name(results: Iterable[Result], least: int = 2) -> dict[str, Result]:
-    given = list(results)
-    names = [result.name for result in given]
-    if len(given) < least:
-        raise ValueError(f"{len(given)} results were given; give at least {least}.")
+    results = list(results)
+    names = [result.name for result in results]
+    if len(results) < least:
+        raise ValueError(f"{len(results)} results were given; give at least {least}.")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"Two results are named {twice!r}; give each its own name.")
-    for result in given[1:]:
-        given[0].protocol.require_equal(result.protocol, given[0].name, result.name)
-    return dict(zip(names, given, strict=True))
+    for result in results[1:]:
+        results[0].protocol.require_equal(result.protocol, results[0].name, result.name)
+    return dict(zip(names, results, strict=True))
 
 
 def _two_sided(draws: np.ndarray) -> float:
+    """Twice the smaller share of resampled means on either side of zero."""
     side = min((draws <= 0).sum(), (draws >= 0).sum())
     return float(min(1.0, 2 * (side + 1) / (len(draws) + 1)))
 
@@ -272,10 +334,12 @@ def _two_sided(draws: np.ndarray) -> float:
 def _signs(differences: np.ndarray, draws: int, seed: int) -> float:
     """Share of random signs that make the mean as far from zero as it is."""
     rng = np.random.default_rng(seed)
-    observed, count = abs(differences.sum()), 0
+    observed = abs(differences.sum())
+    count = 0
     step = max(1, 2**22 // len(differences))
     for start in range(0, draws, step):
         size = (min(step, draws - start), len(differences))
+        # With coins c of 0 or 1, the signs are 2c - 1, and their sum is c @ 2d - sum(d).
         sums = rng.integers(0, 2, size, dtype=np.int8) @ (2 * differences) - differences.sum()
         count += int((np.abs(sums) >= observed * (1 - 1e-12)).sum())
     return float((count + 1) / (draws + 1))

@@ -12,8 +12,8 @@ ndcg           sum_i hit_i / log2(i + 1), over the same sum for min(n, k) hits a
                (Järvelin, Kekäläinen, ACM TOIS 2002, binary gains)
 mrr            1 / rank of the first hit, 0 if there is none among the k
 map            sum_i hit_i * (hits up to i) / i, over min(n, k)
-accuracy       share of all candidates that are rightly on the list or rightly off it; close to 1
-               for any list where few videos are relevant, and shown for that reason
+accuracy       share of all candidates that are on the list and relevant, or off it and irrelevant;
+               close to 1 for any list where few videos are relevant, and shown for that reason
 novelty        mean over the list of -log2((users shown the video + 1) / (users + 1)), in bits
                (self-information; Vargas, Castells, RecSys 2011)
 popularity     mean over the list of the number of known exposures of the video
@@ -59,23 +59,41 @@ def list_metrics(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> pd.DataFra
     -------
     DataFrame
         One row a user, columns `RANKING_METRICS`.
+
+    Examples
+    --------
+    The second and the third of three videos are hits, of four that are relevant:
+
+    >>> list_metrics(np.array([[False, True, True]]), np.array([4]), k=3).round(3).T
+                   0
+    hit_rate   1.000
+    precision  0.667
+    recall     0.500
+    f1         0.571
+    ndcg       0.531
+    mrr        0.500
+    map        0.389
     """
-    hits = np.asarray(hits, dtype=np.float64)
-    n = np.asarray(n_relevant, dtype=np.float64)
-    ranks = np.arange(1, hits.shape[1] + 1)
-    total = hits.sum(axis=1)
-    gains = 1 / np.log2(np.arange(1, k + 1) + 1)
-    possible = np.minimum(n, k).astype(int)
-    ideal = np.concatenate([[np.nan], np.cumsum(gains)])[possible]
-    first = np.where(total > 0, hits.argmax(axis=1) + 1, np.inf)
+    hits = np.asarray(hits, dtype=np.float64)  # (users, k)
+    n = np.asarray(n_relevant, dtype=np.float64)  # (users,)
+    ranks = np.arange(1, hits.shape[1] + 1)  # (k,)
+    h = hits.sum(axis=1)  # number of hits, (users,)
+    # A hit at rank i gains 1 / log2(i + 1); the ideal list has min(n, k) hits at its top.
+    gains = 1 / np.log2(np.arange(1, k + 1) + 1)  # (k,)
+    possible = np.minimum(n, k).astype(int)  # (users,)
+    ideal = np.concatenate([[np.nan], np.cumsum(gains)])[possible]  # (users,)
+    # Rank of the first hit; infinite without one, so that its reciprocal is 0.
+    first = np.where(h > 0, hits.argmax(axis=1) + 1, np.inf)  # (users,)
     with np.errstate(invalid="ignore", divide="ignore"):
-        recall = total / n
-        precision = total / k
-        f1 = np.where(total > 0, 2 * total / (n + k), np.where(n > 0, 0.0, np.nan))
+        recall = h / n
+        precision = h / k
+        # The harmonic mean of h / n and h / k is 2h / (n + k).
+        f1 = np.where(h > 0, 2 * h / (n + k), np.where(n > 0, 0.0, np.nan))
+        # Precision at each hit, (hits up to i) / i, averaged over the min(n, k) possible hits.
         average = (hits * np.cumsum(hits, axis=1) / ranks).sum(axis=1) / np.minimum(n, k)
     return pd.DataFrame(
         {
-            "hit_rate": (total > 0).astype(float),
+            "hit_rate": (h > 0).astype(float),
             "precision": precision,
             "recall": recall,
             "f1": f1,
@@ -88,21 +106,21 @@ def list_metrics(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> pd.DataFra
 
 def list_means(values: np.ndarray, top: np.ndarray) -> np.ndarray:
     """Mean of a per-video value over each list; NaN for an empty list."""
-    there = top >= 0
-    sums = np.where(there, values[top], 0.0).sum(axis=1)
-    return np.where(there.any(axis=1), sums / np.maximum(there.sum(axis=1), 1), np.nan)
+    filled = top >= 0  # (users, k); -1 is an empty position
+    sums = np.where(filled, values[top], 0.0).sum(axis=1)  # (users,)
+    return np.where(filled.any(axis=1), sums / np.maximum(filled.sum(axis=1), 1), np.nan)
 
 
 def accuracy(
     hits: np.ndarray, n_relevant: np.ndarray, candidates: np.ndarray, listed: np.ndarray
 ) -> np.ndarray:
-    """Share of candidates rightly on the list or rightly off it, `(n_users,)`.
+    """Share of candidates that are relevant and listed, or irrelevant and not listed, `(n_users,)`.
 
-    `listed` is the number of places filled, `(n_users,)`: a recommender whose own catalogue is
-    small leaves some empty, and an empty place recommends nothing wrong.
+    `listed` is the length of each list, `(n_users,)`: a recommender whose own catalogue is small
+    leaves positions empty, and an empty position recommends nothing wrong.
     """
-    found = hits.sum(axis=1)
-    wrong = (listed - found) + (n_relevant - found)
+    h = hits.sum(axis=1)  # (users,)
+    wrong = (listed - h) + (n_relevant - h)  # false positives and false negatives
     return 1 - wrong / candidates
 
 
@@ -116,7 +134,8 @@ def diversity(vectors: Embeddings | pd.DataFrame, videos: pd.Index, top: np.ndar
     videos : Index
         The catalogue, which `top` points into.
     top : ndarray of int, shape (n_users, up to k)
-        Lists; -1 is an empty place. Videos without a vector, or with one of length 0, are left out.
+        Lists; -1 is an empty position. Videos without a vector, or with one of length 0, are left
+        out.
 
     Returns
     -------
@@ -127,52 +146,72 @@ def diversity(vectors: Embeddings | pd.DataFrame, videos: pd.Index, top: np.ndar
     -----
     The sum of the cosines of all pairs of m unit vectors follows from the length of their sum:
     `(|sum v|^2 - m) / 2`, so no pair is ever formed.
+
+    Examples
+    --------
+    >>> vectors = pd.DataFrame([[1, 0], [2, 0], [0, 3]], index=["a", "b", "c"])
+    >>> alike, apart = diversity(vectors, vectors.index, np.array([[0, 1], [0, 2]]))
+    >>> print(round(alike, 3), round(apart, 3))
+    0.0 1.0
     """
     frame = vectors if isinstance(vectors, pd.DataFrame) else vectors.frame()
     rows = frame.set_axis(as_ids(frame.index)).reindex(videos).to_numpy(np.float32)
-    unit = unit_rows(rows)
-    there = np.append(unit.any(axis=1), False)  # the last stands for an empty place, -1
+    unit = unit_rows(rows)  # (n_videos, dim)
+    known = np.append(unit.any(axis=1), False)  # the last stands for an empty position, -1
     unit = np.vstack([unit, np.zeros_like(unit[:1])])
-    unit[~there] = 0
+    unit[~known] = 0  # NaN rows, too
     out = np.empty(len(top))
     step = max(1, BLOCK_VALUES // max(1, top.shape[1] * unit.shape[1]))
     for start in range(0, len(top), step):
         lists = top[start : start + step]
-        m = there[lists].sum(axis=1)
-        total = unit[lists].sum(axis=1, dtype=np.float64)
+        m = known[lists].sum(axis=1)  # vectors on each list, (users,)
+        total = unit[lists].sum(axis=1, dtype=np.float64)  # (users, dim)
         with np.errstate(invalid="ignore", divide="ignore"):
+            # mean cosine over the m (m - 1) ordered pairs
             cosine = ((total**2).sum(axis=1) - m) / (m * (m - 1.0))
         out[start : start + step] = np.where(m > 1, 1 - cosine, np.nan)
     return out
 
 
 def bootstrap_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Means of the columns over resampled rows; NaN values are left out of their column's mean.
+    """Bootstrap: means of the columns over rows that are drawn with replacement.
+
+    Rows are what is resampled, so they have to be independent of each other: users, or groups of
+    clips, not single views. NaN values are left out of their column's mean. The percentiles of the
+    means are a confidence interval (Efron, Tibshirani: An Introduction to the Bootstrap, 1993).
 
     Parameters
     ----------
     values : ndarray, shape (n, m)
         One row a user.
     resamples, seed : int
-        How many samples of n rows with replacement, and the seed of their generator.
+        Number of samples of n rows with replacement, and the seed of their generator.
 
     Returns
     -------
     ndarray, shape (resamples, m)
+
+    Examples
+    --------
+    >>> draws = bootstrap_means(np.array([[0.0], [1.0]]), resamples=1000, seed=0)
+    >>> print(np.quantile(draws, [0.025, 0.975]))
+    [0. 1.]
     """
     n, m = values.shape
     if n == 0:
         return np.full((resamples, m), np.nan)
     rng = np.random.default_rng(seed)
-    there = ~np.isnan(values)
-    filled = np.concatenate([np.where(there, values, 0.0), there], axis=1)
+    present = ~np.isnan(values)
+    # Sums of values, and of their numbers, from the same draw: (n, 2m).
+    columns = np.concatenate([np.where(present, values, 0.0), present], axis=1)
     draws = np.empty((resamples, m))
     step = max(1, 2**22 // n)  # counts of a few dozen MB at a time
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
+        # Draw n rows for each sample, and count how often each row was drawn: (size, n).
         rows = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
         counts = np.bincount(rows.ravel(), minlength=size * n).reshape(size, n)
-        sums = counts.astype(np.float64) @ filled
+        sums = counts.astype(np.float64) @ columns  # (size, 2m)
         with np.errstate(invalid="ignore"):
             draws[start : start + size] = sums[:, :m] / sums[:, m:]
     return draws

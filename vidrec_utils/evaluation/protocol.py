@@ -8,7 +8,7 @@ under different protocols cannot be compared.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 
 import pandas as pd
 from scipy import sparse
@@ -29,8 +29,23 @@ class ProtocolMismatch(ValueError):
         return type(self), (str(self), self.differences)
 
 
-def _of(name: str, **options: object) -> object:
-    return field(metadata={"label": name}, **options)
+LABELS = {
+    "split": "split",
+    "part": "evaluated part",
+    "k": "length of the lists, k",
+    "n_videos": "number of candidates",
+    "masked": "what is masked",
+    "relevant": "what counts as relevant",
+    "ideal": "ideal",
+    "ties": "order of ties",
+    "n_users": "number of users",
+    "n_left_out": "number of users left out",
+    "users": "users (hash of their ids)",
+    "catalogue": "catalogue (hash of its ids)",
+    "positives": "relevant videos of the users (hash)",
+    "history": "videos masked for the users (hash)",
+}
+"""Names of the fields of a protocol in a message."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +74,27 @@ class Protocol:
         pairs: two splits of one name need not be the same.
     """
 
-    split: str = _of("split")
-    part: str = _of("evaluated part")
-    k: int = _of("length of the lists, k")
-    n_videos: int = _of("number of candidates")
-    masked: str = _of("what is masked")
-    relevant: str = _of("what counts as relevant")
-    ideal: str = _of("ideal", default=IDEAL)
-    ties: str = _of("order of ties", default=TIES["catalogue"])
-    n_users: int = _of("number of users", default=0)
-    n_left_out: int = _of("number of users left out", default=0)
-    users: str = _of("users (hash of their ids)", default="")
-    catalogue: str = _of("catalogue (hash of its ids)", default="")
-    positives: str = _of("relevant videos of the users (hash)", default="")
-    history: str = _of("videos masked for the users (hash)", default="")
+    split: str
+    part: str
+    k: int
+    n_videos: int
+    masked: str
+    relevant: str
+    ideal: str = IDEAL
+    ties: str = TIES["catalogue"]
+    n_users: int = 0
+    n_left_out: int = 0
+    users: str = ""
+    catalogue: str = ""
+    positives: str = ""
+    history: str = ""
 
     def differences(self, other: Protocol) -> list[str]:
         """Name each field in which another protocol differs, with both values."""
         return [
-            f"{part.metadata['label']}: {getattr(self, part.name)!r} against "
-            f"{getattr(other, part.name)!r}"
-            for part in fields(self)
-            if getattr(self, part.name) != getattr(other, part.name)
+            f"{label}: {getattr(self, name)!r} against {getattr(other, name)!r}"
+            for name, label in LABELS.items()
+            if getattr(self, name) != getattr(other, name)
         ]
 
     def require_equal(self, other: Protocol, one: str = "one", another: str = "another") -> None:
@@ -104,14 +118,14 @@ class Protocol:
     @property
     def digest(self) -> str:
         """One hash of everything; equal protocols have equal digests."""
-        return _hash([repr(getattr(self, part.name)) for part in fields(self)])
+        return _hash([repr(getattr(self, name)) for name in LABELS])
 
     def __str__(self) -> str:
-        every = self.n_users + self.n_left_out
+        total = self.n_users + self.n_left_out
         return (
             f"split {self.split!r}, {self.part}; k = {self.k}; candidates: all {self.n_videos} "
             f"videos minus {self.masked}; relevant: {self.relevant}; {self.ideal}; ties "
-            f"{self.ties}; {self.n_users} of {every} users, {self.n_left_out} without a relevant "
+            f"{self.ties}; {self.n_users} of {total} users, {self.n_left_out} without a relevant "
             "candidate left out"
         )
 
@@ -119,7 +133,7 @@ class Protocol:
 def fingerprints(
     users: pd.Index, videos: pd.Index, relevant: sparse.csr_array, seen: sparse.csr_array
 ) -> dict[str, str]:
-    """Hashes of the four things that a split's name does not tell, as fields of `Protocol`."""
+    """Hashes of the four things that the name of a split leaves open, as fields of `Protocol`."""
     return {
         "users": _hash(users),
         "catalogue": _hash(videos),

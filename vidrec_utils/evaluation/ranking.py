@@ -46,7 +46,7 @@ def evaluate(
     ties: str = "catalogue",
     progress: bool = True,
 ) -> Result:
-    """Rank all videos for all users of the evaluated part, and measure the first k.
+    """Rank all videos for each user of the evaluated part, and measure the first k.
 
     Candidates of a user are all videos of `split.videos` that the user was not shown before the
     evaluated part: in train, and for `on="test"` in validation too. The masks come from the split,
@@ -87,6 +87,21 @@ def evaluate(
         training data hold the test), or an option is impossible.
     KeyError
         If the videos have no column `by`.
+
+    Examples
+    --------
+    Three users watched `a`. Later two of them watch `b`, and one `c`; popularity, which has seen
+    neither, lists them in the order of the catalogue:
+
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.recommender import Popularity
+    >>> users = ["u", "v", "w"]
+    >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
+    >>> test = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> result = evaluate(Popularity().fit(split), split, k=1)
+    >>> result.per_user["recall"].to_dict()
+    {'u': 1.0, 'v': 1.0, 'w': 0.0}
     """
     task = prepare(split, k, on, threshold, ties, seed)
     groups = video_groups(task, split.videos, by) if slices or by else {}
@@ -97,9 +112,9 @@ def evaluate(
     per_user, history = _measure(task, top, hits)
     if vectors is not None:
         per_user["diversity"] = diversity(vectors, task.videos, top)
-    parts = user_slices(per_user) if slices else {}
+    tables = user_slices(per_user) if slices else {}
     for name, group in groups.items():
-        parts[name] = video_slice(task, group, top, hits, per_user)
+        tables[name] = video_slice(task, group, top, hits, per_user)
     return Result(
         name=recommender.name,
         k=k,
@@ -110,7 +125,7 @@ def evaluate(
         history=history,
         coverage=len(np.unique(top[top >= 0])) / len(task.videos),
         top=_top_frame(top, task.videos, per_user.index),
-        slices=parts,
+        slices=tables,
     )
 
 
@@ -123,7 +138,7 @@ def ranks(
 ) -> pd.DataFrame:
     """Rank of every relevant video among all candidates of its user that are not relevant.
 
-    Other relevant videos of the user are taken out, so that each has the same competitors whether
+    Other relevant videos of the user are taken out, so that each has the same negatives whether
     candidates are sampled or not (see `evaluation.sampled`). Of equal scores those earlier in the
     catalogue rank higher; videos outside the recommender's catalogue rank last.
 
@@ -131,36 +146,55 @@ def ranks(
     -------
     DataFrame
         `user_id, video_id, rank` (from 1)`, n_candidates` (the video itself included).
+
+    Examples
+    --------
+    Three users watched `a`. Later two of them watch `b`, and one `c`; popularity, which has seen
+    neither, lists them in the order of the catalogue:
+
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.recommender import Popularity
+    >>> users = ["u", "v", "w"]
+    >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
+    >>> test = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> ranks(Popularity().fit(split), split)
+      user_id video_id  rank  n_candidates
+    0       u        b     1             2
+    1       v        b     1             2
+    2       w        c     2             2
     """
     task = prepare(split, 1, on, threshold)
-    users, columns, places, candidates = [], [], [], []
+    rows = []
     for block, scores in _scored(recommender, task, None, progress):
         for user, row in zip(range(block.start, block.stop), scores, strict=True):
-            right = _columns(task.relevant, user)
-            place, n = _places(row, right, _columns(task.seen, user))
-            users.append(np.full(len(right), user))
-            columns.append(right)
-            places.append(place)
-            candidates.append(np.full(len(right), n))
+            relevant = _columns(task.relevant, user)
+            rank, n = _ranks(row, relevant, _columns(task.seen, user))
+            rows.append((np.full(len(rank), user), relevant, rank, np.full(len(rank), n)))
+    columns = [np.concatenate(arrays) for arrays in zip(*rows, strict=True)]
+    users, videos, rank, n_candidates = columns
     return pd.DataFrame(
         {
-            "user_id": task.users[np.concatenate(users)],
-            "video_id": task.videos[np.concatenate(columns)],
-            "rank": np.concatenate(places),
-            "n_candidates": np.concatenate(candidates),
+            "user_id": task.users[users],
+            "video_id": task.videos[videos],
+            "rank": rank,
+            "n_candidates": n_candidates,
         }
     )
 
 
-def _places(row: np.ndarray, right: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, int]:
-    """Rank of each column in `right` among the columns in neither list, and how many compete."""
-    other = np.ones(len(row), dtype=bool)
-    other[right], other[seen] = False, False
-    rivals = np.flatnonzero(other)
-    mine, theirs = row[right, None], row[rivals]
-    before = (theirs > mine) | ((theirs == mine) & (rivals < right[:, None]))
-    place = np.where(mine[:, 0] > -np.inf, 1 + before.sum(axis=1), len(rivals) + 1)
-    return place, len(rivals) + 1
+def _ranks(row: np.ndarray, relevant: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, int]:
+    """Rank of each relevant column among the negatives, and the number of candidates of each."""
+    is_negative = np.ones(len(row), dtype=bool)  # (n_videos,)
+    is_negative[relevant] = False
+    is_negative[seen] = False
+    negatives = np.flatnonzero(is_negative)
+    own = row[relevant, None]  # (relevant, 1)
+    other = row[negatives]  # (negatives,)
+    # A negative ranks above with a higher score, or with an equal one earlier in the catalogue.
+    above = (other > own) | ((other == own) & (negatives < relevant[:, None]))
+    last = len(negatives) + 1
+    return np.where(own[:, 0] > -np.inf, 1 + above.sum(axis=1), last), last
 
 
 def _scored(
@@ -195,9 +229,9 @@ def top_lists(
     top = np.full((len(task.users), min(task.protocol.k, n)), -1, dtype=np.int32)
     hits = np.zeros(top.shape, dtype=bool)
     for block, scores in _scored(recommender, task, order, progress):
-        best = top_k(scores, top.shape[1])
-        valid = np.take_along_axis(scores, best, axis=1) > -np.inf
-        best = best if order is None else order[best]
+        best = top_k(scores, top.shape[1])  # (users, k)
+        valid = np.take_along_axis(scores, best, axis=1) > -np.inf  # neither seen nor unknown
+        best = best if order is None else order[best]  # back to the catalogue's columns
         top[block] = np.where(valid, best, -1)
         hits[block] = _among(best, task.relevant[block]) & valid
     return top, hits
@@ -206,12 +240,13 @@ def top_lists(
 def _among(best: np.ndarray, relevant: sparse.csr_array) -> np.ndarray:
     """Whether each column of a list is an entry of its row, without making the rows dense."""
     n = relevant.shape[1]
-    rows = np.arange(len(best), dtype=np.int64)[:, None]
+    rows = np.arange(len(best), dtype=np.int64)[:, None]  # (users, 1)
     pairs = relevant.tocoo()
+    # One number for each pair of row and column; the relevant ones sorted, to be searched.
     keys = np.sort(pairs.row.astype(np.int64) * n + pairs.col)
-    asked = rows * n + best
-    place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    return keys[place] == asked
+    asked = rows * n + best  # (users, k)
+    nearest = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+    return keys[nearest] == asked
 
 
 def _columns(matrix: sparse.csr_array, row: int) -> np.ndarray:
@@ -221,9 +256,10 @@ def _columns(matrix: sparse.csr_array, row: int) -> np.ndarray:
 def _measure(task: Task, top: np.ndarray, hits: np.ndarray) -> tuple[pd.DataFrame, pd.Series]:
     """Metrics of each user, and the mean popularity of what each was shown before."""
     per_user = list_metrics(hits, task.n_relevant, task.protocol.k)
-    candidates = len(task.videos) - np.diff(task.seen.indptr)
+    candidates = len(task.videos) - np.diff(task.seen.indptr)  # (users,)
     listed = (top >= 0).sum(axis=1)
     per_user["accuracy"] = accuracy(hits, task.n_relevant, candidates, listed)
+    # Self-information of each video, in bits: (n_videos,)
     surprise = -np.log2((task.audience + 1) / (task.n_crowd + 1))
     per_user["novelty"] = list_means(surprise, top)
     per_user["popularity"] = list_means(task.exposures, top)
@@ -235,7 +271,7 @@ def _measure(task: Task, top: np.ndarray, hits: np.ndarray) -> tuple[pd.DataFram
 
 
 def _top_frame(top: np.ndarray, videos: pd.Index, users: pd.Index) -> pd.DataFrame:
-    """Lists as ids. Each column is categorical: four bytes a place instead of a whole string."""
+    """Lists as ids. Each column is categorical: four bytes an entry instead of a whole string."""
     columns = {
         rank + 1: pd.Categorical.from_codes(top[:, rank], categories=videos)
         for rank in range(top.shape[1])

@@ -1,4 +1,4 @@
-"""What an evaluation found, with the protocol that it was found under."""
+"""The result of an evaluation: metrics of each user, with the protocol they were measured under."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vidrec_utils.evaluation.protocol import Protocol
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What `evaluate` found, per user.
+    """Metrics of one recommender for each user, as `evaluate` returns them.
 
     Attributes
     ----------
@@ -76,8 +76,8 @@ class Result:
         if which == "all":
             return self.per_user
         if which not in self.slices:
-            there = ", ".join(map(repr, ["all", *self.slices]))
-            raise KeyError(f"There is no slice {which!r}; choose from {there}.")
+            names = ", ".join(map(repr, ["all", *self.slices]))
+            raise KeyError(f"There is no slice {which!r}; choose from {names}.")
         return self.slices[which]
 
     def table(self, which: str = "all", resamples: int = 1000, level: float = 0.95) -> pd.DataFrame:
@@ -106,8 +106,8 @@ class Result:
         values = users[list(self.metrics)].assign(
             _listed=listed.where(both), _history=history.where(both)
         )
-        means = values.mean().to_numpy()
-        draws = bootstrap_means(values.to_numpy(), resamples, self.seed)
+        means = values.mean().to_numpy()  # (m,)
+        draws = bootstrap_means(values.to_numpy(), resamples, self.seed)  # (resamples, m)
         columns = [*self.metrics, "popularity_lift"]
         center, spread = _with_lift(means[None])[0], _with_lift(draws)
         low, high = percentile_interval(spread, level)
@@ -145,8 +145,9 @@ class Result:
 def percentile_interval(draws: np.ndarray, level: float) -> np.ndarray:
     """Percentile interval of each column, `(2, m)`, without NaN draws; NaN where all are."""
     ends = np.full((2, draws.shape[1]), np.nan)
-    some = ~np.isnan(draws).all(axis=0)  # an all-NaN column would only add a warning
-    ends[:, some] = np.nanquantile(draws[:, some], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    known = ~np.isnan(draws).all(axis=0)  # an all-NaN column would only add a warning
+    # For a level of 95%, 2.5% of the resampled means lie below the interval, 2.5% above it.
+    ends[:, known] = np.nanquantile(draws[:, known], [(1 - level) / 2, (1 + level) / 2], axis=0)
     return ends
 
 

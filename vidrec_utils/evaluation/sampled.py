@@ -1,4 +1,4 @@
-"""Sampled metrics: what becomes of a rank when it is taken among a few drawn candidates.
+"""Sampled metrics: what a rank becomes when it is taken among a few drawn candidates.
 
 To save time, many papers rank each relevant video among itself and m videos drawn at random, not
 among all. Near the top everything then looks alike: the first of a million and the five-hundredth
@@ -36,16 +36,21 @@ def metric_of_rank(name: str) -> Callable[[np.ndarray], np.ndarray]:
     ------
     ValueError
         If there is no such metric.
+
+    Examples
+    --------
+    >>> metric_of_rank("recall@2")(np.array([1, 2, 3]))
+    array([1., 1., 0.])
     """
-    found = re.fullmatch(r"(ap|mrr|ndcg|recall|hit_rate)(?:@(\d+))?", name)
-    if not found or (found[1] in ("recall", "hit_rate") and not found[2]):
+    match = re.fullmatch(r"(ap|mrr|ndcg|recall|hit_rate)(?:@(\d+))?", name)
+    if not match or (match[1] in ("recall", "hit_rate") and not match[2]):
         raise ValueError(f"There is no metric {name!r}; try 'ap', 'ndcg', 'recall@10', 'ndcg@10'.")
-    cut = int(found[2]) if found[2] else np.inf
+    cut = int(match[2]) if match[2] else np.inf
     gain = {
         "ap": lambda rank: 1 / rank,
         "mrr": lambda rank: 1 / rank,
         "ndcg": lambda rank: 1 / np.log2(rank + 1),
-    }.get(found[1], np.ones_like)
+    }.get(match[1], np.ones_like)
     return lambda rank: np.where(rank <= cut, gain(np.asarray(rank, dtype=float)), 0.0)
 
 
@@ -57,19 +62,19 @@ def exact(ranks: np.ndarray, metric: str = "ndcg@10") -> np.ndarray:
 def expected(
     ranks: np.ndarray, n_candidates: int | np.ndarray, m: int, metric: str = "ndcg@10"
 ) -> np.ndarray:
-    """Mean of the metric over all ways to draw m competitors, exactly and without drawing.
+    """Mean of the metric over all draws of m negatives, computed without drawing.
 
-    A video at rank r of n has r - 1 of n - 1 competitors above it. Of m drawn with replacement,
-    `Binomial(m, (r - 1) / (n - 1))` stand above it, so its sampled rank is 1 plus that number.
+    A video at rank r of n has r - 1 of n - 1 negatives above it. Of m drawn with replacement,
+    `Binomial(m, (r - 1) / (n - 1))` rank above it, so its sampled rank is 1 plus that number.
 
     Parameters
     ----------
     ranks : ndarray of int, shape (n,)
         Ranks among all candidates, from 1; see `evaluation.ranks`.
     n_candidates : int or ndarray, shape (n,)
-        How many candidates there were, the relevant one included.
+        Number of candidates, the relevant one included.
     m : int
-        Number of drawn competitors.
+        Number of drawn negatives.
     metric : str
         See `metric_of_rank`.
 
@@ -81,22 +86,32 @@ def expected(
     ------
     ValueError
         If a rank lies outside 1..n_candidates, or m < 1.
+
+    Examples
+    --------
+    At rank 51 of 101, half of all negatives are above: none of two drawn ones is in a quarter of
+    the draws, one in a half, both in a quarter.
+
+    >>> print(expected([51], 101, m=2, metric="recall@1"), expected([51], 101, 2, "recall@2"))
+    [0.25] [0.75]
     """
     ranks, n = np.broadcast_arrays(np.asarray(ranks), np.asarray(n_candidates))
     if m < 1 or (ranks < 1).any() or (ranks > n).any():
         raise ValueError(f"Ranks lie between 1 and n_candidates, and m is at least 1; m is {m}.")
-    values = metric_of_rank(metric)(np.arange(1, m + 2))
+    values = metric_of_rank(metric)(np.arange(1, m + 2))  # of the sampled ranks 1..m + 1
+    # Each pair of r and n is computed once: (2, pairs).
     pairs, back = np.unique(np.stack([ranks.ravel(), n.ravel()]), axis=1, return_inverse=True)
-    above = (pairs[0] - 1) / np.maximum(pairs[1] - 1, 1)
+    above = (pairs[0] - 1) / np.maximum(pairs[1] - 1, 1)  # p, the share of negatives above
     means = np.empty(len(above))
     for start in range(0, len(above), 1024):
-        part = above[start : start + 1024, None]
-        means[start : start + 1024] = binom.pmf(np.arange(m + 1), m, part) @ values
+        p = above[start : start + 1024, None]  # (block, 1)
+        # sum over j of P(j of m drawn are above) * metric(1 + j)
+        means[start : start + 1024] = binom.pmf(np.arange(m + 1), m, p) @ values
     return means[back.ravel()].reshape(ranks.shape)
 
 
 def draw(ranks: np.ndarray, n_candidates: int | np.ndarray, m: int, seed: int = 0) -> np.ndarray:
-    """One draw of the sampled ranks, as an evaluation with m random competitors would see them."""
+    """One draw of the sampled ranks, as an evaluation with m random negatives would see them."""
     above = (np.asarray(ranks) - 1) / np.maximum(np.asarray(n_candidates) - 1, 1)
     return 1 + np.random.default_rng(seed).binomial(m, above)
 
@@ -106,14 +121,14 @@ def by_sample_size(
     sizes: tuple[int, ...] = (5, 20, 99),
     metric: str = "ndcg@10",
 ) -> pd.DataFrame:
-    """Expected metric of several recommenders, for several numbers of competitors and for all.
+    """Expected metric of several recommenders, by the number of drawn negatives and among all.
 
     Parameters
     ----------
     frames : mapping of str to DataFrame
         By name, what `evaluation.ranks` gives, all on the same users and videos.
     sizes : tuple of int
-        Numbers of drawn competitors.
+        Numbers of drawn negatives.
     metric : str
         See `metric_of_rank`.
 
@@ -127,6 +142,15 @@ def by_sample_size(
     ------
     ValueError
         If the frames do not hold the same pairs of users and videos.
+
+    Examples
+    --------
+    One recommender puts a video first and another one last of 101, the other both at rank 26:
+
+    >>> pairs = pd.DataFrame({"user_id": ["u", "v"], "video_id": ["a", "b"], "n_candidates": 101})
+    >>> frames = {"bold": pairs.assign(rank=[1, 101]), "even": pairs.assign(rank=[26, 26])}
+    >>> by_sample_size(frames, sizes=(1,), metric="recall@1").to_dict("index")
+    {'bold': {1: 0.5, 'all': 0.5}, 'even': {1: 0.75, 'all': 0.0}}
     """
     _require_same(*frames.values())
     table = {
@@ -137,7 +161,7 @@ def by_sample_size(
 
 
 def per_user(frame: pd.DataFrame, m: int | None = None, metric: str = "ndcg@10") -> pd.Series:
-    """Each user's mean over relevant videos, expected with m drawn competitors (None: with all)."""
+    """Each user's mean over relevant videos, expected with m drawn negatives (None: all)."""
     ranks = frame["rank"].to_numpy()
     values = (
         exact(ranks, metric)
@@ -162,9 +186,11 @@ def difference(
     a, b : DataFrame
         What `evaluation.ranks` gives, on the same users and videos.
     m : int, optional
-        Number of drawn competitors; by default all candidates compete.
-    metric, seed, resamples
-        See `metric_of_rank`; of the bootstrap.
+        Number of drawn negatives; by default all candidates compete.
+    metric : str
+        See `metric_of_rank`.
+    seed, resamples : int
+        Seed and number of resamples of the bootstrap.
 
     Returns
     -------
@@ -185,7 +211,15 @@ def differences(
     metric: str = "recall@5",
     seed: int = 0,
 ) -> pd.DataFrame:
-    """`difference` among all candidates and among drawn ones: `mean, low, high`, one row a size."""
+    """`difference` among all candidates and among drawn ones: `mean, low, high`, one row a size.
+
+    Examples
+    --------
+    >>> pairs = pd.DataFrame({"user_id": ["u", "v"], "video_id": ["a", "b"], "n_candidates": 101})
+    >>> one, other = pairs.assign(rank=[1, 101]), pairs.assign(rank=[26, 26])
+    >>> differences(one, other, sizes=(1,), metric="recall@1")["mean"].to_dict()
+    {'all': 0.5, '1 drawn': -0.25}
+    """
     rows = {"all": difference(a, b, None, metric, seed)}
     rows |= {f"{m} drawn": difference(a, b, m, metric, seed) for m in sizes}
     return pd.DataFrame(rows, index=["mean", "low", "high"]).T

@@ -25,7 +25,7 @@ HEAD_SHARE = 0.2
 
 
 def user_slices(per_user: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Users by what is known of them: new (nothing), light (up to the median), heavy (above)."""
+    """Users by their number of known events: new (none), light (up to the median), heavy."""
     known = per_user["n_known"]
     old = known > 0
     median = known[old].median() if old.any() else 0
@@ -82,8 +82,8 @@ def video_slice(
     Users without one are left out; accuracy, which counts the whole catalogue, is NaN.
     """
     n_relevant = np.asarray(task.relevant @ group.astype(np.int32)).ravel()
-    found = hits & group[top] & (top >= 0)
-    frame = list_metrics(found, n_relevant, task.protocol.k).set_axis(per_user.index)
+    hits_in_group = hits & group[top] & (top >= 0)  # (users, k)
+    frame = list_metrics(hits_in_group, n_relevant, task.protocol.k).set_axis(per_user.index)
     frame = frame.assign(accuracy=np.nan, n_relevant=n_relevant)
     return frame.join(per_user[per_user.columns.difference(frame.columns)])[n_relevant > 0]
 
@@ -91,7 +91,24 @@ def video_slice(
 def by_slice(
     result: Result, metric: str = "ndcg", names: Iterable[str] | None = None
 ) -> pd.DataFrame:
-    """One row a slice that has users: `mean, low, high, n_users` of one metric."""
+    """One row a slice that has users: `mean, low, high, n_users` of one metric.
+
+    Examples
+    --------
+    Three users watched `a`. Later two of them watch `b`, and one `c`; popularity, which has seen
+    neither, lists them in the order of the catalogue:
+
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.recommender import Popularity
+    >>> users = ["u", "v", "w"]
+    >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
+    >>> test = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> from vidrec_utils.evaluation import evaluate
+    >>> result = evaluate(Popularity().fit(split), split, k=1)
+    >>> by_slice(result, "recall", ["light users", "cold videos"])["mean"].round(2).to_dict()
+    {'light users': 0.67, 'cold videos': 0.67}
+    """
     chosen = result.slices if names is None else names
     rows = {name: result.table(name).loc[metric] for name in chosen if len(result.rows(name))}
     return pd.DataFrame(rows).T.rename_axis("slice")

@@ -1,4 +1,4 @@
-"""What an evaluation asks: which users, which candidates, and which of them were right."""
+"""The questions of an evaluation: which users, which candidates, and which are relevant."""
 
 from __future__ import annotations
 
@@ -36,10 +36,16 @@ def positives(interactions: pd.DataFrame, threshold: float = 0.8) -> pd.Series:
     ------
     ValueError
         If there are interactions, and neither signal in any of them.
+
+    Examples
+    --------
+    >>> views = pd.DataFrame({"watch_ratio": [0.9, 0.2, 0.2], "liked": [None, True, False]})
+    >>> positives(views).tolist()
+    [True, True, False]
     """
-    none = pd.Series(np.nan, index=interactions.index)
-    watched = pd.to_numeric(interactions.get("watch_ratio", none)).astype("Float64")
-    liked = interactions.get("liked", none).astype("boolean")
+    absent = pd.Series(np.nan, index=interactions.index)
+    watched = pd.to_numeric(interactions.get("watch_ratio", absent)).astype("Float64")
+    liked = interactions.get("liked", absent).astype("boolean")
     if len(interactions) and watched.isna().all() and liked.isna().all():
         raise ValueError(
             "These interactions have neither watch_ratio nor liked, so nothing tells a good "
@@ -58,7 +64,7 @@ class Task:
     users, videos : Index of str
         Users with a relevant candidate, and the catalogue.
     seen, relevant : csr_array, shape (n_users, n_videos)
-        What is masked (number of events) and what is right (ones) for each of these users.
+        What is masked (number of events) and what is relevant (ones) for each of these users.
     exposures, audience : ndarray, shape (n_videos,)
         Known events of each video, and known users who were shown it.
     n_crowd : int
@@ -104,11 +110,14 @@ def prepare(
     if on == "test" and len(split.validation):
         known = pd.concat([known, split.validation], ignore_index=True)
     videos = as_ids(split.videos.index)
-    every = as_ids(target["user_id"]).unique().sort_values()  # users who could be evaluated
-    seen = _counts(known[as_ids(known["user_id"]).isin(every)], every, videos)
+    asked = as_ids(target["user_id"]).unique().sort_values()  # users who could be evaluated
+    # Masks: what each of them was shown before the evaluated part.
+    seen = _counts(known[as_ids(known["user_id"]).isin(asked)], asked, videos)
+    # Popularity of the videos among everybody who is known.
     crowd = as_ids(known["user_id"]).unique()
     shows = _counts(known, crowd, videos)
-    relevant = _counts(target[positives(target, threshold).to_numpy()], every, videos)
+    # Relevance: what ended well in the evaluated part, and is new to the user.
+    relevant = _counts(target[positives(target, threshold).to_numpy()], asked, videos)
     relevant = _without(relevant, seen)
     kept = np.flatnonzero(np.diff(relevant.indptr))
     if not len(kept):
@@ -116,7 +125,7 @@ def prepare(
             f"No user of the {on} part has a relevant video that is new to them: nothing to "
             "measure. Check the split, the threshold, and that train does not hold the test."
         )
-    users, seen, relevant = every[kept], seen[kept], relevant[kept]
+    users, seen, relevant = asked[kept], seen[kept], relevant[kept]
     before = "train" if on == "validation" else "train and validation"
     return Task(
         users=users,
@@ -135,7 +144,7 @@ def prepare(
             relevant=f"watch ratio >= {threshold:g} or liked",
             ties=TIES[ties].format(seed=seed),
             n_users=len(users),
-            n_left_out=len(every) - len(users),
+            n_left_out=len(asked) - len(users),
             **fingerprints(users, videos, relevant, seen),
         ),
     )
