@@ -59,7 +59,10 @@ RENAMED_CLASSES = {
 """Classes of older files, and what they are called now: their keys (see `class_key`), without the
 name of the package."""
 
-RENAMED_PARAMETERS = {"hybrid.WeightedFusion": {"normalise": "normalize"}}
+RENAMED_PARAMETERS = {
+    "content_based.LearnedRanker": {"parts": "modalities"},
+    "hybrid.WeightedFusion": {"normalise": "normalize"},
+}
 """By class, with the keys of today: names of parameters in older files, and their names now.
 
 A subclass inherits them.
@@ -72,6 +75,7 @@ RENAMED_ARRAYS: dict[str, dict[str, str]] = {
         "norm_network": "norm_feed_forward",
         "place": "position",
     },
+    "content_based.TermRecommender": {"asks": "queries", "tells": "term_weights"},
 }
 """By class, with the keys of today: words of array names in older files, and these words now.
 

@@ -98,7 +98,7 @@ def test_mmr_by_hand():
     both = mmr(np.stack([relevance] * 2), np.stack([alike] * 2), 2, 0.5)
     assert both.tolist() == [[0, 2], [0, 2]]
     for k, balance in ((0, 0.5), (1, 1.5)):
-        with pytest.raises(ValueError, match=r"pick at least one|between 0 and 1"):
+        with pytest.raises(ValueError, match=r"at least 1|between 0 and 1"):
             mmr(relevance, alike, k, balance)
 
 
@@ -147,14 +147,14 @@ def test_an_example_leaves_its_own_video_out():
     rest = LearnedRanker({"all": vectors}, dims=7).fit(
         SimpleNamespace(interactions=without[~dropped], videos=data.videos)
     )
-    found = model._profiles(None, np.array([row]), np.array([own]))
-    np.testing.assert_allclose(found[0], rest.profiles[row], atol=1e-5)
+    profiles = model._profiles(None, np.array([row]), np.array([own]))
+    np.testing.assert_allclose(profiles[0], rest.profiles[row], atol=1e-5)
 
 
-def test_parts_of_the_ranker_add_up():
+def test_modalities_of_the_ranker_add_up():
     data, vectors, _ = planted()
-    parts = {"taste": vectors.iloc[:, :1], "noise": vectors.iloc[5:, 1:]}
-    model = LearnedRanker(parts, dims=4, seed=3).fit(data)
+    modalities = {"taste": vectors.iloc[:, :1], "noise": vectors.iloc[5:, 1:]}
+    model = LearnedRanker(modalities, dims=4, seed=3).fit(data)
     score = model.score("u5")[0]
     for column in (0, 60):
         reasons = model.explain("u5", model.video_ids[column])
@@ -213,9 +213,9 @@ def test_bad_input_has_an_answer(kind, bad):
 def test_impossible_options():
     with pytest.raises(ValueError, match="at least 1"):
         InterestRecommender(PLANE, 0)
-    with pytest.raises(ValueError, match="no part"):
+    with pytest.raises(ValueError, match="no modality"):
         LearnedRanker({})
-    with pytest.raises(ValueError, match="C positive"):
+    with pytest.raises(ValueError, match="C is 0; it must be positive"):
         LearnedRanker({"one": PLANE}, C=0)
 
 

@@ -160,32 +160,32 @@ def test_errors_say_what_is_wrong():
         TermRecommender(DOCUMENTS.set_axis(list("aacde"))).fit(LIBRARY)
 
 
-PARTS = {
+MODALITIES = {
     "one": pd.DataFrame({"x": [1.0, -1.0, np.nan, np.nan]}, index=list("abcd")),
     "two": pd.DataFrame({"y": [1.0, -1.0, -1.0, np.nan]}, index=list("abcd")),
 }
 
 
 def test_combined_vectors_add_their_cosines():
-    both = combine(PARTS, {"one": 4.0})
+    both = combine(MODALITIES, {"one": 4.0})
     gram = both.to_numpy() @ both.to_numpy().T
     np.testing.assert_allclose(gram[0, :3], [4 + 1, -4 - 1, -1], rtol=1e-6)  # c lacks "one"
     assert both.loc["d"].isna().all()
-    only = combine(PARTS, {"two": 0})
+    only = combine(MODALITIES, {"two": 0})
     assert only.shape[1] == 1
     assert only.loc[["c", "d"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize(
-    ("parts", "weights", "complaint"),
+    ("modalities", "weights", "complaint"),
     [
         ({}, None, "nothing to join"),
-        (PARTS, {"three": 1}, "no part 'three'"),
-        (PARTS, {"one": -1}, "not negative"),
-        (PARTS, {"one": np.nan}, "not negative"),
-        (PARTS, {"one": 0, "two": 0}, "All weights are 0"),
+        (MODALITIES, {"three": 1}, "no modality 'three'"),
+        (MODALITIES, {"one": -1}, "not negative"),
+        (MODALITIES, {"one": np.nan}, "not negative"),
+        (MODALITIES, {"one": 0, "two": 0}, "All weights are 0"),
     ],
 )
-def test_impossible_combinations(parts, weights, complaint):
+def test_impossible_combinations(modalities, weights, complaint):
     with pytest.raises(ValueError, match=complaint):
-        combine(parts, weights)
+        combine(modalities, weights)

@@ -1,4 +1,4 @@
-"""Recommending what resembles what a user liked: by tags and words, by titles, pictures and clips.
+"""Recommending what resembles what a user liked: by tags and words, by titles, images and clips.
 
 No model here needs other people to find what resembles: somebody's own history and the videos'
 content are enough, so a video that nobody has watched can be recommended.

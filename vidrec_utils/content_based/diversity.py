@@ -1,4 +1,4 @@
-"""Lists whose members are not all alike: maximal marginal relevance.
+"""Lists whose videos are not all alike: maximal marginal relevance.
 
 References
 ----------
@@ -23,6 +23,7 @@ from vidrec_utils.recommender import (
     TrainingData,
     blocks,
     hide,
+    require_at_least_one,
     top_k,
 )
 from vidrec_utils.saving import Array, below
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def mmr(relevance: np.ndarray, similarity: np.ndarray, k: int, balance: float = 0.7) -> np.ndarray:
-    """Pick candidates one by one, each relevant and unlike those picked before.
+    """Pick candidates one by one, each relevant and different from those picked before.
 
     The next pick maximises `balance rel_i - (1 - balance) max_j sim_ij` over the picks j so far
     (Carbonell and Goldstein 1998, with lambda for balance). The first is the most relevant; equal
@@ -58,11 +59,19 @@ def mmr(relevance: np.ndarray, similarity: np.ndarray, k: int, balance: float = 
     ------
     ValueError
         If balance is outside 0..1, or k below 1.
+
+    Examples
+    --------
+    Candidate 1 is more relevant than 2, but almost a copy of 0, which is picked first:
+
+    >>> import numpy as np
+    >>> similarity = np.array([[1.0, 0.8, 0.0], [0.8, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    >>> mmr(np.array([1.0, 0.9, 0.5]), similarity, k=2, balance=0.5).tolist()
+    [0, 2]
     """
     if not 0 <= balance <= 1:
         raise ValueError(f"balance is {balance}; it must be between 0 and 1.")
-    if k < 1:
-        raise ValueError(f"k is {k}; pick at least one.")
+    require_at_least_one(k=k)
     if relevance.ndim == 1:
         return mmr(relevance[None], similarity[None], k, balance)[0]
     users = np.arange(len(relevance))
@@ -71,11 +80,13 @@ def mmr(relevance: np.ndarray, similarity: np.ndarray, k: int, balance: float = 
     left = np.ones(relevance.shape, dtype=bool)
     possible = relevance > -np.inf
     value = np.where(possible, relevance, -np.finfo(np.float32).max)
-    nearest = np.full(relevance.shape, -np.inf)
-    gain = value
+    nearest = np.full(relevance.shape, -np.inf)  # max_j sim_ij over the picks (users, n)
+    gain = value  # with nothing picked, relevance alone decides
     for step in range(k):
+        # the candidate of the largest gain among those that are left  (users,)
         picks[:, step] = np.where(left, gain, -np.inf).argmax(axis=1)
         left[users, picks[:, step]] = False
+        # balance rel_i - (1 - balance) max_j sim_ij  (users, n)
         nearest = np.maximum(nearest, similarity[users, picks[:, step]])
         gain = np.where(possible, balance * value - (1 - balance) * nearest, value)
     return picks
@@ -84,17 +95,17 @@ def mmr(relevance: np.ndarray, similarity: np.ndarray, k: int, balance: float = 
 class Diversified(Recommender):
     """The lists of another recommender, re-ranked so that they repeat themselves less.
 
-    Of the `depth` best videos that a user was not shown, `k` are picked by `mmr`; relevance is the
-    other's score, brought to 0..1 over these candidates, similarity the cosine of the centred
+    Of the `depth` best videos that a user was not shown, `k` are picked by `mmr`. Relevance is the
+    other's score, scaled to 0..1 over these candidates; similarity is the cosine of the centred
     vectors (a video without a vector resembles nothing). Then come all others in the old order. A
-    score is minus the place in that order, so it means nothing beyond it.
+    score is minus the position in that order, so it means nothing beyond it.
 
-    Unknown users and cold videos are what the other recommender makes of them.
+    Unknown users and cold videos are treated as by the other recommender.
 
     Parameters
     ----------
     base : Recommender
-        Is fitted together with this one.
+        The other recommender, which is fitted together with this one.
     vectors : Embeddings or DataFrame
         One row a video, indexed by `video_id`; rows with NaN are missing.
     balance : float
@@ -108,6 +119,19 @@ class Diversified(Recommender):
     ------
     ValueError
         If balance is outside 0..1, k below 1, or depth below k.
+
+    Examples
+    --------
+    The second best of the list looks like the best; with MMR another video follows:
+
+    >>> import pandas as pd
+    >>> from vidrec_utils.recommender import Popularity
+    >>> log = pd.DataFrame({"user_id": list("uvwuvu"), "video_id": list("aaabbc")})
+    >>> log["watch_ratio"] = 1.0
+    >>> vectors = pd.DataFrame({"x": [1, 1, 0], "y": [0, 0, 1]}, index=list("abc"))
+    >>> model = Diversified(Popularity(), vectors, balance=0.3, k=2, depth=3).fit(log)
+    >>> model.recommend("new", k=3)["video_id"].tolist()
+    ['a', 'c', 'b']
     """
 
     def __init__(
@@ -125,8 +149,11 @@ class Diversified(Recommender):
             raise ValueError(
                 f"k is {k} and depth {depth}; pick at least 1, and no more than depth."
             )
-        self.base, self.vectors = base, vectors
-        self.balance, self.k, self.depth = float(balance), int(k), int(depth)
+        self.base = base
+        self.vectors = vectors
+        self.balance = float(balance)
+        self.k = int(k)
+        self.depth = int(depth)
         self.name = name or f"{base.name}, diverse"
 
     def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
@@ -152,31 +179,36 @@ class Diversified(Recommender):
         return self._rerank(np.broadcast_to(scores, shape), np.full(len(user_ids), -1))
 
     def _rerank(self, scores: np.ndarray, users: np.ndarray) -> np.ndarray:
-        """Minus the place of every video, `(n_users, n_videos)`; -inf stays -inf."""
+        """Minus the position of every video, `(n_users, n_videos)`; -inf stays -inf."""
         out = np.array(scores, dtype=np.float32)
         depth = min(self.depth, out.shape[1])
         for block in blocks(len(out), max(depth * depth, out.shape[1])):
-            out[block] = self._places(out[block], users[block], depth)
+            out[block] = self._rerank_block(out[block], users[block], depth)
         return out
 
-    def _places(self, scores: np.ndarray, users: np.ndarray, depth: int) -> np.ndarray:
+    def _rerank_block(self, scores: np.ndarray, users: np.ndarray, depth: int) -> np.ndarray:
+        """What `_rerank` returns, for a block of users."""
+        # the best `depth` videos that each user was not shown  (users, depth)
         n = scores.shape[1]
         scores = np.where(np.isnan(scores), -np.inf, scores)
         unseen = scores.copy()
         hide(unseen, self.seen, users)
         candidates = top_k(unseen, depth)
+        # MMR over relevance in 0..1 and the cosines of the candidates
         value = _to_unit_range(np.take_along_axis(unseen, candidates, axis=1))
         rows = self.unit[candidates]  # (users, depth, dim)
         picks = mmr(value, rows @ rows.transpose(0, 2, 1), self.k, self.balance)
         picks = np.take_along_axis(candidates, picks, axis=1)
-        first = np.take_along_axis(unseen, picks, axis=1) > -np.inf
+        # the old position of every video, behind all picks; then the picks, in front of them
+        listed = np.take_along_axis(unseen, picks, axis=1) > -np.inf
         order = np.full(scores.shape, n, dtype=np.int64)
         np.put_along_axis(order, top_k(scores, n), np.arange(n)[None], axis=1)
-        order += n  # behind every pick
-        mine = np.where(first, np.arange(picks.shape[1]), np.take_along_axis(order, picks, axis=1))
-        np.put_along_axis(order, picks, mine, axis=1)
-        places = np.argsort(np.argsort(order, axis=1), axis=1)
-        return np.where(scores > -np.inf, -places, -np.inf).astype(np.float32)
+        order += n
+        behind = np.take_along_axis(order, picks, axis=1)
+        np.put_along_axis(order, picks, np.where(listed, np.arange(picks.shape[1]), behind), axis=1)
+        # minus the rank in this order  (users, n_videos)
+        position = np.argsort(np.argsort(order, axis=1), axis=1)
+        return np.where(scores > -np.inf, -position, -np.inf).astype(np.float32)
 
     def _state(self) -> dict[str, Array]:
         vectors = aligned(self.vectors, self.video_ids)
@@ -209,7 +241,7 @@ class Diversified(Recommender):
 
 
 def _to_unit_range(values: np.ndarray) -> np.ndarray:
-    """Rows brought to 0..1 over what is finite; a flat row becomes 0, -inf stays."""
+    """Rows scaled to 0..1 over their finite values; a constant row becomes 0, -inf stays."""
     finite = np.isfinite(values)
     low = np.where(finite, values, np.inf).min(axis=1, keepdims=True)
     high = np.where(finite, values, -np.inf).max(axis=1, keepdims=True)

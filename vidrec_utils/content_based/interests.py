@@ -17,9 +17,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from tqdm import tqdm
 
 from vidrec_utils.content_based.profiles import VectorProfile
-from vidrec_utils.content_based.vectors import aligned, unit_vectors
 from vidrec_utils.explanations import Explanation
-from vidrec_utils.recommender import position
+from vidrec_utils.recommender import position, require_at_least_one
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings import Embeddings
@@ -39,6 +38,12 @@ def find_interests(vectors: np.ndarray, n: int) -> np.ndarray:
     -------
     ndarray of int, shape (n_vectors,)
         Cluster of each vector, numbered from 0 in the order of their first vectors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> find_interests(np.array([[0, 1], [1, 0], [1, 0.1], [0.1, 1]]), n=2).tolist()
+    [0, 1, 1, 0]
     """
     if len(vectors) < 2 or n == 1:
         return np.zeros(len(vectors), dtype=np.int64)
@@ -63,14 +68,14 @@ class InterestRecommender(VectorProfile):
     vectors : Embeddings or DataFrame
         One row a video, indexed by `video_id`; rows with NaN are missing.
     interests : int
-        At most so many a user.
+        Largest number of interests of a user.
     importance : float
-        0: every interest has the same say, however small; 1: a say in proportion to its share.
+        0: every interest counts the same, however small; 1: in proportion to its share.
     longest : int
-        Only so many videos of the largest weight are clustered, since the work grows with the
-        square of their number.
+        Only this many videos, those of the largest weight, are clustered, since the work grows with
+        the square of their number.
     dislike, half_life_days
-        See `HistoryProfile`; what weighs less than nothing belongs to no interest.
+        See `HistoryProfile`; what has a negative weight belongs to no interest.
     center : bool
         See `ContentRecommender`.
     name : str
@@ -82,6 +87,19 @@ class InterestRecommender(VectorProfile):
     ------
     ValueError
         If interests or longest is below 1, or importance negative.
+
+    Examples
+    --------
+    A history of two topics has two interests, each with half of the weight:
+
+    >>> import pandas as pd
+    >>> vectors = pd.DataFrame({"x": [1, 0, 1, 0], "y": [0, 1, 0, 1]}, index=list("abcd"))
+    >>> log = pd.DataFrame({"user_id": ["ann", "ann", "bob", "bob"], "video_id": list("abcd")})
+    >>> model = InterestRecommender(vectors, center=False).fit(log.assign(watch_ratio=1.0))
+    >>> print(model.interests_of("ann").to_string(index=False))
+    video_id  interest  share
+           a         0    0.5
+           b         1    0.5
     """
 
     _learned: ClassVar = ("unit", "missing", "shares", "profiled", "centres", "starts", "interest")
@@ -99,15 +117,16 @@ class InterestRecommender(VectorProfile):
         progress: bool = True,
     ):
         super().__init__(dislike, half_life_days)
-        if interests < 1 or longest < 1 or not importance >= 0:
-            raise ValueError(
-                f"interests is {interests}, longest {longest}, importance {importance}; the first "
-                "two must be at least 1 and the last not negative."
-            )
-        self.vectors, self.center = vectors, center
-        self.interests, self.longest = int(interests), int(longest)
+        require_at_least_one(interests=interests, longest=longest)
+        if not importance >= 0:
+            raise ValueError(f"importance is {importance}; it must not be negative.")
+        self.vectors = vectors
+        self.interests = int(interests)
         self.importance = float(importance)
-        self.name, self.progress = name, progress
+        self.longest = int(longest)
+        self.center = center
+        self.name = name
+        self.progress = progress
 
     def interests_of(self, user_id: str) -> pd.DataFrame:
         """The videos of a user's history by the interest that they belong to.
@@ -126,14 +145,14 @@ class InterestRecommender(VectorProfile):
         row = position(self.user_ids, user_id, "user")
         history = self.shares[[row]].tocoo()
         own = self.interest[self.shares.indptr[row] : self.shares.indptr[row + 1]]
-        found = pd.DataFrame(
+        table = pd.DataFrame(
             {"video_id": self.video_ids[history.col], "interest": own, "share": history.data}
         )
-        found = found[own >= 0]
-        order = found.groupby("interest")["share"].sum().sort_values(ascending=False, kind="stable")
-        found["interest"] = found["interest"].map({old: new for new, old in enumerate(order.index)})
-        by = found.sort_values(["interest", "share"], ascending=[True, False], kind="stable")
-        return by.reset_index(drop=True)
+        table = table[own >= 0]
+        order = table.groupby("interest")["share"].sum().sort_values(ascending=False, kind="stable")
+        table["interest"] = table["interest"].map({old: new for new, old in enumerate(order.index)})
+        table = table.sort_values(["interest", "share"], ascending=[True, False], kind="stable")
+        return table.reset_index(drop=True)
 
     def explain(self, user_id: str, video_id: str) -> Explanation:
         """Split a score into what each video of the winning interest contributes.
@@ -163,43 +182,43 @@ class InterestRecommender(VectorProfile):
         return Explanation.from_rows(user_id, video_id, rows)
 
     def _fit(self, matrix: sparse.csr_array) -> None:
-        vectors = aligned(self.vectors, self.video_ids)
-        missing = ~np.isfinite(vectors).all(axis=1)
-        self.unit = unit_vectors(vectors, missing, self.center)
-        self._share(matrix.maximum(0), missing)
+        self._share(matrix.maximum(0), self._unit_vectors())
         self.shares.sort_indices()
+        # the interest of each entry of `shares`, -1 for none, and the centres of each user
         self.interest = np.full(self.shares.nnz, -1, dtype=np.int64)
-        centres, counts = [], np.zeros(len(self.user_ids), dtype=np.int64)
-        users = tqdm(
-            range(len(counts)), desc=self.name, unit="user", delay=2, disable=not self.progress
-        )
-        for user in users:
-            found = self._cluster(user)
-            counts[user] = len(found)
-            centres.append(found)
-        self.starts = np.concatenate([[0], np.cumsum(counts)])
+        users = range(len(self.user_ids))
+        bar = tqdm(users, desc=self.name, unit="user", delay=2, disable=not self.progress)
+        centres = [self._cluster(user) for user in bar]  # each (n_interests, dim)
+        # the centres of user u are rows starts[u] to starts[u + 1]
+        self.starts = np.cumsum([0, *map(len, centres)], dtype=np.int64)
         self.centres = np.concatenate([np.zeros((0, self.unit.shape[1]), np.float32), *centres])
 
     def _cluster(self, user: int) -> np.ndarray:
         """Set the interests of a user's history; their weighted centres, `(n_interests, dim)`."""
-        start, stop = self.shares.indptr[user], self.shares.indptr[user + 1]
+        # the history of the user, cut to the videos of the largest weight
+        start = self.shares.indptr[user]
+        stop = self.shares.indptr[user + 1]
         weights = self.shares.data[start:stop]
         kept = np.sort(np.argsort(-weights, kind="stable")[: self.longest])
-        rows, weights = self.unit[self.shares.indices[start:stop][kept]], weights[kept]
+        weights = weights[kept]  # (videos,)
+        rows = self.unit[self.shares.indices[start:stop][kept]]  # v_j (videos, dim)
         labels = find_interests(rows, self.interests)
         self.interest[start + kept] = labels
+        # m_c: weighted mean of the vectors of cluster c, of length 1  (interests, dim)
         n = labels.max(initial=-1) + 1
-        belongs = (labels == np.arange(n)[:, None]) * weights  # (interests, videos)
-        centres = (belongs @ rows).astype(np.float32)
+        members = (labels == np.arange(n)[:, None]) * weights  # (interests, videos)
+        centres = (members @ rows).astype(np.float32)
         length = np.linalg.norm(centres, axis=1, keepdims=True)
-        say = belongs.sum(axis=1, keepdims=True).astype(np.float32) ** self.importance
-        return say * np.divide(centres, length, out=np.zeros_like(centres), where=length > 1e-12)
+        unit = np.divide(centres, length, out=np.zeros_like(centres), where=length > 1e-12)
+        # s_c^importance: what the interest counts by its share of the weight  (interests, 1)
+        return members.sum(axis=1, keepdims=True).astype(np.float32) ** self.importance * unit
 
     def _score(self, users: np.ndarray) -> np.ndarray:
+        # max_c s_c^importance <m_c, v_i>: the first interests of all users, then the second, ...
         counts = np.diff(self.starts)[users]
         scores = np.zeros((len(users), len(self.video_ids)), dtype=np.float32)
-        for place in range(counts.max(initial=0)):  # at most `interests` rounds
-            has = np.flatnonzero(counts > place)
-            found = self.centres[self.starts[users[has]] + place] @ self.unit.T
-            scores[has] = found if place == 0 else np.maximum(scores[has], found)
+        for number in range(counts.max(initial=0)):
+            rows = np.flatnonzero(counts > number)  # users that have such an interest
+            similarity = self.centres[self.starts[users[rows]] + number] @ self.unit.T
+            scores[rows] = similarity if number == 0 else np.maximum(scores[rows], similarity)
         return self._complete(scores, users)

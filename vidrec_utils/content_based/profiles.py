@@ -1,6 +1,6 @@
 """Recommending what resembles what a user liked, by vectors of titles, thumbnails or clips.
 
-A profile is the weighted mean of the vectors of the videos that a user was shown; a video's score
+A profile is the weighted mean of the vectors of the videos that a user was shown. A video's score
 is its inner product with the profile. The score is a sum over the user's history, so each watched
 video's contribution to it is known exactly (`HistoryProfile.explain`).
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,8 @@ from scipy import sparse
 
 from vidrec_utils.content_based.vectors import aligned, unit_vectors
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
-from vidrec_utils.recommender import Recommender, position, top_k
+from vidrec_utils.recommender import Recommender, position, require_positive, top_k
+from vidrec_utils.saving import Array
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings import Embeddings
@@ -31,9 +32,9 @@ class HistoryProfile(HistoryExplainable, Recommender):
     """A score that is the sum, over a user's videos, of a share times a similarity.
 
     With `w_uj` the weight of user u's events with video j, the share of j is
-    `w_uj / sum_j |w_uj|` over the videos that have content; those without count nothing and score
-    just below all others of a row. A user without any such history, and an unknown user, gets the
-    popularity answer. A cold video with content is scored like any other.
+    `w_uj / sum_j |w_uj|` over the videos that have content. Videos without content have no share,
+    and their scores lie just below all others of a row. A user without any such history, and an
+    unknown user, gets the popularity answer. A cold video with content is scored like any other.
 
     Parameters
     ----------
@@ -54,13 +55,13 @@ class HistoryProfile(HistoryExplainable, Recommender):
     profiled: np.ndarray
 
     def __init__(self, dislike: float = 0.0, half_life_days: float | None = None):
-        if half_life_days is not None and not half_life_days > 0:
-            raise ValueError(f"half_life_days is {half_life_days}; it must be positive, or None.")
+        if half_life_days is not None:
+            require_positive(half_life_days=half_life_days)
         self.dislike = dislike
         self.half_life_days = half_life_days
 
     def similar(self, video_id: str, k: int = 10) -> pd.DataFrame:
-        """The k videos most like one, by what the score is made of.
+        """The k videos most similar to one, by the similarity that the score sums up.
 
         Returns
         -------
@@ -77,11 +78,12 @@ class HistoryProfile(HistoryExplainable, Recommender):
         row = position(self.video_ids, video_id, "video")
         if self.missing[row]:
             raise ValueError(f"Video {video_id!r} has no vector, so nothing is similar to it.")
-        found = self._similarity(np.array([row]), np.arange(len(self.video_ids)))[0]
-        found[self.missing], found[row] = -np.inf, -np.inf
-        best = top_k(found[None], k)[0]
-        best = best[found[best] > -np.inf]
-        return pd.DataFrame({"video_id": self.video_ids[best], "similarity": found[best]})
+        similarity = self._similarity(np.array([row]), np.arange(len(self.video_ids)))[0]
+        similarity[self.missing] = -np.inf
+        similarity[row] = -np.inf
+        best = top_k(similarity[None], k)[0]
+        best = best[similarity[best] > -np.inf]
+        return pd.DataFrame({"video_id": self.video_ids[best], "similarity": similarity[best]})
 
     @property
     def history(self) -> sparse.csr_array:
@@ -100,9 +102,11 @@ class HistoryProfile(HistoryExplainable, Recommender):
         return self._similarity(columns, np.array([video]))[:, 0]
 
     def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
+        # w <- w - dislike mean(w)
         weights = weights - self.dislike * weights.mean() if len(weights) else weights
         if self.half_life_days is None:
             return weights
+        # w <- w 0.5^(t / half_life), with t the days before the user's last event
         last = interactions.groupby("user_id")["timestamp"].transform("max")
         days = (last - interactions["timestamp"]).dt.total_seconds() / 86_400
         return weights * 0.5 ** (days.fillna(np.inf) / self.half_life_days)
@@ -110,8 +114,8 @@ class HistoryProfile(HistoryExplainable, Recommender):
     def _share(self, matrix: sparse.csr_array, missing: np.ndarray) -> None:
         """Set `missing`, `shares` and `profiled` from the summed weights."""
         self.missing = missing
-        usable = matrix @ sparse.diags_array((~missing).astype(np.float32))
-        total = abs(usable).sum(axis=1)
+        usable = matrix @ sparse.diags_array((~missing).astype(np.float32))  # w_uj with content
+        total = abs(usable).sum(axis=1)  # sum_j |w_uj| (n_users,)
         self.profiled = total > 0
         scale = np.divide(1, total, out=np.zeros_like(total), where=self.profiled)
         self.shares = sparse.csr_array(sparse.diags_array(scale.astype(np.float32)) @ usable)
@@ -127,30 +131,38 @@ class HistoryProfile(HistoryExplainable, Recommender):
 
     @abstractmethod
     def _similarity(self, history: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """What a unit share of each of some videos gives to each of others, `(n, m)`."""
+        """Contribution of a unit share of each video of `history` to each column, `(n, m)`."""
 
 
 class VectorProfile(HistoryProfile):
-    """A history profile over given vectors, which are saved with the model."""
+    """A history profile over vectors of the caller, which are saved with the model."""
 
     vectors: Embeddings | pd.DataFrame
+    center: bool
+    unit: np.ndarray
 
-    def parameters(self) -> dict[str, Any]:
-        """What the constructor was given, without the vectors."""
+    def parameters(self) -> dict[str, object]:
+        """Arguments of the constructor, without the vectors."""
         return {name: v for name, v in super().parameters().items() if name != "vectors"}
 
-    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
+    def _state(self) -> dict[str, Array]:
         return {**super()._state(), "vectors": aligned(self.vectors, self.video_ids)}
 
     @classmethod
-    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Recommender:
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
         return cls(pd.DataFrame(state["vectors"]), **parameters)
 
-    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+    def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
         self.vectors.index = self.video_ids
 
-    # every subclass learns `unit`, the scaled vectors
+    def _unit_vectors(self) -> np.ndarray:
+        """Set `unit`, the vectors centred and of length 1; return which videos have none."""
+        vectors = aligned(self.vectors, self.video_ids)
+        missing = ~np.isfinite(vectors).all(axis=1)
+        self.unit = unit_vectors(vectors, missing, self.center)
+        return missing
+
     def _similarity(self, history: np.ndarray, columns: np.ndarray) -> np.ndarray:
         return self.unit[history] @ self.unit[columns].T
 
@@ -162,8 +174,8 @@ class ContentRecommender(VectorProfile):
     with it, the score is `sum_j w_uj <v_j, v_i> / sum_j |w_uj|`.
 
     A video without a vector (no file, a broken one) scores just below all others of a row, and
-    counts nothing in a profile. A user whose history has no vector or no weight, and an unknown
-    user, gets the popularity answer. A cold video with a vector is scored like any other.
+    has no share in a profile. A user whose history has no vector or no weight, and an unknown user,
+    gets the popularity answer. A cold video with a vector is scored like any other.
 
     Parameters
     ----------
@@ -171,7 +183,7 @@ class ContentRecommender(VectorProfile):
         One row a video, indexed by `video_id`; rows with NaN are missing.
     center : bool
         Subtract the catalogue's mean vector first. Embeddings of one network share a large common
-        part, which makes everything resemble everything.
+        component, which makes everything resemble everything.
     dislike : float
         Subtract this multiple of the mean event weight from each event, so that what was shown and
         skipped pushes the profile away. 0: only attraction.
@@ -179,6 +191,21 @@ class ContentRecommender(VectorProfile):
         An event this much older than the user's last counts half; default: age does not matter.
     name : str
         Shown in tables.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> vectors = pd.DataFrame({"x": [1, 1, 0, 0], "y": [0, 0, 1, 1]}, index=list("abcd"))
+    >>> log = pd.DataFrame({"user_id": ["ann"], "video_id": ["a"], "watch_ratio": [1.0]})
+    >>> class Library:  # a catalogue of four videos, of which one was watched
+    ...     videos = pd.DataFrame(index=list("abcd"))
+    ...     interactions = log
+    >>> model = ContentRecommender(vectors).fit(Library())
+    >>> model.recommend("ann", k=1)["video_id"].item()
+    'b'
+    >>> print(model.explain("ann", "b").table.round(2).to_string(index=False))
+       kind reason  contribution  weight  similarity
+    history      a           1.0     1.0         1.0
     """
 
     _learned: ClassVar = ("unit", "missing", "shares", "profiles", "profiled")
@@ -197,11 +224,9 @@ class ContentRecommender(VectorProfile):
         self.name = name
 
     def _fit(self, matrix: sparse.csr_array) -> None:
-        vectors = aligned(self.vectors, self.video_ids)
-        missing = ~np.isfinite(vectors).all(axis=1)
-        self.unit = unit_vectors(vectors, missing, self.center)
-        self._share(matrix, missing)
+        self._share(matrix, self._unit_vectors())
+        # p_u = sum_j share_uj v_j  (n_users, dim)
         self.profiles = (self.shares @ self.unit).astype(np.float32)
 
     def _score(self, users: np.ndarray) -> np.ndarray:
-        return self._complete(self.profiles[users] @ self.unit.T, users)
+        return self._complete(self.profiles[users] @ self.unit.T, users)  # <p_u, v_i>

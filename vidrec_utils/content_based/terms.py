@@ -14,7 +14,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -25,14 +25,21 @@ from vidrec_utils import saving
 from vidrec_utils.content_based.profiles import HistoryProfile
 from vidrec_utils.datasets import split_tags
 from vidrec_utils.explanations import Explanation
-from vidrec_utils.recommender import Recommender, as_ids
+from vidrec_utils.recommender import as_ids
+from vidrec_utils.saving import Array
 
 FIELDS = ("tags", "category", "title")
 WEIGHTINGS = ("bm25", "tfidf")
 
 
 def plain_words(text: str) -> list[str]:
-    """Runs of letters and digits in lower case; scripts without blanks give one long word."""
+    """Runs of letters and digits in lower case; scripts without blanks give one long word.
+
+    Examples
+    --------
+    >>> plain_words("Slow TV: 8 hours!")
+    ['slow', 'tv', '8', 'hours']
+    """
     return re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).lower())
 
 
@@ -51,7 +58,7 @@ def documents(
         Columns. Tags and the category are one term each, written `tags:…` and `category:…` so that
         a tag is not mistaken for a word; every other column is a text and gives its words.
     words : callable
-        Cuts a text; `text_encoders.words` also knows scripts without blanks, and emoji.
+        Cuts a text into words; `text_encoders.words` also knows scripts without blanks, and emoji.
 
     Returns
     -------
@@ -62,14 +69,23 @@ def documents(
     ------
     ValueError
         If the videos have none of the columns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> videos = pd.DataFrame(
+    ...     {"title": ["My cat", None], "category": ["Pets", "Pets"]}, index=["a", "b"]
+    ... )
+    >>> documents(videos).to_dict()
+    {'a': ('category:pets', 'my', 'cat'), 'b': ('category:pets',)}
     """
     of = [of] if isinstance(of, str) else list(of)
-    there = [column for column in of if column in videos]
-    if not there:
+    columns = [column for column in of if column in videos]
+    if not columns:
         raise ValueError(f"The videos have no column of {', '.join(of)}; nothing to take terms of.")
-    parts = [_terms(videos[column], column, words) for column in there]
-    together = [sum(row, ()) for row in zip(*parts, strict=True)]
-    return pd.Series(together, index=videos.index, dtype=object, name="terms")
+    fields = [_terms(videos[column], column, words) for column in columns]
+    terms = [sum(row, ()) for row in zip(*fields, strict=True)]
+    return pd.Series(terms, index=videos.index, dtype=object, name="terms")
 
 
 def _terms(
@@ -95,6 +111,14 @@ def count_terms(terms: Iterable[Iterable[str]]) -> tuple[sparse.csr_array, list[
     ------
     ValueError
         If no document has any term.
+
+    Examples
+    --------
+    >>> counts, vocabulary = count_terms([("cat", "cat", "tv"), ("tv",), ()])
+    >>> vocabulary
+    ['cat', 'tv']
+    >>> counts.toarray().tolist()
+    [[2.0, 1.0], [0.0, 1.0], [0.0, 0.0]]
     """
     terms = [list(document) for document in terms]
     if not any(terms):
@@ -112,14 +136,24 @@ def tfidf_weights(counts: sparse.csr_array) -> sparse.csr_array:
     `w_dt = tf_dt (1 + ln((1 + n) / (1 + df_t)))`, divided by the row's length, with `tf` the count,
     `df` the number of documents with the term and n the number of documents that have any term
     (Salton and Buckley 1988, smoothed as in scikit-learn). An empty document stays empty.
+
+    Examples
+    --------
+    The rarer term has the larger weight, and a row has length 1:
+
+    >>> counts, vocabulary = count_terms([("cat", "tv"), ("tv",)])
+    >>> print(tfidf_weights(counts).toarray().astype(float).round(2).tolist())
+    [[0.81, 0.58], [0.0, 1.0]]
     """
+    # idf_t = 1 + ln((1 + n) / (1 + df_t)), from the n documents that have any term  (n_terms,)
     filled = np.diff(counts.indptr) > 0
-    weigher = TfidfTransformer().fit(counts[filled])
-    return sparse.csr_array(weigher.transform(counts)).astype(np.float32)
+    transformer = TfidfTransformer().fit(counts[filled])
+    # w_dt = tf_dt idf_t, divided by the length of row d  (n_documents, n_terms)
+    return sparse.csr_array(transformer.transform(counts)).astype(np.float32)
 
 
 def bm25_weights(counts: sparse.csr_array, k1: float = 1.2, b: float = 0.75) -> sparse.csr_array:
-    """What each term of a document is worth to a query that asks for it.
+    """Weight of each term of a document for a query that asks for it.
 
     `w_dt = idf_t tf_dt (k1 + 1) / (tf_dt + k1 (1 - b + b |d| / avg))` with
     `idf_t = ln(1 + (n - df_t + 1/2) / (df_t + 1/2))`; `|d|` is the number of terms of a document,
@@ -133,21 +167,30 @@ def bm25_weights(counts: sparse.csr_array, k1: float = 1.2, b: float = 0.75) -> 
     k1 : float
         How much a repeated term adds; 0: nothing.
     b : float
-        How much long documents are discounted, 0 to 1.
+        How much long documents are discounted, from 0 to 1.
 
     Raises
     ------
     ValueError
         If k1 is negative or b outside 0..1.
+
+    Examples
+    --------
+    >>> counts, vocabulary = count_terms([("cat", "tv"), ("tv", "tv")])
+    >>> print(bm25_weights(counts).toarray().astype(float).round(2).tolist())
+    [[0.69, 0.18], [0.0, 0.25]]
     """
     if k1 < 0 or not 0 <= b <= 1:
         raise ValueError(f"k1 is {k1} and b is {b}; k1 must be at least 0 and b between 0 and 1.")
-    length = counts.sum(axis=1)
+    length = counts.sum(axis=1)  # |d| (n_documents,)
     n = np.count_nonzero(length)
-    df = np.bincount(counts.indices, minlength=counts.shape[1])
+    df = np.bincount(counts.indices, minlength=counts.shape[1])  # (n_terms,)
+    # idf_t = ln(1 + (n - df_t + 1/2) / (df_t + 1/2))  (n_terms,)
     idf = np.log1p((n - df + 0.5) / (df + 0.5))
+    # k1 (1 - b + b |d| / avg), for the document of each entry  (n_entries,)
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     norm = k1 * (1 - b + b * length[rows] * n / max(length.sum(), 1))
+    # w_dt = idf_t tf_dt (k1 + 1) / (tf_dt + norm)
     values = idf[counts.indices] * counts.data * (k1 + 1) / (counts.data + norm)
     return sparse.csr_array(
         (values.astype(np.float32), counts.indices.copy(), counts.indptr.copy()), counts.shape
@@ -168,7 +211,7 @@ class TermRecommender(HistoryProfile):
     documents : Series of sequence of str
         Terms of each video, indexed by `video_id`; see `content_based.documents`.
     weighting : {"bm25", "tfidf"}
-        How terms are weighed.
+        How terms are weighted.
     k1, b : float
         See `bm25_weights`.
     dislike, half_life_days
@@ -180,9 +223,20 @@ class TermRecommender(HistoryProfile):
     ------
     ValueError
         If an option is impossible, a video has two documents, or no video has a term (in `fit`).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> terms = pd.Series([("cat", "slow"), ("cat",), ("dog",)], index=list("abc"))
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob", "bob"], "video_id": list("abc")})
+    >>> model = TermRecommender(terms).fit(log.assign(watch_ratio=1.0))
+    >>> model.recommend("ann", k=1)["video_id"].item()
+    'b'
+    >>> model.explain("ann", "b", by="term").table["reason"].tolist()
+    ['cat']
     """
 
-    _learned: ClassVar = ("asks", "tells", "missing", "shares", "profiled")
+    _learned: ClassVar = ("queries", "term_weights", "missing", "shares", "profiled")
 
     def __init__(
         self,
@@ -198,7 +252,9 @@ class TermRecommender(HistoryProfile):
         if weighting not in WEIGHTINGS:
             raise ValueError(f"weighting is {weighting!r}; choose from {', '.join(WEIGHTINGS)}.")
         self.documents = documents
-        self.weighting, self.k1, self.b = weighting, float(k1), float(b)
+        self.weighting = weighting
+        self.k1 = float(k1)
+        self.b = float(b)
         self.name = name or weighting
 
     def explain(self, user_id: str, video_id: str, by: str = "history") -> Explanation:
@@ -223,59 +279,61 @@ class TermRecommender(HistoryProfile):
         if by != "term":
             raise ValueError(f"by is {by!r}; reasons are of the kind 'history' or 'term'.")
         user, video = self._explained_positions(user_id, video_id)
-        profile = (self.shares[[user]] @ self.asks).toarray().ravel()  # (n_terms,)
-        document = self.tells[[video]].tocoo()
+        profile = (self.shares[[user]] @ self.queries).toarray().ravel()  # (n_terms,)
+        document = self.term_weights[[video]].tocoo()
         contribution = profile[document.col] * document.data
         reason = np.array(self.vocabulary, dtype=object)[document.col]
         rows = pd.DataFrame({"kind": "term", "reason": reason, "contribution": contribution})
         return Explanation.from_rows(user_id, video_id, rows)
 
-    def parameters(self) -> dict[str, Any]:
-        """What the constructor was given, without the documents."""
+    def parameters(self) -> dict[str, object]:
+        """Arguments of the constructor, without the documents."""
         return {name: v for name, v in super().parameters().items() if name != "documents"}
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         terms = self._terms()
         counts, self.vocabulary = count_terms(terms)
         if self.weighting == "tfidf":
-            self.asks = self.tells = tfidf_weights(counts)
+            # q = d: rows of length 1, so that their product is a cosine  (n_videos, n_terms)
+            self.term_weights = tfidf_weights(counts)
+            self.queries = self.term_weights
         else:
-            self.tells = bm25_weights(counts, self.k1, self.b)
+            # d: BM25's weights; q: 1 / n for each of the n different terms  (n_videos, n_terms)
+            self.term_weights = bm25_weights(counts, self.k1, self.b)
             different = np.maximum(np.diff(counts.indptr), 1).astype(np.float32)
             once = counts.copy()
             once.data[:] = 1
-            self.asks = sparse.csr_array(sparse.diags_array(1 / different) @ once)
+            self.queries = sparse.csr_array(sparse.diags_array(1 / different) @ once)
         self._share(matrix, np.diff(counts.indptr) == 0)
 
     def _score(self, users: np.ndarray) -> np.ndarray:
-        profiles = self.shares[users] @ self.asks
-        scores = (profiles @ self.tells.T).toarray().astype(np.float32)
+        # <sum_j share_uj q_j, d_i>  (users, n_videos)
+        profiles = self.shares[users] @ self.queries
+        scores = (profiles @ self.term_weights.T).toarray().astype(np.float32)
         return self._complete(scores, users)
 
     def _similarity(self, history: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        return (self.asks[history] @ self.tells[columns].T).toarray().astype(np.float32)
+        return (self.queries[history] @ self.term_weights[columns].T).toarray().astype(np.float32)
 
     def _terms(self) -> list[list[str]]:
-        """Terms in the catalogue's order; none for a video that has no document."""
+        """Terms in the catalogue's order; an empty list for a video that has no document."""
         ids = as_ids(self.documents.index)
         if ids.has_duplicates:
             raise ValueError(f"Two documents for video {ids[ids.duplicated()][0]!r}; keep one.")
-        places = ids.get_indexer(self.video_ids)
-        given = list(self.documents)
-        found = [given[place] if place >= 0 else () for place in places]
-        return [list(t) if isinstance(t, (tuple, list, set, frozenset)) else [] for t in found]
+        terms = self.documents.set_axis(ids).reindex(self.video_ids)
+        return [list(t) if isinstance(t, (tuple, list, set, frozenset)) else [] for t in terms]
 
-    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
-        kept = saving.encode_ids(json.dumps(terms, ensure_ascii=False) for terms in self._terms())
+    def _state(self) -> dict[str, Array]:
+        rows = saving.encode_ids(json.dumps(terms, ensure_ascii=False) for terms in self._terms())
         words = saving.encode_ids(self.vocabulary)
-        return {**super()._state(), "documents": kept, "vocabulary": words}
+        return {**super()._state(), "documents": rows, "vocabulary": words}
 
     @classmethod
-    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Recommender:
-        kept = [tuple(json.loads(terms)) for terms in saving.decode_ids(state["documents"])]
-        return cls(pd.Series(kept, dtype=object), **parameters)
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
+        rows = [tuple(json.loads(terms)) for terms in saving.decode_ids(state["documents"])]
+        return cls(pd.Series(rows, dtype=object), **parameters)
 
-    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+    def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
         self.documents.index = self.video_ids
         self.vocabulary = saving.decode_ids(state["vocabulary"])

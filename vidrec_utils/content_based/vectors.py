@@ -1,4 +1,4 @@
-"""Vectors of videos as the strategies use them: in the catalogue's order, centred, of length 1."""
+"""Vectors of videos as recommenders use them: in the catalogue's order, centred, of length 1."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ def unit_vectors(vectors: np.ndarray, missing: np.ndarray, center: bool = True) 
     -------
     ndarray of float32, shape (n, dim)
         A row that equals the mean has no direction and stays 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.array([[5.0, 4.0], [5.0, 0.0], [9.0, 9.0]])
+    >>> unit_vectors(rows, missing=np.array([False, False, True])).tolist()
+    [[0.0, 1.0], [0.0, -1.0], [0.0, 0.0]]
     """
     rows = np.array(vectors, dtype=np.float32)
     rows[missing] = 0
@@ -47,6 +54,13 @@ def aligned(vectors: Embeddings | pd.DataFrame, video_ids: pd.Index) -> np.ndarr
     ------
     ValueError
         If a video has two vectors, or none of the catalogue has any.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> vectors = pd.DataFrame([[1.0, 2.0], [3.0, 4.0]], index=["b", "a"])
+    >>> aligned(vectors, pd.Index(["a", "b", "c"])).tolist()
+    [[3.0, 4.0], [1.0, 2.0], [nan, nan]]
     """
     frame = vectors if isinstance(vectors, pd.DataFrame) else vectors.frame()
     ids = as_ids(frame.index)
@@ -65,47 +79,59 @@ def aligned(vectors: Embeddings | pd.DataFrame, video_ids: pd.Index) -> np.ndarr
 
 
 def combine(
-    parts: Mapping[str, Embeddings | pd.DataFrame], weights: Mapping[str, float] | None = None
+    modalities: Mapping[str, Embeddings | pd.DataFrame], weights: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
-    """One vector of several modalities, each with its own say.
+    """Put the vectors of several modalities into one, each with its own weight.
 
-    Every part is standardised and scaled to length 1 (`embeddings.join`), then multiplied by the
-    square root of its weight. So the inner product of two rows is the weighted sum of the parts'
-    cosines: `sum_p w_p cos_p`.
+    Every modality is standardised and scaled to length 1 (`embeddings.join`), then multiplied by
+    the square root of its weight. So the inner product of two rows is the weighted sum of the
+    cosines of the modalities: `sum_m w_m cos_m`.
 
     Parameters
     ----------
-    parts : mapping of str to Embeddings or DataFrame
+    modalities : mapping of str to Embeddings or DataFrame
         Such as `{"title": ..., "thumbnail": ..., "clip": ...}`.
     weights : mapping of str to float, optional
-        Not negative; a part that is not named counts 1.
+        Not negative; a modality that is not named has weight 1.
 
     Returns
     -------
     DataFrame of float32
-        Indexed by `video_id`. A part that a video lacks is zero there and agrees with nothing; a
-        video that all parts lack has NaN.
+        Indexed by `video_id`. A modality that a video lacks is zero there and agrees with nothing;
+        a video that all modalities lack has NaN.
 
     Raises
     ------
     ValueError
-        If there is no part, a weight is negative or no number, names no part, or all are 0.
+        If there is no modality, a weight is negative or no number, names no modality, or all are 0.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> title = pd.DataFrame({"x": [1.0, -1.0, 1.0, -1.0]}, index=list("abcd"))
+    >>> clip = pd.DataFrame({"y": [1.0, 1.0, -1.0, -1.0]}, index=list("abcd"))
+    >>> both = combine({"title": title, "clip": clip}, weights={"title": 4})
+    >>> (both @ both.T).loc["a"].tolist()  # with itself 4 + 1; with b -4 + 1, with c 4 - 1
+    [5.0, -3.0, 3.0, -5.0]
     """
     weights = dict(weights or {})
-    unknown = [name for name in weights if name not in parts]
+    unknown = [name for name in weights if name not in modalities]
     if unknown:
-        raise ValueError(f"There is no part {unknown[0]!r}; there are {', '.join(parts)}.")
-    say = {name: float(weights.get(name, 1.0)) for name in parts}
-    if not all(np.isfinite(w) and w >= 0 for w in say.values()):
-        raise ValueError(f"weights must be numbers that are not negative, not {say}.")
-    if parts and not any(say.values()):
+        raise ValueError(f"There is no modality {unknown[0]!r}; there are {', '.join(modalities)}.")
+    complete = {name: float(weights.get(name, 1.0)) for name in modalities}
+    if not all(np.isfinite(weight) and weight >= 0 for weight in complete.values()):
+        raise ValueError(f"weights must be numbers that are not negative, not {complete}.")
+    if modalities and not any(complete.values()):
         raise ValueError("All weights are 0, so nothing would be left to compare videos by.")
-    joined = {name: join(part) for name, part in parts.items() if say[name] > 0}
-    whole = join(*(parts[name] for name in joined))  # settles which videos, and which lack all
+    # each modality: standardised columns, rows of length 1
+    joined = {name: join(table) for name, table in modalities.items() if complete[name] > 0}
+    together = join(*(modalities[name] for name in joined))  # decides which videos there are
+    # side by side, each times sqrt(w_m), so that products carry w_m  (n_videos, dims of all)
     columns = [
-        frame.reindex(whole.index).fillna(0).to_numpy(np.float32) * np.float32(say[name] ** 0.5)
-        for name, frame in joined.items()
+        table.reindex(together.index).fillna(0).to_numpy(np.float32)
+        * np.float32(complete[name] ** 0.5)
+        for name, table in joined.items()
     ]
     values = np.hstack(columns)
-    values[whole.isna().all(axis=1).to_numpy()] = np.nan
-    return pd.DataFrame(values, index=whole.index)
+    values[together.isna().all(axis=1).to_numpy()] = np.nan
+    return pd.DataFrame(values, index=together.index)

@@ -59,10 +59,10 @@ def check_next_pick(function: Callable[[np.ndarray, np.ndarray, list[int], float
 
 
 def _changes(relevance: np.ndarray, similarity: np.ndarray, picked: list[int], balance: float):
-    found = next_pick(relevance, similarity, picked, balance)
+    pick = next_pick(relevance, similarity, picked, balance)
     if balance == 1.0:
-        relevance[found] = -np.inf
-    return found
+        relevance[pick] = -np.inf
+    return pick
 
 
 def _repeats(relevance: np.ndarray, similarity: np.ndarray, picked: list[int], balance: float):
