@@ -3,8 +3,9 @@
     python tests/notebooks/known_bad.py
 
 builds `tests/notebooks/known_good/07_example.ipynb` from the script next to it and runs it on a
-tiny library. `make_all` derives from it one notebook for each rule, which breaks that rule and no other,
-and is named after it; `nbval_passes.ipynb` breaks several rules and passes nbval all the same.
+tiny library. `make_all` derives from it one notebook for each rule, which breaks that rule and no
+other, and is named after it; `nbval_passes.ipynb` breaks several rules and passes nbval all the
+same.
 """
 
 from __future__ import annotations
