@@ -6,7 +6,7 @@ import pytest
 
 from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.datasets import Split
-from vidrec_utils.hybrid import newcomers, with_history
+from vidrec_utils.hybrid import compare_newcomers, newcomers, with_history
 from vidrec_utils.recommender import Popularity
 
 START = pd.Timestamp("2025-03-01", tz="UTC")
@@ -64,3 +64,27 @@ def test_impossible_arguments(split):
         newcomers(split, 0.0)
     with pytest.raises(ValueError, match="0 or more"):
         with_history(split, ["a"], -1)
+
+
+def test_newcomers_are_popular_until_they_are_known():
+    """Even users watch even videos, odd ones odd videos, more and more new ones."""
+    pairs = [
+        (f"u{user}", str(2 * ((turn + 3 * user) % 15) + user % 2))
+        for turn in range(12)
+        for user in range(10)
+    ]
+    events = log([(*pair, hour) for hour, pair in enumerate(pairs)])
+    late = log([(f"u{u}", str(v), v) for u in range(10) for v in range(u % 2, 30, 2)])
+    videos = pd.DataFrame(index=[str(v) for v in range(30)])
+    split = Split(events, late, late, videos, "by hand")
+    models = [Popularity(), ItemKNN()]
+    results = compare_newcomers(models, split, (0, 8), share=0.5)
+    assert set(results) == {(m.name, k) for m in models for k in (0, 8)}
+    users = newcomers(split, 0.5, 10)
+    for result in results.values():
+        assert sorted(result.per_user.index) == sorted(users)
+    lists = [results["popularity", 0], results["item-knn", 0]]
+    assert lists[0].per_user["ndcg"].tolist() == lists[1].per_user["ndcg"].tolist()
+    known = results["item-knn", 8].per_user["ndcg"].mean()
+    assert known > results["popularity", 8].per_user["ndcg"].mean()
+    assert not hasattr(models[1], "video_ids")  # copies were fitted

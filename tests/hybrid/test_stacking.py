@@ -11,6 +11,7 @@ from tests.helpers.events import START, library
 from vidrec_utils import recommender as rec
 from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.content_based import ContentRecommender
+from vidrec_utils.explanations import NotExplainable
 from vidrec_utils.hybrid import Stacked, stacking
 
 
@@ -130,27 +131,38 @@ def test_lessons_come_from_some_users_only(monkeypatch):
     few = Stacked([noise, good], max_users=7).fit(data)
     assert sum(asked) == 7
     asked.clear()
-    every = Stacked([noise, good], max_users=40).fit(data)
+    all_users = Stacked([noise, good], max_users=40).fit(data)
     assert sum(asked) == 40
     assert few.learned
-    assert not np.array_equal(few.coefficients(), every.coefficients())
+    assert not np.array_equal(few.coefficients(), all_users.coefficients())
 
 
 def test_an_explanation_adds_up():
     data, good, noise = world()
     model = Stacked([noise, good]).fit(data)
-    asked = ["v03", "v17"]
-    told = model.explain("u05", asked)
-    assert told.index.tolist() == asked
-    assert told.columns.tolist() == ["noise", "good", "events"]
-    scores = model.score("u05")[0]
-    lift = scores[model.video_ids.get_indexer(asked)] - scores.mean()
-    np.testing.assert_allclose(told.sum(axis=1), lift, rtol=1e-3, atol=1e-4)
-    best = model.video_ids[scores.argmax()]
-    share = model.explain("u05", [best]).loc[best]
-    assert share["good"] > 10 * abs(share["noise"])  # the planted table is all there is to know
+    scores = pd.Series(model.score("u05")[0], model.video_ids)
+    for video in ("v03", "v17", scores.idxmax()):
+        explanation = model.explain("u05", video)
+        assert explanation.total == pytest.approx(scores[video], rel=1e-3, abs=1e-4)
+        rows = explanation.table.set_index("reason")
+        assert set(rows.index) == {"noise", "good", "events", "average video"}
+        assert rows.loc[["noise", "good"], "kind"].tolist() == ["member", "member"]
+        average = rows.loc["average video", "contribution"]
+        assert average == pytest.approx(scores.mean(), rel=1e-3, abs=1e-4)
+    # the planted table is all there is to know of the best video
+    assert rows.loc["good", "contribution"] > 10 * abs(rows.loc["noise", "contribution"])
     with pytest.raises(KeyError, match="v99"):
-        model.explain("u05", ["v99"])
+        model.explain("u05", "v99")
+
+
+def test_what_a_stacked_model_cannot_explain():
+    data, good, _ = world()
+    with pytest.raises(NotExplainable, match="network is not a sum"):
+        Stacked([good], "network").fit(data).explain("u05", "v03")
+    alone = Stacked([good]).fit(data)
+    alone.members[0].video_ids = alone.members[0].video_ids.str.replace("v03", "gone")
+    with pytest.raises(NotExplainable, match=r"No member .* 'v03'"):
+        alone.explain("u05", "v03")
 
 
 def test_the_cut_keeps_equal_times_together():

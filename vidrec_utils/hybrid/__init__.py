@@ -2,26 +2,27 @@
 
 - `WeightedFusion`, `RankFusion`: sums of scores, and of reciprocal ranks; `tune` finds the weights
   on validation.
-- `Stacked`: a classifier on what the others say, taught by the later part of train.
+- `Stacked`: a classifier on the scores of the others, which learns from the later part of train;
+  `explained_lists` shows which of them a recommendation comes from.
 - `TwoTower`: content and ids in, vectors of users and videos out; `in_batch_softmax` is its loss.
 - `FeatureFactorization`: users and videos as sums of their features; `metadata_features`.
 - `EndToEnd`: a sequence model and the video encoder under it, trained together; `read_clips`,
   `compare_sources`.
 - `newcomers`, `with_history`, `compare_newcomers`: people as if they had only just arrived.
 - `FillMissing`, `lose`, `compare_missing`: videos that lack a title, a thumbnail or a clip.
-- `modalities`, `shortened`: what videos are made of; `portraits`: whom a list owes what.
+- `modalities`, `shortened`: features of videos, by modality.
 """
 
 from vidrec_utils.hybrid.clip_networks import read_clips
 from vidrec_utils.hybrid.cold_start import compare_newcomers, newcomers, with_history
 from vidrec_utils.hybrid.end_to_end import EndToEnd, compare_sources
-from vidrec_utils.hybrid.factorization import FeatureFactorization, metadata_features
+from vidrec_utils.hybrid.factorization import FeatureFactorization
+from vidrec_utils.hybrid.features import metadata_features, modalities, shortened
 from vidrec_utils.hybrid.fusion import Fusion, RankFusion, Tuned, WeightedFusion, tune
-from vidrec_utils.hybrid.looking import modalities, portraits
-from vidrec_utils.hybrid.missing import FillMissing, compare_missing, lose, shortened
+from vidrec_utils.hybrid.missing import FillMissing, compare_missing, lose
 from vidrec_utils.hybrid.normalization import normalized, reciprocal_ranks
 from vidrec_utils.hybrid.sampled_softmax import full_softmax, gradient_gap, in_batch_softmax
-from vidrec_utils.hybrid.stacking import Stacked
+from vidrec_utils.hybrid.stacking import Stacked, explained_lists
 from vidrec_utils.hybrid.two_tower import TwoTower
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "compare_missing",
     "compare_newcomers",
     "compare_sources",
+    "explained_lists",
     "full_softmax",
     "gradient_gap",
     "in_batch_softmax",
@@ -45,7 +47,6 @@ __all__ = [
     "modalities",
     "newcomers",
     "normalized",
-    "portraits",
     "read_clips",
     "reciprocal_ranks",
     "shortened",

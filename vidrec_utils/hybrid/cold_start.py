@@ -1,4 +1,4 @@
-"""Newcomers: the same people, asked about again and again as if they had only just arrived."""
+"""Newcomers: how well people are served who have only just arrived, after how many events."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils.evaluation import Result, evaluate
-from vidrec_utils.recommender import Recommender, as_ids
+from vidrec_utils.events import as_ids
+from vidrec_utils.recommender import Recommender
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -25,11 +26,11 @@ def newcomers(split: Split, share: float = 0.3, least: int = 10, seed: int = 0) 
     split : Split
         Not changed.
     share : float
-        Of those who may be drawn.
+        Share of the eligible users.
     least : int
-        Events that a user must have in train; and there must be an event in test.
+        Events that an eligible user has in train; and there must be an event in test.
     seed : int
-        For the draw.
+        The users are drawn with this seed.
 
     Returns
     -------
@@ -40,17 +41,26 @@ def newcomers(split: Split, share: float = 0.3, least: int = 10, seed: int = 0) 
     ------
     ValueError
         If the share is impossible, or nobody has as many events.
+
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import Split
+    >>> train = pd.DataFrame({"user_id": ["ann", "ann", "bob"], "video_id": ["a", "b", "a"]})
+    >>> later = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["c", "c"]})
+    >>> split = Split(train, later, later, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> newcomers(split, share=1.0, least=2).tolist()
+    ['ann']
     """
     if not 0 < share <= 1:
         raise ValueError(f"share is {share}; it must be above 0 and at most 1.")
     counts = pd.Series(as_ids(split.train["user_id"])).value_counts()
-    asked = as_ids(split.test["user_id"]).unique()
-    able = counts.index[counts >= least].intersection(asked).sort_values()
-    if not len(able):
+    tested = as_ids(split.test["user_id"]).unique()
+    eligible = counts.index[counts >= least].intersection(tested).sort_values()
+    if not len(eligible):
         raise ValueError(f"Nobody in test has {least} events in train; ask for fewer.")
-    n = max(1, round(share * len(able)))
-    drawn = np.random.default_rng(seed).choice(len(able), n, replace=False)
-    return able[np.sort(drawn)]
+    n = max(1, round(share * len(eligible)))
+    drawn = np.random.default_rng(seed).choice(len(eligible), n, replace=False)
+    return eligible[np.sort(drawn)]
 
 
 def with_history(split: Split, user_ids: Iterable[str], events: int) -> Split:
@@ -61,7 +71,7 @@ def with_history(split: Split, user_ids: Iterable[str], events: int) -> Split:
     split : Split
         Not changed; its train needs timestamps.
     user_ids : iterable of str
-        Of `newcomers`.
+        The late arrivals; `newcomers` draws some.
     events : int
         How many events each of them keeps in train, the latest; 0 makes them unknown. Everybody
         else keeps all.
@@ -75,18 +85,32 @@ def with_history(split: Split, user_ids: Iterable[str], events: int) -> Split:
     ------
     ValueError
         If `events` is negative.
+
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import Split
+    >>> train = pd.DataFrame({"user_id": ["ann", "ann", "bob"], "video_id": ["a", "b", "a"]})
+    >>> train["timestamp"] = pd.date_range("2025-01-01", periods=3)
+    >>> later = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["c", "c"]})
+    >>> split = Split(train, later, later, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> late = with_history(split, ["ann"], events=1)
+    >>> late.train[["user_id", "video_id"]].to_numpy().tolist()
+    [['ann', 'b'], ['bob', 'a']]
+    >>> late.test["user_id"].tolist()
+    ['ann']
     """
     if events < 0:
         raise ValueError(f"events is {events}; it must be 0 or more.")
     users = as_ids(list(user_ids))
-    theirs = as_ids(split.train["user_id"]).isin(users)
-    own = split.train[theirs].sort_values("timestamp", kind="stable")
-    kept = own.groupby("user_id", sort=False).tail(events).index
-    train = split.train[~theirs | split.train.index.isin(kept)]
-    validation, test = (
-        part[as_ids(part["user_id"]).isin(users)] for part in (split.validation, split.test)
+    late = as_ids(split.train["user_id"]).isin(users)
+    events_of_late = split.train[late].sort_values("timestamp", kind="stable")
+    kept = events_of_late.groupby("user_id", sort=False).tail(events).index
+    return dataclasses.replace(
+        split,
+        train=split.train[~late | split.train.index.isin(kept)],
+        validation=split.validation[as_ids(split.validation["user_id"]).isin(users)],
+        test=split.test[as_ids(split.test["user_id"]).isin(users)],
     )
-    return dataclasses.replace(split, train=train, validation=validation, test=test)
 
 
 def compare_newcomers(
@@ -117,14 +141,35 @@ def compare_newcomers(
     -------
     dict of (str, int) to Result
         By the model's name and the number of events, over the newcomers alone.
+
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.recommender import Popularity
+    >>> videos = [str(n) for n in range(12)]
+    >>> train = pd.DataFrame({"user_id": "ann", "video_id": videos[:11], "watch_ratio": 1.0})
+    >>> train["timestamp"] = pd.date_range("2025-01-01", periods=11)
+    >>> later = pd.DataFrame({"user_id": ["ann"], "video_id": videos[11:], "watch_ratio": 1.0})
+    >>> split = Split(train, later, later, pd.DataFrame(index=videos), "by hand")
+    >>> results = compare_newcomers([Popularity()], split, known=(10,), share=1.0)
+    >>> {key: float(result.per_user["recall"].mean()) for key, result in results.items()}
+    {('popularity', 10): 1.0}
     """
     known = list(known)
-    people = newcomers(split, share, max(10, *known), seed)
+    users = newcomers(split, share, max(10, *known), seed)
     models = list(models)
-    found = {}
+    results = {}
     for events in known:
-        late = with_history(split, people, events)
+        late = with_history(split, users, events)
         for model in models:
             fitted = copy.copy(model).fit(late)
-            found[model.name, events] = evaluate(fitted, late, k, on, seed, progress=False)
-    return found
+            results[model.name, events] = evaluate(fitted, late, k, on, seed, progress=False)
+    return results
+
+
+def all_and_cold(result: Result, metric: str) -> tuple[float, float]:
+    """Means of a metric over all users, and on cold videos (NaN if no user has one)."""
+    cold = result.slices.get("cold videos")
+    has_cold = cold is not None and len(cold) > 0
+    mean_on_cold = float(cold[metric].mean()) if has_cold else np.nan
+    return float(result.per_user[metric].mean()), mean_on_cold

@@ -275,35 +275,3 @@ def feature_rows(features: pd.DataFrame | None, ids: pd.Index, kind: str = "vide
     rows[places >= 0] = values[places[places >= 0]]
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-12)
-
-
-def metadata_features(
-    videos: pd.DataFrame, columns: tuple[str, ...] = ("category", "tags"), least: int = 2
-) -> pd.DataFrame:
-    """Zeros and ones out of a library's columns of words.
-
-    Parameters
-    ----------
-    videos : DataFrame
-        `VideoLibrary.videos`.
-    columns : tuple of str
-        Columns that are absent or empty are passed over; tags are split at `|`.
-    least : int
-        Values that fewer videos have are left out.
-
-    Returns
-    -------
-    DataFrame of float32
-        One row a video; columns such as `"category=music"`. NA makes a row of zeros.
-    """
-    parts = []
-    for column in columns:
-        if column not in videos or videos[column].isna().all():
-            continue
-        text = videos[column].astype("str")
-        if column != "tags":  # a category may hold the sign that separates tags
-            text = text.str.replace("|", "/", regex=False)
-        found = text.str.get_dummies("|").astype(np.float32)
-        found = found.loc[:, found.sum() >= least]
-        parts.append(found.add_prefix(f"{column}="))
-    return pd.concat(parts, axis=1) if parts else pd.DataFrame(index=videos.index)

@@ -9,24 +9,22 @@ in Multimodal Recommendation? CIKM 2024 (arXiv:2408.11767).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.decomposition import PCA
 from tqdm.auto import tqdm
 
-from vidrec_utils.embeddings import join
 from vidrec_utils.evaluation import evaluate
-from vidrec_utils.recommender import Recommender, as_ids
+from vidrec_utils.events import as_ids
+from vidrec_utils.hybrid.cold_start import all_and_cold
+from vidrec_utils.hybrid.features import Modalities
+from vidrec_utils.recommender import Recommender
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
-    from vidrec_utils.embeddings import Embeddings
 
 HOWS = ("drop", "zero", "mean", "predicted", "learned")
-
-Modalities = Mapping[str, "Embeddings | pd.DataFrame"]
 
 
 class FillMissing:
@@ -36,11 +34,11 @@ class FillMissing:
     modality drowns another. A video that lacks a row of a modality, or has NaN in it, lacks the
     whole modality. Then:
 
-    - `"drop"`: a video that lacks any modality has only NaN: it is as good as not there;
+    - `"drop"`: a video that lacks any modality has only NaN, as if it had no features at all;
     - `"zero"`: it has 0 in the units that the features came in, as if zero were a measurement;
     - `"mean"`: it has the mean of the modality;
-    - `"predicted"`: it has what a ridge regression says from the modalities that it has (the mean,
-      where it has none);
+    - `"predicted"`: it has what a ridge regression predicts from the modalities that it has (the
+      mean, if it has none);
     - `"learned"`: it has NaN, for a model that learns what to put there (`TwoTower` does).
 
     Parameters
@@ -48,12 +46,25 @@ class FillMissing:
     how : {"drop", "zero", "mean", "predicted", "learned"}
         What to do.
     ridge : float
-        Of the regression, on standardised columns, per video.
+        Penalty of the regression, on standardised columns, per video.
 
     Attributes
     ----------
     columns : Index of str
-        Of the result: `"title 0"`, `"title 1"` and so on. Set by `fit`.
+        Columns of the result: `"title 0"`, `"title 1"` and so on. Set by `fit`.
+
+    Examples
+    --------
+    The third video has no clip and gets the mean of the clips: 0, as columns are standardised.
+
+    >>> title = pd.DataFrame([[1.0], [3.0], [5.0]], index=["1", "2", "3"])
+    >>> clip = pd.DataFrame([[2.0], [4.0]], index=["1", "2"])
+    >>> table = FillMissing("mean").fit_transform({"title": title, "clip": clip})
+    >>> print(table.round(1).to_string(index_names=False))
+       title 0  clip 0
+    1     -1.2    -1.0
+    2      0.0     1.0
+    3      1.2     0.0
     """
 
     def __init__(self, how: str = "mean", ridge: float = 0.1):
@@ -61,9 +72,10 @@ class FillMissing:
             raise ValueError(f"how is {how!r}; choose from {', '.join(map(repr, HOWS))}.")
         if not ridge > 0:
             raise ValueError(f"ridge is {ridge}; it must be positive.")
-        self.how, self.ridge = how, float(ridge)
+        self.how = how
+        self.ridge = float(ridge)
 
-    def fit(self, modalities: Modalities) -> FillMissing:
+    def fit(self, modalities: Modalities) -> Self:
         """Learn means, deviations and, for `"predicted"`, how modalities depend on each other.
 
         Parameters
@@ -81,15 +93,15 @@ class FillMissing:
         self.columns = pd.Index(
             [f"{m} {n}" for m, width in self.widths.items() for n in range(width)]
         )
-        raw = _side_by_side(frames)
-        for name, place in self._places().items():
-            if not np.isfinite(raw[:, place]).any():
+        raw = _side_by_side(frames)  # (n_videos, all columns)
+        for name, frame in frames.items():
+            if not np.isfinite(frame.to_numpy()).any():
                 raise ValueError(f"No video has the modality {name!r}; leave it out.")
         self.mean = np.nanmean(raw, axis=0)
         deviation = np.nanstd(raw, axis=0)
         self.deviation = np.where(deviation > 1e-12, deviation, 1)
-        x = np.nan_to_num((raw - self.mean) / self.deviation)
-        self.moments = x.T @ x / len(x)  # of what is there; gaps are at the mean
+        x = np.nan_to_num((raw - self.mean) / self.deviation)  # a gap is at the mean, which is 0
+        self.covariance = x.T @ x / len(x)  # C, (all columns, all columns)
         return self
 
     def transform(self, modalities: Modalities) -> pd.DataFrame:
@@ -110,7 +122,7 @@ class FillMissing:
                 "number of columns, in this order)."
             )
         raw = _side_by_side(frames)
-        x = (raw - self.mean) / self.deviation
+        x = (raw - self.mean) / self.deviation  # (n_videos, all columns)
         gaps = np.isnan(x)
         if self.how == "drop":
             x[gaps.any(axis=1)] = np.nan
@@ -124,61 +136,25 @@ class FillMissing:
         return pd.DataFrame(x.astype(np.float32), index=ids, columns=self.columns)
 
     def fit_transform(self, modalities: Modalities) -> pd.DataFrame:
-        """Both in one."""
+        """Fit to tables and transform them."""
         return self.fit(modalities).transform(modalities)
 
-    def _places(self) -> dict[str, slice]:
-        ends = np.cumsum(list(self.widths.values()))
-        return {
-            name: slice(end - width, end)
-            for (name, width), end in zip(self.widths.items(), ends, strict=True)
-        }
-
     def _predicted(self, x: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-        """Gaps filled from what is there: one regression for each pattern of gaps."""
-        out = np.nan_to_num(x)
-        patterns, which = np.unique(gaps, axis=0, return_inverse=True)
+        """Fill gaps by a ridge regression from the known columns, one for each pattern of gaps."""
+        filled = np.nan_to_num(x)
+        patterns, pattern_of = np.unique(gaps, axis=0, return_inverse=True)
         for number, missing in enumerate(patterns):
             if not missing.any() or missing.all():
                 continue
-            there = ~missing
-            gram = self.moments[np.ix_(there, there)]
+            known = ~missing
+            # W = (C_kk + ridge I)^-1 C_km, from the known columns k to the missing ones m
+            gram = self.covariance[np.ix_(known, known)]  # C_kk, (k, k)
             gram = gram + self.ridge * np.eye(len(gram))
-            weights = np.linalg.solve(gram, self.moments[np.ix_(there, missing)])
-            rows = np.flatnonzero(which.ravel() == number)
-            out[np.ix_(rows, missing)] = out[np.ix_(rows, there)] @ weights
-        return out
-
-
-def shortened(modalities: Modalities, dims: int = 16, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """Each modality's first principal components, so that small networks do not drown in columns.
-
-    Columns are standardised and rows scaled to length 1 before (`embeddings.join`).
-
-    Parameters
-    ----------
-    modalities : mapping of str to Embeddings or DataFrame
-        Not changed. Rows with a gap are left out.
-    dims : int
-        Components of each; fewer where a modality has fewer columns or videos.
-    seed : int
-        Of the solver.
-
-    Raises
-    ------
-    ValueError
-        If dims is not positive, or a modality has no complete row.
-    """
-    if dims < 1:
-        raise ValueError(f"dims is {dims}; it must be at least 1.")
-    found = {}
-    for name, table in modalities.items():
-        whole = join(table).dropna()
-        if not len(whole):
-            raise ValueError(f"No video has the modality {name!r}; leave it out.")
-        kept = PCA(min(dims, *whole.shape), random_state=seed).fit_transform(whole)
-        found[name] = pd.DataFrame(kept.astype(np.float32), index=whole.index)
-    return found
+            weights = np.linalg.solve(gram, self.covariance[np.ix_(known, missing)])  # W, (k, m)
+            rows = np.flatnonzero(pattern_of.ravel() == number)
+            # x_m = x_k W, (rows, m)
+            filled[np.ix_(rows, missing)] = filled[np.ix_(rows, known)] @ weights
+        return filled
 
 
 def lose(
@@ -191,9 +167,9 @@ def lose(
     modalities : mapping of str to Embeddings or DataFrame
         Not changed.
     share : float
-        From 0 to 1, of each modality.
+        Share of the videos that each modality loses, from 0 to 1.
     seed : int
-        For the draw.
+        The videos are drawn with this seed.
     keep_one : bool
         Whether a video that would lose everything keeps one modality, drawn at random.
 
@@ -201,6 +177,13 @@ def lose(
     ------
     ValueError
         If the share is impossible.
+
+    Examples
+    --------
+    >>> title = pd.DataFrame(np.ones((4, 2)), index=list("abcd"))
+    >>> tables = lose({"title": title, "clip": title}, share=0.5)
+    >>> {name: int(table.isna().all(axis=1).sum()) for name, table in tables.items()}
+    {'title': 2, 'clip': 1}
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share is {share}; it must be from 0 to 1.")
@@ -229,7 +212,7 @@ def compare_missing(
     metric: str = "ndcg",
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Take modalities away and see how well each way to go on still recommends.
+    """Take modalities away and measure how well each way to go on still recommends.
 
     Parameters
     ----------
@@ -244,7 +227,7 @@ def compare_missing(
     hows : sequence of str
         Ways to go on; see `FillMissing`.
     share : float
-        Of the videos, taken from each modality.
+        Share of the videos that each modality loses.
     seeds : iterable of int
         Each draws other gaps, the same for all ways.
     k, on, metric
@@ -257,19 +240,32 @@ def compare_missing(
     DataFrame
         `how, seed, all, cold`: means of the metric over all users, and on cold videos (NaN where no
         user has one). `how` is `"nothing missing"` once for each seed.
+
+    Examples
+    --------
+    >>> from vidrec_utils.content_based import ContentRecommender
+    >>> from vidrec_utils.datasets import Split
+    >>> clip = pd.DataFrame([[1.0], [0.9], [-1.0], [-0.9]], index=list("abcd"))
+    >>> train = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["a", "c"]})
+    >>> later = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["b", "d"]})
+    >>> train["watch_ratio"] = later["watch_ratio"] = 1.0
+    >>> split = Split(train, later, later, pd.DataFrame(index=clip.index), "by hand")
+    >>> make = lambda vectors, seed: ContentRecommender(vectors)
+    >>> options = {"share": 0.0, "k": 1, "on": "validation"}
+    >>> table = compare_missing({"clip": clip}, split, make, ["mean"], **options)
+    >>> table[["how", "all"]].to_numpy().tolist()
+    [['nothing missing', 1.0], ['mean', 1.0]]
     """
     seeds = list(seeds)
     tasks = [(how, seed) for seed in seeds for how in ("nothing missing", *hows)]
     rows = []
     for how, seed in tqdm(tasks, desc="missing", delay=2, leave=False, disable=not progress):
-        whole = how == "nothing missing"
-        given = modalities if whole else lose(modalities, share, seed)
-        vectors = FillMissing("mean" if whole else how).fit_transform(given)
+        complete = how == "nothing missing"
+        tables = modalities if complete else lose(modalities, share, seed)
+        vectors = FillMissing("mean" if complete else how).fit_transform(tables)
         model = make(vectors, seed).fit(split)
         result = evaluate(model, split, k, on, seed=seed, progress=False)
-        cold = result.slices.get("cold videos")
-        rest = float(cold[metric].mean()) if cold is not None and len(cold) else np.nan
-        rows.append([how, seed, float(result.per_user[metric].mean()), rest])
+        rows.append([how, seed, *all_and_cold(result, metric)])
     return pd.DataFrame(rows, columns=["how", "seed", "all", "cold"])
 
 
@@ -284,15 +280,11 @@ def _frames(modalities: Modalities) -> dict[str, pd.DataFrame]:
         if frame.index.has_duplicates:
             twice = frame.index[frame.index.duplicated()][0]
             raise ValueError(f"The modality {name!r} has video {twice!r} twice; keep one row.")
-        tables[name] = frame
+        tables[name] = frame.where(np.isfinite(frame).all(axis=1), np.nan)
     ids = next(iter(tables.values())).index
     for frame in tables.values():
         ids = ids.append(frame.index.difference(ids, sort=False))
-    ids = ids.rename("video_id")
-    whole = {name: frame.reindex(ids) for name, frame in tables.items()}
-    return {
-        name: frame.where(np.isfinite(frame).all(axis=1), np.nan) for name, frame in whole.items()
-    }
+    return {name: frame.reindex(ids.rename("video_id")) for name, frame in tables.items()}
 
 
 def _side_by_side(frames: Mapping[str, pd.DataFrame]) -> np.ndarray:

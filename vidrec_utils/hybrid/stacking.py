@@ -8,9 +8,9 @@ Wolpert: Stacked generalization. Neural Networks 5, 1992.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -21,48 +21,43 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from vidrec_utils import settings
+from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.evaluation import positives
+from vidrec_utils.events import as_ids, interaction_matrix, unpack
+from vidrec_utils.explanations import Explanation, NotExplainable, explained_list
 from vidrec_utils.hybrid.ensemble import Ensemble, fitted, stacked_scores
-from vidrec_utils.hybrid.normalization import normalized, reciprocal_ranks
-from vidrec_utils.recommender import (
-    Recommender,
-    as_ids,
-    blocks,
-    interaction_matrix,
-    position,
-    unpack,
-)
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split, VideoLibrary
+from vidrec_utils.hybrid.normalization import normalized, reciprocal_ranks, smallest
+from vidrec_utils.recommender import EventWeights, Recommender, TrainingData, blocks
+from vidrec_utils.saving import Array
+from vidrec_utils.top_k import position
 
 RANKERS = ("linear", "network")
 
 
 class Stacked(Ensemble):
-    """Ask a classifier, which sees what the parts say, whether a user will like a video.
+    """A classifier that predicts from the members' scores whether a user will like a video.
 
-    `fit` cuts the training data in time. The parts learn from the earlier share and are asked about
-    the later one; the videos that a user liked there, and others drawn at random, teach the ranker.
-    Then the parts are fitted anew on everything. Had they been asked about events that they were
-    fitted on, the ranker would learn to trust whoever remembers best.
+    `fit` cuts the training data in time. The members learn from the earlier share and score the
+    videos of the later one; the videos that a user liked there, and others drawn at random, are the
+    examples that the ranker learns from. Then the members are fitted anew on everything. Had they
+    scored events that they were fitted on, the ranker would learn to trust whoever remembers best.
 
-    For each part the ranker sees the normalised score, the reciprocal rank, and the score times
+    For each member the ranker sees the normalised score, the reciprocal rank, and the score times
     the video's rarity, `1 / (1 + events)`, so that it can trust content more where behaviour has
-    little to say; and of the video the logarithm of the number of events, and the rarity.
+    little information; and of the video the logarithm of the number of events, and the rarity.
 
-    The ranker learns how far to trust content about videos that the parts do not know from those
-    that came after their last event. There are more of them the longer ago that was: so let the
-    lessons lie as far after the parts' last event as the questions will, by a `gap`.
+    The ranker learns how far to trust content about videos that the members do not know from those
+    that came after their last event. There are more of them the longer ago that was: so the
+    examples should lie as far after the members' last event as the questions will, by a `gap`.
 
     If the later share teaches nothing (no video that is new to its user and liked, or no user whom
-    the parts know), the answer is the mean of the normalised scores, and `learned` is False.
-    Unknown users get the parts' own answers for unknown users, ranked likewise.
+    the members know), the score is the mean of the normalised scores, and `learned` is False.
+    Unknown users get the members' own answers for unknown users, ranked likewise.
 
     Parameters
     ----------
     models : sequence of Recommender
-        The parts, each with a name of its own.
+        What to stack, each with a name of its own.
     ranker : {"linear", "network"}
         Logistic regression, or a network with one hidden layer of 16.
     share : float
@@ -75,13 +70,13 @@ class Stacked(Ensemble):
     regularization : float
         Inverse of the logistic regression's C; weight decay of the network.
     gap : float
-        Share of the events, before the later ones, that neither the parts nor the ranker learn from
-        at first. If validation lies between train and test, the number of its events over that of
-        train.
+        Share of the events, before the later ones, that neither the members nor the ranker learn
+        from at first. If validation lies between train and test, the number of its events over that
+        of train.
     max_users : int
-        The ranker has few numbers to learn: of more users with lessons, this many are drawn.
+        The ranker has few coefficients to learn: if more users have examples, this many are drawn.
     seed : int
-        For draws and the network.
+        Users and videos are drawn, and the network starts, with this seed.
     name : str
         Shown in tables.
 
@@ -90,7 +85,28 @@ class Stacked(Ensemble):
     learned : bool
         Whether there was something to learn from.
     feature_names : list of str
-        What the ranker sees.
+        Names of the features that the ranker sees.
+
+    Examples
+    --------
+    Everybody watches what an oracle knows they like, from the best video down:
+
+    >>> from vidrec_utils.recommender import FixedScores
+    >>> rng = np.random.default_rng(0)
+    >>> users, videos = [f"u{n}" for n in range(20)], [f"v{n}" for n in range(12)]
+    >>> oracle, noise = (
+    ...     FixedScores(pd.DataFrame(rng.normal(size=(20, 12)), users, videos), name)
+    ...     for name in ("oracle", "noise")
+    ... )
+    >>> best = np.argsort(-oracle.scores.to_numpy(), axis=1)
+    >>> log = pd.DataFrame(
+    ...     [(user, videos[best[n, rank]]) for rank in range(5) for n, user in enumerate(users)],
+    ...     columns=["user_id", "video_id"],
+    ... )
+    >>> log["timestamp"] = pd.date_range("2025-01-01", periods=len(log), freq="h")
+    >>> model = Stacked([oracle, noise]).fit(log)
+    >>> bool(model.coefficients()["oracle score"] > 2 * abs(model.coefficients()["noise score"]))
+    True
     """
 
     _learned: ClassVar = ("events", "mean", "scale")
@@ -121,20 +137,25 @@ class Stacked(Ensemble):
             raise ValueError(f"negatives is {negatives}; it must be at least 1.")
         if not regularization > 0:
             raise ValueError(f"regularization is {regularization}; it must be positive.")
-        self.ranker, self.share, self.negatives = ranker, float(share), int(negatives)
-        self.gap, self.max_users = float(gap), int(max_users)
-        self.threshold, self.regularization = float(threshold), float(regularization)
-        self.seed, self.name = int(seed), name
+        self.ranker = ranker
+        self.share = float(share)
+        self.negatives = int(negatives)
+        self.gap = float(gap)
+        self.max_users = int(max_users)
+        self.threshold = float(threshold)
+        self.regularization = float(regularization)
+        self.seed = int(seed)
+        self.name = name
 
     @property
     def feature_names(self) -> list[str]:
-        """What the ranker sees of a user and a video."""
+        """Names of the features of a user and a video, in the order of `features`."""
         names = [model.name for model in self.models]
         kinds = ("{} score", "{} rank", "{} score, rare videos")
         return [kind.format(name) for kind in kinds for name in names] + ["log events", "rarity"]
 
     def coefficients(self) -> pd.Series:
-        """Of the linear ranker, for standardised features: what each adds to the log odds.
+        """Coefficients of the linear ranker: what each standardised feature adds to the log odds.
 
         Raises
         ------
@@ -148,47 +169,62 @@ class Stacked(Ensemble):
             raise ValueError("A network has no coefficients; use ranker='linear'.")
         return pd.Series(self.layers[0][0][:, 0], index=self.feature_names, name="coefficient")
 
-    def explain(self, user_id: str, video_ids: Iterable[str]) -> pd.DataFrame:
-        """How far each part lifts videos above the user's average video, by the linear ranker.
+    def explain(self, user_id: str, video_id: str) -> Explanation:
+        """Split a score of the linear ranker into what each member contributes.
 
         Parameters
         ----------
         user_id : str
-            May be unknown.
-        video_ids : iterable of str
-            Of the catalogue.
+            An unknown user is scored, and explained, by the members' answers for unknown users.
+        video_id : str
+            A video of the catalogue.
 
         Returns
         -------
-        DataFrame
-            One row a video, indexed by `video_id`, one column a part, and `"events"` for what the
-            number of events does alone. The columns add up to the video's score minus the user's
-            mean score.
+        Explanation
+            A row of kind "member" for each member, by its name, and one of kind "video" for what
+            the number of events contributes alone ("events"): how far they lift the video above the
+            user's average video. The score of that one is the row of kind "average".
 
         Raises
         ------
         KeyError
-            If a video is unknown.
-        RuntimeError, ValueError
-            As `coefficients`.
+            If the video is unknown.
+        NotExplainable
+            If the ranker is a network, or no member has a score for the video.
+        RuntimeError
+            If the model is not fitted.
         """
-        weights = self.coefficients().to_numpy()
-        places = [position(self.video_ids, video, "video") for video in as_ids(video_ids)]
+        self._require_fit()
+        column = position(self.video_ids, video_id, "video")
+        if len(self.layers) > 1:
+            raise NotExplainable(
+                "The score of a network is not a sum over its members; use ranker='linear'."
+            )
         scores = self.member_scores(as_ids([user_id]))  # (n_members, 1, n_videos)
+        if np.isnan(scores[:, 0, column]).all():
+            raise NotExplainable(f"No member has a score for the video {video_id!r}.")
+        # w . (x_i - mean) / scale + b = w . (x_i - x_u) / scale + w . (x_u - mean) / scale + b,
+        # where x_u is the mean over the user's videos
         x = features(scores, self.events)[0]  # (n_videos, n_features)
-        x = (x - x.mean(axis=0)) / self.scale * weights
+        x_u = x.mean(axis=0)  # (n_features,)
+        coefficients = self.coefficients().to_numpy()  # w, (n_features,)
+        lifts = (x[column] - x_u) / self.scale * coefficients
+        average = (x_u - self.mean) / self.scale @ coefficients + self.layers[0][1][0]
         names = [model.name for model in self.models]
         n = len(names)
-        lifts = x[places, : 3 * n].reshape(len(places), 3, n).sum(axis=1)  # (videos, n_parts)
-        table = pd.DataFrame(lifts, index=self.video_ids[places], columns=names)
-        return table.assign(events=x[places, 3 * n :].sum(axis=1))
+        by_member = lifts[: 3 * n].reshape(3, n).sum(axis=0)  # (n_members,)
+        rows = pd.DataFrame(
+            {
+                "kind": [*["member"] * n, "video", "average"],
+                "reason": [*names, "events", "average video"],
+                "contribution": [*by_member, lifts[3 * n :].sum(), average],
+            }
+        )
+        return Explanation.from_rows(user_id, video_id, rows)
 
-    def fit(
-        self,
-        data: VideoLibrary | Split | pd.DataFrame,
-        weights: pd.Series | Callable[[pd.DataFrame], pd.Series] | None = None,
-    ) -> Stacked:
-        """Fit the ranker on the later events, then all parts on all; see `Recommender.fit`.
+    def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
+        """Fit the ranker on the later events, then all members on all; see `Recommender.fit`.
 
         Raises
         ------
@@ -198,61 +234,69 @@ class Stacked(Ensemble):
         interactions, video_ids = unpack(data)
         _, late = in_time(interactions, self.share)
         early, _ = in_time(interactions, self.share + self.gap)
-        rows = self._lessons(interactions, early, late, video_ids, weights)
-        self._learn(*rows)
+        if not (weights is None or callable(weights)):
+            early_weights = pd.Series(np.asarray(weights)[early], interactions.index[early])
+        else:
+            early_weights = weights
+        x, y = self._examples(interactions[early], interactions[late], video_ids, early_weights)
+        self._learn(x, y)
         super().fit(data, weights)
-        self.events = events_of(self.seen)
+        self.events = event_counts(self.seen)
         return self
 
-    def _lessons(
+    def _examples(
         self,
-        interactions: pd.DataFrame,
-        early: np.ndarray,
-        late: np.ndarray,
+        before: pd.DataFrame,
+        after: pd.DataFrame,
         video_ids: pd.Index,
-        weights: Any,
+        weights: EventWeights | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Features `(n, n_features)` and whether liked `(n,)`, out of the later events."""
-        nothing = np.empty((0, len(self.feature_names)), "f4"), np.empty(0, dtype=bool)
-        before, after = interactions[early], interactions[late]
+        x = [np.empty((0, len(self.feature_names)), dtype=np.float32)]
+        y = [np.empty(0, dtype=bool)]
         after = after[liked(after, self.threshold)]
         users = as_ids(before["user_id"]).unique().intersection(as_ids(after["user_id"]))
         if not len(users):
-            return nothing
+            return x[0], y[0]
         rng = np.random.default_rng(self.seed)
         if len(users) > self.max_users:
             users = users[np.sort(rng.choice(len(users), self.max_users, replace=False))]
-        if not (weights is None or callable(weights)):
-            weights = pd.Series(np.asarray(weights)[early], before.index)
+        # the members know the earlier events only
         library = SimpleNamespace(interactions=before, videos=pd.DataFrame(index=video_ids))
-        parts = fitted(self.models, library, weights)
-        events = events_of(_counts(before, as_ids(before["user_id"]).unique(), video_ids))
+        members = fitted(self.models, library, weights)
+        events = event_counts(_counts(before, as_ids(before["user_id"]).unique(), video_ids))
         seen = _counts(before[as_ids(before["user_id"]).isin(users)], users, video_ids)
-        right = _counts(after[as_ids(after["user_id"]).isin(users)], users, video_ids)
-        found = [nothing]
+        targets = _counts(after[as_ids(after["user_id"]).isin(users)], users, video_ids)
+        # liked later and new to the user: 1; drawn at random: 0
         for block in blocks(len(users), len(video_ids) * len(self.feature_names)):
-            row, column, label = drawn(seen[block], right[block], self.negatives, rng)
-            said = stacked_scores(parts, users[block], video_ids)
-            found.append((features(said, events)[row, column], label))
-        return tuple(np.concatenate(kind) for kind in zip(*found, strict=True))
+            row, column, label = drawn(seen[block], targets[block], self.negatives, rng)
+            scores = stacked_scores(members, users[block], video_ids)
+            x.append(features(scores, events)[row, column])  # (pairs, n_features)
+            y.append(label)  # (pairs,)
+        return np.concatenate(x), np.concatenate(y)
 
     def _learn(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Fit the ranker to examples `(n, n_features)` and whether liked `(n,)`."""
         self.learned = bool(y.any() and not y.all())
-        n_features, n_parts = x.shape[1], len(self.models)
+        n_features = x.shape[1]
+        n_members = len(self.models)
         if not self.learned:
             mean_score = np.zeros((n_features, 1), dtype=np.float32)
-            mean_score[:n_parts] = 1 / n_parts
+            mean_score[:n_members] = 1 / n_members
             self.layers = [(mean_score, np.zeros(1, dtype=np.float32))]
-            self.mean, self.scale = np.zeros(n_features, "f4"), np.ones(n_features, "f4")
+            self.mean = np.zeros(n_features, dtype=np.float32)
+            self.scale = np.ones(n_features, dtype=np.float32)
             return
         scaler = StandardScaler().fit(x)
-        self.mean, self.scale = scaler.mean_.astype("f4"), scaler.scale_.astype("f4")
+        self.mean = scaler.mean_.astype(np.float32)
+        self.scale = scaler.scale_.astype(np.float32)
         with settings.threads_for(x.size):
             self.layers = self._layers(scaler.transform(x), y)
 
     def _layers(self, x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Weights and biases of the ranker, one pair a layer: a linear one has one."""
         if self.ranker == "linear":
+            # min_w,b  sum_i ln(1 + exp(-y_i (w . x_i + b))) + regularization / 2 |w|^2
             model = LogisticRegression(C=1 / self.regularization, max_iter=1000).fit(x, y)
             pairs = [(model.coef_.T, model.intercept_)]
         else:
@@ -263,59 +307,119 @@ class Stacked(Ensemble):
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(x, y)
             pairs = zip(model.coefs_, model.intercepts_, strict=True)
-        return [(weight.astype("f4"), bias.astype("f4")) for weight, bias in pairs]
+        return [(weight.astype(np.float32), bias.astype(np.float32)) for weight, bias in pairs]
 
     def _join(self, user_ids: pd.Index) -> np.ndarray:
-        out = np.empty((len(user_ids), len(self.video_ids)), dtype=np.float32)
+        result = np.empty((len(user_ids), len(self.video_ids)), dtype=np.float32)
         for block in blocks(len(user_ids), len(self.video_ids) * len(self.feature_names)):
-            said = self.member_scores(user_ids[block])
-            x = (features(said, self.events) - self.mean) / self.scale
+            member_scores = self.member_scores(user_ids[block])  # (n_members, users, n_videos)
+            # standardised features, (users, n_videos, n_features)
+            x = (features(member_scores, self.events) - self.mean) / self.scale
+            # hidden layers, if any: x <- max(0, x W + b)
             for weight, bias in self.layers[:-1]:
                 x = np.maximum(x @ weight + bias, 0)
+            # log odds: x w + b, (users, n_videos)
             weight, bias = self.layers[-1]
             scores = (x @ weight + bias)[..., 0]
-            out[block] = np.where(np.isnan(said).all(axis=0), np.nan, scores)
-        return out
+            result[block] = np.where(np.isnan(member_scores).all(axis=0), np.nan, scores)
+        return result
 
-    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
-        kept = {"learned": np.array(self.learned)}
+    def _state(self) -> dict[str, Array]:
+        state = {**super()._state(), "learned": np.array(self.learned)}
         for number, (weight, bias) in enumerate(self.layers):
-            kept |= {f"layer{number}.weight": weight, f"layer{number}.bias": bias}
-        return {**super()._state(), **kept}
+            state |= {f"layer{number}.weight": weight, f"layer{number}.bias": bias}
+        return state
 
-    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+    def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
         self.learned = bool(state["learned"])
         count = sum(name.startswith("layer") and name.endswith(".bias") for name in state)
         self.layers = [(state[f"layer{n}.weight"], state[f"layer{n}.bias"]) for n in range(count)]
 
 
-def features(said: np.ndarray, events: np.ndarray) -> np.ndarray:
-    """What a ranker sees of each user and video.
+def explained_lists(
+    stacked: Stacked,
+    content: ContentRecommender,
+    user_ids: Iterable[str],
+    k: int = 4,
+    reasons: int = 3,
+) -> pd.DataFrame:
+    """Lists of some users, with the videos of their history that the content of a list resembles.
 
     Parameters
     ----------
-    said : ndarray of float32, shape (n_parts, n_users, n_videos)
-        The parts' scores, NaN where one has nothing to say: it then counts as its row's lowest.
+    stacked : Stacked
+        Fitted, linear, with a member of the name of `content`.
+    content : ContentRecommender
+        Fitted on the same data; gives the reasons.
+    user_ids : iterable of str
+        Known.
+    k, reasons : int
+        Recommendations and reasons of each.
+
+    Returns
+    -------
+    DataFrame
+        `user_id, video_id, caption`: "because of", or the share that content has in what lifts the
+        recommendation above the user's average video, such as "content 40%"; members that push it
+        down count 0.
+
+    Examples
+    --------
+    >>> from vidrec_utils.recommender import Popularity
+    >>> pairs = [(f"u{n % 4}", f"v{n * n % 10}") for n in range(20)]
+    >>> log = pd.DataFrame(pairs, columns=["user_id", "video_id"]).assign(watch_ratio=1.0)
+    >>> log["timestamp"] = pd.date_range("2025-01-01", periods=len(log), freq="h")
+    >>> vectors = pd.DataFrame(np.eye(10), index=[f"v{n}" for n in range(10)])
+    >>> content = ContentRecommender(vectors).fit(log)
+    >>> stacked = Stacked([content, Popularity()]).fit(log)
+    >>> lists = explained_lists(stacked, content, ["u0"], k=1, reasons=2)
+    >>> lists["caption"].str.rstrip("0123456789%").tolist()
+    ['because of', 'because of', 'content ']
+    """
+    rows = []
+    names = [model.name for model in stacked.models]
+    for user in user_ids:
+        reasoned = explained_list(content, user, k, reasons)
+        history = reasoned.loc[reasoned["kind"] == "because of", "video_id"]
+        rows += [(user, video, "because of") for video in history]
+        for video in stacked.recommend(user, k)["video_id"]:
+            table = stacked.explain(user, video).table.set_index("reason")
+            lifts = table.loc[table["kind"] == "member", "contribution"].clip(lower=0)[names]
+            share = lifts[content.name] / lifts.sum() if lifts.any() else 0.0
+            rows.append((user, video, f"{content.name} {share:.0%}"))
+    return pd.DataFrame(rows, columns=["user_id", "video_id", "caption"])
+
+
+def features(scores: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """Features of each user and video, for a ranker.
+
+    Parameters
+    ----------
+    scores : ndarray of float32, shape (n_members, n_users, n_videos)
+        The members' scores, NaN where one has none: it then counts as its row's lowest.
     events : ndarray, shape (n_videos,)
         Events of each video.
 
     Returns
     -------
-    ndarray of float32, shape (n_users, n_videos, 3 * n_parts + 2)
+    ndarray of float32, shape (n_users, n_videos, 3 * n_members + 2)
         Normalised scores, reciprocal ranks (`60 / (60 + rank)`), normalised scores times
         `1 / (1 + events)`, `log(1 + events)`, and `1 / (1 + events)`.
     """
-    scores, ranks = normalized(said), 60 * reciprocal_ranks(said)
-    for values in (scores, ranks):
-        there = np.isfinite(values)
-        lowest = np.where(there, values, np.inf).min(axis=-1, keepdims=True)
+    values = normalized(scores)  # (n_members, n_users, n_videos)
+    ranks = 60 * reciprocal_ranks(scores)
+    # a gap counts as the lowest value of its row
+    for table in (values, ranks):
+        finite = np.isfinite(table)
+        lowest = smallest(table, finite)
         lowest = np.where(np.isfinite(lowest), lowest, 0)
-        np.copyto(values, lowest, where=~there)
-    rare = (1 / (1 + events)).astype(np.float32)
-    of_video = np.stack([np.log1p(events).astype(np.float32), rare])[:, None]
-    of_video = np.broadcast_to(of_video, (2, *said.shape[1:]))
-    return np.moveaxis(np.concatenate([scores, ranks, scores * rare, of_video]), 0, -1)
+        np.copyto(table, lowest, where=~finite)
+    # features of a video alone, the same for all users: (2, n_users, n_videos)
+    rarity = (1 / (1 + events)).astype(np.float32)
+    of_video = np.stack([np.log1p(events).astype(np.float32), rarity])[:, None]
+    of_video = np.broadcast_to(of_video, (2, *scores.shape[1:]))
+    return np.moveaxis(np.concatenate([values, ranks, values * rarity, of_video]), 0, -1)
 
 
 def in_time(interactions: pd.DataFrame, share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -326,21 +430,21 @@ def in_time(interactions: pd.DataFrame, share: float) -> tuple[np.ndarray, np.nd
     ValueError
         If no event has a timestamp.
     """
-    none = pd.Series(pd.NaT, index=interactions.index)
-    times = interactions.get("timestamp", none)
-    if len(times) and times.isna().all():
-        raise ValueError(
-            "The events have no timestamp, so nothing tells which came later. Stacking needs one."
-        )
+    missing = pd.Series(pd.NaT, index=interactions.index)
+    times = interactions.get("timestamp", missing)
     if not len(times):
         return np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)
+    if times.isna().all():
+        raise ValueError(
+            "The events have no timestamp, so nothing shows which came later. Stacking needs one."
+        )
     cut = times.quantile(1 - share, interpolation="higher")
     late = (times >= cut).to_numpy(dtype=bool)
     return ~late, late
 
 
 def liked(interactions: pd.DataFrame, threshold: float) -> np.ndarray:
-    """Events that ended well; all of them where no signal tells."""
+    """Events that ended well; all of them if there is no signal."""
     try:
         return positives(interactions, threshold).to_numpy()
     except ValueError:  # neither watch ratios nor likes
@@ -348,9 +452,18 @@ def liked(interactions: pd.DataFrame, threshold: float) -> np.ndarray:
 
 
 def drawn(
-    seen: sparse.csr_array, right: sparse.csr_array, negatives: int, rng: np.random.Generator
+    seen: sparse.csr_array, targets: sparse.csr_array, negatives: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Liked videos that are new to their user, and others drawn without replacement.
+
+    Parameters
+    ----------
+    seen, targets : csr_array, shape (n_users, n_videos)
+        What each user was shown before, and liked later.
+    negatives : int
+        Videos drawn for each liked one, if there are as many.
+    rng : Generator
+        Draws them.
 
     Returns
     -------
@@ -361,20 +474,22 @@ def drawn(
     """
     rows, columns, labels = [], [], []
     for row in range(seen.shape[0]):
-        mine = right.indices[right.indptr[row] : right.indptr[row + 1]]
+        target = targets.indices[targets.indptr[row] : targets.indptr[row + 1]]
         known = seen.indices[seen.indptr[row] : seen.indptr[row + 1]]
-        good = np.setdiff1d(mine, known)
-        rest = np.setdiff1d(np.arange(seen.shape[1]), np.union1d(mine, known))
-        count = min(negatives * len(good), len(rest))
-        chosen = np.sort(rng.choice(rest, count, replace=False)) if count else rest[:0]
+        good = np.setdiff1d(target, known)
+        candidates = np.setdiff1d(np.arange(seen.shape[1]), np.union1d(target, known))
+        count = min(negatives * len(good), len(candidates))
+        chosen = candidates[:0]
+        if count:
+            chosen = np.sort(rng.choice(candidates, count, replace=False))
         columns.append(np.concatenate([good, chosen]))
         rows.append(np.full(len(columns[-1]), row))
         labels.append(np.arange(len(columns[-1])) < len(good))
-    return tuple(np.concatenate(part) for part in (rows, columns, labels))
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(labels)
 
 
-def events_of(seen: sparse.csr_array) -> np.ndarray:
-    """Events of each video, float32."""
+def event_counts(seen: sparse.csr_array) -> np.ndarray:
+    """Number of events of each video, float32."""
     return np.asarray(seen.sum(axis=0), dtype=np.float32).ravel()
 
 

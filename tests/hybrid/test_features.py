@@ -1,4 +1,4 @@
-"""Modalities of a library that lacks some; portraits; components; newcomers compared."""
+"""Modalities of a library that lacks some; their components; lists with the share of content."""
 
 from types import SimpleNamespace
 
@@ -9,8 +9,6 @@ import pytest
 from vidrec_utils import datasets, hybrid
 from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.content_based import ContentRecommender
-from vidrec_utils.datasets import Split
-from vidrec_utils.recommender import Popularity
 
 START = pd.Timestamp("2025-03-01", tz="UTC")
 
@@ -44,11 +42,11 @@ def test_what_a_library_lacks_is_left_out_and_said(tmp_path, capsys):
     (tmp_path / "videos.csv").write_text(videos.to_csv(), encoding="utf-8")
     log([("u", "1"), ("u", "2")]).to_csv(tmp_path / "interactions.csv", index=False)
     library = datasets.load_folder(tmp_path)
-    found = hybrid.modalities(library)
-    assert list(found) == ["words"]
-    assert found["words"].columns.tolist() == ["category=music", "tags=a"]
-    said = capsys.readouterr().out
-    assert all(f"has no {what}" in said for what in ("title", "thumbnail", "path"))
+    tables = hybrid.modalities(library)
+    assert list(tables) == ["words"]
+    assert tables["words"].columns.tolist() == ["category=music", "tags=a"]
+    printed = capsys.readouterr().out
+    assert all(f"has no {what}" in printed for what in ("title", "thumbnail", "path"))
     (tmp_path / "videos.csv").write_text("video_id\n1\n2\n3\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no content to recommend by"):
         hybrid.modalities(datasets.load_folder(tmp_path))
@@ -57,28 +55,27 @@ def test_what_a_library_lacks_is_left_out_and_said(tmp_path, capsys):
 def test_titles_are_read_where_there_are_some(tmp_path):
     (tmp_path / "videos.csv").write_text("video_id,title\n1,a cat\n2,a dog\n", encoding="utf-8")
     log([("u", "1"), ("u", "2")]).to_csv(tmp_path / "interactions.csv", index=False)
-    found = hybrid.modalities(datasets.load_folder(tmp_path))
-    assert list(found) == ["title"]
-    assert found["title"].vectors.shape == (2, 384)
+    tables = hybrid.modalities(datasets.load_folder(tmp_path))
+    assert list(tables) == ["title"]
+    assert tables["title"].vectors.shape == (2, 384)
 
 
-def test_a_portrait_shows_reasons_and_shares(platform):
+def test_a_list_shows_reasons_and_the_share_of_content(platform):
     library, vectors = platform
     content = ContentRecommender(vectors, name="content")
     model = hybrid.Stacked([content, ItemKNN()]).fit(library)
     content.fit(library)
-    lists = hybrid.portraits(model, content, ["u0", "u3"], k=3, reasons=2)
+    lists = hybrid.explained_lists(model, content, ["u0", "u3"], k=3, reasons=2)
     assert lists["user_id"].tolist() == ["u0"] * 5 + ["u3"] * 5
-    reasons = lists["why"] == "because of"
+    reasons = lists["caption"] == "because of"
     assert reasons.tolist() == [True, True, False, False, False] * 2
     assert (lists[reasons & (lists["user_id"] == "u0")]["video_id"].astype(int) % 2 == 0).all()
-    listed = model.recommend("u3", 3)["video_id"]
-    told = model.explain("u3", listed).clip(lower=0).drop(columns="events")
-    share = f"content {told['content'].iloc[0] / told.iloc[0].sum():.0%}"
-    assert lists[~reasons & (lists["user_id"] == "u3")].iloc[0][["video_id", "why"]].tolist() == [
-        listed.iloc[0],
-        share,
-    ]
+    first = model.recommend("u3", 1)["video_id"].iloc[0]
+    table = model.explain("u3", first).table
+    lifts = table[table["kind"] == "member"].set_index("reason")["contribution"].clip(lower=0)
+    shown = lists[~reasons & (lists["user_id"] == "u3")].iloc[0]
+    assert shown["video_id"] == first
+    assert shown["caption"] == f"content {lifts['content'] / lifts.sum():.0%}"
 
 
 def test_components_keep_what_varies_most():
@@ -91,28 +88,10 @@ def test_components_keep_what_varies_most():
     assert small["a"].shape == (49, 4)
     assert small["b"].shape == (49, 2)
     assert "7" not in small["a"].index
-    told = small["a"].iloc[:, 0] * np.delete(side, 7)
-    assert (told > 0).all() or (told < 0).all()
+    agreement = small["a"].iloc[:, 0] * np.delete(side, 7)
+    assert (agreement > 0).all() or (agreement < 0).all()
     assert small["a"].var().is_monotonic_decreasing
     with pytest.raises(ValueError, match="at least 1"):
         hybrid.shortened({"a": table}, dims=0)
     with pytest.raises(ValueError, match="No video has the modality 'a'"):
         hybrid.shortened({"a": table * np.nan})
-
-
-def test_newcomers_are_popular_until_they_are_known(platform):
-    library, _ = platform
-    events = library.interactions
-    late = log([(f"u{u}", str(v)) for u in range(10) for v in range(u % 2, 30, 2)])
-    split = Split(events, late, late, library.videos, "by hand")
-    models = [Popularity(), ItemKNN()]
-    found = hybrid.compare_newcomers(models, split, (0, 8), share=0.5)
-    assert set(found) == {(m.name, k) for m in models for k in (0, 8)}
-    people = hybrid.newcomers(split, 0.5, 10)
-    for result in found.values():
-        assert sorted(result.per_user.index) == sorted(people)
-    lists = [found["popularity", 0], found["item-knn", 0]]
-    assert lists[0].per_user["ndcg"].tolist() == lists[1].per_user["ndcg"].tolist()
-    known = found["item-knn", 8].per_user["ndcg"].mean()
-    assert known > found["popularity", 8].per_user["ndcg"].mean()
-    assert not hasattr(models[1], "video_ids")  # copies were fitted
