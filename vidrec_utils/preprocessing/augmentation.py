@@ -1,13 +1,14 @@
-"""More training clips from the same clips: changes that leave the label true.
+"""Augmentation of clips: random changes that leave the label true.
 
-One draw per clip: every frame gets the same crop, the same flip, the same colours. Drawn per frame
-they would add motion that nobody filmed.
+There is one draw per clip: every frame gets the same crop, the same flip, the same colours. Draws
+per frame would add motion that nobody filmed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,12 +29,12 @@ class ClipAugmentation:
     ratio : (float, float)
         Aspect ratio of the crop.
     flips : mapping or None
-        Which labels may be mirrored, and what they are called then:
+        Labels that may be mirrored, and their names after the flip:
         `{"bounce": "bounce", "slide_left": "slide_right"}`. A label that is not named is never
         flipped, and None flips nothing: whether a mirrored clip still shows what its label says
-        is a question about the label.
+        depends on the label.
     flip_probability : float
-        Chance of a flip where it is allowed.
+        Probability of a flip where it is allowed.
     brightness, contrast, saturation : float
         Largest relative change of each: 0.2 draws a factor from 0.8 to 1.2.
     hue : float
@@ -45,12 +46,23 @@ class ClipAugmentation:
     jitter : float
         Largest shift of each frame's time, in frames, the order being kept.
     seed : int
-        Seed of the object's own generator, for calls without one.
+        Seed of the object's own generator, used by calls without one.
 
     Notes
     -----
-    The generator is the only source of chance: torch's global state is neither read nor changed.
-    Inside a `DataLoader`, `VideoClips` hands over a generator per item and epoch.
+    The generator is the only source of randomness: torch's global state is neither read nor
+    changed. Inside a `DataLoader`, `VideoClips` passes a generator per item and epoch.
+
+    Examples
+    --------
+    >>> clip = torch.zeros(4, 3, 32, 32, dtype=torch.uint8)  # (frames, channels, height, width)
+    >>> flips = {"slide_left": "slide_right"}
+    >>> augment = ClipAugmentation(size=16, flips=flips, flip_probability=1.0)
+    >>> changed, label = augment(clip, "slide_left")
+    >>> tuple(changed.shape), label
+    ((4, 3, 16, 16), 'slide_right')
+    >>> augment(clip, "rise")[1]  # a label that `flips` does not name is never flipped
+    'rise'
     """
 
     size: int | None = None
@@ -90,12 +102,12 @@ class ClipAugmentation:
         label : object
             Its label.
         generator : torch.Generator, optional
-            Source of chance; by default the object's own, which goes on from call to call.
+            Source of randomness; by default the object's own, which continues from call to call.
 
         Returns
         -------
         clip : Tensor
-            Of the same dtype and number of frames.
+            A clip of the same dtype and number of frames.
         label : object
             The label, renamed if the clip was flipped and `flips` says so.
 
@@ -128,7 +140,7 @@ class ClipAugmentation:
         return F.resized_crop(clip, top, left, h, w, size, antialias=True)
 
     def _box(self, height: int, width: int, rng: torch.Generator) -> tuple[int, int, int, int]:
-        """Draw a crop as Inception training does: area, then aspect ratio, then place."""
+        """Draw a crop as Inception training does: area, then aspect ratio, then position."""
         if self.scale == (1.0, 1.0):
             return 0, 0, height, width
         for _ in range(10):
@@ -163,11 +175,11 @@ class ClipAugmentation:
         turn = uniform(rng, -self.hue, self.hue)
         return F.adjust_hue(clip, turn) if self.hue and clip.shape[1] == 3 else clip
 
-    def __getstate__(self) -> dict[str, object]:
+    def __getstate__(self) -> dict[str, Any]:
         """Pickle the generator as bytes: as a tensor it would need shared memory to travel."""
         return {**self.__dict__, "_rng": self._rng.get_state().numpy().tobytes()}
 
-    def __setstate__(self, state: dict[str, object]) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._rng = torch.Generator()
         self._rng.set_state(torch.frombuffer(bytearray(state["_rng"]), dtype=torch.uint8))
@@ -179,9 +191,9 @@ def build_augmentation(
     size: int = 64,
     flips: Mapping[object, object] | None = None,
     seed: int = 0,
-    **options: object,
+    **options: Any,
 ) -> ClipAugmentation:
-    """Make the augmentation for training clips, or the plain resizing for all others.
+    """Build the augmentation for training clips, or the plain resizing for all others.
 
     Parameters
     ----------
@@ -195,6 +207,15 @@ def build_augmentation(
     Returns
     -------
     ClipAugmentation
+        The object to call on clips.
+
+    Examples
+    --------
+    >>> resize = build_augmentation(train=False, size=16)
+    >>> clip = torch.full((4, 3, 32, 32), 77, dtype=torch.uint8)
+    >>> changed, _ = resize(clip)
+    >>> tuple(changed.shape), int(changed.min()), int(changed.max())
+    ((4, 3, 16, 16), 77, 77)
     """
     if train:
         return ClipAugmentation(size=size, flips=flips, seed=seed, **options)
@@ -219,11 +240,13 @@ def uniform(rng: torch.Generator, low: float, high: float) -> float:
     return float(low + (high - low) * torch.rand((), generator=rng))
 
 
-def _per_clip(adjust, clip: torch.Tensor, factor: float) -> torch.Tensor:
-    """Adjust colours; contrast turns about the clip's mean, not about each frame's."""
+def _per_clip(
+    adjust: Callable[[torch.Tensor, float], torch.Tensor], clip: torch.Tensor, factor: float
+) -> torch.Tensor:
+    """Adjust colours; contrast is relative to the clip's mean, not to each frame's."""
     if adjust is not F.adjust_contrast:
         return adjust(clip, factor)
-    # Frames side by side are one picture to the function, so all of them share one mean.
+    # Frames next to each other are one image to the function, so all of them share one mean.
     frames, channels, height, width = clip.shape
     strip = clip.permute(1, 0, 2, 3).reshape(channels, frames * height, width)
     strip = adjust(strip, factor)

@@ -1,15 +1,15 @@
-"""Rows of a log that cannot be true, and users that are not people."""
+"""Impossible timestamps, incomplete rows and bots in a log."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import IsolationForest
 
-from vidrec_utils.preprocessing.report import file_rows, make_report
+from vidrec_utils.preprocessing.report import check_choice, file_rows, make_report
 
 TimeStrategy = Literal["drop", "clip", "na"]
 PLATFORMS_START = pd.Timestamp("2000-01-01", tz="UTC")
@@ -18,16 +18,16 @@ PLATFORMS_START = pd.Timestamp("2000-01-01", tz="UTC")
 _UNITS = {"nanoseconds": 1, "microseconds": 10**3, "milliseconds": 10**6, "seconds": 10**9}
 
 BOT_THRESHOLD = 8.0
-"""How many robust standard deviations from the median make a user suspicious."""
+"""Robust standard deviations from the median at which a feature becomes a sign of a bot."""
 MIN_EXPOSURES = 20
-"""Users with fewer exposures are not judged: too little to tell a habit from chance."""
+"""Users with fewer exposures are not judged: too few to distinguish a habit from chance."""
 
 
 def infer_now(interactions: pd.DataFrame) -> pd.Timestamp:
-    """Find the end of the log: the last day that hangs together with the days before.
+    """Find the end of the log: the last day that is connected with the days before.
 
-    A wrong clock writes a few rows far in the future, so the latest timestamp is no good witness,
-    and today's date makes results depend on the day on which they are computed.
+    A wrong clock writes a few rows far in the future, so the latest timestamp is unreliable, and
+    today's date would make results depend on the day on which they are computed.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def infer_now(interactions: pd.DataFrame) -> pd.Timestamp:
         return pd.NaT
     day = times.dt.floor("D")
     counts = day.value_counts().sort_index()
-    usual = day.map(counts).median()  # of the median exposure: empty days say nothing
+    usual = day.map(counts).median()  # of the median exposure, since empty days do not count
     busy = counts.index[counts >= max(1.0, usual / 10)]
     reach = max(pd.Timedelta(days=1), (busy[-1] - busy[0]) / 10)
     later = counts.index[counts.index >= busy[-1]]
@@ -64,12 +64,12 @@ def check_timestamps(
     interactions : DataFrame
         With `timestamp` (UTC) and `video_id`.
     videos : DataFrame, optional
-        With `published_at`, to find videos watched before they were there.
+        With `published_at`, to find videos watched before their publication.
     now : Timestamp, optional
         Later timestamps lie in the future; default `infer_now(interactions)`. A time without a
         zone is taken as UTC.
     start : Timestamp
-        Earlier timestamps lie before there was a platform.
+        Earlier timestamps lie before the platform existed.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def check_timestamps(
         One row per impossible timestamp, with the index of `interactions`: `problem` (one of
         `"timestamp in a wrong unit"`, `"timestamp before the platform"`, `"timestamp in the
         future"`, `"watched before it was published"`) and `remedy`, the timestamp that it probably
-        was (wrong unit) or the nearest possible one; NaT where none is known.
+        was (wrong unit) or the nearest possible one; NaT if none is known.
     """
     times = interactions["timestamp"]
     now = infer_now(interactions) if now is None else _utc(now)
@@ -112,7 +112,7 @@ def fix_timestamps(
     strategy: TimeStrategy = "drop",
     repair_units: bool = True,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Do something about timestamps that cannot be true; see `check_timestamps`.
+    """Repair or drop timestamps that cannot be true; see `check_timestamps`.
 
     Parameters
     ----------
@@ -122,20 +122,27 @@ def fix_timestamps(
         Drop the row, move the timestamp to the nearest possible time (missing where none is
         known), or set it to missing.
     repair_units : bool
-        Whatever the strategy, a timestamp that makes sense in another unit is put right.
+        Whatever the strategy, a timestamp that makes sense in another unit is converted.
 
     Returns
     -------
     cleaned, report : DataFrame
         The log and one report row per impossible timestamp.
 
+    Examples
+    --------
+    >>> times = pd.to_datetime(["2025-03-01", "1970-01-01", "2025-03-02"], utc=True)
+    >>> log = pd.DataFrame({"user_id": "anna", "video_id": list("abc"), "timestamp": times})
+    >>> cleaned, report = fix_timestamps(log)
+    >>> cleaned["video_id"].tolist(), report["problem"].tolist()
+    (['a', 'c'], ['timestamp before the platform'])
+
     Raises
     ------
     ValueError
         If the strategy is unknown.
     """
-    if strategy not in ("drop", "clip", "na"):
-        raise ValueError(f"strategy is {strategy!r}; choose 'drop', 'clip' or 'na'.")
+    check_choice("strategy", strategy, ("drop", "clip", "na"))
     # By position: logs that were put together with pd.concat repeat their index.
     log = interactions.reset_index(drop=True)
     impossible = check_timestamps(log, videos, now=now, start=start)
@@ -170,7 +177,7 @@ def _utc(timestamp: pd.Timestamp) -> pd.Timestamp:
 
 
 def _published(interactions: pd.DataFrame, videos: pd.DataFrame | None) -> pd.Series:
-    """When the video of each row was published; NaT where that is unknown."""
+    """Return the publication time of each row's video; NaT where it is unknown."""
     if videos is None or "published_at" not in videos:
         return pd.Series(pd.NaT, index=interactions.index, dtype=interactions["timestamp"].dtype)
     published = interactions["video_id"].map(videos["published_at"])
@@ -178,7 +185,7 @@ def _published(interactions: pd.DataFrame, videos: pd.DataFrame | None) -> pd.Se
 
 
 def _in_other_unit(times: pd.Series, start: pd.Timestamp, now: pd.Timestamp) -> pd.Series:
-    """What timestamps out of range become in the unit that brings them into range, else NaT."""
+    """Convert timestamps out of range by the unit that brings them into range, else to NaT."""
     nanoseconds = times.dt.as_unit("ns") if _fits_ns(times) else times
     if nanoseconds is times or pd.isna(now):
         return pd.Series(pd.NaT, index=times.index, dtype=times.dtype)
@@ -214,7 +221,7 @@ def user_features(interactions: pd.DataFrame) -> pd.DataFrame:
         Indexed by `user_id`, one row each:
 
         - `exposures`: rows in the log;
-        - `per_active_day`: exposures per day on which the user was there;
+        - `per_active_day`: exposures per day on which the user was active;
         - `interval_cv`: standard deviation of the time between two exposures of one sitting (gaps
           of up to half an hour), divided by its mean: people are irregular (about 1), timers are
           not (about 0);
@@ -255,14 +262,14 @@ SUSPICIOUS: dict[str, tuple[int, str]] = {
     "longest_sitting": (1, "{value:.0f} exposures in one sitting (usual {median:.0f})"),
     "repeats": (1, "{value:.1f} exposures per video (usual {median:.1f})"),
 }
-"""Which side of each feature is suspicious (1: high, -1: low), and how to say so."""
+"""The suspicious side of each feature (1: high, -1: low), and the text of the reason."""
 
 
 def robust_z(values: pd.Series) -> pd.Series:
     """Distance from the median in robust standard deviations (1.4826 times the median absolute
     deviation), which the outliers themselves cannot inflate.
 
-    Where more than half of all values are equal, the mean absolute deviation stands in
+    Where more than half of all values are equal, the mean absolute deviation is used instead
     (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993).
     """  # noqa: D205
     apart = values - values.median()
@@ -280,7 +287,7 @@ def find_bots(
     min_exposures: int = MIN_EXPOSURES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Flag users who do not behave like people, and say why.
+    """Flag users who do not behave like people, with reasons.
 
     `"rules"` turns each feature of `user_features` into a robust z-score on its suspicious side
     and asks for **two** of four signs (volume, regularity, uniform watching, repetition): a binge
@@ -295,13 +302,13 @@ def find_bots(
     interactions : DataFrame
         The log.
     method : {"rules", "forest"}
-        How to decide.
+        The decision rule.
     threshold : float
         For `"rules"`: robust standard deviations from which a feature counts as a sign.
     min_exposures : int
         Users with fewer are not judged.
     seed : int
-        For `"forest"`.
+        Seed of the draws of `"forest"`.
 
     Returns
     -------
@@ -313,9 +320,25 @@ def find_bots(
     ------
     ValueError
         If the method is unknown.
+
+    Examples
+    --------
+    Nineteen people watch 30 videos each at irregular times; a bot watches 300, one a minute:
+
+    >>> rng = np.random.default_rng(0)
+    >>> start = pd.Timestamp("2025-03-01", tz="UTC")
+    >>> def visits(user, seconds, ratios):
+    ...     times = start + pd.to_timedelta(np.cumsum(seconds), unit="s")
+    ...     videos = [f"v{k}" for k in range(len(times))]
+    ...     columns = {"video_id": videos, "timestamp": times, "watch_ratio": ratios}
+    ...     return pd.DataFrame({"user_id": user, **columns})
+    >>> people = [visits(f"u{k}", rng.exponential(900, 30), rng.random(30)) for k in range(19)]
+    >>> log = pd.concat([*people, visits("bot", np.full(300, 60), np.full(300, 1.0))])
+    >>> bots = find_bots(log)
+    >>> bots.index[bots["flagged"]].tolist()
+    ['bot']
     """
-    if method not in ("rules", "forest"):
-        raise ValueError(f"method is {method!r}; choose 'rules' or 'forest'.")
+    check_choice("method", method, ("rules", "forest"))
     features = user_features(interactions)
     judged = features[features["exposures"] >= min_exposures]
     signs = pd.DataFrame({name: _sign(judged[name], way) for name, (way, _) in SUSPICIOUS.items()})
@@ -335,7 +358,7 @@ def find_bots(
 
 
 def _second_sign(signs: pd.DataFrame) -> np.ndarray:
-    """The second strongest sign; the two measures of volume are one, for a binge has both."""
+    """The second strongest sign; the two measures of volume count once, as a binge has both."""
     volume = signs[["per_active_day", "longest_sitting"]].max(axis=1)
     others = signs.drop(columns=["per_active_day", "longest_sitting"])
     return np.sort(others.assign(volume=volume).to_numpy(), axis=1)[:, -2]
@@ -346,7 +369,9 @@ def _sign(values: pd.Series, way: int) -> pd.Series:
     return way * robust_z(np.log(values.clip(lower=0) + 0.01))
 
 
-def _forest(features, judged, seed) -> tuple[np.ndarray, np.ndarray]:
+def _forest(
+    features: pd.DataFrame, judged: pd.DataFrame, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     score, flagged = np.zeros(len(features)), np.zeros(len(features), dtype=bool)
     if len(judged) < 2:
         return score, flagged
@@ -368,7 +393,7 @@ def _reason(values: pd.Series, signs: pd.Series, medians: pd.Series, limit: floa
 
 
 def drop_bots(
-    interactions: pd.DataFrame, bots: pd.DataFrame | None = None, **options: object
+    interactions: pd.DataFrame, bots: pd.DataFrame | None = None, **options: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Drop the exposures of users who do not behave like people.
 
@@ -377,7 +402,7 @@ def drop_bots(
     interactions : DataFrame
         Not changed.
     bots : DataFrame, optional
-        What `find_bots` returned; computed here with `options` if it is not given.
+        The result of `find_bots`; computed here with `options` by default.
 
     Returns
     -------
@@ -411,25 +436,23 @@ def drop_bots(
 
 
 def drop_incomplete(
-    interactions: pd.DataFrame, columns: Mapping[str, str] | None = None
+    interactions: pd.DataFrame, columns: Sequence[str] = ("user_id", "video_id", "timestamp")
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Drop rows of the log that lack what nothing can stand in for.
+    """Drop rows of the log that lack a value that cannot be filled.
 
     Parameters
     ----------
     interactions : DataFrame
         Not changed.
-    columns : mapping, optional
-        Columns that must be there; default user, video and time (the time only if the log has
-        any).
+    columns : sequence of str
+        Columns that every row must have; a column without any value is ignored.
 
     Returns
     -------
     cleaned, report : DataFrame
         The complete rows, and one report row for each dropped one.
     """
-    needed = list(columns or ("user_id", "video_id", "timestamp"))
-    needed = [name for name in needed if interactions[name].notna().any()]
+    needed = [name for name in columns if interactions[name].notna().any()]
     lacking = interactions[needed].isna()
     gone = lacking.any(axis=1).to_numpy()
     first = lacking.loc[gone].idxmax(axis=1) if gone.any() else pd.Series(dtype="str")

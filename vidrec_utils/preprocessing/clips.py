@@ -104,7 +104,7 @@ class VideoClips(Dataset):
         ids = list(library.videos.index[has_path] if video_ids is None else video_ids)
         self.paths = {video_id: Path(library.file(video_id)) for video_id in ids}
         self.n_frames, self.mode, self.transform = n_frames, mode, transform
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        self.size = (size, size) if isinstance(size, int) else (size[0], size[1])
         self.seed, self.on_error, self.epoch = seed, on_error, 0
         self.failures = pd.DataFrame({"video_id": [], "reason": []}, dtype="str")
         if on_error == "skip":

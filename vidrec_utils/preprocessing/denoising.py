@@ -1,8 +1,8 @@
-"""Taking noise out of frames: within one frame (spatial) or across frames (temporal).
+"""Removal of noise from frames: within one frame (spatial) or across frames (temporal).
 
-Noise is drawn anew in every frame while the scene stays, so averaging over time is the better
-bargain wherever nothing moves: n frames divide the variance by n and blur nothing. Where something
-moves the same average smears it, and only a filter that looks at motion gets both.
+Noise is drawn anew in every frame while the scene stays, so averaging over time is better wherever
+nothing moves: n frames divide the variance by n and blur nothing. Where something moves, the same
+average smears it; a filter that takes motion into account avoids both.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from skimage.restoration import denoise_bilateral, denoise_nl_means
 
 from vidrec_utils.preprocessing.media import noise_level
+from vidrec_utils.preprocessing.report import check_choice
 
 SpatialMethod = Literal["gaussian", "median", "bilateral", "nl_means"]
 TemporalMethod = Literal["mean", "median"]
@@ -39,6 +40,14 @@ def add_noise(
     Returns
     -------
     ndarray of uint8
+        Frames of the same shape.
+
+    Examples
+    --------
+    >>> frames = np.full((2, 40, 40, 3), 128, dtype=np.uint8)
+    >>> noisy = add_noise(frames, sigma=10)
+    >>> bool(abs(noisy.std() - 10) < 0.5)
+    True
     """
     noise = np.random.default_rng(rng).normal(0, sigma, frames.shape)
     return np.rint(frames + noise).clip(0, 255).astype(np.uint8)
@@ -50,9 +59,9 @@ def psnr(clean: np.ndarray, frames: np.ndarray, mask: np.ndarray | None = None) 
     Parameters
     ----------
     clean, frames : ndarray of uint8
-        Of equal shape.
+        Two arrays of equal shape.
     mask : ndarray of bool, optional
-        Compare only there, such as on the static part; over the leading axes of the frames.
+        Region to compare, such as the static part; over the leading axes of the frames.
 
     Returns
     -------
@@ -90,6 +99,13 @@ def psnr_by_motion(clean: np.ndarray, versions: Mapping[str, np.ndarray]) -> pd.
     DataFrame
         Indexed by name: `static` and `moving`, the peak signal-to-noise ratios in decibels over
         the two regions that `moving_mask` separates; NaN for a region that the clip does not have.
+
+    Examples
+    --------
+    >>> clip = np.full((3, 8, 8, 3), 100, dtype=np.uint8)  # nothing moves
+    >>> table = psnr_by_motion(clip, {"same": clip, "lighter": clip + 1})
+    >>> table["static"].round(1).to_dict()
+    {'same': inf, 'lighter': 48.1}
     """
     moving = moving_mask(clean)
     regions = {"static": ~moving, "moving": moving}
@@ -104,7 +120,7 @@ def psnr_by_motion(clean: np.ndarray, versions: Mapping[str, np.ndarray]) -> pd.
 
 
 def moving_mask(frames: np.ndarray, threshold: float = 12.0, radius: int = 2) -> np.ndarray:
-    """Where a clip moves: pixels that change by more than `threshold` within `radius` frames.
+    """Mask what moves: pixels that change by more than `threshold` within `radius` frames.
 
     Parameters
     ----------
@@ -145,12 +161,19 @@ def denoise_spatial(
     Returns
     -------
     ndarray of uint8
-        Of the same shape.
+        Frames of the same shape.
 
     Raises
     ------
     ValueError
         If the method is unknown or the frames are not (t, height, width, 3).
+
+    Examples
+    --------
+    >>> frames = np.full((1, 9, 9, 3), 100, dtype=np.uint8)
+    >>> frames[0, 4, 4] = 255  # a dead pixel
+    >>> int(denoise_spatial(frames, "median").max())
+    100
     """
     _check_frames(frames)
     if method == "gaussian":
@@ -211,24 +234,31 @@ def denoise_temporal(
     motion_aware : bool
         Weigh each neighbour by how little it differs around the pixel (mean only): with d the mean
         squared difference over 5 x 5 pixels, the weight is `exp(-max(0, d - 2 sigma^2) /
-        (0.5 sigma^2))`, since noise alone makes `d` about `2 sigma^2`. It is the idea of
-        non-local means, restricted to the pixel's own place in other frames.
+        (0.5 sigma^2))`, since noise alone makes `d` about `2 sigma^2`. This is
+        the idea of non-local means, restricted to the pixel's own position in other frames.
     sigma : float, optional
         Standard deviation of the noise in grey levels for `motion_aware`; by default estimated.
 
     Returns
     -------
     ndarray of uint8
-        Of the same shape.
+        Frames of the same shape.
 
     Raises
     ------
     ValueError
-        If the arguments do not fit.
+        If an argument is invalid.
+
+    Examples
+    --------
+    >>> clip = np.full((9, 16, 16, 3), 128, dtype=np.uint8)  # nothing moves
+    >>> noisy = add_noise(clip, sigma=9)
+    >>> averaged = denoise_temporal(noisy, radius=4)  # nine frames in the middle of the clip
+    >>> bool(abs(averaged[4].std() - 9 / 3) < 0.5)
+    True
     """
     _check_frames(frames)
-    if method not in ("mean", "median"):
-        raise ValueError(f"method is {method!r}; choose 'mean' or 'median'.")
+    check_choice("method", method, ("mean", "median"))
     if radius < 1:
         raise ValueError(f"radius is {radius}; give at least 1 frame on each side.")
     if motion_aware and method == "median":
@@ -259,12 +289,12 @@ def _offsets(radius: int) -> list[int]:
 
 
 def _neighbours(video: np.ndarray, offset: int) -> np.ndarray:
-    """For each frame the one `offset` later, the first and last standing for what lies beyond."""
+    """Return for each frame the one `offset` later; the first and last frame are repeated."""
     return video[np.clip(np.arange(len(video)) + offset, 0, len(video) - 1)]
 
 
 def _sigma(frames: np.ndarray) -> float:
-    """Noise of one colour channel: that of their mean is smaller by the square root of 3."""
+    """Noise of one colour channel; that of their mean is smaller by the square root of 3."""
     return noise_level(frames[::2].astype(np.float32)[..., 1])
 
 

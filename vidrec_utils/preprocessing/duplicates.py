@@ -1,4 +1,4 @@
-"""The same video uploaded twice: byte for byte, or re-encoded, scaled, brightened and trimmed.
+"""Detection of videos uploaded twice: byte for byte, or re-encoded, scaled and trimmed.
 
 Popular clips are re-uploaded. Left in, copies split the statistics of one video over several ids,
 fill a list of recommendations with one clip, and let a model meet its test clips in training.
@@ -32,7 +32,7 @@ CANDIDATE_HAMMING = 12.0
 MAX_SHIFT_S = 0.25
 DURATION_TOLERANCE = 0.12
 STATIC_MOTION = 0.15
-"""Grey levels (root mean square) of motion under which a clip counts as still."""
+"""Grey levels (root mean square) of motion under which a clip counts as static."""
 _LOSS = 0.5
 """Grey levels (root mean square) of motion that re-encoding may change."""
 _FLOOR = 1.0
@@ -46,8 +46,7 @@ def exact_duplicates(
 ) -> pd.DataFrame:
     """Find files that are equal byte for byte, by their SHA-256.
 
-    Empty files are broken, not copies of each other, and are passed over, as are files that are
-    not there.
+    Empty files are broken, not copies of each other, and are skipped, as are absent files.
 
     Parameters
     ----------
@@ -63,11 +62,25 @@ def exact_duplicates(
     DataFrame
         One row per copy: `video_id`, `kept_id` (the earliest published of its group), `kind`
         (`"exact"`), `hamming` 0 and `motion` 1.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> log = pd.DataFrame({"user_id": [], "video_id": [], "timestamp": []})
+    >>> videos = pd.DataFrame({"video_id": ["v1", "v2", "v3"], "path": ["a", "b", "c"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, content in {"a": "same", "b": "else", "c": "same"}.items():
+    ...         _ = Path(folder, name).write_text(content)
+    ...     library = VideoLibrary(videos, log, root=folder)
+    ...     copies = exact_duplicates(library, progress=False)
+    >>> copies[["video_id", "kept_id"]].to_numpy().tolist()
+    [['v3', 'v1']]
     """
     sizes = {}
     with_file = library.videos.index[library.videos["path"].notna()]
     for video_id in with_file.difference(list(exclude), sort=False):
-        with contextlib.suppress(LibraryError, OSError):  # no such file: nothing to compare
+        with contextlib.suppress(LibraryError, OSError):  # no such file, nothing to compare
             sizes[video_id] = library.file(video_id).stat().st_size
     size = pd.Series(sizes, dtype="int64")
     twins = list(size.index[(size > 0) & size.duplicated(keep=False)])
@@ -95,9 +108,9 @@ def near_duplicates(
     """Find clips that show the same thing at the same time, however they are encoded.
 
     Two stages. **Candidates**: four hashes per clip are compared with those of all clips of
-    similar length. A perceptual hash tells scenes apart, but not two takes of one scene.
+    similar length. A perceptual hash distinguishes scenes, but not two takes of one scene.
     **Verification** of each candidate pair, after shifting it in time to where it fits best:
-    the mean Hamming distance of all frames, and the correlation of what *moves*, that is of each
+    the mean Hamming distance of all frames, and the correlation of *motion*, that is of each
     frame minus the median frame of its clip. Takes that share a background have uncorrelated
     motion, a clip and its reversal as well; a re-encoding keeps it.
 
@@ -109,9 +122,9 @@ def near_duplicates(
     Parameters
     ----------
     library : VideoLibrary
-        Gives files and dates.
+        The library with its files; dates decide which copy is kept.
     prints : mapping, optional
-        Fingerprints from `fingerprints`; made here if they are not given.
+        Fingerprints from `fingerprints` or `survey`; computed here by default.
     exclude : iterable of str
         Videos to leave out, such as black ones, which all look alike.
     max_hamming : float
@@ -128,6 +141,20 @@ def near_duplicates(
     -------
     DataFrame
         One row per copy: `video_id`, `kept_id`, `kind` (`"near"`), `hamming`, `motion`.
+
+    Examples
+    --------
+    >>> frames = np.full((8, 32, 32), 60, dtype=np.uint8)
+    >>> for t in range(8):  # a bright square moves to the right
+    ...     frames[t, 12:20, 3 * t : 3 * t + 8] = 250
+    >>> clip = Fingerprint.of_frames(frames, duration_s=0.5)
+    >>> darker = Fingerprint.of_frames(frames - 20, duration_s=0.5)
+    >>> prints = {"v1": clip, "v2": darker, "v3": clip.reversed()}
+    >>> ids = pd.Index(list(prints), name="video_id")
+    >>> log = pd.DataFrame({"user_id": [], "video_id": [], "timestamp": []})
+    >>> library = VideoLibrary(pd.DataFrame(index=ids), log)
+    >>> near_duplicates(library, prints)[["video_id", "kept_id"]].to_numpy().tolist()
+    [['v2', 'v1']]
     """
     if prints is None:
         prints, _ = fingerprints(library, exclude=exclude, progress=progress)
@@ -153,7 +180,7 @@ def candidate_pairs(
 ) -> list[tuple[str, str]]:
     """Find pairs of clips of similar length whose four hashes are close, in blocks.
 
-    Clips are sorted by length, so that each block meets only its neighbours, and a block of
+    Clips are sorted by length, so that each block is compared with its neighbours only; a block of
     1,024 x 1,024 pairs is one XOR and one count of bits.
 
     Parameters
@@ -166,7 +193,14 @@ def candidate_pairs(
     Returns
     -------
     list of (str, str)
-        Pairs in the order of the mapping: the first was there earlier.
+        Pairs in the order of the mapping.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).integers(0, 256, (2, 8, 32, 32), dtype=np.uint8)
+    >>> first, other = (Fingerprint.of_frames(frames, duration_s=0.5) for frames in noise)
+    >>> candidate_pairs({"v1": first, "v2": other, "v3": first})
+    [('v1', 'v3')]
     """
     ids = list(prints)
     if len(ids) < 2:
@@ -176,7 +210,7 @@ def candidate_pairs(
     durations = durations[order]
     codes = np.stack([_code(prints[ids[i]]) for i in order])  # (n, 4)
     longest = np.searchsorted(durations, durations * (1 + DURATION_TOLERANCE) + 0.1, "right")
-    pairs = []
+    pairs: list[tuple[int, int]] = []
     for a in range(0, len(ids), _BLOCK):
         rows = slice(a, min(a + _BLOCK, len(ids)))
         for b in range(a, longest[rows.stop - 1], _BLOCK):
@@ -195,17 +229,17 @@ def candidate_pairs(
 def compare(
     a: Fingerprint, b: Fingerprint, max_shift_s: float = MAX_SHIFT_S
 ) -> tuple[float, float, float]:
-    """Compare two clips frame by frame at the shift in time at which they fit best.
+    """Compare two clips frame by frame at the shift in time at which they match best.
 
     Returns
     -------
     distance : float
         Mean Hamming distance of the frames that overlap, 0 to 64.
     motion : float
-        Correlation of what moves, -1 to 1.
+        Correlation of motion, -1 to 1.
     size : float
         Motion in grey levels (root mean square over pixels and frames), of the clip that moves
-        more; near 0, `motion` says nothing.
+        more; near 0, `motion` has no meaning.
     """
     step = max(a.step_s, b.step_s)
     most = max(1, round(max_shift_s / step))
@@ -257,6 +291,15 @@ def compare_pairs(pairs: Iterable[tuple[Fingerprint, Fingerprint]]) -> pd.DataFr
         One row per pair, in order: `hamming` (mean differing bits per frame, of 64), `motion`
         (correlation of what moves), `size` (how much moves, in grey levels; see `compare`) and
         `copy` (bool, see `is_copy`).
+
+    Examples
+    --------
+    >>> frames = np.full((8, 32, 32), 60, dtype=np.uint8)
+    >>> for t in range(8):  # a bright square moves to the right
+    ...     frames[t, 12:20, 3 * t : 3 * t + 8] = 250
+    >>> clip = Fingerprint.of_frames(frames, duration_s=0.5)
+    >>> compare_pairs([(clip, clip), (clip, clip.reversed())])["copy"].tolist()
+    [True, False]
     """
     facts = [compare(a, b) for a, b in pairs]
     table = pd.DataFrame(facts, columns=["hamming", "motion", "size"], dtype=float)
@@ -264,16 +307,16 @@ def compare_pairs(pairs: Iterable[tuple[Fingerprint, Fingerprint]]) -> pd.DataFr
 
 
 def motion_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlate what moves in two clips of equally many frames.
+    """Correlate the motion in two clips of equally many frames.
 
-    Of each frame the clip's median frame is subtracted, which leaves what moves; then the frame's
+    From each frame the clip's median frame is subtracted, which leaves what moves; then the frame's
     median, which removes flicker; and changes of up to one grey level, which encoders make, are
     set to zero. The rest of both clips is correlated over all pixels and frames.
 
     Parameters
     ----------
     a, b : ndarray
-        Grey pictures, shape (n, height, width).
+        Grey images, shape (n, height, width).
 
     Returns
     -------
@@ -300,7 +343,7 @@ def _size(moved: np.ndarray) -> float:
 
 
 def _overlap(n: int, m: int, shift: int) -> tuple[slice, slice]:
-    """Frames of two clips of n and m frames that meet when the second is moved by `shift`."""
+    """Slices of the frames of two clips that overlap when the second is moved by `shift`."""
     start = max(0, shift)
     length = min(n - start, m - max(0, -shift))
     return slice(start, start + length), slice(max(0, -shift), max(0, -shift) + length)
@@ -325,7 +368,7 @@ def merge_duplicates(
         Not changed.
     duplicates : DataFrame
         With `video_id`, `kept_id`, `kind`, as `exact_duplicates` and `near_duplicates` give it;
-        several may be put under each other. A kept id that is itself a copy is followed on.
+        several tables may be concatenated. A kept id that is itself a copy is resolved further.
 
     Returns
     -------
@@ -337,7 +380,7 @@ def merge_duplicates(
     Raises
     ------
     ValueError
-        If a video is to be kept that the library does not have.
+        If the library lacks a video that is to be kept.
     """
     videos, log, report = merge_tables(library.videos, library.interactions, duplicates)
     return library.subset(videos.index, log), report
@@ -346,12 +389,12 @@ def merge_duplicates(
 def merge_tables(
     videos: pd.DataFrame, interactions: pd.DataFrame, duplicates: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Do what `merge_duplicates` does, with the bare tables.
+    """Do what `merge_duplicates` does, on plain tables.
 
     Returns
     -------
     videos, interactions, report : DataFrame
-        New tables, their index as it was.
+        New tables with their index unchanged.
     """
     kept = resolve(duplicates)
     lost = sorted(set(kept.values()) - set(videos.index))
@@ -394,7 +437,7 @@ def merge_tables(
 
 
 def resolve(duplicates: pd.DataFrame) -> dict[str, str]:
-    """Map each copy to what is finally kept, following chains of several tables."""
+    """Map each copy to the video that is finally kept, following chains of several tables."""
     direct = dict(zip(duplicates["video_id"], duplicates["kept_id"], strict=True))
     final = {}
     for copy in direct:

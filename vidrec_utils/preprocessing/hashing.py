@@ -1,4 +1,4 @@
-"""Fingerprints of clips: what a viewer sees, in a few hundred bytes that survive re-encoding."""
+"""Fingerprints of clips: hashes of what a viewer sees, which survive re-encoding."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from vidrec_utils import settings, video_io
 from vidrec_utils.datasets import LibraryError, VideoLibrary
 
 SIDE = 32
-"""Height and width of the grey pictures that are hashed, in pixels."""
+"""Height and width of the grey images that are hashed, in pixels."""
 HASH_SIDE = 8
 """The hash keeps the lowest 8 x 8 frequencies: 64 bits."""
 FINEST_STEP_S = 1 / 16
@@ -30,20 +31,20 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _TALL_BYTES = 2**24
-"""Of the frames that are shrunk at once."""
+"""Size of the frames that are shrunk at once, in bytes."""
 
 
 def perceptual_hash(images: np.ndarray) -> np.ndarray:
-    """Hash grey pictures by the signs of their lowest frequencies.
+    """Hash grey images by the signs of their lowest frequencies.
 
-    The two-dimensional cosine transform of a picture is cut to its 8 x 8 lowest frequencies, and
+    The two-dimensional cosine transform of an image is cut to its 8 x 8 lowest frequencies, and
     each becomes one bit: above the median or not (the constant term is left out of the median).
     After C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010.
     Brightness and contrast drop out, and re-encoding moves few low frequencies across the median.
 
     Parameters
     ----------
-    pictures : ndarray
+    images : ndarray
         Grey levels, shape (n, height, width), at least 8 x 8.
 
     Returns
@@ -54,12 +55,21 @@ def perceptual_hash(images: np.ndarray) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the pictures are smaller than 8 x 8 or not grey.
+        If the images are smaller than 8 x 8 or not grey.
+
+    Examples
+    --------
+    >>> grey = 100 * np.random.default_rng(0).random((1, 32, 32))  # one image
+    >>> brighter = 2 * grey + 20
+    >>> int(hamming(perceptual_hash(grey), perceptual_hash(brighter))[0])
+    0
+    >>> bool(hamming(perceptual_hash(grey), perceptual_hash(grey[:, :, ::-1]))[0] > 10)
+    True
     """
     images = np.asarray(images, dtype=np.float32)
     if images.ndim != 3 or min(images.shape[1:]) < HASH_SIDE:
         raise ValueError(
-            f"Pictures of shape {images.shape} cannot be hashed; give grey ones, "
+            f"Images of shape {images.shape} cannot be hashed; give grey ones, "
             f"(n, height, width), of at least {HASH_SIDE} x {HASH_SIDE} pixels."
         )
     waves = dctn(images, axes=(1, 2), norm="ortho")[:, :HASH_SIDE, :HASH_SIDE]
@@ -76,18 +86,27 @@ def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What is kept of one clip.
+    """Small grey images of one clip and their hashes.
 
     Attributes
     ----------
     duration_s : float
         Length of the clip in seconds.
     step_s : float
-        Seconds between two of the frames looked at.
-    pictures : ndarray of uint8
-        Grey pictures, shape (n, 32, 32): frame k is on display at `(k + 1/2) * step_s`.
+        Seconds between two of the sampled frames.
+    images : ndarray of uint8
+        Grey images, shape (n, 32, 32): frame k is on display at `(k + 1/2) * step_s`.
     hashes : ndarray of uint64
         Their perceptual hashes, shape (n,).
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32), dtype=np.uint8)
+    >>> clip = Fingerprint.of_frames(frames, duration_s=0.25)
+    >>> bool((clip.reversed().hashes == clip.hashes[::-1]).all())
+    True
+    >>> bool((clip.mirrored().images[0, :, 0] == clip.images[0, :, -1]).all())
+    True
     """
 
     duration_s: float
@@ -112,7 +131,7 @@ class Fingerprint:
 
 
 def grid(duration_s: float, max_frames: int = MAX_FRAMES) -> int:
-    """How many evenly spaced frames to look at: one each 1/16 s, at most `max_frames`.
+    """Return the number of evenly spaced frames to sample: one each 1/16 s, at most `max_frames`.
 
     Short clips are thus compared at equal times (so that a trimmed copy can be shifted into
     place), long ones at equal fractions of their length.
@@ -121,7 +140,7 @@ def grid(duration_s: float, max_frames: int = MAX_FRAMES) -> int:
 
 
 def shrink(frames: np.ndarray) -> np.ndarray:
-    """Make grey pictures of 32 x 32 from frames, each pixel the mean of the area it covers.
+    """Make grey images of 32 x 32 from frames, each pixel the mean of the area it covers.
 
     Parameters
     ----------
@@ -140,27 +159,27 @@ def shrink(frames: np.ndarray) -> np.ndarray:
     chunk = max(1, _TALL_BYTES // frames[0].nbytes)
     small = []
     for start in range(0, len(frames), chunk):
-        # one below the other as one tall picture: the areas of pixels end where a frame ends
+        # Stacked to one tall image: the areas of pixels end where a frame ends.
         chunk_frames = frames[start : start + chunk]
         tall = Image.fromarray(chunk_frames.reshape(-1, width, *chunk_frames.shape[3:])).convert(
             "L"
         )
-        # in two steps: Pillow's own order of rows and columns, and its rounding, hang on the shape
+        # In two steps: Pillow's order of rows and columns, and its rounding, depend on shape.
         tall = tall.resize((SIDE, tall.height), Image.Resampling.BOX)
         tall = tall.resize((SIDE, SIDE * len(chunk_frames)), Image.Resampling.BOX)
         small.append(np.asarray(tall).reshape(-1, SIDE, SIDE))
     return np.concatenate(small)
 
 
-def fingerprint(path: object, max_frames: int = MAX_FRAMES) -> Fingerprint:
-    """Look at a file and make its fingerprint.
+def fingerprint(path: str | PathLike[str], max_frames: int = MAX_FRAMES) -> Fingerprint:
+    """Sample frames of a file and make its fingerprint.
 
     Parameters
     ----------
     path : path
         A video file.
     max_frames : int
-        At most so many frames are decoded and kept.
+        Largest number of frames that are decoded and kept.
 
     Raises
     ------
@@ -184,9 +203,9 @@ def fingerprints(
     Parameters
     ----------
     library : VideoLibrary
-        Videos without a path are passed over.
+        Videos without a path are skipped.
     exclude : iterable of str
-        Videos to pass over, such as black ones, which would all look alike.
+        Videos to skip, such as black ones, which would all look alike.
     max_frames : int
         See `fingerprint`.
     progress : bool

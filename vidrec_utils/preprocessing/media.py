@@ -1,4 +1,4 @@
-"""Looking at every file to find the broken, the black, the noisy and the frozen."""
+"""Checks of every media file: broken, black, noisy and frozen clips, and wrong durations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BLACK_LUMA = 24.0
 """Grey level under which a pixel counts as black: video black is 16 of 255, plus a little noise."""
 NOISE_SIGMA = 4.5
 """Grey levels of noise (standard deviation) from which a clip counts as noisy."""
-# Lossy encoders refine a still picture from frame to frame, which alone changes it by up to 0.4
+# Lossy encoders refine a static image from frame to frame, which alone changes it by up to 0.4
 # grey levels between two sampled frames; clips in which something moves change by 4.6 and more.
 FROZEN_CHANGE = 1.0
 """Mean change in grey levels between frames under which a clip counts as frozen."""
@@ -32,7 +32,7 @@ DURATION_TOLERANCE = 0.05
 _ONE_PASS_BYTES = 64 * 2**20
 """Clips whose frames take more memory are decoded twice: few frames whole, many of them small."""
 _NOISE_SIDE = 512
-"""Noise is estimated in the middle of larger pictures."""
+"""Noise is estimated in the middle of larger images."""
 
 MediaAction = Literal["keep", "drop", "no_media"]
 DEFAULT_ACTIONS: dict[str, MediaAction] = {
@@ -57,12 +57,12 @@ MEDIA_COLUMNS = {
 
 
 def check_media(library: VideoLibrary, n_frames: int = 8, *, progress: bool = True) -> pd.DataFrame:
-    """Look at a few frames of every clip, on all cores; a broken file costs a row, not the run.
+    """Check a few frames of every clip, on all cores; a broken file costs a row, not the run.
 
     Parameters
     ----------
     library : VideoLibrary
-        Each video's `path` is looked at.
+        The file at each video's `path` is checked.
     n_frames : int
         Frames spread over each clip.
     progress : bool
@@ -77,8 +77,8 @@ def check_media(library: VideoLibrary, n_frames: int = 8, *, progress: bool = Tr
           `"black"`, `"noisy"` or `"frozen"` (clips of one frame are never called frozen);
         - `width`, `height`, `fps`, `duration_s` (seconds) of the file;
         - `luma_mean`, `luma_p99`: mean and 99th percentile of brightness, 0 to 255;
-        - `noise_sigma`: see `noise_level`; `change`: mean difference of neighbouring frames looked
-          at, in grey levels.
+        - `noise_sigma`: see `noise_level`; `change`: mean difference of neighbouring sampled
+          frames, in grey levels.
     """
     return survey(library, n_frames, prints=False, progress=progress)[0]
 
@@ -93,7 +93,7 @@ def survey(
     library, n_frames, progress
         See `check_media`.
     prints : bool
-        Make fingerprints, too.
+        Whether to make fingerprints, too.
 
     Returns
     -------
@@ -102,6 +102,18 @@ def survey(
     prints : dict
         Video id to `Fingerprint` of every clip that can be read and is not black: black clips all
         look alike.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> log = pd.DataFrame({"user_id": [], "video_id": [], "timestamp": []})
+    >>> videos = pd.DataFrame({"video_id": ["v1", "v2"], "path": ["v1.mp4", "v2.mp4"]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = video_io.write_clip(Path(folder, "v1.mp4"), np.zeros((3, 32, 32, 3), np.uint8), 3)
+    ...     _ = Path(folder, "v2.mp4").write_text("not a video")
+    ...     media, prints = survey(VideoLibrary(videos, log, root=folder), progress=False)
+    >>> media["status"].to_dict(), media.loc["v2", "reason"], prints
+    ({'v1': 'black', 'v2': 'broken'}, 'not_a_video', {})
     """
     pathless = set(library.videos.index[library.videos["path"].isna()])
 
@@ -127,7 +139,7 @@ def survey(
 def look_at(
     path: str | Path, n_frames: int = 8, *, prints: bool = False
 ) -> tuple[dict[str, object], Fingerprint | None]:
-    """Look at one file: its facts (the columns of `check_media`), and its fingerprint if asked."""
+    """Check one file: returns its facts (the columns of `check_media`) and its fingerprint."""
 
     def at_once(info: video_io.VideoInfo) -> bool:
         frame = 3 * info.width * info.height
@@ -163,7 +175,7 @@ def files_to_inspect(media: pd.DataFrame, most: int = 6) -> pd.DataFrame:
     Parameters
     ----------
     media : DataFrame
-        What `survey` or `check_media` returned, with the column `status`.
+        The result of `survey` or `check_media`, with the column `status`.
     most : int
         How many files of each status are chosen.
 
@@ -172,13 +184,19 @@ def files_to_inspect(media: pd.DataFrame, most: int = 6) -> pd.DataFrame:
     DataFrame
         The first files of each status that is neither `"ok"` nor `"absent"`, grouped by status;
         the first files of all if nothing is wrong.
+
+    Examples
+    --------
+    >>> media = pd.DataFrame({"status": ["ok", "noisy", "black", "noisy"]}, index=list("abcd"))
+    >>> files_to_inspect(media, most=1).index.tolist()
+    ['c', 'b']
     """
     odd = media[~media["status"].isin(["ok", "absent"])].sort_values("status", kind="stable")
     return odd.groupby("status").head(most) if len(odd) else media.head(most)
 
 
 def _spread(many: int, few: int) -> np.ndarray:
-    """Places of `few` frames spread over `many`, each once."""
+    """Indices of `few` frames spread over `many`, each once."""
     return np.unique(((np.arange(few) + 0.5) * many / few).astype(int))
 
 
@@ -190,7 +208,7 @@ def judge(frames: np.ndarray, single: bool = False) -> dict[str, object]:
     frames : ndarray of uint8
         (n, height, width, 3), spread over the clip.
     single : bool
-        The clip has but one frame, so it cannot be frozen.
+        Whether the clip has a single frame, so that it cannot be frozen.
 
     Returns
     -------
@@ -220,9 +238,9 @@ def judge(frames: np.ndarray, single: bool = False) -> dict[str, object]:
 
 
 def estimate_sigma(grey: np.ndarray) -> float:
-    """Estimate the standard deviation of white noise in one picture.
+    """Estimate the standard deviation of white noise in one image.
 
-    The picture is filtered with a mask that flat and sloping areas do not pass; what passes is
+    The image is filtered with a mask that flat and sloping areas do not pass; what passes is
     noise, amplified by 6. Mask from J. Immerkaer, Fast Noise Variance Estimation, Computer Vision
     and Image Understanding 64(2), 1996; the median of absolute values instead of their mean keeps
     edges from counting as noise.
@@ -235,7 +253,7 @@ def estimate_sigma(grey: np.ndarray) -> float:
     Returns
     -------
     float
-        In the units of the picture; 0 for smaller pictures.
+        In the units of the image; 0 for smaller images.
     """
     if min(grey.shape) < 3:
         return 0.0
@@ -246,9 +264,9 @@ def estimate_sigma(grey: np.ndarray) -> float:
 
 
 def _quantile(values: np.ndarray, share: float) -> float:
-    """As `np.quantile`, up to rounding, for an array that is not empty and has no NaN, but quicker.
+    """Do what `np.quantile` does, up to rounding, but faster, for a non-empty array without NaN.
 
-    NumPy partitions around one place with vector instructions, around several without.
+    NumPy partitions around one position with vector instructions, around several without.
     """
     flat = values.ravel()
     position = share * (flat.size - 1)
@@ -296,23 +314,23 @@ def treat_media(
     media: pd.DataFrame,
     actions: Mapping[str, MediaAction] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Do something about the files that `check_media` complains about.
+    """Drop or keep the videos whose files `check_media` complains about.
 
     Parameters
     ----------
     videos, interactions : DataFrame
         Not changed.
     media : DataFrame
-        What `check_media` returned.
+        The result of `check_media`.
     actions : mapping, optional
         Per status `"keep"` (only report), `"drop"` (the video and its exposures: nobody can watch
-        it) or `"no_media"` (keep the video, forget its file). Default: `DEFAULT_ACTIONS`, changed
-        by what is given.
+        it) or `"no_media"` (keep the video, forget its file). Default: `DEFAULT_ACTIONS`, which are
+        overridden by these.
 
     Returns
     -------
     videos, interactions, report : DataFrame
-        Cleaned tables, and a row per video and per exposure that something was done to.
+        Cleaned tables, and one report row per affected video and exposure.
 
     Raises
     ------
@@ -347,7 +365,7 @@ def treat_media(
 
 
 def _problem(facts: pd.Series) -> str:
-    """The kind of problem, in words; for a broken file with the way in which it is broken."""
+    """Name the kind of problem; for a broken file also the reason."""
     if facts["status"] == "broken":
         return f"broken file: {facts['reason']}"
     return f"{facts['status']} clip" if facts["status"] != "absent" else "file absent"
@@ -378,7 +396,7 @@ def repair_durations(
     Parameters
     ----------
     videos, media : DataFrame
-        The table (not changed) and what `check_media` returned.
+        The table (not changed) and the result of `check_media`.
     tolerance : float
         Relative difference from which a stated duration counts as wrong; a quarter of a second is
         always allowed.
@@ -420,6 +438,18 @@ def thumbnails(library: VideoLibrary, video_ids: Iterable[str]) -> list[np.ndarr
     -------
     list of (ndarray or None)
         uint8 `(height, width, 3)` each; None for a video without a readable thumbnail.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> log = pd.DataFrame({"user_id": [], "video_id": [], "timestamp": []})
+    >>> videos = pd.DataFrame({"video_id": ["v1", "v2"], "thumbnail": ["v1.png", None]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (6, 4)).save(Path(folder, "v1.png"))
+    ...     image, absent = thumbnails(VideoLibrary(videos, log, root=folder), ["v1", "v2"])
+    >>> image.shape, absent
+    ((4, 6, 3), None)
     """
 
     def read(video_id: str) -> np.ndarray | None:

@@ -1,9 +1,9 @@
-"""Filling what is missing, with a stated strategy per column and nothing learned from test rows."""
+"""Imputation of missing values, with a stated strategy per column, learned from training rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ DEFAULT_STRATEGIES: dict[str, str] = {
     "language": "unknown",
     "duration_s": "median",
 }
-"""What `fill_missing` does unless told otherwise; columns that a table lacks are passed over."""
+"""Default strategies of `fill_missing`; columns that a table lacks are skipped."""
 
 STRATEGIES = (
     "keep",
@@ -54,8 +54,8 @@ _FILLED = {
 class MissingValues(TransformerMixin, BaseEstimator):
     """Fill missing values of the videos table, one strategy per column.
 
-    What a strategy learns (a median, the commonest category, which tags go with which category) it
-    learns in `fit`, so fit it on training rows only and transform the others with what was learned.
+    Strategies learn (a median, the commonest category, which tags go with which category) in
+    `fit`: fit on training rows only, and transform the others with what was learned.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class MissingValues(TransformerMixin, BaseEstimator):
         Default `DEFAULT_STRATEGIES`. A strategy is one of
 
         - `"keep"`: leave it missing; `"drop"`: drop the row;
-        - `"constant"`: a fixed text (`"untitled"` for a title, else empty), or give a pair
+        - `"constant"`: a fixed text (`"untitled"` for a title, else empty), or a pair
           `("constant", value)`; `"unknown"`: the text `"unknown"`;
         - `"most_frequent"`, `"median"`, `"mean"`: of the training rows (scikit-learn's
           `SimpleImputer`);
@@ -73,14 +73,21 @@ class MissingValues(TransformerMixin, BaseEstimator):
         - `"probe"` (for `duration_s`): read from the file by `probe`.
     indicators : bool
         Add a boolean column `<column>_was_missing` for each column with a strategy other than
-        keep or drop: that a value was missing may itself say something.
+        keep or drop: that a value was missing may itself be informative.
     probe : callable, optional
         `probe(video_id) -> float` for the strategy `"probe"`; an error or NaN leaves it missing.
 
     Attributes
     ----------
     learned_ : dict
-        Per column what was learned in `fit`.
+        What was learned in `fit`, by column.
+
+    Examples
+    --------
+    >>> train = pd.DataFrame({"duration_s": [1.0, 2.0, 9.0]})
+    >>> filler = MissingValues({"duration_s": "median"}).fit(train)
+    >>> filler.transform(pd.DataFrame({"duration_s": [5.0, None]}))["duration_s"].tolist()
+    [5.0, 2.0]
     """
 
     def __init__(
@@ -93,8 +100,8 @@ class MissingValues(TransformerMixin, BaseEstimator):
         self.indicators = indicators
         self.probe = probe
 
-    def fit(self, videos: pd.DataFrame, y: object = None) -> MissingValues:
-        """Learn what the strategies need from these rows.
+    def fit(self, videos: pd.DataFrame, y: object = None) -> Self:
+        """Learn from these rows what the strategies need.
 
         Raises
         ------
@@ -113,13 +120,13 @@ class MissingValues(TransformerMixin, BaseEstimator):
         return self.transform_with_report(videos)[0]
 
     def transform_with_report(self, videos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Fill and say which value of which row was filled with what.
+        """Fill the missing values and report each filled value with its row.
 
         Returns
         -------
         cleaned, report : DataFrame
             The filled table, and one report row for each value that was missing and not kept. A
-            text that only stands for "nobody knows" is reported as marked, not as filled.
+            placeholder such as "unknown" is reported as marked, not as filled.
         """
         check_is_fitted(self, "learned_")
         cleaned, reports, dropped = videos.copy(), [], np.zeros(len(videos), dtype=bool)
@@ -144,7 +151,7 @@ class MissingValues(TransformerMixin, BaseEstimator):
         return dict(DEFAULT_STRATEGIES if self.strategies is None else self.strategies)
 
     def _values(self, rows: pd.DataFrame, column: str, strategy: object) -> pd.Series:
-        """What to put into `column` of these rows, all of which lack it."""
+        """Return the values for `column` of these rows, all of which lack it."""
         learned, name = self.learned_.get(column), _name(strategy)
         if name in _IMPUTED:
             values = learned.transform(rows[[column]].astype(object)).ravel()
@@ -178,12 +185,22 @@ def fill_missing(
     strategies, indicators, probe
         See `MissingValues`.
     fit_on : DataFrame, optional
-        The rows to learn from, such as the training videos; default all of `videos`.
+        The rows to learn from, such as the training videos; by default all of `videos`.
 
     Returns
     -------
     cleaned, report : DataFrame
         The filled table and one row for each value filled or row dropped.
+
+    Examples
+    --------
+    >>> videos = pd.DataFrame(
+    ...     {"tags": ["meow", "meow", "woof", "meow"], "category": ["cats", "cats", "dogs", None]},
+    ...     index=pd.Index(["v1", "v2", "v3", "v4"], name="video_id"),
+    ... )
+    >>> cleaned, report = fill_missing(videos, {"category": "from_tags"})
+    >>> cleaned.loc["v4", "category"], report["action"].tolist()
+    ('cats', ['filled from tags'])
     """
     filler = MissingValues(strategies, indicators, probe)
     filler.fit(videos if fit_on is None else fit_on)
@@ -195,7 +212,7 @@ def _name(strategy: object) -> str:
 
 
 def _actions(values: pd.Series, strategy: object) -> np.ndarray:
-    """Say per value whether it was filled, left, or only marked where no tag told anything."""
+    """Name per value what was done: filled, left, or marked where no tag was informative."""
     action = np.where(values.isna(), "left missing", _FILLED[_name(strategy)])
     if _name(strategy) == "from_tags":
         for mark in ("unknown", "untitled"):
@@ -285,7 +302,7 @@ def _tags_in_title(title: object, known: tuple[str, ...]) -> str | None:
 
 
 def _occurs(tag: str, lowered: str) -> bool:
-    """Whether a tag stands in a text as a word; scripts without blanks need no word border."""
+    """Whether a text contains a tag as a word; scripts without blanks need no word border."""
     if not tag.isascii():
         return tag.casefold() in lowered
     start = lowered.find(tag.casefold())
@@ -314,7 +331,13 @@ def _put(column: pd.Series, missing: np.ndarray, values: pd.Series) -> pd.Series
     )
 
 
-def _report(videos, missing, column, action, values) -> pd.DataFrame:
+def _report(
+    videos: pd.DataFrame,
+    missing: np.ndarray,
+    column: str,
+    action: str | np.ndarray,
+    values: pd.Series | None,
+) -> pd.DataFrame:
     return make_report(
         "videos",
         file_rows(videos, missing),

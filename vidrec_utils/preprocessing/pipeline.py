@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def clean(
     7. missing titles, tags, categories, durations are filled.
 
     The log comes first because later steps remove videos, and the files before the text because
-    a duplicate needs no title. A step whose signal the library lacks is skipped and says so.
+    a duplicate needs no title. A step whose signal the library lacks is skipped and reported so.
 
     Parameters
     ----------
@@ -58,8 +59,8 @@ def clean(
     now : Timestamp, optional
         Later timestamps lie in the future; default the end of the log, see `infer_now`.
     strategies : mapping, optional
-        For missing values, see `fill_missing`. What is learned here is learned from all videos:
-        in an experiment fit `MissingValues` on the training videos instead.
+        For missing values, see `fill_missing`. They learn from all videos here; in an experiment
+        fit `MissingValues` on the training videos instead.
     cache : bool
         Keep the result in `settings.cache_dir()`, keyed by the content of tables and files, and
         use it next time. A cache that cannot be written costs a warning, never the result.
@@ -71,7 +72,7 @@ def clean(
     library : VideoLibrary
         The cleaned library, with the same root.
     report : Report
-        Every row that something was done to; `print(report.summary())` tells it in sentences.
+        Every row that was changed; `print(report.summary())` describes it in sentences.
 
     Raises
     ------
@@ -82,6 +83,17 @@ def clean(
     -----
     RuntimeWarning
         If the result could not be kept in the cache.
+
+    Examples
+    --------
+    >>> times = ["2025-03-01", "2025-03-02", "1970-01-01"]  # no platform is that old
+    >>> log = pd.DataFrame({"user_id": "anna", "video_id": ["v1", "v2", "v1"], "timestamp": times})
+    >>> videos = pd.DataFrame({"video_id": ["v1", "v2"], "title": ["Ｃats!!!!", "Dogs"]})
+    >>> cleaned, report = clean(VideoLibrary(videos, log), cache=False, progress=False)
+    >>> len(cleaned.interactions), list(cleaned.videos["title"])
+    (2, ['Cats!', 'Dogs'])
+    >>> print(report.of("before the platform"), report.of("normal form"))
+    ['anna'] ['v1']
     """
     library.check()
     if cache:
@@ -106,10 +118,15 @@ def clean(
     return result, report
 
 
-def _run(library, now, strategies, progress) -> tuple[Tables, list[Step]]:
+def _run(
+    library: VideoLibrary,
+    now: pd.Timestamp | None,
+    strategies: Mapping[str, object] | None,
+    progress: bool,
+) -> tuple[Tables, list[Step]]:
     """Apply all steps to the tables; the log keeps its index, so rows stay known."""
     videos, log = library.videos, library.interactions
-    seen: dict[str, object] = {}
+    seen: dict[str, Any] = {}
 
     def times(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
         return videos, *fix_timestamps(log, videos, now=now, start=library.earliest)
@@ -152,11 +169,11 @@ def _run(library, now, strategies, progress) -> tuple[Tables, list[Step]]:
     return (videos, log), steps
 
 
-def _on_log(function) -> Callable[..., StepResult]:
+def _on_log(function: Callable[[pd.DataFrame], Tables]) -> Callable[..., StepResult]:
     return lambda videos, log: (videos, *function(log))
 
 
-def _on_videos(function) -> Callable[..., StepResult]:
+def _on_videos(function: Callable[[pd.DataFrame], Tables]) -> Callable[..., StepResult]:
     def step(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
         cleaned, report = function(videos)
         return cleaned, log[log["video_id"].isin(cleaned.index)], report
@@ -165,7 +182,7 @@ def _on_videos(function) -> Callable[..., StepResult]:
 
 
 def _plan(videos: pd.DataFrame, strategies: Mapping[str, object] | None) -> dict[str, object]:
-    """The default strategies, for columns that hold anything at all: all-NA is an absent signal."""
+    """Return the default strategies for columns with any value: all-NA is an absent signal."""
     if strategies is not None:
         return dict(strategies)
     return {
@@ -176,7 +193,7 @@ def _plan(videos: pd.DataFrame, strategies: Mapping[str, object] | None) -> dict
 
 
 def _lack(library: VideoLibrary, signal: str) -> str:
-    """The library's own words for what it lacks, as a clause."""
+    """Return the library's own words for what it lacks, as a clause."""
     try:
         library.require(signal)
     except LibraryError as error:
@@ -186,7 +203,7 @@ def _lack(library: VideoLibrary, signal: str) -> str:
 
 
 def _original_rows(step: Step, library: VideoLibrary) -> Step:
-    """Turn positions into rows of the files that the library was read from.
+    """Convert positions into rows of the files that the library was read from.
 
     A user of the log whom the table of users lacks has no row there: NA.
     """
@@ -225,8 +242,10 @@ def _with_tables(
     )
 
 
-def _key(library: VideoLibrary, now: object, strategies: object) -> str:
-    """Fingerprint of all that the result depends on: tables, files, options and this code."""
+def _key(
+    library: VideoLibrary, now: pd.Timestamp | None, strategies: Mapping[str, object] | None
+) -> str:
+    """Digest of everything that the result depends on: tables, files, options and this code."""
     digest = hashlib.sha256(_code_version().encode())
     options = (str(now), str(library.earliest), sorted((strategies or {}).items(), key=str))
     digest.update(repr(options).encode())
@@ -243,7 +262,7 @@ def _key(library: VideoLibrary, now: object, strategies: object) -> str:
 
 
 def _hashable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with lists, arrays and the like as texts, since only plain values have a hash."""
+    """Convert lists, arrays and the like to texts, since only plain values have a hash."""
     texts = {
         name: column.map(_whole_text)
         for name, column in frame.items()
@@ -271,7 +290,7 @@ def _code_version() -> str:
 
 
 def _store(folder: Path, library: VideoLibrary, report: Report) -> None:
-    """Write a result; the folder appears whole or not at all."""
+    """Write a result; the folder appears complete or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     steps = [{"name": step.name, "skipped": step.skipped} for step in report]
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
@@ -281,13 +300,13 @@ def _store(folder: Path, library: VideoLibrary, report: Report) -> None:
         library.interactions.to_parquet(made / "interactions.parquet")
         report.frame.to_parquet(made / "report.parquet")
         (made / "steps.json").write_text(json.dumps(steps), encoding="utf-8")
-        # Somebody else may have been faster: theirs is as good as ours.
+        # Another process may have been faster; its result is the same.
         with contextlib.suppress(OSError):
             made.replace(folder)
 
 
 def _load(folder: Path, library: VideoLibrary) -> tuple[VideoLibrary, Report] | None:
-    """Read a stored result, or None when there is none that can be read."""
+    """Read a stored result, or return None when no readable one exists."""
     try:
         videos = pd.read_parquet(folder / "videos.parquet")
         log = pd.read_parquet(folder / "interactions.parquet")

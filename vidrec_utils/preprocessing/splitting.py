@@ -354,7 +354,9 @@ def _check_shares(validation: float, test: float) -> None:
         )
 
 
-def _divide(positions, labels, number, seed, share, by) -> tuple[np.ndarray, np.ndarray]:
+def _divide(
+    positions: np.ndarray, labels: np.ndarray, number: int, seed: int, share: str, by: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Take `number` of the positions away, stratified; returns what stays and what is taken.
 
     Rows stay whose class has a single row here, or is not among the `number` largest of all rows.
@@ -379,7 +381,13 @@ def _divide(positions, labels, number, seed, share, by) -> tuple[np.ndarray, np.
     return np.sort(np.concatenate([small, stay])), np.sort(taken)
 
 
-def _by_positions(frame, videos, validation, test, name) -> Split:
+def _by_positions(
+    frame: pd.DataFrame,
+    videos: pd.DataFrame,
+    validation: np.ndarray,
+    test: np.ndarray,
+    name: str,
+) -> Split:
     part_of = np.zeros(len(frame), dtype=np.int8)
     part_of[validation], part_of[test] = 1, 2
     train, middle, last = (frame.iloc[np.flatnonzero(part_of == k)] for k in range(3))
