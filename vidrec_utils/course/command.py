@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import nbformat
 
@@ -159,19 +160,6 @@ def _terminate_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def _variables(env: Mapping[str, str]) -> Iterator[None]:
-    """Set this process's environment variables for a while."""
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(env)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def _run_one(path: Path, label: str, env: Mapping[str, str], cell_timeout_s: float) -> Any:
     """Execute one notebook with its line of progress."""
     live = sys.stdout.isatty()
@@ -240,7 +228,7 @@ def run_course(
         page.unlink(missing_ok=True)
         label = f"[{number}/{len(notebooks)}] {path.stem:{width}}"
         try:
-            with _variables(env):
+            with patch.dict(os.environ, env, clear=True):
                 notebook, run = _run_one(path, label, env, cell_timeout_s)
         except NotebookFailed as failure:
             message = str(failure) if sys.stderr.isatty() else plain(str(failure))

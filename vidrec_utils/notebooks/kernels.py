@@ -339,6 +339,10 @@ def execute(
         nonlocal traceback
         traceback = "\n".join(execute_reply["content"].get("traceback") or [])
 
+    def fail(reason: str) -> NotebookFailed:
+        source = "" if current is None else notebook.cells[current].source
+        return NotebookFailed(path.stem, current, source, reason)
+
     client = NotebookClient(
         notebook,
         timeout=cell_timeout_s,
@@ -362,31 +366,25 @@ def execute(
                 on_interrupt=lambda: _kill(watch.pid or _pid(client)),
             )
         except CellTimeoutError as error:
-            reason = f"The cell had not ended after {cell_timeout_s:g} seconds."
-            raise NotebookFailed(path.stem, current, _source(notebook, current), reason) from error
+            raise fail(f"The cell had not ended after {cell_timeout_s:g} seconds.") from error
         except CellExecutionError as error:
-            reason = traceback or str(error)
-            raise NotebookFailed(path.stem, current, _source(notebook, current), reason) from error
+            raise fail(traceback or str(error)) from error
         except DeadKernelError as error:
-            reason = f"The kernel died; too little memory is the usual reason.\n{_tail(log)}"
-            raise NotebookFailed(path.stem, current, _source(notebook, current), reason) from error
+            raise fail(
+                f"The kernel died; too little memory is the usual reason.\n{_tail(log)}"
+            ) from error
         except RuntimeError as error:
             # nbclient left a last clean-up for the interpreter's end, of what is cleaned up by now.
             atexit.unregister(client._cleanup_kernel)
-            reason = (
+            raise fail(
                 f"No kernel to talk to: {error}. Notebooks need the loopback address 127.0.0.1 (no "
                 f"other), and a working environment: see the doctor.\n{_tail(log)}"
-            )
-            raise NotebookFailed(path.stem, current, _source(notebook, current), reason) from error
+            ) from error
         finally:
             watch.stop()
     seconds = time.monotonic() - begin
     run = Run(path.stem, title(notebook), round(seconds, 1), round(watch.peak_bytes / 1e6), done)
     return notebook, run
-
-
-def _source(notebook: nbformat.NotebookNode, index: int | None) -> str:
-    return "" if index is None else notebook.cells[index].source
 
 
 def _tail(log: Any, lines: int = 20) -> str:
