@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
     from vidrec_utils.embeddings import Embeddings
 
-SPLIT_PARTS = ("train", "validation", "test")
+SPLIT_NAMES = ("train", "validation", "test")
 PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 
 
@@ -100,7 +100,7 @@ def row_overlap(split: Split) -> Finding:
             return 0, ""
         return len(repeated), "/".join(map(str, repeated[0])) if columns else repeated[0]
 
-    return _between_parts(
+    return _over_pairs(
         split,
         compare,
         "row overlap",
@@ -117,7 +117,7 @@ def time_travel(split: Split) -> Finding:
         late = earlier["timestamp"][earlier["timestamp"] >= begin]
         return len(late), f"{late.max()}, where the later part begins at {begin}"
 
-    return _between_parts(
+    return _over_pairs(
         split,
         compare,
         "time travel",
@@ -142,7 +142,7 @@ def group_overlap(split: Split, by: str) -> Finding:
         shared = sorted(set(known) & set(asked), key=str)
         return len(shared), str(shared[0]) if shared else ""
 
-    return _between_parts(
+    return _over_pairs(
         split,
         compare,
         "group overlap",
@@ -172,7 +172,7 @@ def duplicate_videos(split: Split, originals: Mapping[str, str]) -> Finding:
         ]
         return len(copies), copies[0] if copies else ""
 
-    return _between_parts(
+    return _over_pairs(
         split,
         compare,
         "duplicate videos",
@@ -185,7 +185,7 @@ def future_videos(split: Split) -> Finding:
     """Views of videos that were not published yet."""
     published = split.videos.get("published_at")
     counts, example = {}, ""
-    for name in SPLIT_PARTS:
+    for name in SPLIT_NAMES:
         rows = getattr(split, name)
         if published is None or not {"timestamp", "video_id"} <= set(rows):
             continue
@@ -400,7 +400,7 @@ def column_of(rows: pd.DataFrame, videos: pd.DataFrame, by: str) -> pd.Series:
     return pd.Series(rows.get("video_id", rows.index), index=rows.index).map(videos[by])
 
 
-def _between_parts(
+def _over_pairs(
     split: Split,
     compare: Callable[[pd.DataFrame, pd.DataFrame], tuple[int, str]],
     leak: str,

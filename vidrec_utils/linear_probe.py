@@ -1,4 +1,4 @@
-"""Linear probes: what a frozen vector tells, asked in the plainest way, and how sure that is."""
+"""Linear probes: what can be read from frozen vectors by a linear classifier, with intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """What a linear probe answered about videos that it was not trained on.
+    """Predictions of a linear probe for videos that it was not trained on.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Probe:
 
     @property
     def right(self) -> np.ndarray:
-        """Whether each answer was right, bool `(n,)`."""
+        """Whether each prediction is right, bool `(n,)`."""
         return self.predicted.to_numpy() == self.labels.to_numpy()
 
     def interval(self, level: float = 0.95) -> tuple[float, float, float]:
@@ -62,16 +62,25 @@ def linear_probe(
         By video, such as the subject: a group is never in training and test at once. Without it
         the folds are stratified by label.
     folds : int
-        How many parts the videos are cut into.
+        Number of folds that the videos are cut into.
     strength : float
         Inverse of the L2 penalty (`C` of scikit-learn); the columns are standardised first.
     seed : int
-        Which videos fall into which fold.
+        Seed of the draw of the folds.
 
     Raises
     ------
     ValueError
         If fewer than two labels, or fewer groups than folds, are left.
+
+    Examples
+    --------
+    One number tells whether a video is long:
+
+    >>> vectors = pd.DataFrame({"minutes": [1.0, 2, 1, 2, 1, 50, 60, 50, 60, 50]})
+    >>> labels = pd.Series(["short"] * 5 + ["long"] * 5)
+    >>> linear_probe(vectors, labels, strength=1).right.mean()
+    np.float64(1.0)
 
     References
     ----------
@@ -94,7 +103,7 @@ def linear_probe(
     cut = (StratifiedKFold if groups is None else GroupKFold)(
         folds, shuffle=True, random_state=seed
     )
-    with threadpool_limits(1):  # of matrices so small, threads mostly wait for one another
+    with threadpool_limits(1):  # the matrices are so small that threads mostly wait for each other
         answers = cross_val_predict(
             model,
             vectors.loc[ids].to_numpy(),
@@ -110,13 +119,15 @@ def probe_pairs(
     labels: pd.Series,
     pairs: Mapping[str, str],
     groups: pd.Series | None = None,
-    **options: float,
+    folds: int = 5,
+    strength: float = 0.01,
+    seed: int = 0,
 ) -> Probe:
     """Probe two labels at a time, such as a motion and its time reversal: chance is one half.
 
     Parameters
     ----------
-    vectors, labels, groups, **options
+    vectors, labels, groups, folds, strength, seed
         As for `linear_probe`.
     pairs : mapping
         Label -> the other label of its pair.
@@ -124,40 +135,56 @@ def probe_pairs(
     Returns
     -------
     Probe
-        The answers of all pairs together.
+        The predictions of all pairs together.
+
+    Examples
+    --------
+    >>> vectors = pd.DataFrame({"x": [0.0, 1, 0, 1] * 5}, index=[f"v{i}" for i in range(20)])
+    >>> labels = pd.Series(["left", "right", "up", "up"] * 5, index=vectors.index)
+    >>> len(probe_pairs(vectors, labels, {"left": "right"}, strength=1).right)
+    10
     """
-    parts = [
-        linear_probe(vectors, labels[labels.isin([one, other])], groups, **options)
+    probes = [
+        linear_probe(vectors, labels[labels.isin([one, other])], groups, folds, strength, seed)
         for one, other in pairs.items()
     ]
     return Probe(
-        pd.concat([part.labels for part in parts]), pd.concat([part.predicted for part in parts])
+        pd.concat([probe.labels for probe in probes]),
+        pd.concat([probe.predicted for probe in probes]),
     )
 
 
 def shares(hits: pd.DataFrame, by: pd.Series | None = None) -> pd.DataFrame:
-    """How often each method was right, with 95% intervals.
+    """Share of items for which each method is right, with 95% intervals.
 
     Parameters
     ----------
     hits : DataFrame of bool
-        A row an item, a column a method.
+        One row an item, one column a method.
     by : Series, optional
-        A group of each item, with the same index; then there is a row for each group and method.
+        The group of each item, with the same index; then there is a row for each group and method.
 
     Returns
     -------
     DataFrame
         Indexed by method, or by `"<group>, <method>"`: `mean, low, high, n`.
 
+    Examples
+    --------
+    >>> shares(pd.DataFrame({"BERT": [True, True, True, False]})).round(2)
+          mean  low  high  n
+    BERT  0.75  0.3  0.95  4
+
     References
     ----------
     Wilson: Probable inference, the law of succession, and statistical inference. JASA 22, 1927.
     """
-    parts = {"": hits} if by is None else {f"{g}, ": h for g, h in hits.groupby(by.loc[hits.index])}
+    tables = {"": hits}
+    if by is not None:
+        tables = {f"{group}, ": table for group, table in hits.groupby(by.loc[hits.index])}
     rows = {
-        f"{group}{method}": (*_wilson(int(part[method].sum()), len(part)), len(part))
-        for group, part in parts.items()
+        f"{group}{method}": (*_wilson(int(table[method].sum()), len(table)), len(table))
+        for group, table in tables.items()
         for method in hits.columns
     }
     columns = ["mean", "low", "high", "n"]

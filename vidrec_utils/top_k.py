@@ -28,6 +28,11 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     columns; the k-th largest of those maxima is a value that at least k columns reach. The second
     collects the few columns that reach it, and only those are sorted. Rows where too many do (a
     flat row reaches everything) are partitioned instead.
+
+    Examples
+    --------
+    >>> top_k(np.array([[0.1, 0.9, 0.5, 0.9]]), 3)
+    array([[1, 3, 2]])
     """
     n, m = scores.shape
     k = min(int(k), m)
@@ -67,7 +72,7 @@ def _by_candidates(
     columns[row, slot] = column  # ascending within a row
     table[row, slot] = -values[row, column]
     order = np.argsort(table, axis=1, kind="stable")[:, :k]
-    # an entry of -inf sorts like the filling, but before it: the filling comes last in a row
+    # an entry of -inf sorts like the padding, but before it: the padding comes last in a row
     return np.take_along_axis(columns, order, axis=1)
 
 
@@ -84,8 +89,8 @@ def _by_partition(values: np.ndarray, k: int) -> np.ndarray:
         rows = values[surplus]
         above = rows > threshold[surplus]
         at = rows == threshold[surplus]
-        places = k - above.sum(axis=1, keepdims=True)
-        chosen[surplus] = above | (at & (np.cumsum(at, axis=1, dtype=np.int32) <= places))
+        remaining = k - above.sum(axis=1, keepdims=True)  # positions left for the first ties
+        chosen[surplus] = above | (at & (np.cumsum(at, axis=1, dtype=np.int32) <= remaining))
     columns = np.nonzero(chosen)[1].reshape(n, k)  # ascending within a row
     order = np.argsort(-np.take_along_axis(values, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
@@ -99,14 +104,14 @@ def hide(scores: np.ndarray, seen: sparse.csr_array, rows: np.ndarray) -> None:
 
 
 def position(index: pd.Index, asked: str, kind: str) -> int:
-    """Place of one id in an index.
+    """Position of one id in an index.
 
     Raises
     ------
     KeyError
-        If it is not there; `kind` ("user", "video") goes into the sentence.
+        If it is not in the index; `kind` ("user", "video") goes into the sentence.
     """
-    found = index.get_indexer([str(asked)])[0]
-    if found < 0:
+    row = index.get_indexer([str(asked)])[0]
+    if row < 0:
         raise KeyError(f"There is no {kind} {asked!r} in the data that this was fitted on.")
-    return int(found)
+    return int(row)

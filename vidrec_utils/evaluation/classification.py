@@ -1,9 +1,10 @@
-"""Classification metrics: how many are right, which ones, and whether the stated odds hold.
+"""Classification metrics: how many answers are right, of which classes, and calibration.
 
-For class c, with `TP` its rightly named, `FP` the wrongly so named and `FN` the missed examples:
+For class c, with `TP` true positives (examples of c that were predicted as c), `FP` false positives
+(predicted as c, but of another class) and `FN` false negatives (of c, but predicted as another):
 
 =========== ===================================================================================
-precision   TP / (TP + FP), 0 where nothing was named c
+precision   TP / (TP + FP), 0 where nothing was predicted as c
 recall      TP / (TP + FN), NaN where no example is a c
 F1          2 TP / (2 TP + FP + FN), the harmonic mean of the two (van Rijsbergen, 1979)
 support     TP + FN
@@ -11,7 +12,7 @@ macro       unweighted mean over the classes that occur among the labels: each c
 micro       from TP, FP and FN summed over all classes; with one label an example, precision, recall
             and F1 are then all equal to the accuracy
 weighted    mean over the classes by support: the many count more
-accuracy    share of examples named rightly
+accuracy    share of examples that are predicted correctly
 balanced    macro recall, which is 1 / number of classes for any constant answer (Brodersen et al.,
 accuracy    ICPR 2010)
 =========== ===================================================================================
@@ -26,6 +27,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import confusion_matrix, log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -57,11 +59,16 @@ def confusion(
     ------
     ValueError
         If the two differ in length, there is no example, one is NA, or a class is not in `classes`.
+
+    Examples
+    --------
+    >>> confusion(["a", "a", "b"], ["a", "b", "b"]).loc["a"].to_dict()
+    {'a': 1, 'b': 1}
     """
     labels, predicted = _paired(labels, predicted)
-    every = sorted(set(labels) | set(predicted), key=lambda name: (str(type(name)), name))
-    names = every if classes is None else list(classes)
-    strange = [name for name in every if name not in set(names)]
+    occurring = sorted(set(labels) | set(predicted), key=lambda name: (str(type(name)), name))
+    names = occurring if classes is None else list(classes)
+    strange = [name for name in occurring if name not in set(names)]
     if strange:
         raise ValueError(f"The class {strange[0]!r} is not among the classes {names}.")
     codes = {name: code for code, name in enumerate(names)}
@@ -89,16 +96,21 @@ def classification_table(
     -------
     DataFrame
         `precision, recall, f1, support`; one row a class, then `macro`, `micro`, `weighted`.
+
+    Examples
+    --------
+    >>> classification_table(["a", "a", "b", "b"], ["a", "b", "b", "b"])["recall"].to_dict()
+    {'a': 0.5, 'b': 1.0, 'macro': 0.75, 'micro': 0.75, 'weighted': 0.75}
     """
-    matrix = confusion(labels, predicted, classes)
+    matrix = confusion(labels, predicted, classes)  # (classes, classes)
     table = pd.DataFrame(_per_class(matrix.to_numpy(float)), index=matrix.index)
-    there = table["support"] > 0
+    occurs = table["support"] > 0
     share = table["support"] / table["support"].sum()
     columns = ["precision", "recall", "f1"]
     rows = {
-        "macro": table.loc[there, columns].mean(),
+        "macro": table.loc[occurs, columns].mean(),
         "micro": pd.Series(np.trace(matrix) / matrix.to_numpy().sum(), index=columns),
-        "weighted": table.loc[there, columns].mul(share[there], axis=0).sum(),
+        "weighted": table.loc[occurs, columns].mul(share[occurs], axis=0).sum(),
     }
     means = pd.DataFrame(rows).T.assign(support=table["support"].sum())
     return pd.concat([table, means]).rename_axis("class")
@@ -121,15 +133,24 @@ def classification_scores(
     labels, predicted
         As for `confusion`.
     seed, resamples, level : int, int, float
-        Of the bootstrap.
+        Seed of the bootstrap, its number of resamples, and the coverage of the intervals.
 
     Returns
     -------
     DataFrame
-        Indexed by `OVERALL`: `mean, low, high`. The mean is the value on the examples given.
+        Indexed by `OVERALL`: `mean, low, high`. The mean is the value on these examples.
+
+    Examples
+    --------
+    A constant answer is right as often as its class occurs, and has a balanced accuracy of 1 / 2:
+
+    >>> scores = classification_scores(["a"] * 9 + ["b"], ["a"] * 10)
+    >>> scores["mean"].head(2).to_dict()
+    {'accuracy': 0.9, 'balanced_accuracy': 0.5}
     """
-    counts = confusion(labels, predicted).to_numpy()
-    n, cells = counts.sum(), counts.ravel() / counts.sum()
+    counts = confusion(labels, predicted).to_numpy()  # (classes, classes)
+    n = counts.sum()
+    cells = counts.ravel() / n  # share of each pair of label and prediction
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(n, cells, resamples).reshape(resamples, *counts.shape)
     low, high = percentile_interval(_overall(draws.astype(float)), level)
@@ -137,7 +158,7 @@ def classification_scores(
     return pd.DataFrame({"mean": value, "low": low, "high": high}, index=list(OVERALL))
 
 
-def reliability(right: Sequence[bool], confidence: Sequence[float], bins: int = 10) -> pd.DataFrame:
+def reliability(right: ArrayLike, confidence: ArrayLike, bins: int = 10) -> pd.DataFrame:
     """Compare stated confidence with the share that was right, bin by bin.
 
     Parameters
@@ -158,22 +179,30 @@ def reliability(right: Sequence[bool], confidence: Sequence[float], bins: int = 
     Raises
     ------
     ValueError
-        If lengths differ, nothing is given, a confidence lies outside 0..1, or bins < 1.
+        If lengths differ, there is no answer, a confidence lies outside 0..1, or bins < 1.
+
+    Examples
+    --------
+    >>> reliability([True, True, False, True], [0.9, 0.9, 0.9, 0.3])[["n", "accuracy"]].round(2)
+       n  accuracy
+    0  1      1.00
+    1  3      0.67
 
     References
     ----------
     Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks. ICML 2017.
     """
-    right, confidence = np.asarray(right, dtype=float), np.asarray(confidence, dtype=float)
-    if right.shape != confidence.shape or right.ndim != 1 or not len(right):
+    hits = np.asarray(right, dtype=float)  # (n,)
+    stated = np.asarray(confidence, dtype=float)  # (n,)
+    if hits.shape != stated.shape or hits.ndim != 1 or not len(hits):
         raise ValueError(
-            f"Give as many answers as confidences, at least one; got shapes {right.shape} and "
-            f"{confidence.shape}."
+            f"Give as many answers as confidences, at least one; got shapes {hits.shape} and "
+            f"{stated.shape}."
         )
-    if bins < 1 or not ((confidence >= 0) & (confidence <= 1)).all():
+    if bins < 1 or not ((stated >= 0) & (stated <= 1)).all():
         raise ValueError("Confidences lie between 0 and 1, and there is at least one bin.")
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    frame = pd.DataFrame({"bin": place, "confidence": confidence, "accuracy": right})
+    number = np.minimum((stated * bins).astype(int), bins - 1)  # the bin of each answer
+    frame = pd.DataFrame({"bin": number, "confidence": stated, "accuracy": hits})
     grouped = frame.groupby("bin")
     table = grouped.mean().assign(n=grouped.size())
     table = table.assign(low=table.index / bins, high=(table.index + 1) / bins)
@@ -181,9 +210,7 @@ def reliability(right: Sequence[bool], confidence: Sequence[float], bins: int = 
     return table[["low", "high", "n", "confidence", "accuracy", "gap"]].reset_index(drop=True)
 
 
-def expected_calibration_error(
-    right: Sequence[bool], confidence: Sequence[float], bins: int = 10
-) -> float:
+def expected_calibration_error(right: ArrayLike, confidence: ArrayLike, bins: int = 10) -> float:
     """Mean distance of confidence and accuracy over the bins, weighted by their examples.
 
     `ECE = sum_b n_b / n * |accuracy_b - confidence_b|` (Naeini, Cooper, Hauskrecht, AAAI 2015).
@@ -198,6 +225,13 @@ def expected_calibration_error(
     -------
     float
         0 is perfect, 1 the worst.
+
+    Examples
+    --------
+    Four answers are stated with 90% confidence, and half of them are right:
+
+    >>> round(expected_calibration_error([True, False, True, False], [0.9] * 4), 3)
+    0.4
     """
     table = reliability(right, confidence, bins)
     return float((table["gap"].abs() * table["n"]).sum() / table["n"].sum())
@@ -223,9 +257,16 @@ def probability_scores(labels: Sequence, probabilities: pd.DataFrame, bins: int 
     ------
     ValueError
         If a label has no column, or a row does not sum to 1.
+
+    Examples
+    --------
+    >>> probabilities = pd.DataFrame({"cat": [0.8, 0.4], "dog": [0.2, 0.6]})
+    >>> probability_scores(["cat", "cat"], probabilities).round(2).to_dict()
+    {'accuracy': 0.5, 'confidence': 0.7, 'ece': 0.4, 'brier': 0.4, 'log_loss': 0.57}
     """
     labels, _ = _paired(labels, labels)
-    names, values = list(probabilities.columns), probabilities.to_numpy(float)
+    names = list(probabilities.columns)
+    values = probabilities.to_numpy(float)  # (n, classes)
     strange = [name for name in labels if name not in names]
     if strange:
         raise ValueError(f"The class {strange[0]!r} has no column; there are {names}.")
@@ -233,14 +274,15 @@ def probability_scores(labels: Sequence, probabilities: pd.DataFrame, bins: int 
         raise ValueError("Give one row of probabilities for each label; each row sums to 1.")
     codes = np.array([names.index(name) for name in labels])
     values = values / values.sum(axis=1, keepdims=True)
-    best = values.argmax(axis=1)
-    right, sure = best == codes, values.max(axis=1)
+    right = values.argmax(axis=1) == codes  # (n,)
+    confidence = values.max(axis=1)  # (n,)
+    # Brier score: squared distance from the truth, as a row with a single one.
     squared = ((values - np.eye(len(names))[codes]) ** 2).sum(axis=1).mean()
     return pd.Series(
         {
             "accuracy": right.mean(),
-            "confidence": sure.mean(),
-            "ece": expected_calibration_error(right, sure, bins),
+            "confidence": confidence.mean(),
+            "ece": expected_calibration_error(right, confidence, bins),
             "brier": squared,
             "log_loss": log_loss(codes, values, labels=range(len(names)))
             if len(names) > 1
@@ -250,12 +292,24 @@ def probability_scores(labels: Sequence, probabilities: pd.DataFrame, bins: int 
 
 
 def rare_or_other(category: pd.Series, least: int = 20) -> pd.Series:
-    """Labels of a question with a rare answer: the rarest category of some size, or `"other"`.
+    """Turn categories into a rare class and the rest: the rarest of some size, or `"other"`.
+
+    Parameters
+    ----------
+    category : Series of str
+        By video; NA counts as `"other"`.
+    least : int
+        Number of videos that the rare class has at least.
 
     Raises
     ------
     ValueError
         If no category has `least` videos.
+
+    Examples
+    --------
+    >>> rare_or_other(pd.Series(["news", "news", "news", "tea", "tea", "jazz"]), least=2).tolist()
+    ['other', 'other', 'other', 'tea', 'tea', 'other']
     """
     counts = category.value_counts()
     if counts.max() < least:
@@ -276,67 +330,81 @@ def compare_classifiers(
     Parameters
     ----------
     models : mapping of str to classifier
-        With `predict_proba`.
+        Classifiers that have `predict_proba`.
     vectors : DataFrame
         By video; rows with NaN are left out.
     labels : Series
         By video; only videos with both take part.
     folds, seed : int
-        Stratified parts, and how they are drawn.
+        Number of stratified folds, and the seed of their draw.
 
     Returns
     -------
     DataFrame
         One row a model: `accuracy`; `mean, low, high` of the balanced accuracy; `ece`.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> vectors = pd.DataFrame(np.zeros((20, 2)))
+    >>> labels = pd.Series(["other"] * 15 + ["rare"] * 5)
+    >>> constant = {"constant": DummyClassifier(strategy="prior")}
+    >>> compare_classifiers(constant, vectors, labels)[["accuracy", "mean", "ece"]]
+              accuracy  mean  ece
+    constant      0.75   0.5  0.0
     """
     vectors = vectors.dropna()
     labels = labels.dropna()
     ids = vectors.index[vectors.index.isin(labels.index)]
-    x, y = vectors.loc[ids].to_numpy(), labels.loc[ids].to_numpy()
+    x = vectors.loc[ids].to_numpy()  # (n, dim)
+    y = labels.loc[ids].to_numpy()  # (n,)
     cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
     rows = {}
     for name, model in models.items():
-        odds = cross_val_predict(model, x, y, cv=cut, method="predict_proba")
-        odds = pd.DataFrame(odds, columns=sorted(set(y)))
-        scores = classification_scores(y, odds.idxmax(axis=1), seed=seed)
+        probabilities = pd.DataFrame(
+            cross_val_predict(model, x, y, cv=cut, method="predict_proba"), columns=sorted(set(y))
+        )
+        scores = classification_scores(y, probabilities.idxmax(axis=1), seed=seed)
         rows[name] = {
             "accuracy": scores.loc["accuracy", "mean"],
             **scores.loc["balanced_accuracy"],
-            "ece": probability_scores(y, odds)["ece"],
+            "ece": probability_scores(y, probabilities)["ece"],
         }
     return pd.DataFrame(rows).T
 
 
 def _per_class(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Precision, recall, F1 and support from confusion matrices `(..., c, c)`."""
-    right = np.diagonal(counts, axis1=-2, axis2=-1)
-    support, named = counts.sum(axis=-1), counts.sum(axis=-2)
+    true_positives = np.diagonal(counts, axis1=-2, axis2=-1)  # TP, (..., c)
+    support = counts.sum(axis=-1)  # TP + FN
+    predicted = counts.sum(axis=-2)  # TP + FP
     with np.errstate(invalid="ignore", divide="ignore"):
-        recall = right / support
-        precision = np.where(named > 0, right / named, 0.0)
-        f1 = np.where(support + named > 0, 2 * right / (support + named), 0.0)
+        recall = true_positives / support
+        precision = np.where(predicted > 0, true_positives / predicted, 0.0)
+        # F1 = 2 TP / (2 TP + FP + FN), whose denominator is the sum of the other two
+        f1 = np.where(support + predicted > 0, 2 * true_positives / (support + predicted), 0.0)
     return {"precision": precision, "recall": recall, "f1": f1, "support": support}
 
 
 def _overall(counts: np.ndarray) -> np.ndarray:
     """The values of `OVERALL` for confusion matrices `(n, c, c)`, `(n, 5)`."""
-    each = _per_class(counts)
-    there = each["support"] > 0
+    each = _per_class(counts)  # (n, c) each
+    occurs = each["support"] > 0  # classes without an example do not count
     share = each["support"] / each["support"].sum(axis=-1, keepdims=True)
-    total = counts.sum(axis=(-2, -1))
-    accuracy = np.trace(counts, axis1=-2, axis2=-1) / total
-    macro = np.where(there, each["f1"], 0).sum(axis=-1) / there.sum(axis=-1)
-    balanced = np.where(there, each["recall"], 0).sum(axis=-1) / there.sum(axis=-1)
+    accuracy = np.trace(counts, axis1=-2, axis2=-1) / counts.sum(axis=(-2, -1))
+    macro = np.where(occurs, each["f1"], 0).sum(axis=-1) / occurs.sum(axis=-1)
+    balanced = np.where(occurs, each["recall"], 0).sum(axis=-1) / occurs.sum(axis=-1)
     weighted = (each["f1"] * share).sum(axis=-1)
     return np.column_stack([accuracy, balanced, macro, accuracy, weighted])
 
 
 def _paired(labels: Sequence, predicted: Sequence) -> tuple[list, list]:
+    """Both as lists, of the same length and without NA."""
     one, other = list(labels), list(predicted)
     if len(one) != len(other):
         raise ValueError(f"{len(one)} labels, but {len(other)} predictions: give one for each.")
     if not one:
         raise ValueError("There is no example to judge: labels and predictions are empty.")
-    if pd.isna(pd.Series(one, dtype=object)).any() or pd.isna(pd.Series(other, dtype=object)).any():
+    if pd.Series([*one, *other], dtype=object).isna().any():
         raise ValueError("Some labels or predictions are missing (NA): leave those examples out.")
     return one, other

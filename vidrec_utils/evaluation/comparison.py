@@ -266,8 +266,8 @@ def compare_all(
         if against is None
         else [(name, against) for name in named if name != against]
     )
-    results = [(named[a], named[b]) for a, b in pairs]
-    comparisons = _compare_pairs(results, metric, seed, 10_000, level, which, test)
+    both = [(named[a], named[b]) for a, b in pairs]
+    comparisons = _compare_pairs(both, metric, seed, 10_000, level, which, test)
     columns = ["a", "b", "difference", "low", "high", "p_value", "n_users"]
     frame = pd.DataFrame([vars(comparison) for comparison in comparisons])[columns]
     corrected = holm(frame["p_value"])

@@ -16,7 +16,7 @@ import pandas as pd
 from vidrec_utils.evaluation.metrics import list_metrics
 from vidrec_utils.evaluation.task import prepare
 from vidrec_utils.leaks import (
-    SPLIT_PARTS,
+    SPLIT_NAMES,
     Finding,
     future_features,
     near_duplicates,
@@ -66,7 +66,7 @@ class Watched:
         self.looked_at: list[str] = []
 
     def __getattr__(self, name: str) -> object:
-        if name in SPLIT_PARTS:
+        if name in SPLIT_NAMES:
             self.looked_at.append(name)
         return getattr(self._split, name)
 

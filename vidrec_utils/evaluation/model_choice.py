@@ -1,7 +1,7 @@
-"""Choosing a pretrained model as a procedure: by data, licence, budget, and only then by score.
+"""Choosing a pretrained model by a procedure: data, licence and budget first, then the score.
 
-The table of a paper answers another question on other data. What is left after four questions is
-usually short, and the differences among it are often noise; then the cheapest is the best.
+The table of a paper answers another question on other data. Few candidates are left after the first
+three questions, and their differences are often noise; then the cheapest is the best.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from vidrec_utils import reporting
+from vidrec_utils.embeddings import embed
 from vidrec_utils.evaluation.comparison import compare_all
 from vidrec_utils.evaluation.results import Result
 
@@ -30,7 +31,7 @@ _COLUMN = {"clip": "path"}
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What `choose` decided.
+    """The decision of `choose`, with its reasons.
 
     Attributes
     ----------
@@ -95,10 +96,23 @@ def choose(
     ValueError
         If a column is missing, names repeat, a score is missing, a result was measured on the test,
         or nothing is left.
+
+    Examples
+    --------
+    >>> candidates = pd.DataFrame(
+    ...     {"score": [0.80, 0.79, 0.5], "low": [0.7, 0.7, 0.4], "high": [0.9, 0.9, 0.6]},
+    ...     index=["large", "small", "popularity"],
+    ... )
+    >>> candidates["seconds"] = [60, 5, 0]
+    >>> print(choose(candidates, baseline="popularity"))
+    1. The best validation score of those left is large, 0.800 [0.700, 0.900].
+    2. Not clearly worse: large, small; the cheapest of them is small.
+    3. It is clearly better than the baseline, popularity, 0.500 [0.400, 0.600].
     """
     _check(candidates, results, baseline)
     verdict = pd.Series("", index=candidates.index, dtype="str")
     reasons = []
+    # 1. What the data, the licence and the budget rule out.
     for reason, out in _ruled_out(candidates, available, licences, max_seconds, max_memory_mb):
         out &= (verdict == "") & (candidates.index != baseline)
         verdict[out] = reason
@@ -110,11 +124,13 @@ def choose(
             "No candidate is left:\n  " + "\n  ".join(reasons) + "\nWiden the budget, or add "
             "candidates and a baseline."
         )
+    # 2. Of the others, the best score, and all that are not clearly worse.
     best = left["score"].idxmax()
     reasons.append(f"The best validation score of those left is {_shown(left, best)}.")
     worse = _clearly_worse(left, best, results, metric, level, seed)
     verdict[worse] = f"clearly worse than {best}"
     equal = left[~left.index.isin(worse)]
+    # 3. The cheapest of those.
     chosen = _cheapest(equal)
     others = ", ".join(equal.index.drop(chosen))
     reasons.append(
@@ -124,6 +140,7 @@ def choose(
         if len(left) > 1
         else f"{chosen} is the only one left."
     )
+    # 4. Unless the baseline is as good.
     if baseline is not None and chosen != baseline:
         pair = left.loc[[chosen, baseline]]
         if baseline in _clearly_worse(pair, chosen, results, metric, level, seed):
@@ -155,8 +172,8 @@ def _ruled_out(
         )
     for column, limit, unit in (("seconds", max_seconds, "s"), ("memory_mb", max_memory_mb, "MB")):
         if limit is not None:
-            cost = pd.to_numeric(candidates.get(column, empty)).astype(float)
-            yield f"it takes more than {limit:g} {unit}", cost > limit
+            taken = pd.to_numeric(candidates.get(column, empty)).astype(float)
+            yield f"it takes more than {limit:g} {unit}", taken > limit
 
 
 def _clearly_worse(
@@ -182,14 +199,14 @@ def _clearly_worse(
 
 def _cheapest(equal: pd.DataFrame) -> str:
     """The least seconds, then the least memory, then the best score; no cost given is none."""
-    cost = pd.DataFrame(
+    costs = pd.DataFrame(
         {
             name: pd.to_numeric(equal.get(name, pd.Series(0.0, equal.index))).fillna(0.0)
             for name in ("seconds", "memory_mb")
         }
     )
-    cost["score"] = -equal["score"]
-    return cost.sort_values(["seconds", "memory_mb", "score"], kind="stable").index[0]
+    costs["score"] = -equal["score"]
+    return costs.sort_values(["seconds", "memory_mb", "score"], kind="stable").index[0]
 
 
 def _shown(frame: pd.DataFrame, name: str) -> str:
@@ -209,7 +226,9 @@ def _check(
         raise ValueError("Some candidates have no score: leave out what could not be evaluated.")
     if baseline is not None and baseline not in candidates.index:
         raise ValueError(f"The baseline {baseline!r} is not among the candidates.")
-    for name in candidates.index if results is not None else ():
+    if results is None:
+        return
+    for name in candidates.index:
         if name not in results:
             raise ValueError(f"There is no result for the candidate {name!r}.")
         if results[name].on != "validation":
@@ -220,26 +239,38 @@ def _check(
 
 
 def cost(
-    library: VideoLibrary, encoder: Encoder, of: str, n: int = 24, seed: int = 0
+    library: VideoLibrary,
+    encoder: Encoder,
+    of: Literal["title", "thumbnail", "clip"],
+    n: int = 24,
+    seed: int = 0,
 ) -> dict[str, float]:
-    """Measure what an encoder takes on this machine: a few videos, from files to vectors.
+    """Measure time and memory of an encoder on this machine: a few videos, from files to vectors.
 
     Parameters
     ----------
     library : VideoLibrary
     encoder : Encoder
-    of : str
-        What it reads, such as `"thumbnail"`.
+    of : {"title", "thumbnail", "clip"}
+        The column that the encoder reads.
     n, seed : int
-        How many videos to try, and which.
+        Number of videos to try, and the seed of their draw.
 
     Returns
     -------
     dict
         `seconds` for a thousand videos, nothing cached, and `memory_mb` of the weights in float32.
-    """
-    from vidrec_utils.embeddings import embed  # which imports slowly, and needs torch
 
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import VideoLibrary
+    >>> from vidrec_utils.text_encoders import TfidfEncoder
+    >>> videos = pd.DataFrame({"video_id": list("abc"), "title": ["tea", "rain", "jazz"]})
+    >>> views = pd.DataFrame({"user_id": ["u"], "video_id": ["a"]})
+    >>> encoder = TfidfEncoder().fit(videos["title"])
+    >>> cost(VideoLibrary(videos, views), encoder, "title")["seconds"] > 0
+    True
+    """
     ids = library.videos.index[library.videos[_COLUMN.get(of, of)].notna()]
     drawn = np.random.default_rng(seed).permutation(len(ids))[:n]
     few = library.subset(video_ids=ids[np.sort(drawn)])
@@ -258,10 +289,10 @@ def cost(
 def selection_bias(
     results: Sequence[Result], metric: str = "ndcg", divisions: int = 200, seed: int = 0
 ) -> tuple[float, float]:
-    """What choosing and reporting on the same users adds.
+    """Measure how much better the best of several looks to the users who chose it.
 
-    The users are divided at random into two halves, the result that is best on the one is chosen
-    there, and looked at on the other.
+    The users are divided at random into two halves; the result that is best on the one half is
+    chosen there, and measured on the other, too.
 
     Parameters
     ----------
@@ -269,21 +300,39 @@ def selection_bias(
         Several settings, on the same users.
     metric : str
     divisions, seed : int
-        How often the users are divided, and how.
+        Number of divisions, and the seed of their draw.
 
     Returns
     -------
     tuple of float
         Mean of the metric of the chosen one: on the users who chose it, and on the others.
+
+    Examples
+    --------
+    Of two models each is right for one of two users, so that either wins where it is chosen:
+
+    >>> from dataclasses import replace
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.evaluation import evaluate
+    >>> from vidrec_utils.recommender import Popularity
+    >>> train = pd.DataFrame({"user_id": ["u", "v"], "video_id": "a", "watch_ratio": 1.0})
+    >>> test = train.assign(video_id=["b", "c"])
+    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> one = evaluate(Popularity().fit(split), split, k=1)
+    >>> other = replace(one, per_user=one.per_user.assign(recall=1 - one.per_user["recall"]))
+    >>> selection_bias([one, other], "recall")
+    (1.0, 0.0)
     """
     for other in results[1:]:
         results[0].protocol.require_equal(other.protocol, results[0].name, other.name)
-    values = np.column_stack([result.per_user[metric] for result in results])
-    rng, n = np.random.default_rng(seed), len(values)
-    told = []
+    values = np.column_stack([result.per_user[metric] for result in results])  # (users, results)
+    rng = np.random.default_rng(seed)
+    half = len(values) // 2
+    pairs = []
     for _ in range(divisions):
-        order = rng.permutation(n)
-        here, there = (values[part].mean(axis=0) for part in (order[: n // 2], order[n // 2 :]))
-        told.append((here.max(), there[here.argmax()]))
-    chosen, fresh = np.mean(told, axis=0)
-    return float(chosen), float(fresh)
+        order = rng.permutation(len(values))
+        choosing = values[order[:half]].mean(axis=0)  # (results,)
+        fresh = values[order[half:]].mean(axis=0)  # (results,)
+        pairs.append((choosing.max(), fresh[choosing.argmax()]))
+    on_choosing, on_fresh = np.mean(pairs, axis=0)
+    return float(on_choosing), float(on_fresh)

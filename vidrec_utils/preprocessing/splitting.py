@@ -409,7 +409,7 @@ def describe_split(split: Split) -> str:
     >>> describe_split(split_by_time(log, videos, validation=0.2, test=0.2))
     'global time: 3 / 1 / 1 rows, no leak.'
     """
-    sizes = " / ".join(f"{len(getattr(split, part)):,}" for part in leaks.SPLIT_PARTS)
+    sizes = " / ".join(f"{len(getattr(split, part)):,}" for part in leaks.SPLIT_NAMES)
     names = check_split(split, strict=False)["leak"]
     verdict = f"leaks by {' and '.join(names)}" if len(names) else "no leak"
     return f"{split.name}: {sizes} rows, {verdict}."
