@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -422,7 +423,7 @@ def _client_errors() -> tuple[type[Exception], ...]:
     from huggingface_hub.utils import get_session
 
     session = get_session()
-    module = __import__(type(session).__module__.partition(".")[0])
+    module = sys.modules[type(session).__module__.partition(".")[0]]
     return tuple(
         error
         for name in ("HTTPError", "TransportError", "RequestException")
