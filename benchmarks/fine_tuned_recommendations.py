@@ -1,10 +1,10 @@
-"""What fine-tuned vectors are worth to a content recommender, on several MiniTubes.
+"""How much fine-tuned vectors improve a content recommender, on several MiniTubes.
 
 No claim about speed, but the table behind the last section of notebook 05. In each world a video
 encoder is fine-tuned for three targets:
 
-- motion, and motion and category as tags: what people said about the clips of two thirds of the
-  subjects; nothing said about the other third is used;
+- motion, and motion and category as tags: what people wrote about the clips of two thirds of the
+  subjects; nothing about the other third is used;
 - the mean watch ratio in the training weeks, of all clips that have one.
 
 The vectors, and those of both networks side by side, go into the content recommender. The learning
@@ -55,7 +55,7 @@ ASKED = (
 """Targets and strategies; the last two are controls."""
 EPOCHS = 8
 RATES = {"partial": (1e-3, 3e-3), "full": (1e-4, 3e-4, 1e-3), "probe": (1e-4, 3e-4, 1e-3)}
-"""Highest learning rates of the body, or of a probe's head, from which validation chooses."""
+"""Highest learning rates of the backbone, or of a probe's head, from which validation chooses."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class World:
     labels: dict[str, pd.Series]
 
     def result(self, vectors: pd.DataFrame, on: str) -> Result:
-        """Of the content recommender with some vectors."""
+        """Evaluate the content recommender with some vectors."""
         model = ContentRecommender(vectors)
         return evaluate(model.fit(self.split), self.split, on=on, seed=self.seed)
 
@@ -87,7 +87,7 @@ def world(seed: int) -> World:
     )
     motion = preprocessing.clip_labels(library).dropna()
     subject = truth.load(library.root).videos["subject"].reindex(library.videos.index)
-    known = tl.Trial(read, motion, subject, seed=seed).train  # nobody said anything of the others
+    known = tl.Trial(read, motion, subject, seed=seed).train  # the others have no labels here
     category = library.videos["category"].where(lambda c: c != "unknown").reindex(known).fillna("")
     mixed = np.random.default_rng(seed).permutation(motion[known])
     labels = {
@@ -102,8 +102,8 @@ def world(seed: int) -> World:
 def side_by_side(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """Both vectors in one, each centred and of length 1, so that both have the same say."""
     nothing = np.zeros(len(one), dtype=bool)
-    parts = [unit_vectors(frame.to_numpy(), nothing) for frame in (one, other)]
-    return pd.DataFrame(np.hstack(parts), index=one.index)
+    both = [unit_vectors(frame.to_numpy(), nothing) for frame in (one, other)]
+    return pd.DataFrame(np.hstack(both), index=one.index)
 
 
 def gains(here: World, target: str, strategy: str) -> Iterator[dict[str, Any]]:
@@ -114,7 +114,7 @@ def gains(here: World, target: str, strategy: str) -> Iterator[dict[str, Any]]:
     for rate in RATES[strategy]:
         labels, began = here.labels[target], time.perf_counter()
         probing = strategy == "probe"
-        numbers = {"head_rate": rate} if probing else {"body_rate": rate, "epochs": EPOCHS}
+        numbers = {"head_rate": rate} if probing else {"backbone_rate": rate, "epochs": EPOCHS}
         model = tl.fine_tune(
             here.encoder, here.clips, labels, strategy, seed=here.seed, progress=False,
             task="multi" if target == "tags" else "auto", **numbers,
@@ -123,16 +123,16 @@ def gains(here: World, target: str, strategy: str) -> Iterator[dict[str, Any]]:
             tuned = model.probabilities(pd.Series(here.clips))
         else:
             tuned = tl.vectors_of(model.encoder, here.clips)
-        told = {"world": here.seed, "target": target, "strategy": strategy, "n": len(labels),
+        run = {"world": here.seed, "target": target, "strategy": strategy, "n": len(labels),
                 "numbers": numbers,
                 "seconds": round(time.perf_counter() - began, 1)}  # fmt: skip
         for name, made in (("tuned", tuned), ("both", side_by_side(came, tuned))):
-            row = told | {"vectors": name} | difference(here, made, before, "validation")
+            row = run | {"vectors": name} | difference(here, made, before, "validation")
             yield row
-            tried[name].append((row["ndcg"], told, made))
-    for name, found in tried.items():
-        _, told, made = max(found, key=lambda one: one[0])
-        yield told | {"vectors": name} | difference(here, made, before, "test")
+            tried[name].append((row["ndcg"], run, made))
+    for name, runs in tried.items():
+        _, run, made = max(runs, key=lambda one: one[0])
+        yield run | {"vectors": name} | difference(here, made, before, "test")
 
 
 def difference(
@@ -140,10 +140,11 @@ def difference(
 ) -> dict[str, Any]:
     """NDCG@10 with some vectors, and by how much it is more than before, on the same users."""
     after = here.result(vectors, on)
-    found = compare(after, before[on], seed=here.seed)
+    comparison = compare(after, before[on], seed=here.seed)
     return {
         "split": on, "before": before[on].interval("ndcg")[0], "ndcg": after.interval("ndcg")[0],
-        "more": found.difference, "low": found.low, "high": found.high, "users": found.n_users,
+        "more": comparison.difference, "low": comparison.low, "high": comparison.high,
+        "users": comparison.n_users,
     }  # fmt: skip
 
 
@@ -163,11 +164,11 @@ def measure(seeds: list[int], minutes: float) -> None:
             write_atomically(part, json.dumps(rows))
             if time.monotonic() - began > 60 * minutes:
                 raise SystemExit("Not all is done yet; run the same command again to go on.")
-    parts = [part_of(seed, *asked) for seed in WORLDS for asked in ASKED]
-    if not all(part.is_file() for part in parts):
+    files = [part_of(seed, *asked) for seed in WORLDS for asked in ASKED]
+    if not all(file.is_file() for file in files):
         print("These worlds are done.")
         return
-    write_record(parts)
+    write_record(files)
 
 
 def part_of(seed: int, target: str, strategy: str) -> Path:
@@ -177,12 +178,14 @@ def part_of(seed: int, target: str, strategy: str) -> Path:
     return folder / f"{seed}-{target}-{strategy}-{how}.json"
 
 
-def write_record(parts: list[Path]) -> None:
-    """Join the parts."""
-    lines = [json.dumps(row) for p in parts for row in json.loads(p.read_text(encoding="utf-8"))]
-    told = json.dumps("python benchmarks/fine_tuned_recommendations.py")
+def write_record(files: list[Path]) -> None:
+    """Join the rows of all files."""
+    lines = [
+        json.dumps(row) for file in files for row in json.loads(file.read_text(encoding="utf-8"))
+    ]
+    command = json.dumps("python benchmarks/fine_tuned_recommendations.py")
     joined = ",\n  ".join(lines)
-    write_atomically(tl.GAINS, f'{{"command": {told}, "rows": [\n  {joined}\n]}}\n')
+    write_atomically(tl.GAINS, f'{{"command": {command}, "rows": [\n  {joined}\n]}}\n')
     print("All is done.")
 
 

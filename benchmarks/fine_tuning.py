@@ -2,12 +2,12 @@
 
 Three claims, each measured in one process and in turns, after both sides gave the same result:
 
-- a probe of ten epochs on features that are at hand (`embeddings.embed` keeps them) is at least ten
+- a probe of ten epochs on features that are stored (`embeddings.embed` keeps them) is at least ten
   times as fast as one that runs the frozen network on every batch of every epoch. With the pass
   that computes them counted in, ten epochs cannot be saved more than nine passes of ten: a factor
   of 10 is the limit then, and 7.5 is claimed;
-- ten epochs of partial fine-tuning take at most half as long with the answers of the frozen part
-  kept from one pass, as `fine_tune` does it, as with the whole network in every step;
+- ten epochs of partial fine-tuning take at most half as long with the outputs of the frozen part
+  cached in one pass, as `fine_tune` does it, as with the whole network in every step;
 - a full fine-tuning step of `transfer_learning.train` takes no longer than that of the same model,
   optimiser, schedule and order of clips in a plain loop (a ratio of 0.95 or more, by processor
   time).
@@ -47,10 +47,16 @@ from vidrec_utils import (
 from vidrec_utils.files import write_atomically
 from vidrec_utils.minitube import truth
 from vidrec_utils.transfer_learning import budget, frozen, training
-from vidrec_utils.transfer_learning.bodies import Body, Features, Inputs, prepare_once, vectors
-from vidrec_utils.transfer_learning.strategies import choose, resting
+from vidrec_utils.transfer_learning.backbone import (
+    Backbone,
+    Features,
+    Inputs,
+    prepare_once,
+    vectors,
+)
+from vidrec_utils.transfer_learning.fine_tuning import FineTuned, Head, Tuned, fine_tune
+from vidrec_utils.transfer_learning.strategies import choose, eval_modules
 from vidrec_utils.transfer_learning.tasks import SingleLabel
-from vidrec_utils.transfer_learning.tuning import FineTuned, Head, Tuned, fine_tune
 
 EPOCHS = 10
 CACHED, COMPUTED, PARTIAL, STEP = 10.0, 0.75 * EPOCHS, 2.0, 0.95
@@ -65,19 +71,19 @@ def world():
 
 @cache
 def motion_labels():
-    """What people said about some of the clips."""
+    """Motions that people wrote down for some of the clips."""
     return preprocessing.clip_labels(world()[0]).dropna()
 
 
 def category_labels(ids):
-    """Of those videos of which one is known."""
+    """Categories of the videos whose category is known."""
     category = world()[0].videos["category"].reindex(ids)
     return category[category != "unknown"].dropna()
 
 
 @cache
 def annotated_clips():
-    """Of the videos with a motion, read once."""
+    """Clips of the videos with a motion, read once."""
     library, _ = world()
     return {
         v: video_io.sample_frames(library.file(v), n=16, size=(64, 64))
@@ -117,21 +123,21 @@ def ways(target: str) -> dict[str, budget.Way]:
     def pretrained(seed: int):
         return video_encoders.load("two_stream_mini", device="cpu")
 
-    body = ("body_rate", 1e-4, 3e-4, 1e-3)
+    tried = ("backbone_rate", 1e-4, 3e-4, 1e-3)
 
     def untrained(seed: int):
         return video_encoders.load("two_stream_mini", weights="random", seed=seed, device="cpu")
 
-    found = {
+    compared = {
         "probe": budget.Way(pretrained, "probe", {}, HEAD),
-        "partial": budget.Way(pretrained, "partial", {"epochs": 8}, rates(*body, 3e-3)),
-        "full": budget.Way(pretrained, "full", {"epochs": 8}, rates(*body, 3e-3)),
+        "partial": budget.Way(pretrained, "partial", {"epochs": 8}, rates(*tried, 3e-3)),
+        "full": budget.Way(pretrained, "full", {"epochs": 8}, rates(*tried, 3e-3)),
         "from scratch": budget.Way(untrained, "full", {}, (
-            {"epochs": 12, "body_rate": 3e-3}, {"epochs": 12, "body_rate": 1e-2},
-            {"epochs": 12, "body_rate": 3e-2}, {"epochs": 30, "body_rate": 1e-2},
+            {"epochs": 12, "backbone_rate": 3e-3}, {"epochs": 12, "backbone_rate": 1e-2},
+            {"epochs": 12, "backbone_rate": 3e-2}, {"epochs": 30, "backbone_rate": 1e-2},
         )),
     }  # fmt: skip
-    return found if target == "motion" else {name: found[name] for name in ("probe", "full")}
+    return compared if target == "motion" else {n: compared[n] for n in ("probe", "full")}
 
 
 def reading_ways() -> dict[str, budget.Way]:
@@ -140,7 +146,7 @@ def reading_ways() -> dict[str, budget.Way]:
     def reader(seed: int):
         return text_encoders.load("minilm", max_tokens=16, device="cpu")
 
-    lora = rates("body_rate", 3e-4, 1e-3, 3e-3, 1e-2)
+    lora = rates("backbone_rate", 3e-4, 1e-3, 3e-3, 1e-2)
     return {
         "probe": budget.Way(reader, "probe", {}, HEAD),
         "LoRA": budget.Way(reader, "lora", {"epochs": 8}, lora),
@@ -153,11 +159,11 @@ def viewing_ways() -> dict[str, budget.Way]:
     def eye(seed: int):
         return image_encoders.load("efficientnet_lite0", size=64, device="cpu")
 
-    body = rates("body_rate", 1e-4, 3e-4, 1e-3, 3e-3)
+    tried = rates("backbone_rate", 1e-4, 3e-4, 1e-3, 3e-3)
     return {
         "probe": budget.Way(eye, "probe", {}, HEAD),
-        "partial": budget.Way(eye, "partial", {"epochs": 8}, body),
-        "full": budget.Way(eye, "full", {"epochs": 8}, body),
+        "partial": budget.Way(eye, "partial", {"epochs": 8}, tried),
+        "full": budget.Way(eye, "full", {"epochs": 8}, tried),
     }
 
 
@@ -181,13 +187,13 @@ def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
             part = folder / f"{target}-{seed}.json"
             before = json.loads(part.read_text(encoding="utf-8")) if part.is_file() else []
             rows = []
-            found = budget.label_budget(
+            measured = budget.label_budget(
                 ways(target), [items[v] for v in labels.index], labels.to_numpy(),
                 subject.reindex(labels.index).to_numpy(), BUDGETS[target], [seed],
                 tried_on=[b for b in (5, None) if b in BUDGETS[target]],
                 done=pd.DataFrame(before), checkpoints=folder / target,
             )  # fmt: skip
-            for row in found:
+            for row in measured:
                 rows.append(row)
                 if row in before:
                     continue
@@ -199,19 +205,19 @@ def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
     earlier = json.loads(budget.RECORD.read_text(encoding="utf-8"))["rows"]
     lines = []
     for target in BUDGETS:  # what was measured now, and the rows of other targets as they are
-        parts = [folder / f"{target}-{seed}.whole" for seed in SEEDS]
-        if target in targets and all(part.is_file() for part in parts):
-            rows = [r for part in parts for r in json.loads(part.read_text(encoding="utf-8"))]
+        files = [folder / f"{target}-{seed}.whole" for seed in SEEDS]
+        if target in targets and all(file.is_file() for file in files):
+            rows = [r for file in files for r in json.loads(file.read_text(encoding="utf-8"))]
         else:
             rows = [row for row in earlier if row["target"] == target]
         lines += [json.dumps({"target": target, **row}) for row in rows]
-    told = json.dumps("python benchmarks/fine_tuning.py --budget")
+    command = json.dumps("python benchmarks/fine_tuning.py --budget")
     joined = ",\n  ".join(lines)
-    write_atomically(budget.RECORD, f'{{"command": {told}, "rows": [\n  {joined}\n]}}\n')
+    write_atomically(budget.RECORD, f'{{"command": {command}, "rows": [\n  {joined}\n]}}\n')
     print("The record holds all targets of which all seeds are done.")
 
 
-def some_clips(n: int) -> tuple[list[np.ndarray], list[str]]:
+def noisy_clips(n: int) -> tuple[list[np.ndarray], list[str]]:
     """Noisy clips; what they show does not change how long they take."""
     rng = np.random.default_rng(0)
     clips = [rng.integers(0, 255, (16, 64, 64, 3)).astype(np.uint8) for _ in range(n)]
@@ -221,15 +227,15 @@ def some_clips(n: int) -> tuple[list[np.ndarray], list[str]]:
 def compare_probes(repeats: int) -> list[str]:
     """A head on vectors computed once, and on a frozen network that runs for each batch."""
     encoder = video_encoders.load("slowfast_mini", device="cpu")
-    clips, labels = some_clips(32)
+    clips, labels = noisy_clips(32)
     recipe = training.Recipe(epochs=EPOCHS, head_rate=1e-2, patience=None)
     task = SingleLabel(["one", "other"])
-    body = Body(encoder).requires_grad_(False)
-    prepared, targets = Inputs(body.prepare, clips), task.targets(labels)
-    start = vectors(body, prepared, torch.device("cpu"))
+    backbone = Backbone(encoder).requires_grad_(False)
+    prepared, targets = Inputs(backbone.prepare, clips), task.targets(labels)
+    start = vectors(backbone, prepared, torch.device("cpu"))
 
     def cached() -> torch.Tensor:
-        return probe(vectors(body, prepared, torch.device("cpu")))
+        return probe(vectors(backbone, prepared, torch.device("cpu")))
 
     def kept_features() -> torch.Tensor:
         return probe(start)
@@ -241,14 +247,14 @@ def compare_probes(repeats: int) -> list[str]:
 
     def rerun() -> torch.Tensor:
         head = Head(start, 2, recipe.dropout)
-        fit(Tuned(body, head), prepared, [body])
+        fit(Tuned(backbone, head), prepared, [backbone])
         return head.linear.weight.detach()
 
-    def fit(model: torch.nn.Module, inputs: Inputs, resting: list) -> None:
+    def fit(model: torch.nn.Module, inputs: Inputs, fixed: list) -> None:
         head = model.head if isinstance(model, Tuned) else model
         groups = [{"parameters": list(head.named_parameters()), "rate": recipe.head_rate}]
         training.train(
-            model, inputs, targets, task, groups, recipe, resting=resting, progress=False
+            model, inputs, targets, task, groups, recipe, eval_modules=fixed, progress=False
         )
 
     if not all(torch.allclose(way(), rerun(), atol=1e-3) for way in (cached, kept_features)):
@@ -263,9 +269,9 @@ def compare_probes(repeats: int) -> list[str]:
 
 
 def compare_partial(repeats: int) -> list[str]:
-    """The last block, on kept answers of what is below it and on the whole network."""
+    """The last block, on cached outputs of the blocks below it and on the whole network."""
     encoder = video_encoders.load("two_stream_mini", device="cpu")
-    clips, labels = some_clips(32)
+    clips, labels = noisy_clips(32)
     ready = list(prepare_once(encoder, dict(enumerate(clips)), progress=False).values())
 
     def kept() -> FineTuned:
@@ -290,22 +296,22 @@ def compare_partial(repeats: int) -> list[str]:
 def compare_steps(repeats: int) -> list[str]:
     """Full fine-tuning by our loop and by a plain one, from the same start."""
     encoder = video_encoders.load("slowfast_mini", device="cpu")
-    clips, labels = some_clips(32)
+    clips, labels = noisy_clips(32)
     recipe = training.Recipe(epochs=1, batch_size=8, dropout=0.0, patience=None)
     task = SingleLabel(["one", "other"])
-    first = Body(encoder)
+    first = Backbone(encoder)
     inputs, targets = Inputs(first.prepare, clips), task.targets(labels)
     start = vectors(first, inputs, torch.device("cpu"))
     orders = training.epoch_batches(len(clips), recipe, 0)
 
     def begin() -> tuple[Tuned, list[dict]]:
-        body = Body(encoder)
+        backbone = Backbone(encoder)
         head = Head(start, 2, 0.0)
-        groups = choose(body, inputs.batch(np.array([0])), "full", recipe)
-        for module in body.modules():  # the loops differ in how they draw: nothing is drawn
+        groups = choose(backbone, inputs.batch(np.array([0])), "full", recipe)
+        for module in backbone.modules():  # the loops differ in how they draw: nothing is drawn
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        return Tuned(body, head), [
+        return Tuned(backbone, head), [
             *groups,
             {"parameters": list(head.named_parameters()), "rate": recipe.head_rate},
         ]
@@ -313,7 +319,7 @@ def compare_steps(repeats: int) -> list[str]:
     def ours(model: Tuned, groups: list[dict]) -> Tuned:
         training.train(
             model, inputs, targets, task, groups, recipe,
-            resting=resting(model.body, "frozen"), progress=False,
+            eval_modules=eval_modules(model.backbone, "frozen"), progress=False,
         )  # fmt: skip
         return model
 
@@ -322,24 +328,24 @@ def compare_steps(repeats: int) -> list[str]:
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.eval()
-        parts = []
+        options = []
         for group in groups:
             for decays in (True, False):
-                some = [p for _, p in group["parameters"] if (p.ndim > 1) == decays]
+                parameters = [p for _, p in group["parameters"] if (p.ndim > 1) == decays]
                 decay = recipe.weight_decay if decays else 0.0
-                parts.append({"params": some, "lr": group["rate"], "weight_decay": decay})
-        optimizer = torch.optim.AdamW([part for part in parts if part["params"]])
+                options.append({"params": parameters, "lr": group["rate"], "weight_decay": decay})
+        optimizer = torch.optim.AdamW([option for option in options if option["params"]])
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: training.warmup_cosine(step, len(orders), recipe.warmup)
         )
-        every = [p for part in parts for p in part["params"]]
+        trained = [p for option in options for p in option["params"]]
         for step in orders:
             rows = torch.as_tensor(step[0])
             logits = model(*inputs.batch(step[0]))
             loss = F.cross_entropy(logits, targets[rows], label_smoothing=recipe.smoothing)
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(every, recipe.clip_norm)
+            torch.nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
             optimizer.step()
             schedule.step()
         return model.eval()

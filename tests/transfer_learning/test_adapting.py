@@ -19,7 +19,7 @@ from vidrec_utils.transfer_learning import (
     units,
 )
 from vidrec_utils.transfer_learning.adapting import TimedConv2d
-from vidrec_utils.transfer_learning.bodies import Body
+from vidrec_utils.transfer_learning.backbone import Backbone
 from vidrec_utils.video_encoders import FrameAverage, InflatedLite0
 
 SIZES = {"efficientnet_lite0": 48, "vgg16": 32, "resnet50": 48, "inception_v3": 80}
@@ -118,7 +118,7 @@ def test_an_inflated_encoder_learns_the_direction_of_time():
     options = {
         "epochs": 40,
         "batch_size": 8,
-        "body_rate": 1e-2,
+        "backbone_rate": 1e-2,
         "patience": None,
         "progress": False,
     }
@@ -133,8 +133,8 @@ def test_an_inflated_encoder_learns_the_direction_of_time():
 
 def test_the_encoder_is_a_body_like_others():
     deep = inflate_encoder(image_encoders.load("efficientnet_lite0", size=32), frames=2)
-    body = Body(deep)
-    found = units(body, body.prepare([np.zeros((2, 32, 32, 3), dtype=np.uint8)]))
+    backbone = Backbone(deep)
+    found = units(backbone, backbone.prepare([np.zeros((2, 32, 32, 3), dtype=np.uint8)]))
     assert len(found) == 18
     assert sum(isinstance(m, TimedConv2d) for part in found.values() for m in part) == 17
     assert deep.parameters > deep.images.parameters

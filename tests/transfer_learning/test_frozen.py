@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tests.transfer_learning.tiny import TinyEncoder, coloured
 from vidrec_utils import image_encoders, text_encoders, video_encoders
 from vidrec_utils.transfer_learning import Recipe, fine_tune, frozen
-from vidrec_utils.transfer_learning.bodies import Body, Features
+from vidrec_utils.transfer_learning.backbone import Backbone, Features
 from vidrec_utils.transfer_learning.strategies import choose
 
 X = torch.arange(24.0).reshape(2, 12) / 10
@@ -41,8 +41,8 @@ def test_needed_are_the_answers_that_reach_what_is_trained():
     net.last.requires_grad_(True)
     found = frozen.find(net, (X,))
     assert [p.module for p in found.needed] == [net.first, net.second]
-    assert [p.module for p in found.idle] == [net.before]
-    above = frozen.Above(net, found)
+    assert [p.module for p in found.unused] == [net.before]
+    above = frozen.CachedNetwork(net, found)
     kept = [net.first(net.before(X))[:, None], net.second(net.first(net.before(X)))[:, None]]
     torch.testing.assert_close(above(*kept), net(X))
     assert "forward" not in vars(net.first)  # modules are themselves again
@@ -54,7 +54,7 @@ def test_gradients_are_those_of_the_whole_network():
     net.last.requires_grad_(True)
     found = frozen.find(net, (X,))
     answers = [net.first(net.before(X)).detach(), net.second(net.first(net.before(X))).detach()]
-    frozen.Above(net, found)(*(a[:, None] for a in answers)).square().sum().backward()
+    frozen.CachedNetwork(net, found)(*(a[:, None] for a in answers)).square().sum().backward()
     mine = net.last.weight.grad.clone()
     net.zero_grad()
     net(X).square().sum().backward()
@@ -136,10 +136,10 @@ def test_every_clip_is_compared():
     net.last.requires_grad_(True)
     few, many = X, torch.cat([X, 100 * X])
     found = frozen.find(net, (few,))
-    assert net.gate in [p.module for p in found.idle]
-    vectors, kept = frozen.keep(net, found, Features(few), torch.device("cpu"))
+    assert net.gate in [p.module for p in found.unused]
+    vectors, kept = frozen.cache(net, found, Features(few), torch.device("cpu"))
     assert len(kept) == 2
-    vectors, kept = frozen.keep(net, found, Features(many), torch.device("cpu"))
+    vectors, kept = frozen.cache(net, found, Features(many), torch.device("cpu"))
     assert kept is None
     torch.testing.assert_close(vectors, net(many).detach())
 
@@ -159,30 +159,30 @@ class Drops(nn.Module):
 def test_what_draws_in_training_still_draws():
     net = freeze(Drops())
     net.last.requires_grad_(True)
-    found = frozen.find(net, (X,), resting=[net.low])
+    found = frozen.find(net, (X,), eval_modules=[net.low])
     assert [p.module for p in found.needed] == [net.low]
-    above = frozen.Above(net, found).train()
+    above = frozen.CachedNetwork(net, found).train()
     kept = net.low(X)[:, None]
     assert not torch.equal(above(kept), above(kept))
     torch.manual_seed(1)
     mine = above(kept)
     torch.manual_seed(1)
     torch.testing.assert_close(mine, net(X))
-    rests = frozen.find(net, (X,), resting=[net.low, net.drop])
+    rests = frozen.find(net, (X,), eval_modules=[net.low, net.drop])
     assert [p.module for p in rests.needed] == [net.drop]
 
 
 def test_names_are_those_of_the_network():
     net = freeze(Skips())
     net.last.requires_grad_(True)
-    above = frozen.Above(net, frozen.find(net, (X,)))
+    above = frozen.CachedNetwork(net, frozen.find(net, (X,)))
     assert list(dict(above.named_parameters())) == list(dict(net.named_parameters()))
 
 
 @pytest.mark.parametrize("options", [{}, {"blocks": 2}, {"blocks": 2, "batch_norm": "train"}])
 def test_training_is_that_of_the_whole_network(options, monkeypatch):
     clips, labels = coloured(20)
-    asked = {"epochs": 3, "batch_size": 6, "body_rate": 1e-2, "progress": False} | options
+    asked = {"epochs": 3, "batch_size": 6, "backbone_rate": 1e-2, "progress": False} | options
     held = (clips[15:], labels[15:])
     runs = []
     asked_of = []
@@ -234,17 +234,17 @@ def test_networks_of_the_course_are_cut_rightly(name):
     encoder = ENCODERS[name]()
     rng = np.random.default_rng(0)
     items = [rng.integers(0, 255, (16, 64, 64, 3)).astype(np.uint8) for _ in range(3)]
-    body = Body(encoder)
-    batch = body.prepare(items)
+    backbone = Backbone(encoder)
+    batch = backbone.prepare(items)
 
-    choose(body, body.prepare(items[:1]), "partial", Recipe())
-    found = frozen.find(body, tuple(part[:2] for part in batch))
-    vectors, kept = frozen.keep(body, found, Features(*batch), torch.device("cpu"))
+    choose(backbone, backbone.prepare(items[:1]), "partial", Recipe())
+    found = frozen.find(backbone, tuple(part[:2] for part in batch))
+    vectors, kept = frozen.cache(backbone, found, Features(*batch), torch.device("cpu"))
     with torch.no_grad():
-        torch.testing.assert_close(vectors, body(*batch))
-        again = frozen.Above(body, found)(*kept.batch(np.array([2, 0])))
+        torch.testing.assert_close(vectors, backbone(*batch))
+        again = frozen.CachedNetwork(backbone, found)(*kept.batch(np.array([2, 0])))
         torch.testing.assert_close(again, vectors[[2, 0]], rtol=1e-4, atol=1e-5)
-    assert sum(p.answer[0].nbytes for p in found.needed) < batch[0][0].nbytes  # less to keep
+    assert sum(p.output[0].nbytes for p in found.needed) < batch[0][0].nbytes  # less to keep
 
 
 def test_validation_clips_of_another_length_are_run_whole():
@@ -287,5 +287,5 @@ def test_an_unfit_clip_is_named_by_its_place():
 
 def test_texts_are_run_whole():
     reader = text_encoders.load("minilm", max_tokens=8)
-    body = Body(reader)
-    assert frozen.find(body, body.prepare(["a cat", "two dogs run"])) is None
+    backbone = Backbone(reader)
+    assert frozen.find(backbone, backbone.prepare(["a cat", "two dogs run"])) is None

@@ -8,9 +8,9 @@ from torch import nn
 from tests.transfer_learning.tiny import TinyEncoder, coloured
 from vidrec_utils import image_encoders, text_encoders, video_encoders
 from vidrec_utils.transfer_learning import Recipe, fine_tune, load, strategies, units
-from vidrec_utils.transfer_learning.bodies import Body, is_batch_norm
+from vidrec_utils.transfer_learning.backbone import Backbone, is_batch_norm
 
-QUICK = {"epochs": 3, "batch_size": 6, "body_rate": 1e-2, "progress": False}
+QUICK = {"epochs": 3, "batch_size": 6, "backbone_rate": 1e-2, "progress": False}
 
 
 def changed(encoder, model):
@@ -21,21 +21,21 @@ def changed(encoder, model):
 
 def test_blocks_are_found_in_the_order_of_use():
     encoder = TinyEncoder()
-    body = Body(encoder)
-    found = units(body, body.prepare(coloured(1)[0]))
+    backbone = Backbone(encoder)
+    found = units(backbone, backbone.prepare(coloured(1)[0]))
     assert list(found) == ["net.blocks.0", "net.blocks.1", "net.mix"]
     kinds = [[type(module) for module in part] for part in found.values()]
     assert kinds[:2] == [[nn.Conv3d, nn.BatchNorm3d]] * 2
-    assert all(p.requires_grad and p.grad is None for p in body.parameters())
+    assert all(p.requires_grad and p.grad is None for p in backbone.parameters())
 
 
 def test_blocks_of_the_course_encoders():
     clip = np.zeros((16, 64, 64, 3), dtype=np.uint8)
-    body = Body(video_encoders.load("slowfast_mini"))
-    found = units(body, body.prepare([clip]))
+    backbone = Backbone(video_encoders.load("slowfast_mini"))
+    found = units(backbone, backbone.prepare([clip]))
     assert list(found) == [f"net.net.blocks.{n}" for n in range(5)]  # the sixth is the classifier
-    body = Body(image_encoders.load("efficientnet_lite0", size=64))
-    found = units(body, body.prepare([clip[0]]))
+    backbone = Backbone(image_encoders.load("efficientnet_lite0", size=64))
+    found = units(backbone, backbone.prepare([clip[0]]))
     blocks = [f"net._blocks.{n}" for n in range(16)]
     assert list(found) == ["net._conv_stem", *blocks, "net._conv_head"]
 
@@ -69,34 +69,34 @@ def test_full_trains_everything_that_the_vector_is_made_of(strategy):
 
 
 def test_discriminative_rates_fall_with_depth():
-    recipe = Recipe(body_rate=1e-3, decay=0.5)
+    recipe = Recipe(backbone_rate=1e-3, decay=0.5)
     rates = strategies.discriminative(["stem", "block", "top"], recipe)
     assert rates == pytest.approx({"top": 1e-3, "block": 5e-4, "stem": 2.5e-4})
-    body = Body(TinyEncoder())
-    groups = strategies.choose(body, body.prepare(coloured(1)[0]), "discriminative", recipe)
+    backbone = Backbone(TinyEncoder())
+    groups = strategies.choose(backbone, backbone.prepare(coloured(1)[0]), "discriminative", recipe)
     assert [g["name"] for g in groups] == ["net.mix", "net.blocks.1", "net.blocks.0"]
     assert [g["rate"] for g in groups] == pytest.approx([1e-3, 5e-4, 2.5e-4])
 
 
 def test_lora_trains_only_its_adapters():
-    body = Body(TinyEncoder())
-    before = {n: p.detach().clone() for n, p in body.net.named_parameters()}
-    clip = body.prepare(coloured(3)[0])
-    vector = body.eval()(*clip)
-    groups = strategies.choose(body, clip, "lora", Recipe(rank=2, dropout=0.0))
-    trained = {n for n, p in body.named_parameters() if p.requires_grad}
+    backbone = Backbone(TinyEncoder())
+    before = {n: p.detach().clone() for n, p in backbone.net.named_parameters()}
+    clip = backbone.prepare(coloured(3)[0])
+    vector = backbone.eval()(*clip)
+    groups = strategies.choose(backbone, clip, "lora", Recipe(rank=2, dropout=0.0))
+    trained = {n for n, p in backbone.named_parameters() if p.requires_grad}
     assert {n for g in groups for n, _ in g["parameters"]} == trained
     assert trained == {f"net.mix.lora_{x}.default.weight" for x in "AB"}  # not `classify`
-    assert sum(p.numel() for p in body.parameters() if p.requires_grad) == 2 * (8 + 8)
-    assert torch.allclose(body(*clip), vector)  # an untrained adapter adds nothing
-    own = {n.replace("base_layer.", ""): p for n, p in body.net.named_parameters()}
+    assert sum(p.numel() for p in backbone.parameters() if p.requires_grad) == 2 * (8 + 8)
+    assert torch.allclose(backbone(*clip), vector)  # an untrained adapter adds nothing
+    own = {n.replace("base_layer.", ""): p for n, p in backbone.net.named_parameters()}
     assert all(torch.equal(own[name], tensor) for name, tensor in before.items())
     with torch.no_grad():
-        body.net.mix.lora_B["default"].weight.fill_(0.1)
-    moved = body(*clip)
-    strategies.merge_adapters(body.net)
-    assert type(body.net.mix) is nn.Linear
-    assert torch.allclose(body(*clip), moved, atol=1e-6)
+        backbone.net.mix.lora_B["default"].weight.fill_(0.1)
+    moved = backbone(*clip)
+    strategies.merge_adapters(backbone.net)
+    assert type(backbone.net.mix) is nn.Linear
+    assert torch.allclose(backbone(*clip), moved, atol=1e-6)
     assert not torch.allclose(moved, vector)
 
 
@@ -120,10 +120,10 @@ def test_frozen_batch_norm_stays_in_evaluation():
     clips, labels = coloured(18)
     encoder = TinyEncoder()
     modes = []
-    net = Body(encoder)
+    net = Backbone(encoder)
     strategies.choose(net, net.prepare(clips[:1]), "partial", Recipe(blocks=2))
     net.train()
-    for module in strategies.resting(net, "frozen"):
+    for module in strategies.eval_modules(net, "frozen"):
         module.eval()
     modes = {n: m.training for n, m in net.net.named_modules() if n.count(".") == 2}
     assert modes == {
@@ -188,9 +188,9 @@ def test_a_text_encoder_with_lora():
     encoder = text_encoders.load("minilm", max_tokens=16)
     texts = ["a red rocket", "cooking soup", "the rocket lands", "soup with noodles", "", "rocket"]
     labels = ["space", "food", "space", "food", "food", "space"]
-    body = Body(encoder)
+    backbone = Backbone(encoder)
     with torch.no_grad():
-        own = body.eval()(*body.prepare(texts)).numpy()
+        own = backbone.eval()(*backbone.prepare(texts)).numpy()
     np.testing.assert_allclose(own, encoder.encode(texts), atol=1e-5)
     model = fine_tune(encoder, texts, labels, "lora", epochs=4, batch_size=3, progress=False)
     layers = changed(encoder, model)
@@ -208,7 +208,6 @@ def test_an_image_encoder():
     model = fine_tune(encoder, pictures, ["a", "b", "a", "b"], "partial", epochs=2, progress=False)
     found = changed(encoder, model)
     assert found == {"_conv_head.weight", "_bn1.weight", "_bn1.bias"}
-    np.testing.assert_allclose(
-        model.model.body(*model.model.body.prepare(pictures)).detach(), model.encode(pictures),
-        atol=1e-4,
-    )  # fmt: skip
+    backbone = model.model.backbone
+    vectors = backbone(*backbone.prepare(pictures)).detach()
+    np.testing.assert_allclose(vectors, model.encode(pictures), atol=1e-4)

@@ -11,7 +11,7 @@ from tests.transfer_learning.tiny import TinyEncoder, coloured
 from vidrec_utils.evaluation import probability_scores
 from vidrec_utils.transfer_learning import few, fine_tune, fit_temperature, hold_out, tasks
 
-QUICK = {"epochs": 15, "batch_size": 6, "body_rate": 1e-2, "progress": False}
+QUICK = {"epochs": 15, "batch_size": 6, "backbone_rate": 1e-2, "progress": False}
 
 
 def test_single_label():
@@ -36,7 +36,7 @@ def test_multi_label():
     logits = torch.tensor([[1.0, -1.0], [1.0, 1.0]])
     targets = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     assert task.score(logits, targets) == pytest.approx(2 * 2 / (3 + 2))
-    assert task.answer(task.probabilities(logits).numpy()) == [("x",), ("x", "y")]
+    assert task.predict(task.probabilities(logits).numpy()) == [("x",), ("x", "y")]
 
 
 def test_regression():
@@ -54,9 +54,9 @@ def test_regression():
 )
 def test_a_task_comes_back_from_what_it_told(labels):
     task = tasks.task_for(labels)
-    again = tasks.restore(task.told())
+    again = tasks.restore(task.metadata())
     assert type(again) is type(task)
-    assert again.told() == task.told()
+    assert again.metadata() == task.metadata()
     assert torch.equal(again.targets(labels), task.targets(labels))
 
 
@@ -71,7 +71,7 @@ def test_a_task_comes_back_from_what_it_told(labels):
         ([], {}, "no labels"),
         (["a", "b"], {"classes": ["a"]}, "'b' occurs in training, but is not among"),
         (["a", "b"], {"kind": "guess"}, "task is 'guess'"),
-        ([1, 2], {"kind": "multi"}, "wanted are tags"),
+        ([1, 2], {"kind": "multi"}, "tags are a tuple of str"),
     ],
 )
 def test_bad_labels_are_refused_by_name(labels, options, part):

@@ -19,14 +19,14 @@ from vidrec_utils.transfer_learning import (
     TrainingDiverged,
     checkpoints,
     fine_tune,
+    fine_tuning,
     training,
-    tuning,
     warmup_cosine,
 )
-from vidrec_utils.transfer_learning.bodies import Features
+from vidrec_utils.transfer_learning.backbone import Features
 from vidrec_utils.transfer_learning.tasks import SingleLabel
 
-QUICK = {"epochs": 4, "batch_size": 5, "body_rate": 1e-2, "progress": False}
+QUICK = {"epochs": 4, "batch_size": 5, "backbone_rate": 1e-2, "progress": False}
 
 
 class Stopped(Exception):
@@ -83,7 +83,7 @@ def test_norms_and_biases_have_no_weight_decay():
     groups = [{"parameters": list(net.named_parameters()), "rate": 1e-3}]
     decay = {
         id(p): group["weight_decay"]
-        for group in training._optimizer_groups(groups, 0.05)
+        for group in training.adamw(groups, 0.05).param_groups
         for p in group["params"]
     }
     assert len(decay) == len(list(net.parameters()))
@@ -119,7 +119,7 @@ def test_long_gradients_are_scaled_down():
 
 def test_accumulated_batches_make_one_large_step():
     clips, labels = coloured(24)
-    plain = {"epochs": 2, "body_rate": 1e-2, "dropout": 0.0, "progress": False}
+    plain = {"epochs": 2, "backbone_rate": 1e-2, "dropout": 0.0, "progress": False}
     encoder = TinyEncoder(dropout=0.0)
     large = fine_tune(encoder, clips, labels, "full", batch_size=12, **plain)
     parts = fine_tune(encoder, clips, labels, "full", batch_size=4, accumulate=3, **plain)
@@ -157,7 +157,7 @@ def test_early_stopping_keeps_the_best_epoch():
     wrong = labels[1:] + labels[:1]  # the better it learns, the worse it does here
     model = fine_tune(
         TinyEncoder(), clips, labels, "full", validation=(clips, wrong), patience=2,
-        epochs=30, batch_size=6, body_rate=1e-2, progress=False,
+        epochs=30, batch_size=6, backbone_rate=1e-2, progress=False,
     )  # fmt: skip
     assert len(model.history) < 30
     best = model.history["valid_loss"].idxmin()
@@ -173,7 +173,7 @@ def test_interrupted_anywhere_it_goes_on_with_the_same_losses(
     strategy, step, tmp_path, monkeypatch
 ):
     clips, labels = coloured(20)
-    encoder, options = TinyEncoder(), QUICK | {"validation": 0.2, "checkpoint_every": 2}
+    encoder, options = TinyEncoder(), QUICK | {"validation": 0.2, "checkpoint_interval": 2}
     whole = fine_tune(encoder, clips, labels, strategy, **options)
     assert len(whole.losses) == 12  # 16 clips, in batches of 5, 5 and 6
     file = tmp_path / "run" / "state.safetensors"
@@ -297,15 +297,15 @@ def test_a_loss_that_is_no_number_names_batch_and_clip(tmp_path, monkeypatch):
 
     monkeypatch.setattr(SingleLabel, "loss", loss)
     names = [f"clip-{place}" for place in range(20)]
-    with pytest.raises(TrainingDiverged) as told:
+    with pytest.raises(TrainingDiverged) as caught:
         fine_tune(TinyEncoder(), clips, labels, "full", ids=names, checkpoint=file, **QUICK)
-    error = told.value
+    error = caught.value
     expected = training.epoch_batches(20, Recipe(batch_size=5), 1)[2][0][2]
     assert (error.step, error.batch, error.clips) == (6, 2, [f"clip-{expected}"])
     for part in ("epoch 2, batch 2", f"clip-{expected}", "last good state", file.name):
         assert part in str(error)
-    tensors, told = checkpoints.read(file, {})
-    assert told["progress"]["step"] == 4  # the end of the first epoch
+    tensors, metadata = checkpoints.read(file, {})
+    assert metadata["progress"]["step"] == 4  # the end of the first epoch
     assert all(t.isfinite().all() for t in tensors.values())
     monkeypatch.undo()  # the cause is removed: the run goes on and is the same as ever
     model = fine_tune(TinyEncoder(), clips, labels, "full", ids=names, checkpoint=file, **QUICK)
@@ -350,7 +350,7 @@ def test_less_precision_only_where_it_gains():
     assert training.settings.dtype(torch.device("cpu")) == torch.float32
     assert training.settings.dtype(torch.device("cuda")) == torch.float16
     assert set(asdict(Recipe())) >= {"epochs", "seed"}
-    assert tuning.DEFAULTS["probe"]["epochs"] > Recipe().epochs
+    assert fine_tuning.DEFAULTS["probe"]["epochs"] > Recipe().epochs
 
 
 def test_the_layout_of_filters_over_time():
@@ -381,7 +381,7 @@ def test_mixed_precision_learns_the_same_and_resumes_exactly(
 
     monkeypatch.setattr(training.settings, "dtype", lambda device: dtype)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning.Tuned, "forward", watched_forward(tuning.Tuned.forward, spy))
+        patch.setattr(fine_tuning.Tuned, "forward", watched_forward(fine_tuning.Tuned.forward, spy))
         mixed = fine_tune(TinyEncoder(dropout=0.0), clips, labels, "full", **options)
     assert set(seen) == {dtype}
     assert {p.dtype for p in mixed.encoder.net.parameters()} == {torch.float32}

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     clips, labels = coloured(27)  # the last batch has 3: shares differ in size
     model = fine_tune(
         TinyEncoder(dropout=0.0), clips, labels, "full", epochs=3, batch_size=6, accumulate=2,
-        dropout=0.0, body_rate=1e-2, validation=coloured(7, seed=1), progress=False,
+        dropout=0.0, backbone_rate=1e-2, validation=coloured(7, seed=1), progress=False,
         checkpoint=Path(sys.argv[1]) / f"state-{processes.join()[1]}.safetensors",
     )  # fmt: skip
     rank, world = processes.join()

@@ -1,12 +1,12 @@
 """Transfer learning: initialise, change the head, fine-tune, evaluate.
 
-`fine_tune(encoder, clips, labels, strategy)` trains a copy of an encoder of clips, pictures or
-texts, and gives back answers, vectors, and the encoder with its new weights. The strategies
+`fine_tune(encoder, clips, labels, strategy)` trains a copy of an encoder of clips, images or texts,
+and returns predictions, vectors, and the encoder with its new weights. The strategies
 (`strategies`) say what is trained and how fast; all of them run one loop (`training.train`), and
-what lies frozen below is run once for each clip (`frozen`).
+frozen modules are run once for each clip (`frozen`).
 `fine_tune_folder` does the same from a folder of videos. `inflate_encoder` makes a video encoder of
-any 2D CNN, and `flow_network` one that takes optical flow. `label_budget` asks how much labelled
-data is needed.
+any 2D CNN, and `flow_network` one that takes optical flow. `label_budget` measures how much
+labelled data is needed.
 """
 
 from vidrec_utils.transfer_learning.adapting import (
@@ -16,26 +16,27 @@ from vidrec_utils.transfer_learning.adapting import (
     inflate_encoder,
     inflation_gaps,
 )
-from vidrec_utils.transfer_learning.bodies import Body, Prepared, prepare_once, units
+from vidrec_utils.transfer_learning.backbone import Backbone, Prepared, prepare_once, units
 from vidrec_utils.transfer_learning.budget import GAINS, Way, label_budget, recorded
 from vidrec_utils.transfer_learning.calibration import fit_temperature
 from vidrec_utils.transfer_learning.checkpoints import CheckpointError
-from vidrec_utils.transfer_learning.folder import fine_tune_folder, labelled_files
-from vidrec_utils.transfer_learning.looking import (
+from vidrec_utils.transfer_learning.figures import (
     plot_budget,
     plot_gains,
     plot_history,
     plot_reliability,
 )
-from vidrec_utils.transfer_learning.recommending import (
+from vidrec_utils.transfer_learning.fine_tuning import FineTuned, fine_tune, load
+from vidrec_utils.transfer_learning.folder import fine_tune_folder, labelled_files
+from vidrec_utils.transfer_learning.holdout import few, hold_out
+from vidrec_utils.transfer_learning.recommendations import (
     explained,
     mean_watch_ratio,
     over_worlds,
+    print_gains,
     recommendation_gains,
-    tell_gains,
     vectors_of,
 )
-from vidrec_utils.transfer_learning.splitting import few, hold_out
 from vidrec_utils.transfer_learning.strategies import STRATEGIES
 from vidrec_utils.transfer_learning.training import (
     Recipe,
@@ -43,20 +44,19 @@ from vidrec_utils.transfer_learning.training import (
     train,
     warmup_cosine,
 )
-from vidrec_utils.transfer_learning.trying import (
+from vidrec_utils.transfer_learning.trials import (
     Trial,
-    leads,
+    differences,
+    print_differences,
+    print_scores,
     spread,
-    tell,
-    tell_leads,
     two_directions,
 )
-from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune, load
 
 __all__ = [
     "GAINS",
     "STRATEGIES",
-    "Body",
+    "Backbone",
     "CheckpointError",
     "FineTuned",
     "InflatedEncoder",
@@ -66,6 +66,7 @@ __all__ = [
     "TrainingDiverged",
     "Trial",
     "Way",
+    "differences",
     "explained",
     "few",
     "fine_tune",
@@ -77,7 +78,6 @@ __all__ = [
     "inflation_gaps",
     "label_budget",
     "labelled_files",
-    "leads",
     "load",
     "mean_watch_ratio",
     "over_worlds",
@@ -86,12 +86,12 @@ __all__ = [
     "plot_history",
     "plot_reliability",
     "prepare_once",
+    "print_differences",
+    "print_gains",
+    "print_scores",
     "recommendation_gains",
     "recorded",
     "spread",
-    "tell",
-    "tell_gains",
-    "tell_leads",
     "train",
     "two_directions",
     "units",

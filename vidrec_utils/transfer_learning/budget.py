@@ -1,6 +1,6 @@
 """How much labelled data do I need? Accuracy on unseen groups against labels per class.
 
-`label_budget` measures it for any clips; `recorded` gives what it found on MiniTube, which takes
+`label_budget` measures it for any clips; `recorded` reads what it measured on MiniTube, which takes
 two hours on one core and so is not computed in the notebook. The command is
 `python benchmarks/fine_tuning.py --budget`.
 """
@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.transfer_learning.splitting import few, hold_out
-from vidrec_utils.transfer_learning.tuning import fine_tune
+from vidrec_utils.encoders import Tunable
+from vidrec_utils.transfer_learning.checkpoints import current_names
+from vidrec_utils.transfer_learning.fine_tuning import fine_tune
+from vidrec_utils.transfer_learning.holdout import few, hold_out
 
 RECORD = Path(__file__).parent / "label_budget.json"
 GAINS = Path(__file__).parent / "recommendation_gains.json"
-"""What `benchmarks/fine_tuned_recommendations.py` found on five MiniTubes."""
+"""What `benchmarks/fine_tuned_recommendations.py` measured on five MiniTubes."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,17 @@ class Way:
     Attributes
     ----------
     load : callable
-        Of a seed, the encoder to start from.
+        Takes a seed and returns the encoder to start from.
     strategy : str
         See `strategies`.
     numbers : dict
-        For `fine_tune`.
+        Numbers for `fine_tune`.
     choices : tuple of dict
         More numbers for `fine_tune`, one of which is chosen for each seed, on groups that are
-        held out of that seed's training part.
+        held out of that seed's training clips.
     """
 
-    load: Callable[[int], Any]
+    load: Callable[[int], Tunable]
     strategy: str
     numbers: dict[str, Any] = field(default_factory=dict)
     choices: tuple[dict[str, Any], ...] = ()
@@ -62,64 +64,65 @@ def label_budget(
 ) -> Iterator[dict[str, Any]]:
     """Train with few and with many labels, and test on groups that no training saw.
 
-    Where a way has choices, the training part is divided once more, and the choice whose accuracy
-    there is highest, on the average over `tried_on`, is the one that is tested; of equals, the
-    first.
+    Where a way has choices, the training clips are divided once more, and the choice whose accuracy
+    there is highest, on average over `tried_on`, is the one that is tested; of equals, the first.
 
     Parameters
     ----------
     ways : dict
-        By name.
+        Ways by name.
     clips, labels, groups : sequence, n
         As for `fine_tune`.
     budgets : iterable of int or None
         Clips per class; None: all that are not held out.
     seeds : iterable of int
-        Of the split, of the choice of clips, and of training. Ways with the same seed and budget
-        have the same clips.
+        The division, the choice of clips and training are drawn with each of these. Ways with the
+        same seed and budget have the same clips.
     test : float
-        Share that is held out, of all clips for the test, of the rest for choosing.
+        Share that is held out: of all clips for the test, of the rest for choosing.
     tried_on : iterable of int or None
         Budgets with which choices are compared.
     done : DataFrame, optional
-        Rows of an earlier run. Those that belong here are given as they are, not measured again.
+        Rows of an earlier run. Those that belong here are yielded unchanged, not measured again.
     checkpoints : Path, optional
-        A folder, so that a run which was cut off goes on from its last epoch.
+        A folder, so that a run which was interrupted goes on from its last epoch.
 
     Yields
     ------
     dict
-        `way, split` ("validation": a choice that was tried; "test")`, per_class` (0: all)`, seed,
-        numbers, n` (clips trained on)`, right, tested, accuracy, constant` (share that is right if
-        the commonest training class is the answer to all)`, seconds`.
+        `way`, `split` ("validation": a choice that was tried; "test"), `per_class` (0: all),
+        `seed`, `numbers`, `n` (clips trained on), `right`, `tested`, `accuracy`, `constant`
+        (accuracy of always predicting the most frequent training class), `seconds`.
     """
     labels = np.asarray(labels)
-    every = np.asarray(groups) if groups is not None else np.arange(len(labels))
+    groups = np.asarray(groups) if groups is not None else np.arange(len(labels))
     rows = [] if done is None else done.to_dict("records")
     known = {_key(row): row for row in rows}
-    some = [clips[row] for row in range(len(labels))]
+    clips = [clips[row] for row in range(len(labels))]
+
+    def measured(name: str, split: str, per_class: int | None, numbers: dict) -> dict[str, Any]:
+        run = _Run(name, split, per_class or 0, seed, numbers)
+        row = known.get(_key(vars(run)))
+        return row or run.measure(ways[name], clips, labels, groups, *rows_of[split], checkpoints)
+
     for seed in seeds:
-        train, held = hold_out(labels.tolist(), test, every, seed)
-        inner, chosen_on = hold_out(labels[train].tolist(), test, every[train], seed)
-        parts = {"validation": (train[inner], train[chosen_on]), "test": (train, held)}
+        train, held = hold_out(labels.tolist(), test, groups, seed)
+        inner, chosen_on = hold_out(labels[train].tolist(), test, groups[train], seed)
+        rows_of = {"validation": (train[inner], train[chosen_on]), "test": (train, held)}
         chosen = {}
         for name, way in ways.items():
-            scores = []
+            scores = []  # of each choice, by budget
             for choice in way.choices:
                 scores.append([])
                 for budget in tried_on:
-                    run = _Run(name, "validation", budget or 0, seed, way.numbers | choice)
-                    row = known.get(run.key())
-                    row = row or run.measure(way, some, labels, every, parts, checkpoints)
+                    row = measured(name, "validation", budget, way.numbers | choice)
                     yield row
                     scores[-1].append(row["accuracy"])
             best = np.argmax(np.mean(scores, axis=1)) if scores else None
             chosen[name] = way.numbers | ({} if best is None else way.choices[best])
         for budget in budgets:
-            for name, way in ways.items():
-                run = _Run(name, "test", budget or 0, seed, chosen[name])
-                row = known.get(run.key())
-                yield row or run.measure(way, some, labels, every, parts, checkpoints)
+            for name in ways:
+                yield measured(name, "test", budget, chosen[name])
 
 
 @dataclass(frozen=True)
@@ -132,24 +135,20 @@ class _Run:
     seed: int
     numbers: dict[str, Any]
 
-    def key(self) -> tuple:
-        """What tells it from others."""
-        return _key(vars(self))
-
     def measure(
         self,
         way: Way,
         clips: list,
         labels: np.ndarray,
         groups: np.ndarray,
-        parts: dict[str, tuple[np.ndarray, np.ndarray]],
+        train: np.ndarray,
+        held: np.ndarray,
         checkpoints: Path | None,
     ) -> dict[str, Any]:
-        """Its row."""
-        train, held = parts[self.split]
+        """Train, test, and return one row of the table."""
         rows = train[few(labels[train], self.per_class or None, groups[train], self.seed)]
-        said = " ".join(f"{name} {value}" for name, value in self.numbers.items())
-        file = f"{self.way} {self.split} {self.per_class} {self.seed} {said}.safetensors"
+        numbers = " ".join(f"{name} {value}" for name, value in self.numbers.items())
+        file = f"{self.way} {self.split} {self.per_class} {self.seed} {numbers}.safetensors"
         began = time.perf_counter()
         model = fine_tune(
             way.load(self.seed), [clips[r] for r in rows], labels[rows].tolist(), way.strategy,
@@ -165,23 +164,50 @@ class _Run:
 
 
 def constant_share(train: Sequence, test: Sequence) -> float:
-    """Share of the test labels that are the commonest training label; of equals, the first."""
+    """Share of test labels that equal the most frequent training label; of equals, the first.
+
+    Examples
+    --------
+    >>> constant_share(train=["b", "a", "b"], test=["a", "b", "a", "c"])
+    0.25
+    """
     return float((np.asarray(test) == pd.Series(train).mode()[0]).mean())
 
 
 def _key(row: dict[str, Any]) -> tuple:
-    numbers = json.dumps(row["numbers"], sort_keys=True)
+    """Key that identifies a run."""
+    numbers = json.dumps(current_names(row["numbers"]), sort_keys=True)
     return row["way"], row["split"], row["per_class"], row["seed"], numbers
 
 
 def recorded(path: Path = RECORD, split: str = "test") -> pd.DataFrame:
-    """The table that was measured on MiniTube, a row a run; see `label_budget`.
+    """Read a table that was measured on MiniTube, one row for each run; see `label_budget`.
 
-    `target` tells what the labels were; `.attrs["command"]` what was run for it. The split
-    "validation" has the runs by which learning rates were chosen.
+    The split "validation" has the runs by which learning rates were chosen.
+
+    Parameters
+    ----------
+    path : Path
+        `RECORD` or `GAINS`.
+    split : {"test", "validation"}
+        Which rows.
+
+    Returns
+    -------
+    DataFrame
+        The column `target` names the labels; `.attrs["command"]` is the command that measured it.
+
+    Examples
+    --------
+    >>> table = recorded()
+    >>> table.attrs["command"]
+    'python benchmarks/fine_tuning.py --budget'
+    >>> sorted(set(table["way"][table["target"] == "category from titles"]))
+    ['LoRA', 'probe']
     """
-    told = json.loads(Path(path).read_text(encoding="utf-8"))
-    frame = pd.DataFrame(told["rows"])
+    record = json.loads(Path(path).read_text(encoding="utf-8"))
+    frame = pd.DataFrame(record["rows"])
     frame = frame[frame["split"] == split].reset_index(drop=True)
-    frame.attrs["command"] = told["command"]
+    frame["numbers"] = frame["numbers"].map(current_names)
+    frame.attrs["command"] = record["command"]
     return frame

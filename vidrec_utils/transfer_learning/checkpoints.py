@@ -1,14 +1,17 @@
 """The state of a training run in one safetensors file, written whole or not at all.
 
-Beside the tensors stands a JSON text in the file's header, which names the run that it belongs to.
-A file of another network, other data or other settings is refused before anything is changed.
+The file's header holds a JSON text with the run that the tensors belong to. A file of another
+network, other data or other settings is refused before anything is changed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,54 +21,158 @@ from safetensors.torch import save
 from torch import nn
 
 from vidrec_utils.files import replace_whole
+from vidrec_utils.transfer_learning import processes
 
-FORMAT = "1"
+FORMAT = "2"
+EARLIER_NAMES = {"body_rate": "backbone_rate"}
+"""Fields of a recipe that had another name when a file was written."""
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read, or that belongs to another run."""
 
 
-def describe(tensors: Mapping[str, torch.Tensor]) -> str:
+@dataclass
+class Progress:
+    """How far a training run has come.
+
+    Attributes
+    ----------
+    step : int
+        Number of steps taken.
+    losses : list of float
+        Training loss of each step.
+    epochs : list of dict
+        Rows of the history.
+    best : float
+        Lowest validation loss.
+    waited : int
+        Number of epochs since then.
+    finished : bool
+        Whether the run is complete.
+    """
+
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    epochs: list[dict] = field(default_factory=list)
+    best: float = math.inf
+    waited: int = 0
+    finished: bool = False
+
+
+class TrainingState:
+    """Everything that changes during a run, and the file that it is saved in.
+
+    Parameters
+    ----------
+    path : Path or None
+        The checkpoint; None: nothing is saved.
+    run : mapping
+        What a checkpoint must agree with; the architecture is added to it.
+    model, optimizer, scaler
+        What is trained, and how. They are changed in place by `resume`.
+
+    Attributes
+    ----------
+    progress : Progress
+        How far the run has come.
+    best : dict of str to tensor
+        Weights of the best epoch.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        run: Mapping[str, Any],
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+    ):
+        self.path = path
+        self.run = {**run, "architecture": shape_digest(changing_tensors(model))}
+        self.model, self.optimizer, self.scaler = model, optimizer, scaler
+        self.progress = Progress()
+        self.keep_best()
+
+    def resume(self) -> Progress:
+        """Go on from the checkpoint if the file is there; return the progress.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged, or belongs to another run.
+        """
+        if self.path is not None and self.path.is_file():
+            tensors, metadata = read(self.path, self.run)
+            self.progress = Progress(**metadata["progress"])
+            self.best = without_prefix(tensors, "best/")
+            assign(self.model, without_prefix(tensors, "model/"))
+            unpack(self.optimizer, without_prefix(tensors, "optimizer/"))
+            self.scaler.load_state_dict(metadata["scaler"])
+        processes.wait()  # no process writes while another still reads
+        return self.progress
+
+    def save(self) -> None:
+        """Write the checkpoint, in one process of all."""
+        if self.path is None or processes.join()[0]:
+            return
+        tensors = {
+            **with_prefix(changing_tensors(self.model), "model/"),
+            **with_prefix(self.best, "best/"),
+            **with_prefix(pack(self.optimizer), "optimizer/"),
+        }
+        progress, scaler = asdict(self.progress), self.scaler.state_dict()
+        write(self.path, tensors, {"run": self.run, "progress": progress, "scaler": scaler})
+
+    def keep_best(self) -> None:
+        """Take the present weights as those of the best epoch."""
+        self.best = {n: t.detach().clone() for n, t in changing_tensors(self.model).items()}
+
+    def restore_best(self) -> None:
+        """Give the model the weights of the best epoch."""
+        assign(self.model, self.best)
+
+
+def shape_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     """Digest of the names and shapes of tensors: the architecture, whatever its values."""
     shapes = [[name, list(tensor.shape)] for name, tensor in sorted(tensors.items())]
     return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()[:16]
 
 
-def digest(*parts: object) -> str:
-    """Digest of tensors, and of whatever JSON can say."""
-    found = hashlib.sha256()
-    for part in parts:
-        if torch.is_tensor(part):
-            found.update(part.detach().cpu().contiguous().numpy().tobytes())
+def digest(*contents: object) -> str:
+    """Digest of tensors, and of anything else that JSON can represent."""
+    hashed = hashlib.sha256()
+    for content in contents:
+        if isinstance(content, torch.Tensor):
+            hashed.update(content.detach().cpu().contiguous().numpy().tobytes())
         else:
-            found.update(json.dumps(part, sort_keys=True, default=str).encode())
-    return found.hexdigest()[:16]
+            hashed.update(json.dumps(content, sort_keys=True, default=str).encode())
+    return hashed.hexdigest()[:16]
 
 
-def changing(model: nn.Module) -> dict[str, torch.Tensor]:
+def changing_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """The tensors of a model that training may change: trained parameters, and all statistics."""
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return parameters | dict(model.named_buffers())
 
 
 @torch.no_grad()
-def put(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Copy tensors into the places of a model that `changing` names."""
-    for name, place in changing(model).items():
-        place.copy_(tensors[name])
+def assign(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Copy values into the tensors of a model that `changing_tensors` lists."""
+    for name, tensor in changing_tensors(model).items():
+        tensor.copy_(tensors[name])
 
 
-def write(path: Path, tensors: Mapping[str, torch.Tensor], told: Mapping[str, Any]) -> None:
-    """Write tensors and a description, atomically."""
+def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and a description of them, atomically."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # copies: safetensors refuses tensors that share memory, or that lie channels last
+    # copies: safetensors refuses tensors that share memory, or whose layout is channels last
     plain = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    data = save(plain, {"format": FORMAT, "told": json.dumps(told)})
+    data = save(plain, {"format": FORMAT, "metadata": json.dumps(metadata)})
     replace_whole(path, data)
 
 
@@ -82,7 +189,8 @@ def read(path: Path, run: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], d
     Raises
     ------
     CheckpointError
-        If the file is damaged or of another format, or belongs to another run; says in what.
+        If the file is damaged or has another format, or belongs to another run; the message names
+        the differences.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -92,48 +200,67 @@ def read(path: Path, run: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], d
         raise CheckpointError(
             f"{path.name} is no checkpoint that can be read: {error}. Remove it to start anew."
         ) from error
-    if header.get("format") != FORMAT:
+    if header.get("format") == "1":
+        tensors, metadata = _translated(tensors, json.loads(header["told"]))
+    elif header.get("format") == FORMAT:
+        metadata = json.loads(header["metadata"])
+    else:
         raise CheckpointError(f"{path.name} is no checkpoint of a fine-tuning run. Remove it.")
-    told = json.loads(header["told"])
-    other = [name for name, value in run.items() if told["run"].get(name) != value]
-    if other:
-        were = ", ".join(
-            f"{name} was {told['run'].get(name)!r} and is {run[name]!r}" for name in other[:4]
+    saved = metadata["run"]
+    differing = [name for name, value in run.items() if saved.get(name) != value]
+    if differing:
+        changes = ", ".join(
+            f"{name} was {saved.get(name)!r} and is {run[name]!r}" for name in differing[:4]
         )
         raise CheckpointError(
-            f"{path.name} belongs to another run: {were}. Give this run a checkpoint file of its "
-            "own, or remove the old one to start anew."
+            f"{path.name} belongs to another run: {changes}. Give this run a checkpoint file of "
+            "its own, or remove the old one to start anew."
         )
-    return tensors, told
+    return tensors, metadata
+
+
+def current_names(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a recipe from a file under their present names."""
+    return {EARLIER_NAMES.get(name, name): value for name, value in recipe.items()}
+
+
+def _translated(
+    tensors: Mapping[str, torch.Tensor], metadata: dict[str, Any]
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """A file of format 1, in which the backbone was called `body`, under the present names."""
+    renamed = {
+        re.sub(r"^(model|best)/body\.", r"\1/backbone.", name): t for name, t in tensors.items()
+    }
+    run = metadata["run"]
+    run["recipe"] = current_names(run["recipe"])
+    run["architecture"] = shape_digest(without_prefix(renamed, "model/"))
+    return renamed, metadata
 
 
 def pack(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """An optimizer's state as named tensors."""
+    """The state of an optimizer as named tensors."""
     return {
-        f"{place}/{name}": torch.as_tensor(value)
-        for place, state in optimizer.state_dict()["state"].items()
+        f"{index}/{name}": torch.as_tensor(value)
+        for index, state in optimizer.state_dict()["state"].items()
         for name, value in state.items()
     }
 
 
 def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put back what `pack` took."""
+    """Give an optimizer the state that `pack` returned."""
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
-        place, _, name = key.partition("/")
-        state.setdefault(int(place), {})[name] = tensor
-    optimizer.load_state_dict(
-        {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+        index, _, name = key.partition("/")
+        state.setdefault(int(index), {})[name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Those whose names begin with a prefix, without it."""
+def without_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Tensors whose name starts with `prefix`, with the prefix removed."""
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def prefixed(
-    prefix: str, tensors: Mapping[str, torch.Tensor]
-) -> Iterable[tuple[str, torch.Tensor]]:
-    """Pairs with a prefix before each name."""
-    return ((prefix + name, tensor) for name, tensor in tensors.items())
+def with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The same tensors with `prefix` in front of each name."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from vidrec_utils import video_io
-from vidrec_utils.transfer_learning.tuning import FineTuned, fine_tune
+from vidrec_utils.encoders import ClipEncoder, Tunable
+from vidrec_utils.transfer_learning.fine_tuning import FineTuned, fine_tune
 
 SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".ts")
 IN_MEMORY = 4 * 1024**3
-"""Bytes of decoded frames that are kept; beyond that, files are decoded whenever asked for."""
+"""Bytes of decoded frames that are kept; if there are more, files are decoded on demand."""
+
+
+class TunableClipEncoder(Tunable, ClipEncoder, Protocol):
+    """An encoder of clips that can be fine-tuned."""
 
 
 class ClipFiles(Sequence):
-    """Clips that are read from their files whenever they are asked for.
+    """Clips that are read from their files on demand.
 
     Parameters
     ----------
@@ -35,15 +41,8 @@ class ClipFiles(Sequence):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, place: int) -> np.ndarray:
-        return video_io.sample_frames(self.paths[place], n=self.frames, size=self.size)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[place] for place in range(len(self)))
-
-    def some(self, rows: Sequence[int]) -> ClipFiles:
-        """Those at some places."""
-        return ClipFiles([self.paths[int(row)] for row in rows], self.frames, self.size)
+    def __getitem__(self, index: int) -> np.ndarray:
+        return video_io.sample_frames(self.paths[index], n=self.frames, size=self.size)
 
 
 def labelled_files(folder: Path | str) -> pd.DataFrame:
@@ -52,7 +51,7 @@ def labelled_files(folder: Path | str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `path` (relative to the folder, posix)`, label` (name of the folder just below).
+        `path` (relative to the folder, posix), `label` (name of the folder just below).
 
     Raises
     ------
@@ -75,7 +74,7 @@ def labelled_files(folder: Path | str) -> pd.DataFrame:
 
 def fine_tune_folder(
     folder: Path | str,
-    encoder: Any,
+    encoder: TunableClipEncoder,
     strategy: str = "probe",
     labels: pd.DataFrame | None = None,
     validation: float | None = 0.25,
@@ -89,20 +88,20 @@ def fine_tune_folder(
     Parameters
     ----------
     folder : path
-        With a folder for each class, or any layout where labels are given.
-    encoder
+        A folder with a folder for each class, or with any layout if `labels` is given.
+    encoder : TunableClipEncoder
         A video encoder.
     strategy : str
         As for `fine_tune`.
     labels : DataFrame, optional
-        `path` (relative to the folder, or absolute)`, label`, and perhaps `group`: clips of one
+        `path` (relative to the folder, or absolute), `label`, and optionally `group`: clips of one
         group, such as a person or a recording, are never in training and validation at once.
     validation : float, optional
-        Share of the clips that are held out for early stopping.
+        Share of the clips that is held out for early stopping.
     progress : bool
         Show bars.
     **options
-        For `fine_tune`.
+        Other arguments of `fine_tune`.
 
     Returns
     -------
@@ -145,5 +144,4 @@ def fine_tune_folder(
         validation=validation, groups=table["group"].to_numpy() if "group" in table else None,
         ids=table["path"].tolist(), progress=progress, **options,
     )  # fmt: skip
-    model.failures = failed
-    return model
+    return replace(model, failures=failed)

@@ -1,20 +1,20 @@
 """Run what is frozen once: below the lowest trained block, no epoch changes anything.
 
 Where the last block of a deep network is trained, most of a step would go into frozen layers, whose
-answers to a clip are the same in every epoch. `find` tells which of those answers reach what is
-trained, `keep` takes them down in one pass over the clips, and `Above` is the network that begins
-with them.
+outputs for a clip are the same in every epoch. `find` tells which of those outputs the trained
+layers depend on, `cache` computes them in one pass over the clips, and `CachedNetwork` is the
+network that begins with them. `run_once` does all three.
 
-What reaches what is not read off the architecture: the answers of frozen modules are made the
+The dependencies are not read off the architecture: the outputs of frozen modules are made the
 leaves of one backward pass, and those that get a gradient are needed. A network that computes with
 them in ways without gradients (a threshold, say) would be cut wrongly. So nothing is trusted: the
-cut network must answer to every clip, in another order and in other batches, as the whole one did.
-Where it does not, or cannot be run like this, the whole one is trained, as it would be anyway.
+cut network must give the same output for every clip, in another order and in other batches, as the
+whole one did. Where it does not, or cannot be run like this, the whole one is trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -22,180 +22,238 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidrec_utils.transfer_learning.bodies import KEPT, Batch, Features, Inputs, vectors
+from vidrec_utils.transfer_learning.backbone import KEPT, Batch, Features, Inputs, vectors
 
 SHARE = 4
-"""Kept answers may take this part of what prepared inputs may, beside which they lie in memory."""
+"""Cached outputs may take this part of the memory for prepared inputs, which are kept as well."""
 
 OTHER_BATCH = 24
-"""Clips in a batch of the check: not the number of those in which answers were taken down."""
+"""Clips in a batch of the check: another number than in the batches whose outputs were cached."""
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """A frozen module, and the shape of what it answers.
+class FrozenModule:
+    """A frozen module, and the shape of its output.
 
     Attributes
     ----------
     module : nn.Module
-        Of the network.
+        A module of the network.
     rows : int
-        Rows of its answer for each clip: more than one where frames lie in the batch.
-    answer : tensor
-        Its answer to two clips or one.
+        Rows of its output for each clip: more than one where frames lie in the batch.
+    output : tensor
+        Its output for one clip or two.
     """
 
     module: nn.Module
     rows: int
-    answer: torch.Tensor
+    output: torch.Tensor
 
     def zeros(self, n: int) -> torch.Tensor:
-        """An answer to `n` clips that nobody will use."""
-        return self.answer.new_zeros((n * self.rows, *self.answer.shape[1:]))
+        """A placeholder for the output for `n` clips, which nothing depends on."""
+        return self.output.new_zeros((n * self.rows, *self.output.shape[1:]))
 
-    def by_clip(self, answer: torch.Tensor) -> torch.Tensor:
-        """An answer as `(n, rows, ...)`."""
-        return answer.unflatten(0, (-1, self.rows))
+    def by_clip(self, output: torch.Tensor) -> torch.Tensor:
+        """An output as `(n, rows, ...)`."""
+        return output.unflatten(0, (-1, self.rows))
 
-    def laid_out(self, kept: torch.Tensor) -> torch.Tensor:
-        """A kept answer `(n, rows, ...)` as the module gives it."""
-        answer = kept.flatten(0, 1)
-        if answer.ndim == 4 and self.answer.is_contiguous(memory_format=torch.channels_last):
-            answer = answer.contiguous(memory_format=torch.channels_last)
-        return answer
+    def laid_out(self, cached: torch.Tensor) -> torch.Tensor:
+        """A cached output `(n, rows, ...)` in the shape and layout that the module gives it."""
+        output = cached.flatten(0, 1)
+        if output.ndim == 4 and self.output.is_contiguous(memory_format=torch.channels_last):
+            output = output.contiguous(memory_format=torch.channels_last)
+        return output
 
 
 @dataclass(frozen=True, eq=False)
-class Frozen:
-    """What of a network need not be run again.
+class FrozenPart:
+    """The frozen modules of a network whose outputs can be cached.
 
     Attributes
     ----------
-    needed, idle : list of Place
-        Frozen modules whose answers reach what is trained, and the others.
+    needed, unused : list of FrozenModule
+        Modules whose outputs the trained layers depend on, and the others.
     batch : tuple of tensor
         A prepared item, for its shape.
     """
 
-    needed: list[Place]
-    idle: list[Place]
+    needed: list[FrozenModule]
+    unused: list[FrozenModule]
     batch: Batch
 
 
-def find(
-    body: nn.Module,
+@dataclass(frozen=True, eq=False)
+class Trainable:
+    """What is left to train once the frozen part has been run.
+
+    Attributes
+    ----------
+    vectors : tensor, shape (n, dim)
+        Vectors of the training clips before anything is trained, on the CPU.
+    inputs, validation : Inputs
+        Inputs of the network that is trained; validation may be None.
+    network : callable
+        From the whole model, a backbone and a head, to the part that takes these inputs.
+    """
+
+    vectors: torch.Tensor
+    inputs: Inputs
+    validation: Inputs | None
+    network: Callable[[nn.Module], nn.Module]
+
+
+def run_once(
+    backbone: nn.Module,
     batch: Batch,
-    resting: Sequence[nn.Module] = (),
+    eval_modules: Sequence[nn.Module],
+    inputs: Inputs,
+    validation: Inputs | None,
+    device: torch.device,
+) -> Trainable:
+    """Run the frozen part of a network once for each clip; return what is left to train.
+
+    If the whole backbone is frozen, that is the head, on vectors; if no output can be cached, it is
+    the whole model, on the inputs as they are.
+    """
+    if not any(p.requires_grad for p in backbone.parameters()):
+        features = vectors(backbone, inputs, device)
+        if validation is not None:
+            validation = Features(vectors(backbone, validation, device))
+        return Trainable(features, Features(features), validation, lambda model: model.head)
+
+    total = len(inputs) + (0 if validation is None else len(validation))
+    part = find(backbone, batch, eval_modules, total)
+    if part is None:
+        features = vectors(backbone, inputs, device)
+        return Trainable(features, inputs, validation, lambda model: model)
+    features, cached = cache(backbone, part, inputs, device)
+    cached_validation = None
+    if cached is not None and validation is not None:
+        _, cached_validation = cache(backbone, part, validation, device)
+    if cached is None or (cached_validation is None) != (validation is None):
+        return Trainable(features, inputs, validation, lambda model: model)
+    return Trainable(features, cached, cached_validation, lambda model: CachedNetwork(model, part))
+
+
+def find(
+    backbone: nn.Module,
+    batch: Batch,
+    eval_modules: Sequence[nn.Module] = (),
     clips: int = 1,
     most: int = KEPT // SHARE,
-) -> Frozen | None:
-    """Find the frozen modules of a network, and which of their answers are needed above.
+) -> FrozenPart | None:
+    """Find the frozen modules of a network, and which of their outputs are needed above.
 
     Parameters
     ----------
-    body : nn.Module
-        From a batch to vectors. What is trained has `requires_grad`. Left in evaluation mode.
+    backbone : nn.Module
+        Takes a batch and returns vectors. Trained parameters have `requires_grad`. It is left in
+        evaluation mode.
     batch : tuple of tensor
-        Prepared items, two if there are.
-    resting : sequence of Module
-        Stay in evaluation mode in training. Dropout outside of them draws anew in each step, so
-        neither its answers are kept nor what hangs on them.
+        Prepared items, two if there are two.
+    eval_modules : sequence of Module
+        Modules that stay in evaluation mode in training. Dropout in other modules draws anew in
+        each step, so its outputs, and everything computed from them, are not cached.
     clips : int
-        Whose answers are to be kept.
+        Number of clips whose outputs are to be cached.
     most : int
         Bytes that they may take.
 
     Returns
     -------
-    Frozen or None
-        None where nothing is gained or it cannot be done: no module with parameters is frozen, what
-        is trained reads the clips themselves, clips are of different lengths (as texts are), the
-        answers would take too much memory, or the cut network answers otherwise than the whole.
+    FrozenPart or None
+        None where nothing is gained or it cannot be done: no module with parameters is frozen, the
+        trained layers read the clips themselves, clips are of different lengths (as texts are), the
+        outputs would take too much memory, or the cut network gives other outputs than the whole.
     """
-    body.eval()
+    backbone.eval()
     if not all(part.is_floating_point() for part in batch):
         return None
-    if all(p.requires_grad for p in body.parameters()):
+    if all(p.requires_grad for p in backbone.parameters()):
         return None
     try:
-        places = _frozen_places(body, batch, _live(body, resting))
-        if not any(p.numel() for place in places for p in place.module.parameters()):
+        modules = _frozen_modules(backbone, batch, _random_modules(backbone, eval_modules))
+        if not any(p.numel() for frozen in modules for p in frozen.module.parameters()):
             return None
-        found = _cut(body, batch, places)
-        if found is None:
+        part = _cut(backbone, batch, modules)
+        if part is None:
             return None
-        size = sum(place.answer.nbytes for place in found.needed) / len(batch[0]) * clips
-        return found if size <= most and _agrees(body, found, batch) else None
-    except Exception:  # whatever a strange network raises when it is run in parts
+        size = sum(frozen.output.nbytes for frozen in part.needed) / len(batch[0]) * clips
+        return part if size <= most and _agrees(backbone, part, batch) else None
+    except Exception:
+        # The network may be anybody's code, and is run here in ways that it was not written for.
+        # Whatever it raises, training it whole is right; if the network itself is broken, that
+        # raises the same error again
         return None
 
 
-class Above(nn.Module):
-    """A network that is called with what its frozen part answered to a batch, kept by `keep`.
+class CachedNetwork(nn.Module):
+    """A network that is called with the cached outputs of its frozen part.
 
-    Its parts have the names that they have in the network.
+    Its children have the names that they have in the network.
 
     Parameters
     ----------
     network : nn.Module
-        From a batch of prepared items to anything.
-    found : Frozen
-        Of it, or of a part of it.
+        Takes a batch of prepared items.
+    part : FrozenPart
+        The frozen part of the network, or of a part of it.
     """
 
-    def __init__(self, network: nn.Module, found: Frozen):
+    def __init__(self, network: nn.Module, part: FrozenPart):
         super().__init__()
         for name, child in network.named_children():
             self.add_module(name, child)
-        self.whole = [network]  # in a list: not a part of its own
-        self.found = found
+        self.whole = (network,)  # in a tuple: PyTorch must not take it for a child
+        self.part = part
 
-    def forward(self, *kept: torch.Tensor) -> torch.Tensor:
-        """What the network answers; each of `kept` is `(n, rows, ...)`."""
-        n = len(kept[0])
-        answers = {place.module: place.zeros(n) for place in self.found.idle}
-        for place, answer in zip(self.found.needed, kept, strict=True):
-            answers[place.module] = place.laid_out(answer)
-        blank = (part.expand(n, *part.shape[1:]).contiguous() for part in self.found.batch)
-        with answering(answers):
+    def forward(self, *cached: torch.Tensor) -> torch.Tensor:
+        """The network's output; each of `cached` is `(n, rows, ...)`."""
+        n = len(cached[0])
+        outputs = {frozen.module: frozen.zeros(n) for frozen in self.part.unused}
+        for frozen, output in zip(self.part.needed, cached, strict=True):
+            outputs[frozen.module] = frozen.laid_out(output)
+        blank = (part.expand(n, *part.shape[1:]).contiguous() for part in self.part.batch)
+        with replaced_outputs(outputs):
             return self.whole[0](*blank)
 
 
-def keep(
-    body: nn.Module, found: Frozen, inputs: Inputs, device: torch.device
+def cache(
+    backbone: nn.Module, part: FrozenPart, inputs: Inputs, device: torch.device
 ) -> tuple[torch.Tensor, Features | None]:
-    """Run a network once, and keep what its frozen part answers.
+    """Run a network once for each clip, and keep the outputs of its frozen part.
 
     Returns
     -------
     vectors : tensor
-        What the network answers, `(n, dim)`, on the CPU.
-    kept : Features or None
-        For `Above`, in the same order. None if with them the network would answer otherwise.
+        Outputs of the network, `(n, dim)`, on the CPU.
+    cached : Features or None
+        Inputs of `CachedNetwork`, in the same order. None if with them the network's outputs would
+        be different.
     """
-    caught: list[list[torch.Tensor]] = [[] for _ in found.needed]
+    outputs: list[list[torch.Tensor]] = [[] for _ in part.needed]
 
-    def catch(into: list[torch.Tensor]):
-        return lambda _module, _inputs, answer: into.append(answer.detach().cpu().clone())
+    def catch(into: list[torch.Tensor]) -> Callable:
+        return lambda _module, _inputs, output: into.append(output.detach().cpu().clone())
 
     with ExitStack() as hooks:
-        for place, into in zip(found.needed, caught, strict=True):
-            hooks.enter_context(_removed(place.module.register_forward_hook(catch(into))))
-        answered = vectors(body, inputs, device)
+        for frozen, into in zip(part.needed, outputs, strict=True):
+            hooks.enter_context(_removed(frozen.module.register_forward_hook(catch(into))))
+        computed = vectors(backbone, inputs, device)
     try:
-        pairs = zip(found.needed, caught, strict=True)
-        kept = Features(*(place.by_clip(torch.cat(parts)) for place, parts in pairs))
-        if any(len(part) != len(inputs) for part in kept.ready):
-            return answered, None
-        above = Above(body, found)
+        pairs = zip(part.needed, outputs, strict=True)
+        cached = Features(*(frozen.by_clip(torch.cat(batches)) for frozen, batches in pairs))
+        if any(len(output) != len(inputs) for output in cached.ready):
+            return computed, None
+        network = CachedNetwork(backbone, part)
         with torch.no_grad():
             for rows in np.split(np.arange(len(inputs))[::-1].copy(), _cuts(len(inputs))):
-                again = above(*(part.to(device) for part in kept.batch(rows))).float().cpu()
-                if not _same(again, answered[torch.as_tensor(rows)]):
-                    return answered, None
+                batch = (output.to(device) for output in cached.batch(rows))
+                if not _same(network(*batch).float().cpu(), computed[torch.as_tensor(rows)]):
+                    return computed, None
     except (RuntimeError, ValueError, IndexError):  # clips of another length than those of `find`
-        return answered, None
-    return answered, kept
+        return computed, None
+    return computed, cached
 
 
 def _cuts(n: int) -> Iterable[int]:
@@ -203,12 +261,12 @@ def _cuts(n: int) -> Iterable[int]:
 
 
 @contextmanager
-def answering(answers: Mapping[nn.Module, torch.Tensor]) -> Iterator[None]:
-    """Let modules answer with given tensors, whatever they are called with."""
-    before = {module: module.__dict__.get("forward") for module in answers}
+def replaced_outputs(outputs: Mapping[nn.Module, torch.Tensor]) -> Iterator[None]:
+    """Let modules return fixed tensors, whatever they are called with."""
+    before = {module: module.__dict__.get("forward") for module in outputs}
     try:
-        for module, answer in answers.items():
-            module.forward = lambda *_, answer=answer, **__: answer
+        for module, output in outputs.items():
+            module.forward = lambda *_, output=output, **__: output
         yield
     finally:
         for module, forward in before.items():
@@ -217,9 +275,9 @@ def answering(answers: Mapping[nn.Module, torch.Tensor]) -> Iterator[None]:
                 module.forward = forward
 
 
-def _live(body: nn.Module, resting: Sequence[nn.Module]) -> list[nn.Module]:
+def _random_modules(backbone: nn.Module, eval_modules: Sequence[nn.Module]) -> list[nn.Module]:
     """Modules that may draw at random in training: dropout, and what is not PyTorch's own."""
-    rests = {module for one in resting for module in one.modules()}
+    fixed = {module for one in eval_modules for module in one.modules()}
 
     def draws(module: nn.Module) -> bool:
         if isinstance(module, nn.modules.dropout._DropoutNd):
@@ -227,80 +285,86 @@ def _live(body: nn.Module, resting: Sequence[nn.Module]) -> list[nn.Module]:
         known = type(module).__module__.startswith("torch.nn.")
         return not known and not any(True for _ in module.parameters())
 
-    return [module for module in body.modules() if module not in rests and draws(module)]
+    return [module for module in backbone.modules() if module not in fixed and draws(module)]
 
 
-def _frozen_places(body: nn.Module, batch: Batch, live: Sequence[nn.Module]) -> list[Place]:
-    """The outermost modules that answer with one tensor which nothing trained or live touched."""
-    said: dict[nn.Module, list] = {}
+def _frozen_modules(
+    backbone: nn.Module, batch: Batch, random: Sequence[nn.Module]
+) -> list[FrozenModule]:
+    """The outermost modules with one output tensor that does not depend on trained or random ones.
 
-    def touch(_module: nn.Module, _inputs: object, answer: object) -> object:
-        plain = torch.is_tensor(answer) and answer.is_floating_point() and not answer.requires_grad
-        return answer.clone().requires_grad_() if plain else answer
+    Dependence is seen by `requires_grad`: the outputs of random modules get it here.
+    """
+    outputs: dict[nn.Module, list] = {}
 
-    def note(module: nn.Module, _inputs: object, answer: object) -> None:
-        # a copy: what comes after may write into the answer
-        copy = answer.detach().clone() if torch.is_tensor(answer) else None
-        touched = torch.is_tensor(answer) and answer.requires_grad
-        said.setdefault(module, []).append((copy, touched))
+    def mark(_module: nn.Module, _inputs: object, output: object) -> object:
+        plain = torch.is_tensor(output) and output.is_floating_point() and not output.requires_grad
+        return output.clone().requires_grad_() if plain else output
+
+    def note(module: nn.Module, _inputs: object, output: object) -> None:
+        # a copy: later layers may write into the output
+        copy = output.detach().clone() if torch.is_tensor(output) else None
+        dependent = torch.is_tensor(output) and output.requires_grad
+        outputs.setdefault(module, []).append((copy, dependent))
 
     with ExitStack() as hooks, torch.enable_grad():
-        for module in live:
-            hooks.enter_context(_removed(module.register_forward_hook(touch)))
-        for module in body.modules():
+        for module in random:
+            hooks.enter_context(_removed(module.register_forward_hook(mark)))
+        for module in backbone.modules():
             hooks.enter_context(_removed(module.register_forward_hook(note)))
-        body(*batch)
+        backbone(*batch)
 
-    places = []
+    frozen = []
 
     def visit(module: nn.Module) -> None:
-        (answer, touched), *again = said.get(module) or [(None, True)]
-        shaped = answer is not None and answer.ndim and answer.is_floating_point()
-        if shaped and not touched and not again and len(answer) % len(batch[0]) == 0:
-            places.append(Place(module, len(answer) // len(batch[0]), answer))
+        (output, dependent), *again = outputs.get(module) or [(None, True)]
+        shaped = output is not None and output.ndim and output.is_floating_point()
+        if shaped and not dependent and not again and len(output) % len(batch[0]) == 0:
+            frozen.append(FrozenModule(module, len(output) // len(batch[0]), output))
         else:
             for child in module.children():
                 visit(child)
 
-    visit(body)
-    return places
+    visit(backbone)
+    return frozen
 
 
-def _cut(body: nn.Module, batch: Batch, places: Sequence[Place]) -> Frozen | None:
-    """Which answers have a part in the network's own; None if the clips themselves have."""
-    answers = [place.answer.clone().requires_grad_() for place in places]
+def _cut(backbone: nn.Module, batch: Batch, modules: Sequence[FrozenModule]) -> FrozenPart | None:
+    """Which cached outputs the result depends on; None if it also depends on the raw clips."""
+    outputs = [frozen.output.clone().requires_grad_() for frozen in modules]
     clips = [part.clone().requires_grad_() for part in batch]
     with torch.enable_grad():
-        # copies: a network may write into what it is given, but not into a leaf
-        given = {p.module: a.clone() for p, a in zip(places, answers, strict=True)}
-        with answering(given):
-            end = body(*(part.clone() for part in clips))
+        # copies: a network may write into its inputs, but not into a leaf
+        copies = {frozen.module: o.clone() for frozen, o in zip(modules, outputs, strict=True)}
+        with replaced_outputs(copies):
+            end = backbone(*(part.clone() for part in clips))
         if not end.requires_grad:
             return None
-        reached = torch.autograd.grad(end.sum(), [*clips, *answers], allow_unused=True)
-    if any(gradient is not None for gradient in reached[: len(clips)]):
+        gradients = torch.autograd.grad(end.sum(), [*clips, *outputs], allow_unused=True)
+    if any(gradient is not None for gradient in gradients[: len(clips)]):
         return None
-    used = [gradient is not None for gradient in reached[len(clips) :]]
-    return Frozen(
-        [place for place, is_used in zip(places, used, strict=True) if is_used],
-        [place for place, is_used in zip(places, used, strict=True) if not is_used],
+    used = [gradient is not None for gradient in gradients[len(clips) :]]
+    return FrozenPart(
+        [frozen for frozen, is_used in zip(modules, used, strict=True) if is_used],
+        [frozen for frozen, is_used in zip(modules, used, strict=True) if not is_used],
         tuple(part[:1] for part in batch),
     )
 
 
 @torch.no_grad()
-def _agrees(body: nn.Module, found: Frozen, batch: Batch) -> bool:
-    """Whether the cut network answers as the whole one, also after what is trained has changed."""
-    above, kept = Above(body, found), [place.by_clip(place.answer) for place in found.needed]
-    trained = [p for p in body.parameters() if p.requires_grad]
+def _agrees(backbone: nn.Module, part: FrozenPart, batch: Batch) -> bool:
+    """Whether the cut network equals the whole one, also after trained parameters have changed."""
+    network = CachedNetwork(backbone, part)
+    cached = [frozen.by_clip(frozen.output) for frozen in part.needed]
+    trained = [p for p in backbone.parameters() if p.requires_grad]
     before = [p.clone() for p in trained]
     draws = torch.Generator().manual_seed(0)
     n = len(batch[0])
     try:
         for _ in range(2):
             for rows in ([*range(n)], [*range(n)][::-1], [n - 1]):
-                whole = body(*(part[rows] for part in batch))
-                if not _same(above(*(part[rows] for part in kept)), whole):
+                whole = backbone(*(part[rows] for part in batch))
+                if not _same(network(*(output[rows] for output in cached)), whole):
                     return False
             for parameter in trained:
                 noise = torch.randn(parameter.shape, generator=draws).to(parameter)
@@ -312,14 +376,14 @@ def _agrees(body: nn.Module, found: Frozen, batch: Batch) -> bool:
 
 
 def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Up to rounding, which depends on how many clips go through a network at once."""
+    """Equal up to rounding, which depends on how many clips go through a network at once."""
     close = 1e-3 * float(other.abs().nanmean()) + 1e-7
     return one.shape == other.shape and torch.allclose(one, other, 1e-3, close, equal_nan=True)
 
 
 @contextmanager
 def _removed(hook: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
-    """The hook is gone afterwards."""
+    """Remove a hook afterwards."""
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import distributed
 
@@ -26,26 +27,33 @@ def join() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
+def share(rows: np.ndarray) -> np.ndarray:
+    """Return the rows that this process computes: every n-th of n processes."""
+    rank, world = join()
+    return rows[rank::world]
+
+
 def add_up(tensor: torch.Tensor) -> torch.Tensor:
-    """The sum over processes, in place."""
+    """Replace a tensor by its sum over all processes, in place."""
     if join()[1] > 1:
         distributed.all_reduce(tensor)
     return tensor
 
 
 def add_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replace each gradient by its sum over processes."""
+    """Replace each gradient by its sum over all processes."""
     if join()[1] == 1:
         return
     parameters = list(parameters)
-    parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    whole = torch.cat([part.flatten() for part in parts])  # one message instead of hundreds
-    distributed.all_reduce(whole)
-    for parameter, part in zip(parameters, whole.split([p.numel() for p in parts]), strict=True):
-        parameter.grad = part.view_as(parameter)
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    joined = torch.cat([g.flatten() for g in gradients])  # one message instead of hundreds
+    distributed.all_reduce(joined)
+    sums = joined.split([p.numel() for p in gradients])
+    for parameter, gradient, total in zip(parameters, gradients, sums, strict=True):
+        parameter.grad = total.view_as(gradient)
 
 
 def wait() -> None:
-    """Until all processes are here."""
+    """Block until every process has reached this point."""
     if join()[1] > 1:
         distributed.barrier()

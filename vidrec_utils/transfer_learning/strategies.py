@@ -4,9 +4,9 @@
 strategy   what is trained                      when
 ========== ==================================== ==============================================
 probe      the head, on features computed once  few labels, or a target close to the source
-partial    the head and the last blocks         some labels; what is general stays as it is
+partial    the head and the last blocks         some labels; general features stay unchanged
 full       everything                           many labels, or a target far from the source
-discrimin- everything, the lower the slower     as full, when full forgets
+discrimin- everything, the lower the slower     as full, when full training forgets
 ative
 lora       small additions to linear layers     large transformers: little memory, small files
 ========== ==================================== ==============================================
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from vidrec_utils.transfer_learning.bodies import Batch, Body, is_batch_norm, units
+from vidrec_utils.transfer_learning.backbone import Backbone, Batch, is_batch_norm, units
 
 if TYPE_CHECKING:
     from vidrec_utils.transfer_learning.training import Recipe
@@ -34,25 +34,34 @@ if TYPE_CHECKING:
 Rates = dict[str, float]
 
 
-def probe(names: list[str], recipe: Recipe) -> Rates:
-    """Nothing below the head."""
+def probe(blocks: list[str], recipe: Recipe) -> Rates:
+    """Train nothing below the head."""
     return {}
 
 
-def partial(names: list[str], recipe: Recipe) -> Rates:
-    """The last `recipe.blocks` blocks."""
-    return dict.fromkeys(names[-recipe.blocks :], recipe.body_rate)
+def partial(blocks: list[str], recipe: Recipe) -> Rates:
+    """Train the last `recipe.blocks` blocks."""
+    return dict.fromkeys(blocks[-recipe.blocks :], recipe.backbone_rate)
 
 
-def full(names: list[str], recipe: Recipe) -> Rates:
-    """Everything, at one rate."""
-    return dict.fromkeys(names, recipe.body_rate)
+def full(blocks: list[str], recipe: Recipe) -> Rates:
+    """Train all blocks at one rate."""
+    return dict.fromkeys(blocks, recipe.backbone_rate)
 
 
-def discriminative(names: list[str], recipe: Recipe) -> Rates:
-    """Everything; each block slower than the one above by the factor `recipe.decay`."""
+def discriminative(blocks: list[str], recipe: Recipe) -> Rates:
+    """Train all blocks, each slower than the one above it by the factor `recipe.decay`.
+
+    Examples
+    --------
+    >>> from vidrec_utils.transfer_learning import Recipe
+    >>> discriminative(["stem", "middle", "top"], Recipe(backbone_rate=0.8, decay=0.5))
+    {'top': 0.8, 'middle': 0.4, 'stem': 0.2}
+    """
+    # eta_l = eta_top * decay^d for a block that lies d blocks below the top
     return {
-        name: recipe.body_rate * recipe.decay**depth for depth, name in enumerate(reversed(names))
+        name: recipe.backbone_rate * recipe.decay**depth
+        for depth, name in enumerate(reversed(blocks))
     }
 
 
@@ -61,101 +70,101 @@ STRATEGIES: dict[str, Callable[[list[str], Recipe], Rates]] = {
     "partial": partial,
     "full": full,
     "discriminative": discriminative,
-    "lora": probe,  # the blocks themselves stay as they are
+    "lora": probe,  # the blocks themselves are frozen
 }
 
 
-def choose(body: Body, batch: Batch, strategy: str, recipe: Recipe) -> list[dict]:
+def choose(backbone: Backbone, batch: Batch, strategy: str, recipe: Recipe) -> list[dict]:
     """Freeze what the strategy does not train; return the rest as groups of one rate each.
 
     Parameters
     ----------
-    body : Body
-        Changed in place: `requires_grad` of its parameters; for LoRA, adapters are put in.
+    backbone : Backbone
+        Changed in place: `requires_grad` of its parameters; for LoRA, adapters are added.
     batch : tuple of tensor
-        One prepared item, to see which blocks are used in which order.
+        One prepared item, to see which blocks are used, and in which order.
     strategy : str
         One of `STRATEGIES`.
     recipe : Recipe
-        Rates.
+        Gives the learning rates.
 
     Returns
     -------
     list of dict
-        `name, parameters` (list of named parameters)`, rate`.
+        `name`, `parameters` (a list of named parameters), `rate`.
     """
-    found = units(body, batch)
-    body.requires_grad_(False)
-    rates = STRATEGIES[strategy](list(found), recipe)
-    for name in rates:
-        for module in found[name]:
-            for parameter in module._parameters.values():
-                if parameter is not None:
-                    parameter.requires_grad = True
+    # Freeze everything
+    blocks = units(backbone, batch)
+    backbone.requires_grad_(False)
+
+    # LoRA: the only trained parameters are those of the adapters
     if strategy == "lora":
-        add_adapters(body, found, recipe)
-        adapters = [(n, p) for n, p in body.named_parameters() if p.requires_grad]
-        return [{"name": "adapters", "parameters": adapters, "rate": recipe.body_rate}]
-    named = {parameter: name for name, parameter in body.named_parameters()}
-    return [
-        {
-            "name": name,
-            "parameters": [
-                (named[p], p) for m in found[name] for p in m._parameters.values() if p is not None
-            ],
-            "rate": rate,
-        }
-        for name, rate in rates.items()
-    ]
+        add_adapters(backbone, blocks, recipe)
+        adapters = [(n, p) for n, p in backbone.named_parameters() if p.requires_grad]
+        return [{"name": "adapters", "parameters": adapters, "rate": recipe.backbone_rate}]
+
+    # The other strategies: unfreeze the blocks that have a learning rate
+    groups = []
+    names = {parameter: name for name, parameter in backbone.named_parameters()}
+    for block, rate in STRATEGIES[strategy](list(blocks), recipe).items():
+        own = [p for m in blocks[block] for p in m._parameters.values() if p is not None]
+        for parameter in own:
+            parameter.requires_grad = True
+        named = [(names[parameter], parameter) for parameter in own]
+        groups.append({"name": block, "parameters": named, "rate": rate})
+    return groups
 
 
-def add_adapters(body: Body, found: dict[str, list[nn.Module]], recipe: Recipe) -> None:
-    """Put a low-rank addition beside each linear layer, in place: `W x + (alpha / r) B A x`.
+def add_adapters(backbone: Backbone, blocks: dict[str, list[nn.Module]], recipe: Recipe) -> None:
+    """Add a product of two thin matrices to each linear layer, in place: `W x + (alpha / r) B A x`.
 
-    `B` starts at zero, so that the network's answers are the same at first.
+    `W` is (out, in), `A` (r, in) and `B` (out, r). `B` starts at zero, so that the outputs of the
+    network are unchanged at first.
 
     Raises
     ------
     ValueError
         If the network has no linear layer below its head.
     """
-    names = {module: name for name, module in body.net.named_modules()}
-    linear = [names[m] for part in found.values() for m in part if isinstance(m, nn.Linear)]
+    names = {module: name for name, module in backbone.net.named_modules()}
+    linear = [names[m] for block in blocks.values() for m in block if isinstance(m, nn.Linear)]
     if not linear:
         raise ValueError(
-            f"{body.encoder[0].name} has no linear layer below its head, which is where LoRA goes: "
-            "it is made of convolutions. Choose 'partial' or 'discriminative'."
+            f"{backbone.encoder.name} has no linear layer below its head, which is where LoRA "
+            "goes: it is made of convolutions. Choose 'partial' or 'discriminative'."
         )
     import peft
 
     config = peft.LoraConfig(
         r=recipe.rank, lora_alpha=2 * recipe.rank, target_modules=linear, lora_dropout=0.0
-    )  # what is dropped is the head's input alone
+    )  # dropout is applied to the head's input alone
     with torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        peft.inject_adapter_in_model(config, body.net)
+        peft.inject_adapter_in_model(config, backbone.net)
 
 
 def merge_adapters(net: nn.Module) -> None:
-    """Add what adapters have learned to the layers themselves, in place, and take them out."""
+    """Add what adapters have learned to the layers themselves, and remove them, in place."""
     for name, child in list(net.named_children()):
         if hasattr(child, "lora_A"):
-            child.merge()
+            child.merge()  # W <- W + (alpha / r) B A
             setattr(net, name, child.get_base_layer())
         else:
             merge_adapters(child)
 
 
-def resting(body: Body, batch_norm: str) -> list[nn.Module]:
+def eval_modules(backbone: Backbone, batch_norm: str) -> list[nn.Module]:
     """Modules that stay in evaluation mode while the rest is trained.
 
-    A frozen layer must not drop out nor learn statistics: batch normalisation that is frozen but
-    left in training mode would still shift with every batch, and with it all that is built on it.
+    A frozen layer must neither drop out nor learn statistics: batch normalisation that is frozen
+    but left in training mode would still shift with every batch, and all layers above it, too.
     """
-    trained = {m for m in body.modules() if any(p.requires_grad for p in m.parameters())}
-    still = [m for m in body.modules() if m not in trained and any(True for _ in m.parameters())]
+    trained = {m for m in backbone.modules() if any(p.requires_grad for p in m.parameters())}
     if not trained:
-        return [body]
+        return [backbone]
+    frozen = [
+        m for m in backbone.modules() if m not in trained and any(True for _ in m.parameters())
+    ]
     if batch_norm == "frozen":
-        still += [m for m in body.modules() if is_batch_norm(m)]
-    return still
+        frozen += [m for m in backbone.modules() if is_batch_norm(m)]
+    return frozen

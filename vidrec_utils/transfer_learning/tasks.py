@@ -1,4 +1,4 @@
-"""What a head is asked: one class, several tags, or a number; and how far off an answer is."""
+"""What a head predicts: one class, several tags, or a number; with its loss and its score."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TASKS = ("single", "multi", "regression")
 
 
 class Task(ABC):
-    """From labels to targets, from logits to a loss, and from logits to answers.
+    """A kind of label: targets and loss for training, predictions and a score afterwards.
 
     Attributes
     ----------
     kind : str
         One of `TASKS`.
     outputs : int
-        How many numbers the head gives for an example.
+        Number of outputs of the head for an example.
     """
 
     kind: ClassVar[str]
@@ -31,7 +31,7 @@ class Task(ABC):
 
     @abstractmethod
     def targets(self, labels: Iterable) -> torch.Tensor:
-        """Labels as the loss wants them, one row an example."""
+        """Labels as tensors that the loss takes, one row for each example."""
 
     @abstractmethod
     def loss(self, logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
@@ -39,28 +39,28 @@ class Task(ABC):
 
     @abstractmethod
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """What the logits say, in the units of the labels."""
+        """Logits as probabilities, or as numbers in the units of the labels."""
 
     @abstractmethod
-    def answer(self, said: np.ndarray) -> np.ndarray | list:
-        """The answers that `probabilities` amount to."""
+    def predict(self, probabilities: np.ndarray) -> np.ndarray | list:
+        """The labels that probabilities amount to."""
 
     @abstractmethod
     def score(self, logits: torch.Tensor, targets: torch.Tensor) -> float:
-        """How good the answers are: the larger, the better."""
+        """Quality of the predictions: the larger, the better."""
 
     @abstractmethod
-    def told(self) -> dict[str, Any]:
-        """What `restore` needs, as JSON can say it."""
+    def metadata(self) -> dict[str, Any]:
+        """What `restore` needs, in a form that JSON can represent."""
 
 
 class SingleLabel(Task):
-    """Each example is of exactly one class. Cross-entropy; the score is accuracy.
+    """Each example has exactly one class. Cross-entropy; the score is accuracy.
 
     Parameters
     ----------
     classes : sequence
-        All of them, in the order of the outputs.
+        All classes, in the order of the outputs.
     """
 
     kind = "single"
@@ -70,36 +70,36 @@ class SingleLabel(Task):
         self.outputs = len(self.classes)
 
     def targets(self, labels: Iterable) -> torch.Tensor:
-        """Place of each label among the classes, int64 `(n,)`."""
-        places = {name: place for place, name in enumerate(self.classes)}
-        found = []
+        """Index of each label among the classes, int64 `(n,)`."""
+        positions = {name: index for index, name in enumerate(self.classes)}
+        targets = []
         for row, label in enumerate(_values(labels)):
-            if label not in places:
+            if label not in positions:
                 raise ValueError(
                     f"Example {row} is of class {label!r}, which training does not know: its "
-                    f"classes are {_some(self.classes)}. Give all of them as classes=[...], or "
+                    f"classes are {_listed(self.classes)}. Give all of them as classes=[...], or "
                     "leave the example out."
                 )
-            found.append(places[label])
-        return torch.tensor(found, dtype=torch.int64)
+            targets.append(positions[label])
+        return torch.tensor(targets, dtype=torch.int64)
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
-        """Cross-entropy; with smoothing, part of the target lies evenly on all classes."""
+        """Cross-entropy; with smoothing, a share of each target is spread over all classes."""
         return F.cross_entropy(logits, targets, reduction="none", label_smoothing=smoothing)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Softmax, `(n, classes)`."""
         return logits.softmax(dim=1)
 
-    def answer(self, said: np.ndarray) -> np.ndarray:
-        """The likeliest class of each example."""
-        return np.asarray(self.classes)[said.argmax(axis=1)]
+    def predict(self, probabilities: np.ndarray) -> np.ndarray:
+        """The most probable class of each example."""
+        return np.asarray(self.classes)[probabilities.argmax(axis=1)]
 
     def score(self, logits: torch.Tensor, targets: torch.Tensor) -> float:
         """Accuracy."""
         return float((logits.argmax(dim=1) == targets).double().mean())
 
-    def told(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """The classes."""
         return {"kind": self.kind, "classes": [_plain(name) for name in self.classes]}
 
@@ -121,17 +121,17 @@ class MultiLabel(Task):
 
     def targets(self, labels: Iterable) -> torch.Tensor:
         """1 for each tag of each example, float32 `(n, tags)`."""
-        places = {name: place for place, name in enumerate(self.classes)}
+        positions = {name: index for index, name in enumerate(self.classes)}
         rows = tag_sets(labels)
         out = torch.zeros(len(rows), self.outputs)
         for row, tags in enumerate(rows):
-            strange = [tag for tag in tags if tag not in places]
+            strange = [tag for tag in tags if tag not in positions]
             if strange:
                 raise ValueError(
                     f"Example {row} has the tag {strange[0]!r}, which training does not know: its "
-                    f"tags are {_some(self.classes)}. Give all of them as classes=[...]."
+                    f"tags are {_listed(self.classes)}. Give all of them as classes=[...]."
                 )
-            out[row, [places[tag] for tag in tags]] = 1
+            out[row, [positions[tag] for tag in tags]] = 1
         return out
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
@@ -140,21 +140,21 @@ class MultiLabel(Task):
         return F.binary_cross_entropy_with_logits(logits, soft, reduction="none").mean(dim=1)
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """Of each tag by itself, `(n, tags)`."""
+        """Sigmoid of each tag by itself, `(n, tags)`."""
         return logits.sigmoid()
 
-    def answer(self, said: np.ndarray) -> list[tuple[str, ...]]:
-        """All tags that are likelier than not."""
-        return [tuple(np.asarray(self.classes)[row > 0.5].tolist()) for row in said]
+    def predict(self, probabilities: np.ndarray) -> list[tuple[str, ...]]:
+        """All tags with a probability above one half."""
+        return [tuple(np.asarray(self.classes)[row > 0.5].tolist()) for row in probabilities]
 
     def score(self, logits: torch.Tensor, targets: torch.Tensor) -> float:
-        """F1 over all pairs of example and tag; 1 where there is nothing to find nor to say."""
-        said = logits > 0
-        right = float((said & (targets > 0.5)).sum())
-        total = float(said.sum() + targets.sum())
+        """F1 over all pairs of example and tag; 1 if no tag is true and none is predicted."""
+        predicted = logits > 0
+        right = float((predicted & (targets > 0.5)).sum())
+        total = float(predicted.sum() + targets.sum())
         return 2 * right / total if total else 1.0
 
-    def told(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """The tags."""
         return {"kind": self.kind, "classes": [_plain(name) for name in self.classes]}
 
@@ -165,7 +165,7 @@ class Regression(Task):
     Parameters
     ----------
     mean, scale : float
-        Of the training labels.
+        Mean and standard deviation of the training labels.
     """
 
     kind = "regression"
@@ -185,26 +185,26 @@ class Regression(Task):
         return (logits[:, 0] - targets).square()
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """In the labels' own units, `(n, 1)`."""
+        """Numbers in the labels' own units, `(n, 1)`."""
         return logits * self.scale + self.mean
 
-    def answer(self, said: np.ndarray) -> np.ndarray:
-        """`(n,)`."""
-        return said[:, 0]
+    def predict(self, probabilities: np.ndarray) -> np.ndarray:
+        """Numbers `(n,)`."""
+        return probabilities[:, 0]
 
     def score(self, logits: torch.Tensor, targets: torch.Tensor) -> float:
-        """Share of the variance that is explained; below 0: worse than their mean."""
-        left = (logits[:, 0] - targets).square().sum()
-        there = (targets - targets.mean()).square().sum()
-        return float(1 - left / there) if there > 0 else float("nan")
+        """R squared, the share of variance explained; below 0: worse than predicting the mean."""
+        residual = (logits[:, 0] - targets).square().sum()
+        total = (targets - targets.mean()).square().sum()
+        return float(1 - residual / total) if total > 0 else float("nan")
 
-    def told(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Mean and scale."""
         return {"kind": self.kind, "mean": self.mean, "scale": self.scale}
 
 
 def task_for(labels: Iterable, kind: str = "auto", classes: Sequence | None = None) -> Task:
-    """Make the task that training labels ask for.
+    """Make the task that fits the training labels.
 
     Parameters
     ----------
@@ -221,6 +221,16 @@ def task_for(labels: Iterable, kind: str = "auto", classes: Sequence | None = No
     ------
     ValueError
         If there are no labels, one is missing, only one class occurs, or all numbers are equal.
+
+    Examples
+    --------
+    >>> task = task_for(["calm", "wild", "calm"])
+    >>> task.classes
+    ['calm', 'wild']
+    >>> task.targets(["wild", "calm"]).tolist()
+    [1, 0]
+    >>> task_for([("red", "fast"), ("red",)]).kind
+    'multi'
     """
     values = list(labels)
     if not values:
@@ -235,24 +245,24 @@ def task_for(labels: Iterable, kind: str = "auto", classes: Sequence | None = No
             raise ValueError(f"All labels are {numbers[0]:g}: there is nothing to learn.")
         return Regression(numbers.mean(), numbers.std())
     if kind == "multi":
-        there = sorted({tag for tags in tag_sets(values) for tag in tags})
-        if not there:
+        tags = sorted({tag for example in tag_sets(values) for tag in example})
+        if not tags:
             raise ValueError("No example has a tag, so there is nothing to learn.")
-        return MultiLabel(_all_of(classes, there, "tags"))
-    there = sorted(set(_values(values)), key=lambda name: (str(type(name)), name))
-    if len(there) < 2:
+        return MultiLabel(_all_of(classes, tags, "tags"))
+    names = sorted(set(_values(values)), key=lambda name: (str(type(name)), name))
+    if len(names) < 2:
         raise ValueError(
-            f"All {len(values)} labels are {there[0]!r}: with one class there is nothing to tell "
+            f"All {len(values)} labels are {names[0]!r}: with one class there is nothing to tell "
             "apart. Add examples of another class."
         )
-    return SingleLabel(_all_of(classes, there, "classes"))
+    return SingleLabel(_all_of(classes, names, "classes"))
 
 
-def restore(told: dict[str, Any]) -> Task:
-    """Make a task from what `Task.told` said."""
-    if told["kind"] == "regression":
-        return Regression(told["mean"], told["scale"])
-    return {"single": SingleLabel, "multi": MultiLabel}[told["kind"]](told["classes"])
+def restore(metadata: dict[str, Any]) -> Task:
+    """Make a task from what `Task.metadata` returned."""
+    if metadata["kind"] == "regression":
+        return Regression(metadata["mean"], metadata["scale"])
+    return {"single": SingleLabel, "multi": MultiLabel}[metadata["kind"]](metadata["classes"])
 
 
 def tag_sets(labels: Iterable) -> list[tuple[str, ...]]:
@@ -266,7 +276,7 @@ def tag_sets(labels: Iterable) -> list[tuple[str, ...]]:
         elif pd.isna(label):
             out.append(())
         else:
-            raise ValueError(f"Example {len(out)} has {label!r}; wanted are tags: a tuple of str.")
+            raise ValueError(f"Example {len(out)} has {label!r}; tags are a tuple of str.")
     return out
 
 
@@ -298,23 +308,23 @@ def _numbers(labels: Iterable) -> np.ndarray:
     return values
 
 
-def _all_of(classes: Sequence | None, there: list, what: str) -> list:
+def _all_of(classes: Sequence | None, occurring: list, what: str) -> list:
     if classes is None:
-        return there
-    strange = [name for name in there if name not in list(classes)]
+        return occurring
+    strange = [name for name in occurring if name not in list(classes)]
     if strange:
         raise ValueError(f"{strange[0]!r} occurs in training, but is not among the {what} given.")
-    absent = [name for name in classes if name not in there]
+    absent = [name for name in classes if name not in occurring]
     if absent:
         warnings.warn(
-            f"No example in training has {_some(absent)}: nothing teaches what they look like.",
+            f"No example in training has {_listed(absent)}: nothing teaches what they look like.",
             UserWarning,
             stacklevel=4,
         )
     return list(classes)
 
 
-def _some(names: Sequence, most: int = 8) -> str:
+def _listed(names: Sequence, most: int = 8) -> str:
     shown = ", ".join(map(repr, names[:most]))
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 

@@ -1,15 +1,17 @@
 """The training loop, to be read from top to bottom: `train`.
 
-Every strategy runs it; they differ in what they hand over as trainable, and at which rate. What
-chance decides in a step (the order of examples, dropout) depends on the seed and the step's number
+Every strategy runs it; strategies differ in which parameters they train, and how fast. What is
+random in a step (the order of the examples, dropout) depends on the seed and the number of the step
 alone, so that a run which goes on from a checkpoint takes the same steps as one that was never
 interrupted.
 
 References
 ----------
 Loshchilov, Hutter: SGDR. ICLR 2017 (arXiv:1608.03983): the cosine. Loshchilov, Hutter: Decoupled
-Weight Decay Regularization. ICLR 2019 (arXiv:1711.05101). Szegedy et al.: Rethinking the Inception
-Architecture. CVPR 2016 (arXiv:1512.00567), section 7: label smoothing.
+Weight Decay Regularization. ICLR 2019 (arXiv:1711.05101): AdamW. Pascanu, Mikolov, Bengio: On the
+difficulty of training recurrent neural networks. ICML 2013 (arXiv:1211.5063): clipping of the
+gradient's norm. Szegedy et al.: Rethinking the Inception Architecture. CVPR 2016
+(arXiv:1512.00567), section 7: label smoothing.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,19 +32,20 @@ from tqdm.auto import tqdm
 
 from vidrec_utils import settings
 from vidrec_utils.transfer_learning import checkpoints, processes
-from vidrec_utils.transfer_learning.bodies import Inputs
+from vidrec_utils.transfer_learning.backbone import Inputs
+from vidrec_utils.transfer_learning.checkpoints import Progress
 from vidrec_utils.transfer_learning.tasks import Task
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss is no number any more.
+    """Training diverged: the loss or the gradient is NaN or infinite.
 
     Attributes
     ----------
     step, batch : int
-        Which step of the run, and which batch of its epoch, from 0.
+        Number of the step in the run, and of the batch in its epoch, both from 0.
     clips : list
-        Ids (or positions) of the clips whose loss is no number.
+        Ids (or positions) of the clips whose loss is NaN or infinite.
     """
 
     def __init__(self, message: str, step: int, batch: int, clips: list):
@@ -51,48 +55,54 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything about a run that is a number.
+    """The numbers that determine a run.
 
     Attributes
     ----------
     epochs : int
-        Passes over the training clips, at most.
+        Highest number of passes over the training clips.
     batch_size : int
-        Clips in one forward pass.
-    head_rate, body_rate : float
-        Highest learning rates of the head and of what is trained below it.
+        Number of clips in one forward pass.
+    head_rate, backbone_rate : float
+        Highest learning rates of the head, and of what is trained below it.
     weight_decay : float
-        Of matrices and filters; norms and biases have none.
+        Decay of matrices and filters; normalisations and biases have none.
     warmup : float
         Share of the steps in which the rate rises from 0; after that it falls along a cosine.
     smoothing : float
-        Part of each label that is spread over all classes.
+        Share of each label that is spread evenly over all classes.
     clip_norm : float
         Longest gradient; a longer one is scaled down to it.
     accumulate : int
-        Batches whose gradients are added up before a step.
+        Number of batches whose gradients are added up before a step.
     patience : int or None
         Epochs without a better validation loss after which training ends. The best epoch's weights
-        are kept. None: never.
+        are kept. None: training never ends early.
     dropout : float
         Share of the head's inputs that is dropped in training.
     blocks : int
-        How many of the last blocks the strategy "partial" trains.
+        Number of blocks, counted from the last, that the strategy "partial" trains.
     decay : float
         Rate of a block divided by that of the block above, in the strategy "discriminative".
     rank : int
-        Of the matrices that the strategy "lora" adds.
+        Rank of the matrices that the strategy "lora" adds.
     batch_norm : {"auto", "frozen", "train"}
         Whether batch normalisation keeps its statistics. "auto": yes, unless the encoder's weights
-        are random. Few clips a batch make poor statistics.
+        are random. Small batches give poor statistics.
     seed : int
-        Of order, dropout and adapters.
+        The order of the clips, dropout and adapters are drawn with this seed.
+
+    Examples
+    --------
+    >>> recipe = Recipe(epochs=5, backbone_rate=1e-3)
+    >>> recipe.epochs, recipe.batch_size
+    (5, 16)
     """
 
     epochs: int = 10
     batch_size: int = 16
     head_rate: float = 3e-3
-    body_rate: float = 1e-4
+    backbone_rate: float = 1e-4
     weight_decay: float = 0.05
     warmup: float = 0.1
     smoothing: float = 0.1
@@ -106,7 +116,7 @@ class Recipe:
     batch_norm: str = "auto"
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulate", "blocks", "rank"):
             value = getattr(self, name)
             if not (isinstance(value, int) and value >= 1):
@@ -120,34 +130,6 @@ class Recipe:
             )
 
 
-@dataclass
-class Progress:
-    """How far a run has come.
-
-    Attributes
-    ----------
-    step : int
-        Steps taken.
-    losses : list of float
-        Training loss of each.
-    epochs : list of dict
-        Rows of the history.
-    best : float
-        Lowest validation loss.
-    waited : int
-        Epochs since then.
-    finished : bool
-        Whether there is nothing left to do.
-    """
-
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
-    epochs: list[dict] = field(default_factory=list)
-    best: float = math.inf
-    waited: int = 0
-    finished: bool = False
-
-
 def train(
     model: nn.Module,
     inputs: Inputs,
@@ -156,11 +138,11 @@ def train(
     groups: Sequence[dict],
     recipe: Recipe,
     *,
-    resting: Sequence[nn.Module] = (),
+    eval_modules: Sequence[nn.Module] = (),
     validation: tuple[Inputs, torch.Tensor] | None = None,
     ids: Sequence | None = None,
     checkpoint: Path | None = None,
-    checkpoint_every: int | None = None,
+    checkpoint_interval: int | None = None,
     run: dict | None = None,
     progress: bool = True,
 ) -> Progress:
@@ -169,152 +151,240 @@ def train(
     Parameters
     ----------
     model : Module
-        From a batch of prepared inputs to logits `(n, outputs)`; on its device.
+        Takes a batch of prepared inputs and returns logits `(n, outputs)`; on its device.
     inputs, targets : Inputs, tensor
-        One row a clip.
+        One row for each clip.
     task : Task
-        The loss.
+        Gives the loss.
     groups : sequence of dict
-        `parameters` (named ones, as pairs) and their highest `rate`.
+        `parameters` (named ones, as pairs) and their highest learning `rate`.
     recipe : Recipe
-        All numbers.
-    resting : sequence of Module
-        Stay in evaluation mode.
+        All numbers of the run.
+    eval_modules : sequence of Module
+        Modules that stay in evaluation mode, because they are frozen.
     validation : (Inputs, tensor), optional
-        Looked at after each epoch.
+        Clips and targets on which the loss is measured after each epoch.
     ids : sequence, optional
         Names of the clips for messages.
     checkpoint : Path, optional
-        Where the run's state is kept; if the file is there, the run goes on from it.
-    checkpoint_every : int, optional
-        Steps between two checkpoints; by default one at the end of each epoch.
+        File for the state of the run; if it is there, the run goes on from it.
+    checkpoint_interval : int, optional
+        Number of steps between two checkpoints; by default one is written after each epoch.
     run : dict, optional
-        What a checkpoint must agree with.
+        Facts that a checkpoint must agree with.
     progress : bool
         Show a bar when training takes longer than two seconds.
 
     Raises
     ------
     TrainingDiverged
-        If a loss or gradient is no number; the checkpoint is the last good one then.
+        If a loss or gradient is NaN or infinite; the checkpoint is then the last good one.
     CheckpointError
-        If the checkpoint is damaged or of another run.
+        If the checkpoint is damaged, or belongs to another run.
+
+    Examples
+    --------
+    A linear model learns which of two numbers is larger:
+
+    >>> from vidrec_utils.transfer_learning.backbone import Features
+    >>> from vidrec_utils.transfer_learning.tasks import SingleLabel
+    >>> inputs = torch.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 3.0], [5.0, 2.0]])
+    >>> model = nn.Linear(2, 2)
+    >>> groups = [{"parameters": list(model.named_parameters()), "rate": 0.1}]
+    >>> recipe = Recipe(epochs=30, warmup=0.0)
+    >>> task = SingleLabel(["first", "second"])
+    >>> targets = task.targets(["second", "first", "second", "first"])
+    >>> run = train(model, Features(inputs), targets, task, groups, recipe, progress=False)
+    >>> task.predict(task.probabilities(model(inputs)).detach().numpy()).tolist()
+    ['second', 'first', 'second', 'first']
     """
+    # The number format of the forward pass: float32 on a CPU, float16 on a GPU, where the scaler
+    # multiplies the loss so that small gradients do not become 0
     device = next(model.parameters()).device
-    # float32 on a CPU, where lower precision costs more
-    dtype, onednn, warning = settings.training_format(
-        settings.instruction_set(), device, settings.dtype(device), filter_layout(model)
-    )
-    if warning:
-        warnings.warn(warning, RuntimeWarning, stacklevel=2)
-    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    rank, world = processes.join()
-    trained = [p for group in groups for _, p in group["parameters"]]
-    # not fused: on a CPU that pairs weights and gradients as they lie in memory, and is wrong where
-    # only one of the two is laid out channels last (torch 2.14)
-    optimizer = torch.optim.AdamW(_optimizer_groups(groups, recipe.weight_decay), foreach=False)
-    per_epoch = len(epoch_batches(len(inputs), recipe, 0))
-    total = recipe.epochs * per_epoch
-    state, best = Progress(), {n: t.clone() for n, t in checkpoints.changing(model).items()}
-    run = (run or {}) | {
-        "architecture": checkpoints.describe(checkpoints.changing(model)),
-        "recipe": asdict(recipe),
-        "data": checkpoints.digest(targets, [str(i) for i in ids or ()]),
-    }
-    if checkpoint is not None and Path(checkpoint).is_file():
-        tensors, told = checkpoints.read(Path(checkpoint), run)
-        state, best = Progress(**told["progress"]), checkpoints.below(tensors, "best/")
-        checkpoints.put(model, checkpoints.below(tensors, "model/"))
-        checkpoints.unpack(optimizer, checkpoints.below(tensors, "optimizer/"))
-        scaler.load_state_dict(told["scaler"])
-    processes.wait()  # nobody writes while another still reads
+    precision = _precision(model, device)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision.dtype == torch.float16)
 
-    def keep() -> None:
-        if checkpoint is None or rank:
-            return
-        tensors = dict(checkpoints.prefixed("model/", checkpoints.changing(model)))
-        tensors.update(checkpoints.prefixed("best/", best))
-        tensors.update(checkpoints.prefixed("optimizer/", checkpoints.pack(optimizer)))
-        told = {"run": run, "progress": asdict(state), "scaler": scaler.state_dict()}
-        checkpoints.write(Path(checkpoint), tensors, told)
+    # AdamW, with a learning rate of its own for each group of parameters
+    trained = [parameter for group in groups for _, parameter in group["parameters"]]
+    optimizer = adamw(groups, recipe.weight_decay)
+    steps_per_epoch = len(epoch_batches(len(inputs), recipe, 0))
+    total = recipe.epochs * steps_per_epoch
 
-    bar = tqdm(total=total, initial=state.step, desc="fine-tuning", unit="step", delay=2,
-               disable=not progress or rank > 0)  # fmt: skip
-    forked = [device] if device.type == "cuda" else []
-    with bar, torch.random.fork_rng(devices=forked):
-        while state.step < total and not state.finished:
+    # Go on from the checkpoint, if there is one
+    data = checkpoints.digest(targets, [str(name) for name in ids or ()])
+    run = (run or {}) | {"recipe": asdict(recipe), "data": data}
+    state = checkpoints.TrainingState(checkpoint, run, model, optimizer, scaler)
+    done = state.resume()
+
+    with _bar(done.step, total, progress) as bar, _forked_generators(device):
+        while done.step < total and not done.finished:
+            # Training mode, except in frozen modules: no dropout and no new statistics there
             began = time.perf_counter()
-            epoch, place = divmod(state.step, per_epoch)
+            epoch, first = divmod(done.step, steps_per_epoch)
             model.train()
-            for module in resting:
+            for module in eval_modules:
                 module.eval()
-            for batch in epoch_batches(len(inputs), recipe, epoch)[place:]:
-                _seed((recipe.seed * 1_000_003 + state.step) * world + rank, device)
-                set_rates(optimizer, warmup_cosine(state.step, total, recipe.warmup))
 
-                # Gradients of the mean loss over all clips of the step, whoever computes them
-                rows = np.concatenate(batch)
-                loss = torch.zeros(1 + len(rows), device=device)  # and which clips have none
-                for part, start in zip(batch, _starts(batch), strict=True):
-                    mine = np.arange(len(part))[rank::world]
-                    if not len(mine):
+            for batches in epoch_batches(len(inputs), recipe, epoch)[first:]:
+                # The learning rate of step t and its random numbers depend on t alone
+                set_rates(optimizer, warmup_cosine(done.step, total, recipe.warmup))
+                _seed_step(recipe.seed, done.step, device)
+
+                # The gradient of the mean loss over the n clips of the step,
+                # g = 1/n sum_i dL(f(x_i), y_i) / dw, is accumulated batch by batch
+                rows = np.concatenate(batches)  # (n,)
+                loss = torch.zeros(1, device=device)
+                diverged = torch.zeros(len(inputs), device=device)  # 1 where L is not finite
+                for batch in map(processes.share, batches):
+                    if not len(batch):
                         continue
-                    prepared = tuple(x.to(device) for x in inputs.batch(part[mine]))
-                    wanted = targets[torch.as_tensor(part[mine])].to(device)
-                    with settings.onednn(onednn):
-                        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                            logits = model(*prepared)
-                        each = task.loss(logits.float(), wanted, recipe.smoothing)  # (n,)
-                        scaler.scale(each.sum() / len(rows)).backward()
-                    loss[0] += each.detach().sum() / len(rows)
-                    loss[1 + start + torch.as_tensor(mine)] = (~each.isfinite()).float()
+                    x = tuple(part.to(device) for part in inputs.batch(batch))  # (batch, ...)
+                    y = targets[torch.as_tensor(batch)].to(device)
+                    with settings.onednn(precision.onednn):
+                        with torch.autocast(device.type, precision.dtype, precision.mixed):
+                            logits = model(*x)  # (batch, outputs)
+                        losses = task.loss(logits.float(), y, recipe.smoothing)  # (batch,)
+                        scaler.scale(losses.sum() / len(rows)).backward()
+                    loss += losses.detach().sum() / len(rows)
+                    diverged[torch.as_tensor(batch)] = (~losses.isfinite()).float()
                 processes.add_up(loss)
+                processes.add_up(diverged)
                 processes.add_gradients(trained)
 
+                # Clip the gradient: g <- g * min(1, c / |g|)
                 scaler.unscale_(optimizer)
-                length = nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
-                lost = loss[1:].cpu().numpy() > 0
-                if lost.any():
-                    raise _diverged("loss", state.step, per_epoch, rows[lost], ids, checkpoint)
-                if not scaler.is_enabled() and not length.isfinite():
-                    raise _diverged("gradient", state.step, per_epoch, rows, ids, checkpoint)
+                norm = nn.utils.clip_grad_norm_(trained, recipe.clip_norm)
+                lost = rows[diverged.cpu().numpy()[rows] > 0]
+                if len(lost):
+                    raise _diverged("loss", done.step, steps_per_epoch, lost, ids, checkpoint)
+                if not scaler.is_enabled() and not norm.isfinite():
+                    raise _diverged("gradient", done.step, steps_per_epoch, rows, ids, checkpoint)
+
+                # Take the step, and drop the gradients
                 scaler.step(optimizer)
                 scaler.update()
                 optimizer.zero_grad(set_to_none=True)
-                state.step += 1
-                state.losses.append(float(loss[0]))
+                done.step += 1
+                done.losses.append(float(loss))
                 bar.update()
-                bar.set_postfix(loss=f"{state.losses[-1]:.3f}", refresh=False)
-                if (
-                    state.step % per_epoch
-                    and checkpoint_every
-                    and not state.step % checkpoint_every
-                ):
-                    keep()
+                bar.set_postfix(loss=f"{done.losses[-1]:.3f}", refresh=False)
+                within_epoch = done.step % steps_per_epoch
+                if checkpoint_interval and within_epoch and not done.step % checkpoint_interval:
+                    state.save()
 
-            row = {
-                "epoch": epoch + 1,
-                "step": state.step,
-                "rate": warmup_cosine(state.step - 1, total, recipe.warmup),
-                "train_loss": float(np.mean(state.losses[-per_epoch:])),
-                "valid_loss": math.nan,
-                "valid_score": math.nan,
-            }
-            if validation is not None:
-                logits = predict(model, validation[0], task.outputs, recipe.batch_size)
-                row["valid_loss"] = float(task.loss(logits, validation[1], 0.0).double().mean())
-                row["valid_score"] = task.score(logits, validation[1])
-            if validation is None or row["valid_loss"] < state.best:
-                state.best, state.waited = row["valid_loss"], 0
-                best = {n: t.detach().clone() for n, t in checkpoints.changing(model).items()}
+            # At the end of the epoch: loss and score on the validation clips
+            row = {"epoch": epoch + 1, "step": done.step}
+            row["rate"] = warmup_cosine(done.step - 1, total, recipe.warmup)
+            row["train_loss"] = float(np.mean(done.losses[-steps_per_epoch:]))
+            row |= _validate(model, task, validation, recipe.batch_size)
+
+            # Early stopping: keep the best epoch's weights, end after `patience` without a better
+            if validation is None or row["valid_loss"] < done.best:
+                done.best = row["valid_loss"]
+                done.waited = 0
+                state.keep_best()
             else:
-                state.waited += 1
-            state.epochs.append(row | {"seconds": time.perf_counter() - began})
-            state.finished = state.step >= total or state.waited >= (recipe.patience or math.inf)
-            keep()
-    checkpoints.put(model, best)
+                done.waited += 1
+            done.epochs.append(row | {"seconds": time.perf_counter() - began})
+            done.finished = done.step >= total or done.waited >= (recipe.patience or math.inf)
+            state.save()
+    state.restore_best()
     model.eval()
-    return state
+    return done
+
+
+def epoch_batches(n: int, recipe: Recipe, epoch: int) -> list[list[np.ndarray]]:
+    """Rows of each step of an epoch, in the batches that go through the network at once.
+
+    A last batch of a single clip joins the one before: batch normalisation has no statistics of
+    one.
+
+    Examples
+    --------
+    >>> steps = epoch_batches(7, Recipe(batch_size=2, accumulate=2), epoch=0)
+    >>> [[len(batch) for batch in step] for step in steps]
+    [[2, 2], [3]]
+    """
+    order = np.random.default_rng([recipe.seed, epoch]).permutation(n)
+    batches = [order[i : i + recipe.batch_size] for i in range(0, n, recipe.batch_size)]
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return [batches[i : i + recipe.accumulate] for i in range(0, len(batches), recipe.accumulate)]
+
+
+def warmup_cosine(step: int, total: int, warmup: float) -> float:
+    """The factor of a step's learning rate: up to 1 in a straight line, then to 0 along a cosine.
+
+    Parameters
+    ----------
+    step, total : int
+        Number of the step, from 0, and number of all steps.
+    warmup : float
+        Share of the steps that the rise takes.
+
+    Examples
+    --------
+    >>> [round(warmup_cosine(step, total=10, warmup=0.2), 2) for step in range(10)]
+    [0.5, 1.0, 1.0, 0.96, 0.85, 0.69, 0.5, 0.31, 0.15, 0.04]
+    """
+    rise = round(total * warmup)
+    if step < rise:
+        return (step + 1) / rise
+    # eta_t = 1/2 (1 + cos(pi * t / T)), from the end of the warm-up
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(total - rise, 1)))
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set each group's learning rate to its highest one times a factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["highest"] * factor
+
+
+def adamw(groups: Sequence[dict], weight_decay: float) -> torch.optim.AdamW:
+    """The optimizer: each group twice, as normalisations and biases have no weight decay."""
+    options = []
+    for group in groups:
+        for decays in (True, False):
+            parameters = [p for _, p in group["parameters"] if (p.ndim > 1) == decays]
+            if parameters:
+                options.append(
+                    {
+                        "params": parameters,
+                        "highest": group["rate"],
+                        "lr": group["rate"],
+                        "weight_decay": weight_decay if decays else 0.0,
+                    }
+                )
+    # not fused: on a CPU that pairs weights and gradients as they lie in memory, and is wrong where
+    # only one of the two is laid out channels last (torch 2.14)
+    return torch.optim.AdamW(options, foreach=False)
+
+
+def predict(model: nn.Module, inputs: Inputs, outputs: int, batch_size: int = 32) -> torch.Tensor:
+    """Logits in evaluation mode, float32 `(n, outputs)` on the CPU; processes share the work."""
+    model.eval()
+    device = next(model.parameters()).device
+    rows = processes.share(np.arange(len(inputs)))
+    logits = torch.zeros(len(inputs), outputs, device=device)
+    with torch.no_grad():
+        for start in range(0, len(rows), batch_size):
+            batch = rows[start : start + batch_size]
+            x = (part.to(device) for part in inputs.batch(batch))
+            logits[torch.as_tensor(batch, device=device)] = model(*x).float()
+    return processes.add_up(logits).cpu()
+
+
+def history(progress: Progress) -> pd.DataFrame:
+    """A row for each epoch.
+
+    Returns
+    -------
+    DataFrame
+        By epoch: `step`, `rate` (share of the highest), `train_loss`, `valid_loss`, `valid_score`,
+        `seconds`.
+    """
+    columns = ["step", "rate", "train_loss", "valid_loss", "valid_score", "seconds"]
+    return pd.DataFrame(progress.epochs, columns=["epoch", *columns]).set_index("epoch")
 
 
 def filter_layout(model: nn.Module) -> torch.memory_format:
@@ -327,85 +397,46 @@ def filter_layout(model: nn.Module) -> torch.memory_format:
     return torch.channels_last_3d
 
 
-def epoch_batches(n: int, recipe: Recipe, epoch: int) -> list[list[np.ndarray]]:
-    """Rows of each step of an epoch, in the parts that go through the network at once.
-
-    A last batch of a single clip joins the one before: batch normalisation has no statistics of
-    one.
-    """
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(n)
-    parts = [order[i : i + recipe.batch_size] for i in range(0, n, recipe.batch_size)]
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [np.concatenate(parts[-2:])]
-    return [parts[i : i + recipe.accumulate] for i in range(0, len(parts), recipe.accumulate)]
+def _precision(model: nn.Module, device: torch.device) -> settings.TrainingFormat:
+    """The number format of the forward pass, chosen for the processor; warns where it matters."""
+    precision = settings.training_format(
+        settings.instruction_set(), device, settings.dtype(device), filter_layout(model)
+    )
+    if precision.warning:
+        warnings.warn(precision.warning, RuntimeWarning, stacklevel=3)
+    return precision
 
 
-def warmup_cosine(step: int, total: int, warmup: float) -> float:
-    """The factor of a step's learning rate: up to 1 in a straight line, then to 0 along a cosine.
-
-    Parameters
-    ----------
-    step, total : int
-        From 0, and how many there are.
-    warmup : float
-        Share of the steps that the rise takes.
-    """
-    rise = round(total * warmup)
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(total - rise, 1)))
+def _validate(
+    model: nn.Module, task: Task, validation: tuple[Inputs, torch.Tensor] | None, batch_size: int
+) -> dict[str, float]:
+    """Loss and score on the validation clips; NaN if there are none."""
+    if validation is None:
+        return {"valid_loss": math.nan, "valid_score": math.nan}
+    inputs, targets = validation
+    logits = predict(model, inputs, task.outputs, batch_size)
+    loss = float(task.loss(logits, targets, 0.0).double().mean())
+    return {"valid_loss": loss, "valid_score": task.score(logits, targets)}
 
 
-def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Set each group's learning rate to its highest times a factor."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["highest"] * factor
+def _bar(step: int, total: int, progress: bool) -> tqdm:
+    """A progress bar in the first process alone."""
+    hidden = not progress or processes.join()[0] > 0
+    return tqdm(total=total, initial=step, desc="fine-tuning", unit="step", delay=2, disable=hidden)
 
 
-def predict(model: nn.Module, inputs: Inputs, outputs: int, batch_size: int = 32) -> torch.Tensor:
-    """Logits in evaluation mode, float32 `(n, outputs)` on the CPU; processes share the work."""
-    model.eval()
-    device = next(model.parameters()).device
+def _forked_generators(device: torch.device) -> AbstractContextManager:
+    """Give PyTorch's random numbers back to the caller as they were."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def _seed_step(seed: int, step: int, device: torch.device) -> None:
+    """Seed a step as `torch.manual_seed` does, but without the stack trace it takes for CUDA."""
     rank, world = processes.join()
-    rows = np.arange(len(inputs))[rank::world]
-    found = torch.zeros(len(inputs), outputs, device=device)
-    with torch.no_grad():
-        for start in range(0, len(rows), batch_size):
-            some = rows[start : start + batch_size]
-            prepared = (part.to(device) for part in inputs.batch(some))
-            found[torch.as_tensor(some, device=device)] = model(*prepared).float()
-    return processes.add_up(found).cpu()
-
-
-def history(state: Progress) -> pd.DataFrame:
-    """`step, rate` (share of the highest)`, train_loss, valid_loss, valid_score, seconds`."""
-    columns = ["step", "rate", "train_loss", "valid_loss", "valid_score", "seconds"]
-    return pd.DataFrame(state.epochs, columns=["epoch", *columns]).set_index("epoch")
-
-
-def _seed(seed: int, device: torch.device) -> None:
-    """What `torch.manual_seed` does, without the stack trace that it takes for CUDA each time."""
+    seed = (seed * 1_000_003 + step) * world + rank
     torch.default_generator.manual_seed(seed)
     if device.type in ("cuda", "mps"):
         getattr(torch, device.type).manual_seed(seed)
-
-
-def _optimizer_groups(groups: Sequence[dict], weight_decay: float) -> list[dict]:
-    """Each group twice: what has a weight decay, and norms and biases, which have none."""
-    out = []
-    for group in groups:
-        for decays in (True, False):
-            some = [p for _, p in group["parameters"] if (p.ndim > 1) == decays]
-            if some:
-                decay = weight_decay if decays else 0.0
-                out.append({"params": some, "highest": group["rate"], "lr": group["rate"],
-                            "weight_decay": decay})  # fmt: skip
-    return out
-
-
-def _starts(batch: list[np.ndarray]) -> list[int]:
-    """Where each part of a step begins among all of its rows."""
-    return [0, *np.cumsum([len(part) for part in batch])[:-1].tolist()]
 
 
 def _diverged(
@@ -414,10 +445,10 @@ def _diverged(
     clips = [ids[int(row)] if ids is not None else int(row) for row in rows]
     shown = ", ".join(map(str, clips[:5])) + (" ..." if len(clips) > 5 else "")
     epoch, batch = divmod(step, per_epoch)
-    kept = f" The last good state is in {Path(path).name}." if path and Path(path).is_file() else ""
+    kept = f" The last good state is in {path.name}." if path and path.is_file() else ""
     message = (
-        f"The {what} is no number in epoch {epoch + 1}, batch {batch} (step {step}); clips: "
-        f"{shown}. Look at these clips and their labels for values that are not finite, or take "
-        f"smaller learning rates.{kept}"
+        f"Training diverged: the {what} is NaN or infinite in epoch {epoch + 1}, batch {batch} "
+        f"(step {step}); clips: {shown}. Look at these clips and their labels for values that are "
+        f"not finite, or take smaller learning rates.{kept}"
     )
     return TrainingDiverged(message, step, batch, clips)

@@ -7,13 +7,13 @@ import pytest
 from tests.transfer_learning.tiny import Brighter, TinyEncoder, Watched, coloured
 from vidrec_utils.transfer_learning import (
     Trial,
+    differences,
     fine_tune,
-    leads,
     prepare_once,
+    print_differences,
+    print_scores,
     spread,
-    tell,
-    tell_leads,
-    trying,
+    trials,
     two_directions,
 )
 
@@ -31,17 +31,17 @@ def test_groups_stay_together_and_what_has_no_label_stays_out(trial):
     assert not set(trial.groups[trial.train]) & set(trial.groups[trial.test])
     assert "clip-5" not in trial.train.union(trial.test)
     assert len(trial.train) + len(trial.test) == 35
-    assert trial.labels[trial.some(2)].value_counts().tolist() == [2, 2, 2]
-    assert list(trial.some(None)) == list(trial.train)
+    assert trial.labels[trial.sample(2)].value_counts().tolist() == [2, 2, 2]
+    assert list(trial.sample(None)) == list(trial.train)
 
 
 def test_scores_have_intervals(trial, capsys):
-    model = trial.tune(TinyEncoder(), "full", epochs=10, body_rate=1e-2)
+    model = trial.tune(TinyEncoder(), "full", epochs=10, backbone_rate=1e-2)
     table = trial.scores({"full": model})
     right = model.predict(trial.held_out()) == trial.labels[trial.test].to_numpy()
     assert table.loc["full", "mean"] == right.mean()
     assert table.loc["full", "low"] <= right.mean() <= table.loc["full", "high"]
-    tell(pd.DataFrame({"mean": [0.5], "low": [0.25], "high": [0.75]}, ["x"]))
+    print_scores(pd.DataFrame({"mean": [0.5], "low": [0.25], "high": [0.75]}, ["x"]))
     assert capsys.readouterr().out == "x: 50% [25%, 75%] right.\n"
 
 
@@ -66,9 +66,9 @@ def test_models_are_compared_on_the_same_items(trial, capsys):
     assert table.loc["half", "more"] == share
     assert table.loc["half", "more_low"] == table.loc["half", "low"] > 0
     assert table.loc["same", ["more", "more_low", "more_high"]].tolist() == [0, 0, 0]
-    tell(table.iloc[[2]])
+    print_scores(table.iloc[[2]])
     assert capsys.readouterr().out == (
-        "same: 0% [0%, 0%] right; +0 points [+0, +0] against none.\n"
+        "same: 0% [0%, 0%] right; +0 [+0, +0] points against none.\n"
     )
 
 
@@ -80,7 +80,7 @@ def test_the_constant_answer_is_the_commonest_class_of_training():
 
 
 def test_unseen_items_share_no_group_with_the_few(trial):
-    unseen, few = trial.unseen(2), trial.some(2)
+    unseen, few = trial.unseen(2), trial.sample(2)
     assert len(unseen)
     assert set(unseen) < set(trial.train)
     assert not set(trial.groups[unseen]) & set(trial.groups[few])
@@ -92,7 +92,7 @@ def test_where_every_group_was_seen_the_other_items_are_given_with_a_warning():
     clips, labels = coloured(24)
     groups = pd.Series([place % 6 for place in range(24)])
     trial = Trial(dict(enumerate(clips)), pd.Series(labels), groups)
-    few = trial.some(6)
+    few = trial.sample(6)
     assert set(groups[few]) == set(groups[trial.train])
     with pytest.warns(UserWarning, match="none is unseen"):
         left = trial.unseen(6)
@@ -102,7 +102,7 @@ def test_where_every_group_was_seen_the_other_items_are_given_with_a_warning():
 
 def test_validation_of_a_trial_is_of_other_groups(trial, monkeypatch):
     given = {}
-    monkeypatch.setattr(trying, "fine_tune", lambda *_, **options: given.update(options))
+    monkeypatch.setattr(trials, "fine_tune", lambda *_, **options: given.update(options))
     trial.tune(TinyEncoder(), validation=0.25)
     assert given["groups"] == trial.groups[trial.train].tolist()
 
@@ -135,12 +135,13 @@ def test_leads_are_taken_on_the_same_clips(capsys):
     rows = [("a", 1, 0, 0.5), ("b", 1, 0, 0.3), ("a", 1, 1, 0.9), ("b", 1, 1, 0.8)]
     rows += [("a", n, 0, 0.5) for n in (0, 2)] + [("b", n, 0, 0.5) for n in (0, 2)]
     table = pd.DataFrame(rows, columns=["way", "per_class", "seed", "accuracy"])
-    assert leads(table, "a", "b").index.tolist() == [1, 2, 0]
-    found = leads(table, "a", "b").loc[1]
+    assert differences(table, "a", "b").index.tolist() == [1, 2, 0]
+    found = differences(table, "a", "b").loc[1]
     assert found.to_dict() == pytest.approx({"mean": 0.15, "low": 0.1, "high": 0.2})
-    tell_leads({"a": leads(table, "a", "b").loc[[1, 0]]}, "b")
+    print_differences({"a": differences(table, "a", "b").loc[[1, 0]]}, "b")
     assert capsys.readouterr().out == (
-        "1 labels: a - b +0.150 [+0.100, +0.200].\nall labels: a - b +0.000 [+0.000, +0.000].\n"
+        "1 labels per class: a minus b: +0.150 [+0.100, +0.200].\n"
+        "All labels: a minus b: +0.000 [+0.000, +0.000].\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Figures of runs and of curves; `plots.show` puts them under a cell."""
+"""Figures of runs, curves and gains; `plots.show` displays them below a cell."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def plot_history(histories: Mapping[str, pd.DataFrame], score: str = "accuracy")
     Parameters
     ----------
     histories : mapping of str to DataFrame
-        By name; see `FineTuned.history`. Lines are training, dashes validation.
+        Histories by name; see `FineTuned.history`. Solid lines are training, dashed ones
+        validation.
     score : str
-        What the score is called.
+        Name of the score.
 
     Returns
     -------
@@ -34,13 +35,20 @@ def plot_history(histories: Mapping[str, pd.DataFrame], score: str = "accuracy")
     ------
     ValueError
         If there is nothing to draw.
+
+    Examples
+    --------
+    >>> columns = {"train_loss": [2.0, 1.0], "valid_loss": [2.1, 1.6], "valid_score": [0.2, 0.5]}
+    >>> figure = plot_history({"full": pd.DataFrame(columns, index=[1, 2])})
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['loss (dashed: validation)', 'accuracy on validation']
     """
     if not histories:
         raise ValueError("There is no history to draw.")
     figure = Figure(figsize=(8.0, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for place, (name, frame) in enumerate(histories.items()):
-        style = {"color": PALETTE[place % len(PALETTE)], "marker": MARKERS[place % 6], "ms": 4}
+    for number, (name, frame) in enumerate(histories.items()):
+        style = {"color": PALETTE[number % len(PALETTE)], "marker": MARKERS[number % 6], "ms": 4}
         left.plot(frame.index, frame["train_loss"], label=name, **style)
         if frame["valid_loss"].notna().any():
             left.plot(frame.index, frame["valid_loss"], linestyle="--", **style)
@@ -63,26 +71,34 @@ def plot_budget(
     table : DataFrame
         See `label_budget`; `per_class` 0 means all.
     chance : float, optional
-        Drawn as a line.
+        Accuracy of guessing, drawn as a line.
     everything : str
-        What the place of all labels is called.
+        Label of the position at which all labels are used.
 
     Returns
     -------
     matplotlib.figure.Figure
         One axes.
+
+    Examples
+    --------
+    >>> rows = [("probe", 1, 0.25), ("probe", 0, 0.75), ("full", 1, 0.125), ("full", 0, 0.75)]
+    >>> table = pd.DataFrame(rows, columns=["way", "per_class", "accuracy"])
+    >>> axes = plot_budget(table, chance=0.1).axes[0]
+    >>> [label.get_text() for label in axes.get_xticklabels()]
+    ['1', 'all']
     """
     budgets = sorted(table["per_class"].unique(), key=lambda k: k or np.inf)
-    places = {budget: place for place, budget in enumerate(budgets)}
+    positions = {budget: position for position, budget in enumerate(budgets)}
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    for number, (way, part) in enumerate(table.groupby("way", sort=False)):
-        told = part.groupby("per_class")["accuracy"].agg(["mean", "min", "max"])
-        told = told.loc[[budget for budget in budgets if budget in told.index]]
-        x = np.array([places[budget] for budget in told.index]) + 0.06 * (number - 1.5)
-        ends = [told["mean"] - told["min"], told["max"] - told["mean"]]
+    for number, (way, runs) in enumerate(table.groupby("way", sort=False)):
+        spread = runs.groupby("per_class")["accuracy"].agg(["mean", "min", "max"])
+        spread = spread.loc[[budget for budget in budgets if budget in spread.index]]
+        x = np.array([positions[budget] for budget in spread.index]) + 0.06 * (number - 1.5)
+        ends = [spread["mean"] - spread["min"], spread["max"] - spread["mean"]]
         axes.errorbar(
-            x, told["mean"], yerr=np.array(ends), color=PALETTE[number % len(PALETTE)],
+            x, spread["mean"], yerr=np.array(ends), color=PALETTE[number % len(PALETTE)],
             marker=MARKERS[number % 6], capsize=3, label=way,
         )  # fmt: skip
     if chance is not None:
@@ -92,18 +108,18 @@ def plot_budget(
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("labelled clips per class")
-    axes.set_ylabel("right on unseen subjects")
+    axes.set_ylabel("accuracy on unseen subjects")
     figure.legend(loc="outside right upper")
     return figure
 
 
 def plot_gains(table: pd.DataFrame) -> Figure:
-    """Draw gains with their intervals, a row for each way to fine-tune, a mark for each use.
+    """Draw gains with their intervals, one row for each way to fine-tune, one mark for each use.
 
     Parameters
     ----------
     table : DataFrame
-        `mean, low, high`, as `over_worlds` gives it; a row's name is `"way, use"`, divided at its
+        `mean, low, high`, as `over_worlds` returns it; a row's name is `"way, use"`, divided at its
         last comma.
 
     Returns
@@ -115,6 +131,13 @@ def plot_gains(table: pd.DataFrame) -> Figure:
     ------
     ValueError
         If there is nothing to draw.
+
+    Examples
+    --------
+    >>> rows = {"motion, full, both": [0.02, 0.01, 0.03], "motion, full, tuned": [0.0, -0.01, 0.01]}
+    >>> figure = plot_gains(pd.DataFrame(rows, ["mean", "low", "high"]).T)
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['motion, full']
     """
     if table.empty:
         raise ValueError("There is no gain to draw.")
@@ -125,13 +148,13 @@ def plot_gains(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(7.0, 0.8 + 0.45 * len(ways)), layout="constrained")
     axes = figure.add_subplot()
     for number, use in enumerate(uses):
-        part = table[names["use"] == use]
+        gains = table[names["use"] == use]
         y = pd.Index(ways).get_indexer(names["way"][names["use"] == use]) + 0.3 * (
             number - (len(uses) - 1) / 2
         )
-        ends = np.array([part["mean"] - part["low"], part["high"] - part["mean"]])
+        ends = np.array([gains["mean"] - gains["low"], gains["high"] - gains["mean"]])
         axes.errorbar(
-            part["mean"], y, xerr=ends, linestyle="", capsize=3, label=use,
+            gains["mean"], y, xerr=ends, linestyle="", capsize=3, label=use,
             color=PALETTE[number % len(PALETTE)], marker=MARKERS[number % 6],
         )  # fmt: skip
     axes.axvline(0, color="black", linestyle=":", label="no gain")
@@ -146,36 +169,43 @@ def plot_gains(table: pd.DataFrame) -> Figure:
 def plot_reliability(
     truth: Sequence, probabilities: Mapping[str, pd.DataFrame], bins: int = 5
 ) -> Figure:
-    """Draw stated confidence against what was right, bin by bin.
+    """Draw stated confidence against accuracy, bin by bin.
 
     Parameters
     ----------
     truth : sequence, n
-        Classes.
+        True class of each item.
     probabilities : mapping of str to DataFrame
-        By name, a row an item and a column a class; see `FineTuned.probabilities`. The area of a
-        marker is the number of answers.
+        Probabilities by name, one row for each item and one column for each class; see
+        `FineTuned.probabilities`. The area of a marker is the number of predictions.
     bins : int
-        Of confidence; see `evaluation.reliability`.
+        Number of bins of confidence; see `evaluation.reliability`.
 
     Returns
     -------
     matplotlib.figure.Figure
         One axes.
+
+    Examples
+    --------
+    >>> probabilities = pd.DataFrame({"a": [0.9, 0.8, 0.2], "b": [0.1, 0.2, 0.8]})
+    >>> figure = plot_reliability(["a", "b", "b"], {"before": probabilities})
+    >>> figure.axes[0].get_xlabel()
+    'stated confidence'
     """
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot([0, 1], [0, 1], color="black", linestyle=":", label="as sure as right")
-    for place, (name, said) in enumerate(probabilities.items()):
-        right = said.idxmax(axis=1).to_numpy() == np.asarray(truth)
-        table = reliability(right, said.max(axis=1), bins)
-        color, marker = PALETTE[place % len(PALETTE)], MARKERS[place % 6]
+    axes.plot([0, 1], [0, 1], color="black", linestyle=":", label="perfectly calibrated")
+    for number, (name, stated) in enumerate(probabilities.items()):
+        right = stated.idxmax(axis=1).to_numpy() == np.asarray(truth)
+        table = reliability(right, stated.max(axis=1), bins)
+        color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % 6]
         axes.plot(table["confidence"], table["accuracy"], color=color, alpha=0.6)
         size = 12 + 160 * table["n"] / table["n"].sum()
         axes.scatter(table["confidence"], table["accuracy"], size, color=color, marker=marker,
                      label=name)  # fmt: skip
     axes.set_xlabel("stated confidence")
-    axes.set_ylabel("share that was right")
+    axes.set_ylabel("accuracy")
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.04)
     figure.legend(loc="outside right upper")

@@ -1,4 +1,4 @@
-"""Setting clips aside, and choosing few of them, without tearing a group apart."""
+"""Hold clips out, and choose a few of them, without dividing a group."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pandas as pd
 def hold_out(
     labels: Sequence, share: float, groups: Sequence | None = None, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on, and rows held out; no group is in both.
+    """Divide rows into those to train on and those held out; no group is in both.
 
-    With classes as labels every class keeps a group in training, so that none is held out that
+    If labels are classes, every class keeps a group in training, so that no class is held out that
     training does not know.
 
     Parameters
@@ -21,16 +21,22 @@ def hold_out(
     labels : sequence, n
         Strings are classes; anything else is only counted.
     share : float
-        Of the clips to hold out.
+        Share of the clips to hold out.
     groups : sequence, n, optional
-        By default each clip is its own.
+        Group of each clip; by default each clip is a group of its own.
     seed : int
-        Order in which groups are set aside.
+        Order in which groups are held out.
 
     Raises
     ------
     ValueError
         If the share is not between 0 and 1, or nothing is left for either part.
+
+    Examples
+    --------
+    >>> train, held = hold_out(["a", "a", "b", "b"], 0.5, groups=["x", "y", "x", "y"])
+    >>> train.tolist(), held.tolist()  # one group each
+    ([1, 3], [0, 2])
     """
     if not 0 < share < 1:
         raise ValueError(f"validation is {share}; a share lies between 0 and 1.")
@@ -41,10 +47,12 @@ def hold_out(
     of_group = pd.Series(classes).groupby(codes).unique()
     held = np.zeros(n, dtype=bool)
     for group in np.random.default_rng(seed).permutation(codes.max() + 1):
-        mine = codes == group
-        if held.sum() + mine.sum() > max(share * n, 1) or any(left[c] < 2 for c in of_group[group]):
+        members = codes == group
+        if held.sum() + members.sum() > max(share * n, 1) or any(
+            left[c] < 2 for c in of_group[group]
+        ):
             continue
-        held |= mine
+        held |= members
         for name in of_group[group]:
             left[name] -= 1
     if not held.any() or held.all():
@@ -58,18 +66,24 @@ def hold_out(
 def few(
     labels: Sequence, per_class: int | None, groups: Sequence | None = None, seed: int = 0
 ) -> np.ndarray:
-    """Rows of at most so many clips of each class, of as many different groups as there are.
+    """Choose rows of at most `per_class` clips of each class, from as many groups as possible.
 
     Parameters
     ----------
     labels : sequence, n
-        Classes.
+        Class of each clip.
     per_class : int or None
-        None: all.
+        Number of clips; None: all.
     groups : sequence, n, optional
-        Such as subjects: clips of new ones are taken first.
+        Such as subjects: clips of new subjects are taken first.
     seed : int
-        Which. The same seed's smaller choice is part of its larger one.
+        The choice is drawn with this seed; its smaller choice is part of its larger one.
+
+    Examples
+    --------
+    >>> rows = few(["a", "a", "a", "b"], 1, groups=[0, 0, 1, 2])
+    >>> len(rows), 3 in rows
+    (2, True)
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     frame = pd.DataFrame({"label": np.asarray(labels)[order], "row": order})

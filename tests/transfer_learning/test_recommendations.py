@@ -13,10 +13,10 @@ from vidrec_utils.transfer_learning import (
     mean_watch_ratio,
     over_worlds,
     plot_gains,
+    print_gains,
     recommendation_gains,
-    recommending,
+    recommendations,
     recorded,
-    tell_gains,
 )
 
 TARGETS = ("motion", "tags", "watch ratio")
@@ -55,8 +55,8 @@ def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
             seen[self.name] = self.given
             return self
 
-    monkeypatch.setattr(recommending, "evaluate", lambda model, *_: model.name)
-    monkeypatch.setattr(recommending, "compare", lambda a, b, seed: (a, b))
+    monkeypatch.setattr(recommendations, "evaluate", lambda model, *_: model.name)
+    monkeypatch.setattr(recommendations, "compare", lambda a, b, seed: (a, b))
     results, found = recommendation_gains(encoders, clips, Model, split=None)
     assert results == {name: name for name in encoders}
     assert found == [("tuned", "one"), ("other", "one"), ("wide", "one")]
@@ -103,11 +103,11 @@ def test_what_is_beyond_doubt_is_told(capsys):
         {"mean": [0.02, -0.03, 0.01], "low": [0.01, -0.04, 0.0], "high": [0.03, -0.02, 0.02],
          "better": [2, 0, 1], "worse": [0, 1, 0], "worlds": [5, 5, 5]}, ["a", "b", "c"]
     )  # fmt: skip
-    tell_gains(table)
+    print_gains(table)
     assert capsys.readouterr().out.splitlines() == [
-        "a: +0.0200 [+0.0100, +0.0300]; by itself clear of zero on 2 of 5 platforms.",
-        "b: -0.0300 [-0.0400, -0.0200]; by itself clear of zero on 1 of 5 platforms.",
-        "The other 1 of 3 intervals hold zero.",
+        "a: +0.0200 [+0.0100, +0.0300]; the interval excludes zero on 2 of 5 platforms.",
+        "b: -0.0300 [-0.0400, -0.0200]; the interval excludes zero on 1 of 5 platforms.",
+        "The other 1 of 3 intervals contain zero.",
     ]
 
 

@@ -1,0 +1,316 @@
+"""Trials: ways to spend labels, tested on one division of the data, and what each achieves."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vidrec_utils.encoders import Tunable
+from vidrec_utils.evaluation import bootstrap_means
+from vidrec_utils.reporting import difference, interval
+from vidrec_utils.transfer_learning.backbone import original
+from vidrec_utils.transfer_learning.budget import constant_share
+from vidrec_utils.transfer_learning.fine_tuning import FineTuned, fine_tune
+from vidrec_utils.transfer_learning.holdout import few, hold_out
+
+
+class Trial:
+    """Items with labels, divided so that no group is in training and test at once.
+
+    Parameters
+    ----------
+    items : mapping of str to item
+        Clips, images or texts by id, as they are or as `prepare_once` returns them.
+    labels, groups : Series
+        Label and group of each id; ids without a label are left out.
+    test : float
+        Share of the items that is held out.
+    seed : int
+        The division, the choice of a few items and training are drawn with this seed.
+
+    Attributes
+    ----------
+    train, test : Index
+        Ids.
+
+    Examples
+    --------
+    >>> ids = list("abcdef")
+    >>> labels = pd.Series(["cat", "dog"] * 3, ids)
+    >>> groups = pd.Series([1, 1, 2, 2, 3, 3], ids)
+    >>> trial = Trial(dict.fromkeys(ids, "a text"), labels, groups)
+    >>> len(trial.train), len(trial.test)
+    (4, 2)
+    >>> set(groups[trial.train]) & set(groups[trial.test])
+    set()
+    """
+
+    def __init__(
+        self,
+        items: Mapping,
+        labels: pd.Series,
+        groups: pd.Series,
+        test: float = 0.35,
+        seed: int = 0,
+    ):
+        self.items, self.groups, self.seed = items, groups, seed
+        self.labels = labels.dropna()
+        own_groups = groups.reindex(self.labels.index).to_numpy()
+        train, held = hold_out(self.labels.tolist(), test, own_groups, seed)
+        self.train, self.test = self.labels.index[train], self.labels.index[held]
+
+    def sample(self, per_class: int | None) -> pd.Index:
+        """Ids of a few training items of each class, from different groups; None: all."""
+        groups = self.groups.reindex(self.train).to_numpy()
+        return self.train[few(self.labels[self.train], per_class, groups, self.seed)]
+
+    def unseen(self, per_class: int | None) -> pd.Index:
+        """Ids of training items whose groups have no item in `sample`: to calibrate with.
+
+        Warns
+        -----
+        UserWarning
+            If no group is left: the result is then the other items of the same groups.
+        """
+        sample, groups = self.sample(per_class), self.groups.reindex(self.train)
+        left = self.train[~groups.isin(groups[sample]).to_numpy()]
+        if len(left):
+            return left
+        warnings.warn(
+            "Each group has an item in the sample, so none is unseen; these are other items of the "
+            "same groups, and a temperature fitted on them may be too optimistic.",
+            stacklevel=2,
+        )
+        return self.train.difference(sample, sort=False)
+
+    def tune(
+        self,
+        encoder: Tunable,
+        strategy: str = "probe",
+        per_class: int | None = None,
+        **options: Any,
+    ) -> FineTuned:
+        """Fine-tune on `sample(per_class)`; see `fine_tune`.
+
+        If a share is held out for validation, no group is divided by that either.
+        """
+        ids = self.sample(per_class)
+        groups = self.groups.reindex(ids).tolist()
+        options = {"progress": False, "seed": self.seed, "groups": groups} | options
+        return fine_tune(
+            encoder, [self.items[i] for i in ids], self.labels[ids], strategy, **options
+        )
+
+    def held_out(self) -> list:
+        """The items to test on."""
+        return [self.items[i] for i in self.test]
+
+    def scores(self, models: Mapping[str, FineTuned]) -> pd.DataFrame:
+        """Accuracy of each model on the test items, with its interval.
+
+        Returns
+        -------
+        DataFrame
+            One row for each model: `mean, low, high`; and, from the second on, `more, more_low,
+            more_high`: its accuracy minus that of the first model (`than`) on the same items.
+        """
+        target = self.labels[self.test].to_numpy()
+        right = {n: _right(m.predict(self.held_out()), target) for n, m in models.items()}
+        return _shares(right, self.seed)
+
+    def constant(self) -> float:
+        """Accuracy of always predicting the most frequent training class."""
+        return constant_share(self.labels[self.train], self.labels[self.test])
+
+    def mirror_scores(self, models: Mapping[str, FineTuned]) -> pd.DataFrame:
+        """The same for two classes that are each other's time reversal, on clips and mirrors.
+
+        The mirror of a clip has its frames in reversed order, and belongs to the other class. For
+        the intervals a clip and its mirror are resampled together.
+        """
+        one, other = sorted(self.labels.unique())
+        target = self.labels[self.test].to_numpy()
+        mirrored = np.where(target == one, other, one)
+        frames = [original(clip) for clip in self.held_out()]
+        right = {}
+        for name, model in models.items():
+            forwards = _right(model.predict(frames), target)
+            backwards = _right(model.predict([clip[::-1] for clip in frames]), mirrored)
+            right[name] = (forwards + backwards) / 2
+        return _shares(right, self.seed)
+
+
+def two_directions(
+    clips: Mapping[str, np.ndarray], labels: pd.Series, reversals: Mapping[str, str]
+) -> tuple[dict[str, np.ndarray], pd.Series]:
+    """Choose clips of two classes that are each other's time reversal.
+
+    Parameters
+    ----------
+    clips : mapping
+        Clips `(time, height, width, 3)` by id; not changed.
+    labels : Series of str
+        Class of each id; NA where there is none.
+    reversals : mapping
+        The class that each class becomes when it is played backwards. The first pair is chosen of
+        which both classes are among the labels.
+
+    Returns
+    -------
+    clips : dict
+        Clips of the pair. If the labels hold no pair: all clips, every second one backwards.
+    labels : Series of str
+        The two classes; `"forwards"` and `"backwards"` if the labels hold no pair.
+
+    Examples
+    --------
+    >>> clips = {"a": np.arange(3), "b": np.arange(3), "c": np.arange(3)}
+    >>> labels = pd.Series(["rise", "fall", "spin"], list("abc"))
+    >>> two_directions(clips, labels, {"zoom in": "zoom out", "rise": "fall"})[1].to_dict()
+    {'a': 'rise', 'b': 'fall'}
+    """
+    known = set(labels.dropna())
+    pair = next((p for p in reversals.items() if known.issuperset(p)), None)
+    if pair is not None:
+        chosen = labels[labels.isin(pair) & labels.index.isin(list(clips))]
+        return {v: clips[v] for v in chosen.index}, chosen
+    names = pd.Series(["forwards", "backwards"] * len(clips))[: len(clips)].set_axis(list(clips))
+    return {v: c if names[v] == "forwards" else c[::-1] for v, c in clips.items()}, names
+
+
+def differences(table: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
+    """Accuracy of one way minus that of another on the same clips: `mean, low, high` over seeds.
+
+    There is one row for each number of labels per class; 0 (all labels) is the last.
+
+    Parameters
+    ----------
+    table : DataFrame
+        See `label_budget`.
+    one, other : str
+        Ways.
+
+    Examples
+    --------
+    >>> rows = [("full", 5, 0, 0.5), ("probe", 5, 0, 0.25)]
+    >>> rows += [("full", 5, 1, 1.0), ("probe", 5, 1, 0.5)]
+    >>> table = pd.DataFrame(rows, columns=["way", "per_class", "seed", "accuracy"])
+    >>> differences(table, "full", "probe").loc[5].tolist()
+    [0.375, 0.25, 0.5]
+    """
+    runs = table.pivot_table("accuracy", ["per_class", "seed"], "way")
+    paired = (runs[one] - runs[other]).dropna().groupby("per_class")
+    table = paired.agg(mean="mean", low="min", high="max")
+    return table.sort_index(key=lambda n: n.where(n > 0, np.inf))
+
+
+def print_differences(tables: Mapping[str, pd.DataFrame], other: str) -> None:
+    """Print what `differences` returned, one line for each way and number of labels.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Differences by the name of the first way.
+    other : str
+        Name of the second way, the same for all.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"mean": [0.1], "low": [0.0], "high": [0.2]}, index=[5])
+    >>> print_differences({"full": table}, "probe")
+    5 labels per class: full minus probe: +0.100 [+0.000, +0.200].
+    """
+    for one, table in tables.items():
+        for n, row in table.iterrows():
+            numbers = difference(one, other, row["mean"], row["low"], row["high"], "+.3f")
+            print(f"{f'{n} labels per class' if n else 'All labels'}: {numbers}.")
+
+
+def spread(
+    table: pd.DataFrame, target: str, per_class: int = 0, constant: str | None = None
+) -> pd.DataFrame:
+    """Accuracy of each way over seeds: `mean, low, high`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        See `recorded`.
+    target : str
+        What the labels were.
+    per_class : int
+        Labels per class; 0: all.
+    constant : str, optional
+        Name of a first row, for always predicting the most frequent training class.
+
+    Raises
+    ------
+    ValueError
+        If `constant` is given, but the table has no column of that name.
+
+    Examples
+    --------
+    >>> rows = [("probe", "motion", 0, 0.25), ("probe", "motion", 0, 0.75)]
+    >>> table = pd.DataFrame(rows, columns=["way", "target", "per_class", "accuracy"])
+    >>> spread(table, "motion").loc["probe"].tolist()
+    [0.5, 0.25, 0.75]
+    """
+    rows = table[(table["target"] == target) & (table["per_class"] == per_class)]
+    if constant is not None:
+        if "constant" not in rows:
+            raise ValueError(
+                "The table has no column 'constant', as older ones; measure anew with label_budget."
+            )
+        same = rows.drop_duplicates("seed")
+        same = same.assign(way=constant, accuracy=same["constant"])
+        rows = pd.concat([same, rows])
+    return rows.groupby("way", sort=False)["accuracy"].agg(mean="mean", low="min", high="max")
+
+
+def print_scores(table: pd.DataFrame, what: str = "right") -> None:
+    """Print one sentence for each row of `mean, low, high`; and of `more`, if it is there.
+
+    Parameters
+    ----------
+    table : DataFrame
+        See `Trial.scores` and `spread`.
+    what : str
+        Words after the share.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"mean": [0.5], "low": [0.25], "high": [0.75]}, index=["probe"])
+    >>> print_scores(table)
+    probe: 50% [25%, 75%] right.
+    """
+    for name, row in table.iterrows():
+        sentence = f"{name}: {interval(row['mean'], row['low'], row['high'], '.0%')} {what}"
+        if pd.notna(row.get("than")):
+            points = interval(*(100 * row[["more", "more_low", "more_high"]]), "+.0f")
+            sentence += f"; {points} points against {row['than']}"
+        print(f"{sentence}.")
+
+
+def _right(predicted: Iterable, target: Iterable) -> np.ndarray:
+    return (np.asarray(list(predicted)) == np.asarray(list(target))).astype(np.float64)
+
+
+def _shares(right: Mapping[str, np.ndarray], seed: int, level: float = 0.95) -> pd.DataFrame:
+    """Means of `right` (0 to 1 an item), and of the differences to the first, with intervals.
+
+    All columns are resampled together, so that differences are those on the same items.
+    """
+    names = list(right)
+    shares = np.stack(list(right.values()), axis=1)  # (items, models)
+    columns = np.concatenate([shares, shares - shares[:, :1]], axis=1)  # (items, 2 * models)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(bootstrap_means(columns, 2000, seed), tails, axis=0)
+    intervals = np.stack([columns.mean(axis=0), low, high], axis=1)  # (2 * models, 3)
+    table = pd.DataFrame(intervals[: len(names)], names, ["mean", "low", "high"])
+    table["than"] = pd.Series([None] + names[:1] * (len(names) - 1), names, dtype="str")
+    table[["more", "more_low", "more_high"]] = intervals[len(names) :]
+    table.loc[names[0], ["more", "more_low", "more_high"]] = np.nan
+    return table
