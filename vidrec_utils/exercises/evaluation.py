@@ -1,4 +1,4 @@
-"""Exercises of `06_evaluation`: an honest NDCG, and an accuracy that the many cannot rule."""
+"""Exercises of `06_evaluation`: an honest NDCG, and an accuracy that counts classes alike."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 def ndcg(hits: list[bool], n_relevant: int) -> float:
     """Return the NDCG of one list: its gain, as a share of the best possible list's.
 
-    A hit at rank i (from 1) gains `1 / log2(i + 1)`. `hits` tells for each place whether it is one;
-    `n_relevant` (at least 1) counts all relevant videos, listed or not. The best list of this
+    A hit at rank i (from 1) gains `1 / log2(i + 1)`. `hits` says for each rank whether it is
+    one; `n_relevant` (at least 1) counts all relevant videos, listed or not. The best list of this
     length has its `min(n_relevant, len(hits))` hits at the top.
     For example, `[False, True]` with `n_relevant` 1 gives about 0.63.
     """
@@ -24,10 +24,10 @@ def ndcg(hits: list[bool], n_relevant: int) -> float:
 
 def check_ndcg(function: Callable[[list[bool], int], float]) -> str:
     """Check an attempt at `ndcg`."""
-    found = function([True, False], 1)
-    assert found is not None, "your function returns nothing; end it with `return`."
-    assert np.isfinite(found), "rank 1 gains 1 / log2(1 + 1) = 1; ranks begin at 1, not at 0."
-    assert abs(found - 1) < 1e-6, f"a hit at the top of a list is perfect, 1; yours is {found:.3f}."
+    first = function([True, False], 1)
+    assert first is not None, "your function returns nothing; end it with `return`."
+    assert np.isfinite(first), "rank 1 gains 1 / log2(1 + 1) = 1; ranks begin at 1, not at 0."
+    assert abs(first - 1) < 1e-6, f"a hit at the top of a list is perfect, 1; yours is {first:.3f}."
     second = function([False, True], 1)
     assert abs(second - 0.6309) < 1e-3, (
         f"a hit at rank 2 gains 1 / log2(3) = 0.631 of the best list's 1, yours says {second:.3f}: "
@@ -35,12 +35,12 @@ def check_ndcg(function: Callable[[list[bool], int], float]) -> str:
     )
     missed = function([True, False, False], 2)
     assert abs(missed - 0.6131) < 1e-3, (
-        f"one of two relevant videos, at the top of three places, gives 0.613, not {missed:.3f}: "
+        f"one of two relevant videos, at the top of three, gives 0.613, not {missed:.3f}: "
         "the best list would hold both, so count relevant videos that are not on this list."
     )
     long = function([True, True], 9)
     assert abs(long - 1) < 1e-6, (
-        f"two places with two hits cannot be better: 1, not {long:.3f}. The best list has "
+        f"two ranks with two hits cannot be better: 1, not {long:.3f}. The best list has "
         "min(n_relevant, len(hits)) hits."
     )
     assert function([False, False], 3) == 0, "a list without a hit has the NDCG 0."
@@ -63,7 +63,7 @@ def _no_cut(hits: list[bool], n_relevant: int) -> float:
     return float(gains[np.asarray(hits, dtype=bool)].sum() / ideal)
 
 
-def _all_places(hits: list[bool], n_relevant: int) -> float:
+def _all_ranks(hits: list[bool], n_relevant: int) -> float:
     gains = 1 / np.log2(np.arange(2, len(hits) + 2))
     return float(gains[np.asarray(hits, dtype=bool)].sum() / gains.sum())
 
@@ -72,44 +72,46 @@ WRONG_NDCG = [
     (_from_zero, "ranks begin at 1"),
     (_own_ideal, "not on this list"),
     (_no_cut, "cannot be better"),
-    (_all_places, "perfect"),
+    (_all_ranks, "perfect"),
     (lambda hits, n_relevant: sum(hits) / n_relevant, "rank 2"),
     (lambda hits, n_relevant: print(_no_cut(hits, n_relevant)), "returns nothing"),
 ]
 
 
 def balanced_accuracy(labels: list[str], predicted: list[str]) -> float:
-    """Return the mean over the classes of the share of their examples that were named rightly.
+    """Return the mean over the classes of the share of their examples predicted correctly.
 
     The classes are those among the labels; each counts the same, however few examples it has.
     For example, labels `["a", "a", "a", "b"]` all predicted as `"a"` give (1 + 0) / 2 = 0.5.
     """
     # solution
-    true, said = np.array(labels), np.array(predicted)
-    return float(np.mean([(said[true == name] == name).mean() for name in set(labels)]))
+    true, guess = np.array(labels), np.array(predicted)
+    return float(np.mean([(guess[true == name] == name).mean() for name in set(labels)]))
     # end solution
 
 
 def check_balanced_accuracy(function: Callable[[list[str], list[str]], float]) -> str:
     """Check an attempt at `balanced_accuracy`."""
     labels = ["a", "a", "a", "b"]
-    found = function(labels, ["a"] * 4)
-    assert found is not None, "your function returns nothing; end it with `return`."
-    assert abs(found - 0.75) > 1e-9, (
-        "0.75 is the plain accuracy, which the common class rules; average over the classes."
+    constant = function(labels, ["a"] * 4)
+    assert constant is not None, "your function returns nothing; end it with `return`."
+    assert abs(constant - 0.75) > 1e-9, (
+        "0.75 is the plain accuracy, which the common class dominates; average over the classes."
     )
     precise = function(labels, ["a", "a", "b", "b"])
     assert abs(precise - 5 / 6) < 1e-9, (
         f"of the a's two in three are found, of the b's one in one: 5/6 on average, not "
         f"{precise:.3f}. Divide by the examples that are of a class, not by those called so."
     )
-    assert abs(found - 0.5) < 1e-9, f"one class is found whole, the other never: 0.5, not {found}."
+    assert abs(constant - 0.5) < 1e-9, (
+        f"one class is found whole, the other never: 0.5, not {constant}."
+    )
     strange = function(["a", "b"], ["a", "c"])
     assert abs(strange - 0.5) < 1e-9, (
         f"there are two classes among the labels, a and b; c is only a wrong answer: 0.5, not "
         f"{strange:.3f}."
     )
-    assert abs(function(["x"], ["x"]) - 1) < 1e-9, "one example, rightly named, gives 1."
+    assert abs(function(["x"], ["x"]) - 1) < 1e-9, "one example, predicted correctly, gives 1."
     return "any constant answer scores one over the number of classes, so nothing is won by it."
 
 
@@ -118,15 +120,15 @@ def _accuracy(labels: list[str], predicted: list[str]) -> float:
 
 
 def _by_precision(labels: list[str], predicted: list[str]) -> float:
-    true, said = np.array(labels), np.array(predicted)
-    shares = [(true[said == c] == c).mean() if (said == c).any() else 0.0 for c in set(labels)]
+    true, guess = np.array(labels), np.array(predicted)
+    shares = [(true[guess == c] == c).mean() if (guess == c).any() else 0.0 for c in set(labels)]
     return float(np.mean(shares))
 
 
 def _all_names(labels: list[str], predicted: list[str]) -> float:
-    true, said = np.array(labels), np.array(predicted)
+    true, guess = np.array(labels), np.array(predicted)
     names = set(labels) | set(predicted)
-    return float(np.mean([(said[true == c] == c).mean() if c in labels else 0.0 for c in names]))
+    return float(np.mean([(guess[true == c] == c).mean() if c in labels else 0.0 for c in names]))
 
 
 WRONG_BALANCED_ACCURACY = [
