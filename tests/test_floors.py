@@ -146,6 +146,13 @@ def test_every_room_has_its_floor():
     assert not gone, f"the rooms {gone} of FLOORS do not exist"
 
 
+def test_the_table_in_contributing_is_this_one():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| ([a-z ]+) \| (`.*) \|$", text.partition("| floor | rooms |")[2])
+    table = {floor: re.findall(r"`(\w+)`", named) for floor, named in rows[: len(FLOORS)]}
+    assert {k: sorted(v) for k, v in table.items()} == {k: sorted(v) for k, v in FLOORS.items()}
+
+
 def test_imports_point_downwards_only():
     climbs = upward(imports(PACKAGE))
     new = {pair: where for pair, where in climbs.items() if pair not in ALLOWED}
