@@ -23,7 +23,7 @@ def check_differing_bits(function: Callable[[int, int], int]) -> str:
     assert function(0b111, 0b111) == 0, "a hash does not differ from itself: the answer is 0."
     assert function(0b1000, 0b0111) == 4, (
         "0b1000 and 0b0111 have no bit in common and differ in 4: neither the difference of the "
-        "numbers nor that of their counts of ones tells; as text they differ in length, so fill "
+        "numbers nor that of their counts of ones is right; as text they differ in length, so fill "
         "with zeros first, or use `a ^ b`."
     )
     long = function(2**64 - 1, 0)
@@ -44,11 +44,11 @@ WRONG_DIFFERING_BITS = [
 ]
 
 
-def split_at(log: pd.DataFrame, moment: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return new `(train, test)`: rows before a moment, or from it on; undated in neither."""
+def split_at(log: pd.DataFrame, timestamp: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return new `(train, test)`: rows before a timestamp, or from it on; undated in neither."""
     # solution
-    train = log[log["timestamp"] < moment]
-    test = log[log["timestamp"] >= moment]
+    train = log[log["timestamp"] < timestamp]
+    test = log[log["timestamp"] >= timestamp]
     return train, test
     # end solution
 
@@ -64,25 +64,25 @@ def check_split_at(
     function: Callable[[pd.DataFrame, pd.Timestamp], tuple[pd.DataFrame, pd.DataFrame]],
 ) -> str:
     """Check an attempt at `split_at` on rows that are not sorted."""
-    log, moment = _log(), pd.Timestamp("2025-03-03 12:00", tz="UTC")
-    parts = function(log, moment)
-    assert parts is not None, "your function returns nothing; end it with `return train, test`."
-    assert isinstance(parts, tuple), "return two frames, `train, test`."
-    assert len(parts) == 2, "return two frames, `train, test`."
-    assert all(isinstance(part, pd.DataFrame) for part in parts), (
+    log, timestamp = _log(), pd.Timestamp("2025-03-03 12:00", tz="UTC")
+    frames = function(log, timestamp)
+    assert frames is not None, "your function returns nothing; end it with `return train, test`."
+    assert isinstance(frames, tuple), "return two frames, `train, test`."
+    assert len(frames) == 2, "return two frames, `train, test`."
+    assert all(isinstance(frame, pd.DataFrame) for frame in frames), (
         "return rows, not masks: `log[mask]`."
     )
-    train, test = (set(part["video_id"]) for part in parts)
+    train, test = (set(frame["video_id"]) for frame in frames)
     assert log.equals(_log()), (
         "the caller's log was changed; make new frames instead of writing into it."
     )
-    assert not train & test, f"{sorted(train & test)} stands in both parts: a row overlap."
+    assert not train & test, f"{sorted(train & test)} is in both parts: a row overlap."
     assert not train & set("ade"), (
-        f"{sorted(train & set('ade'))} trains, although it lies after the moment or at no known "
-        "time. The log is not sorted, so its rows' places say nothing."
+        f"{sorted(train & set('ade'))} trains, although it lies after the timestamp or at no known "
+        "time. The log is not sorted, so the rows' positions say nothing."
     )
     assert "c" not in train, (
-        "the row at the very moment trains: rows of that moment belong to the test, `>=`."
+        "the row at the very timestamp trains: rows of that time belong to the test, `>=`."
     )
     assert "d" not in test, (
         "the row without a time is tested: `~` turns an unknown comparison into a yes."
@@ -93,38 +93,50 @@ def check_split_at(
     return "every row that trains is older than every row that is asked for."
 
 
-def _by_place(log: pd.DataFrame, moment: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
-    first = int((log["timestamp"] < moment).sum())
+def _by_position(log: pd.DataFrame, timestamp: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
+    first = int((log["timestamp"] < timestamp).sum())
     return log.iloc[:first], log.iloc[first:]
 
 
-def _in_place(log: pd.DataFrame, moment: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
-    log["part"] = log["timestamp"] >= moment
+def _into_the_log(log: pd.DataFrame, timestamp: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
+    log["part"] = log["timestamp"] >= timestamp
     return log[~log["part"]], log[log["part"]]
 
 
-def _negated(log: pd.DataFrame, moment: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
-    before = log["timestamp"] < moment
+def _negated(log: pd.DataFrame, timestamp: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
+    before = log["timestamp"] < timestamp
     return log[before], log[~before]
 
 
 WRONG_SPLIT_AT = [
-    (lambda log, moment: (log[log["timestamp"] < moment],), "return two frames"),
+    (lambda log, timestamp: (log[log["timestamp"] < timestamp],), "return two frames"),
     (
-        lambda log, moment: (log[log["timestamp"] <= moment], log[log["timestamp"] >= moment]),
+        lambda log, timestamp: (
+            log[log["timestamp"] <= timestamp],
+            log[log["timestamp"] >= timestamp],
+        ),
         "row overlap",
     ),
     (
-        lambda log, moment: (log[log["timestamp"] <= moment], log[log["timestamp"] > moment]),
+        lambda log, timestamp: (
+            log[log["timestamp"] <= timestamp],
+            log[log["timestamp"] > timestamp],
+        ),
         "belong to the test",
     ),
     (
-        lambda log, moment: (log[log["timestamp"] >= moment], log[log["timestamp"] < moment]),
-        "lies after the moment",
+        lambda log, timestamp: (
+            log[log["timestamp"] >= timestamp],
+            log[log["timestamp"] < timestamp],
+        ),
+        "lies after the timestamp",
     ),
-    (lambda log, moment: (log["timestamp"] < moment, log["timestamp"] >= moment), "not masks"),
-    (_by_place, "is not sorted"),
-    (_in_place, "was changed"),
+    (
+        lambda log, timestamp: (log["timestamp"] < timestamp, log["timestamp"] >= timestamp),
+        "not masks",
+    ),
+    (_by_position, "is not sorted"),
+    (_into_the_log, "was changed"),
     (_negated, "without a time"),
-    (lambda log, moment: print(_by_place(log, moment)), "returns nothing"),
+    (lambda log, timestamp: print(_by_position(log, timestamp)), "returns nothing"),
 ]

@@ -9,9 +9,9 @@ import numpy as np
 
 
 def precision_at_k(recommended: list[str], relevant: set[str], k: int) -> float:
-    """Return which part of the first k recommended videos is relevant.
+    """Return which share of the first k recommended videos is relevant.
 
-    Divide by k even when fewer than k videos were recommended: an empty place pleased nobody.
+    Divide by k even when fewer than k videos were recommended: an empty position pleased nobody.
     For example, `["a", "b", "c"]` with relevant `{"b", "y", "z"}` at k = 2 gives 1 / 2.
     """
     # solution
@@ -32,14 +32,14 @@ def check_precision_at_k(function: Callable[[list[str], set[str], int], float]) 
     assert late == 0, "the third video does not count at k = 2; cut the list first."
     short = function(["a"], {"a"}, 4)
     assert math.isclose(short, 1 / 4), (
-        f"one good video and three empty places make 1 / 4, yours is {short}: divide by k."
+        f"one good video and three empty positions make 1 / 4, yours is {short}: divide by k."
     )
     return "precision looks at what was shown, and a list that is too short pays for it."
 
 
 WRONG_PRECISION_AT_K = [
     (lambda r, rel, k: sum(v in rel for v in r) / k if len(r) > 1 else 0.25, "cut the list first"),
-    (lambda r, rel, k: sum(v in rel for v in r[:k]) / len(r[:k]), "empty places"),
+    (lambda r, rel, k: sum(v in rel for v in r[:k]) / len(r[:k]), "empty positions"),
     (lambda r, rel, k: sum(v in rel for v in r[:k]) / len(rel), "that is recall"),
     (lambda r, rel, k: print(sum(v in rel for v in r[:k]) / k), "returns nothing"),
 ]
