@@ -101,7 +101,7 @@ def test_one_user_one_video_and_k_beyond_the_catalogue(loss):
     [
         ({"factors": 0}, "factors is 0"),
         ({"loss": "warp"}, "'bpr', 'softmax'"),
-        ({"identity": False}, "nothing is known"),
+        ({"identity": False}, "no representation"),
         ({"learning_rate": 0}, "positive"),
     ],
 )

@@ -105,22 +105,24 @@ def test_without_content_that_tells_ids_still_do():
     assert lists[False] < 0.6
 
 
-def test_the_guessed_event_is_taken_out_of_the_mean():
+def test_the_predicted_event_is_left_out_of_the_mean():
     from scipy import sparse
 
     liked = sparse.csr_array(np.array([[1.0, 3, 0], [0, 2, 0]], dtype="f4"))
-    content = torch.tensor([[4.0, 0], [0, 1], [7, 7]])
-    gaps = torch.tensor([[0.0, 1], [0, 0], [0, 0]])
+    content = np.array([[4.0, 0], [0, 1], [7, 7]], dtype="f4")
+    gaps = np.array([[0.0, 1], [0, 0], [0, 0]], dtype="f4")
     absent = torch.tensor([10.0, 20])
-    sums = two_tower._Sums(liked, content, gaps)
-    np.testing.assert_allclose(sums.means(absent), [[1, (20 + 3) / 4], [0, 1]])
+    contents = two_tower._Contents(liked, content, gaps)
+    np.testing.assert_allclose(contents.means(absent), [[1, (20 + 3) / 4], [0, 1]])
     asked = [torch.tensor(v) for v in ([0, 0, 1], [0, 1, 1])]
-    got = sums.without(*asked, torch.tensor([1.0, 3, 2]), absent)
+    got = contents.without(*asked, torch.tensor([1.0, 3, 2]), absent)
     np.testing.assert_allclose(got, [[0, 1], [4, 20], [0, 0]])
+    filled = contents.videos(torch.tensor([1, 0]), absent)
+    np.testing.assert_allclose(filled, [[0, 1], [4, 20]])
 
 
-def test_columns_are_standardised_over_what_is_there():
-    values, gaps = two_tower.standardised(np.array([[1, 5, np.nan], [3, 5, np.nan], [np.nan] * 3]))
+def test_columns_are_standardised_over_known_values():
+    values, gaps = two_tower.standardized(np.array([[1, 5, np.nan], [3, 5, np.nan], [np.nan] * 3]))
     np.testing.assert_allclose(values, [[-1, 0, 0], [1, 0, 0], [0, 0, 0]])
     np.testing.assert_array_equal(gaps, [[0, 0, 1], [0, 0, 1], [1, 1, 1]])
 

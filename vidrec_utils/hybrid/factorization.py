@@ -1,4 +1,4 @@
-"""Factorisation that knows features: a user, a video is the sum of what is known of it.
+"""Factorisation with features: the vector of a user or a video is the sum of its features'.
 
 References
 ----------
@@ -10,7 +10,7 @@ Kula: Metadata Embeddings for User and Item Cold-start Recommendations. CBRecSys
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,10 @@ from tqdm.auto import tqdm
 
 from vidrec_utils import saving, settings
 from vidrec_utils.behavior_based.bpr import triples
+from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.sampled_softmax import in_batch_softmax
-from vidrec_utils.recommender import Recommender, as_ids
+from vidrec_utils.recommender import Recommender
+from vidrec_utils.saving import Array, below
 
 LOSSES = ("bpr", "softmax")
 
@@ -33,48 +35,50 @@ class Side(nn.Module):
     Parameters
     ----------
     values : Tensor, shape (n, n_features)
-        Features of all of them.
+        Features of all users, or of all videos.
     factors : int
         Length of the vectors.
     identity : bool
-        Whether each has a feature of its own, besides.
+        Whether each user or video has, in addition, a feature of its own.
     """
 
     def __init__(self, values: torch.Tensor, factors: int, identity: bool):
         super().__init__()
         self.register_buffer("values", values, persistent=False)
         n, n_features = values.shape
-        self.feature = nn.Parameter(torch.randn(n_features, factors) * 0.1)
-        self.feature_bias = nn.Parameter(torch.zeros(n_features))
+        self.feature = nn.Parameter(torch.randn(n_features, factors) * 0.1)  # e_f
+        self.feature_bias = nn.Parameter(torch.zeros(n_features))  # b_f
         rows = n if identity else 0
-        self.own = nn.Parameter(torch.randn(rows, factors) * 0.1)
+        self.own = nn.Parameter(torch.randn(rows, factors) * 0.1)  # e of the identities
         self.own_bias = nn.Parameter(torch.zeros(rows))
 
-    def forward(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors `(n, factors)` and biases `(n,)`."""
-        x = self.values[places]  # (n, n_features)
-        vectors, bias = x @ self.feature, x @ self.feature_bias
+        x = self.values[positions]  # (n, n_features)
+        vectors = x @ self.feature  # sum_f x_f e_f, (n, factors)
+        bias = x @ self.feature_bias  # sum_f x_f b_f, (n,)
         if len(self.own):
-            vectors, bias = vectors + self.own[places], bias + self.own_bias[places]
+            vectors = vectors + self.own[positions]  # the identity is one more feature, x = 1
+            bias = bias + self.own_bias[positions]
         return vectors, bias
 
 
 class FeatureFactorization(Recommender):
-    """`<p_u, q_v> + b_v`, where p, q and b are sums over the features of the user and the video.
+    """`s_uv = <p_u, q_v> + b_v`, where p, q and b are sums over the features of user and video.
 
-    This is the part of a factorisation machine that joins users with videos. A row of features is
-    scaled to length 1; besides, everybody and everything has an identity.
+    These are the terms of a factorisation machine that join users with videos. A row of features is
+    scaled to length 1; in addition, every user and every video has an identity.
 
     A cold video has features, but its identity was never trained and is left out: features alone
-    give it a score (0 if it has none). An unknown user who has a row of features is answered from
-    that, any other unknown user with what is popular; so is a user without features and without an
+    give it a score (0 if it has none). An unknown user who has a row of features is scored from
+    that, any other unknown user by what is popular; so is a user without features and without an
     event of positive weight.
 
     Parameters
     ----------
     video_features : DataFrame, optional
         One row a video, indexed by `video_id`, one column a feature, numbers or truth values; NaN
-        says nothing. `metadata_features` makes some; embeddings will do as well.
+        counts as 0. `metadata_features` makes some; embeddings will do as well.
     user_features : DataFrame, optional
         Likewise, indexed by `user_id`, also of users without events.
     factors : int
@@ -84,15 +88,31 @@ class FeatureFactorization(Recommender):
     loss : {"bpr", "softmax"}
         Pairs, a watched video before another that somebody else watched; or `in_batch_softmax`.
     epochs, batch_size : int
-        Passes; events at once.
+        Passes over the events; events at once.
     learning_rate, weight_decay : float
-        Of AdamW.
+        Options of AdamW.
     seed : int
-        Of first values and draws.
+        Initial vectors and pairs are drawn with this seed.
     progress : bool
         Show a bar when fitting takes longer than two seconds.
     name : str
         Shown in tables.
+
+    Examples
+    --------
+    Ann likes cats, bob likes dogs; nobody watched "d", but it is about a dog:
+
+    >>> from vidrec_utils.datasets import VideoLibrary
+    >>> features = pd.DataFrame({"cat": [1, 1, 0, 0], "dog": [0, 0, 1, 1]}, index=list("abcd"))
+    >>> log = pd.DataFrame(
+    ...     [("ann", "a"), ("ann", "b"), ("bob", "c")], columns=["user_id", "video_id"]
+    ... ).assign(watch_ratio=1.0)
+    >>> videos = pd.DataFrame({"video_id": features.index})
+    >>> library = VideoLibrary(videos=videos, interactions=log)
+    >>> model = FeatureFactorization(features, factors=4, epochs=50, progress=False).fit(library)
+    >>> scores = pd.Series(model.score("bob")[0], model.video_ids)
+    >>> bool(scores["d"] > scores["a"])
+    True
     """
 
     _learned: ClassVar = (
@@ -120,38 +140,49 @@ class FeatureFactorization(Recommender):
         if loss not in LOSSES:
             raise ValueError(f"loss is {loss!r}; choose from {', '.join(map(repr, LOSSES))}.")
         if video_features is None and not identity:
-            raise ValueError("Without video_features and without identity nothing is known of one.")
+            raise ValueError(
+                "Give video_features, or set identity=True: otherwise videos have no "
+                "representation."
+            )
         if not learning_rate > 0 or weight_decay < 0:
             raise ValueError("learning_rate must be positive, and weight_decay not negative.")
-        self.video_features, self.user_features = video_features, user_features
-        self.factors, self.identity, self.loss = int(factors), bool(identity), loss
-        self.epochs, self.batch_size = int(epochs), int(batch_size)
-        self.learning_rate, self.weight_decay = float(learning_rate), float(weight_decay)
-        self.seed, self.progress, self.name = int(seed), progress, name
+        self.video_features = video_features
+        self.user_features = user_features
+        self.factors = int(factors)
+        self.identity = bool(identity)
+        self.loss = loss
+        self.epochs = int(epochs)
+        self.batch_size = int(batch_size)
+        self.learning_rate = float(learning_rate)
+        self.weight_decay = float(weight_decay)
+        self.seed = int(seed)
+        self.progress = progress
+        self.name = name
 
     def _fit(self, matrix: sparse.csr_array) -> None:
-        liked = sparse.csr_array(matrix.maximum(0))
+        liked = sparse.csr_array(matrix.maximum(0))  # (n_users, n_videos)
         liked.eliminate_zeros()
-        users = feature_rows(self.user_features, self.user_ids, "user")
-        videos = feature_rows(self.video_features, self.video_ids, "video")
-        self.active = (np.diff(liked.indptr) > 0) | users.any(axis=1)
-        warm = np.bincount(liked.indices, minlength=len(videos)) > 0
+        x_users = feature_rows(self.user_features, self.user_ids, "user")
+        x_videos = feature_rows(self.video_features, self.video_ids, "video")
+        known = np.diff(liked.indptr) > 0  # (n_users,)
+        warm = np.bincount(liked.indices, minlength=len(x_videos)) > 0  # (n_videos,)
+        self.active = known | x_users.any(axis=1)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            sides = [
+            users, videos = (
                 Side(torch.from_numpy(x), self.factors, self.identity).to(settings.device())
-                for x in (users, videos)
-            ]
-            with settings.threads_for(
-                3 * self.batch_size * self.factors * max(users.shape[1], videos.shape[1])
-            ):
-                self._train(*sides, liked, warm)
-        self._keep(*sides, np.diff(liked.indptr) > 0, warm)
+                for x in (x_users, x_videos)
+            )
+            widest = max(x_users.shape[1], x_videos.shape[1])
+            with settings.threads_for(3 * self.batch_size * self.factors * widest):
+                self._train(users, videos, liked, warm)
+        self._keep(users, videos, known, warm)
 
     def _train(self, users: Side, videos: Side, liked: sparse.csr_array, warm: np.ndarray) -> None:
         device = settings.device()
-        counts = np.bincount(liked.indices, minlength=len(warm)) / max(liked.nnz, 1)
-        share = torch.from_numpy(np.log(np.maximum(counts, 1e-12)).astype("f4")).to(device)
+        # log q_i, the logarithm of each video's share of the events, (n_videos,)
+        share = np.bincount(liked.indices, minlength=len(warm)) / max(liked.nnz, 1)
+        log_q = torch.from_numpy(np.log(np.maximum(share, 1e-12)).astype("f4")).to(device)
         optimizer = torch.optim.AdamW(
             [*users.parameters(), *videos.parameters()],
             lr=self.learning_rate,
@@ -160,29 +191,33 @@ class FeatureFactorization(Recommender):
         rng = np.random.default_rng(self.seed)
         epochs = range(self.epochs if liked.nnz else 0)
         for _ in tqdm(epochs, desc=self.name, delay=2, leave=False, disable=not self.progress):
-            for u, i, j in triples(liked, rng, self.batch_size):
+            # u watched i, and not j: each (batch,)
+            for batch in triples(liked, rng, self.batch_size):
                 if self.loss == "bpr":
                     # a cold video is not disliked: its features must not learn that it is
-                    kept = torch.from_numpy(warm)[j]
-                    u, i, j = u[kept], i[kept], j[kept]
-                if not len(u):
+                    kept = torch.from_numpy(warm)[batch[2]]
+                    batch = [positions[kept] for positions in batch]
+                if not len(batch[0]):
                     continue
-                u, i, j = u.to(device), i.to(device), j.to(device)
-                mine, _ = users(u)  # (batch, factors)
-                better, bias = videos(i)
+                u, i, j = (positions.to(device) for positions in batch)
+                p_u, _ = users(u)  # (batch, factors)
+                q_i, b_i = videos(i)  # (batch, factors), (batch,)
                 if self.loss == "bpr":
-                    worse, other_bias = videos(j)
-                    lead = (mine * (better - worse)).sum(dim=1) + bias - other_bias
-                    loss = nn.functional.softplus(-lead).mean()  # -ln sigmoid(lead)
+                    q_j, b_j = videos(j)
+                    # s_ui - s_uj = <p_u, q_i - q_j> + b_i - b_j, (batch,)
+                    difference = (p_u * (q_i - q_j)).sum(dim=1) + b_i - b_j
+                    loss = nn.functional.softplus(-difference).mean()  # -ln sigmoid(difference)
                 else:
-                    loss = in_batch_softmax(mine @ better.T + bias, i, share[i])
+                    # s_ui for every i of the batch, (batch, batch)
+                    loss = in_batch_softmax(p_u @ q_i.T + b_i, i, log_q[i])
+                # one step of AdamW
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
 
     @torch.inference_mode()
     def _keep(self, users: Side, videos: Side, known: np.ndarray, warm: np.ndarray) -> None:
-        """Vectors of all, without identities that were never trained."""
+        """Keep the vectors of all users and videos, without identities that were never trained."""
         self.feature_vectors = {
             "user": users.feature.cpu().numpy(),
             "video": videos.feature.cpu().numpy(),
@@ -191,11 +226,15 @@ class FeatureFactorization(Recommender):
         for side, trained in ((users, known), (videos, warm)):
             if len(side.own):
                 cold = torch.from_numpy(~trained).to(side.own.device)
-                side.own[cold], side.own_bias[cold] = 0, 0
+                side.own[cold] = 0
+                side.own_bias[cold] = 0
         device = videos.own.device
-        self.user_vectors = users(torch.arange(len(known), device=device))[0].cpu().numpy()
-        vectors, bias = videos(torch.arange(len(warm), device=device))
-        self.video_vectors, self.video_bias = vectors.cpu().numpy(), bias.cpu().numpy()
+        p, _ = users(torch.arange(len(known), device=device))
+        q, b = videos(torch.arange(len(warm), device=device))
+        self.user_vectors = p.cpu().numpy()  # (n_users, factors)
+        self.video_vectors = q.cpu().numpy()  # (n_videos, factors)
+        self.video_bias = b.cpu().numpy()  # (n_videos,)
+        # whoever has a row of features, also without events: p = x E
         frame = self.user_features
         ids = as_ids([] if frame is None else frame.index)
         self.own_rows = saving.encode_ids(ids)
@@ -207,51 +246,51 @@ class FeatureFactorization(Recommender):
         return [] if frame is None else [str(column) for column in frame.columns]
 
     def _score(self, users: np.ndarray) -> np.ndarray:
+        # P Q^T + b, (n_users, n_videos)
         scores = self.user_vectors[users] @ self.video_vectors.T + self.video_bias
         scores[~self.active[users]] = self.popularity
         return scores
 
     def _score_unknown(self, user_ids: pd.Index) -> np.ndarray:
-        described = pd.Index(saving.decode_ids(self.own_rows), dtype="str")
-        rows = described.get_indexer(user_ids)
         scores = np.tile(self.popularity, (len(user_ids), 1))
+        described_ids = pd.Index(saving.decode_ids(self.own_rows), dtype="str")
+        rows = described_ids.get_indexer(user_ids)
         vectors = self.own_features[rows[rows >= 0]]
-        told = np.flatnonzero(rows >= 0)[vectors.any(axis=1)]
+        described = np.flatnonzero(rows >= 0)[vectors.any(axis=1)]
         vectors = vectors[vectors.any(axis=1)]
-        scores[told] = vectors @ self.video_vectors.T + self.video_bias
+        scores[described] = vectors @ self.video_vectors.T + self.video_bias
         return scores
 
-    def parameters(self) -> dict[str, Any]:
-        """What the constructor was given, without the features."""
+    def parameters(self) -> dict[str, object]:
+        """Arguments of the constructor, without the features."""
         tables = ("video_features", "user_features")
         return {name: v for name, v in super().parameters().items() if name not in tables}
 
-    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
-        kept = dict(super()._state())
+    def _state(self) -> dict[str, Array]:
+        state = dict(super()._state())
         for kind, frame in (("video", self.video_features), ("user", self.user_features)):
             if frame is not None:
-                kept[f"{kind}.ids"] = saving.encode_ids(as_ids(frame.index))
-                kept[f"{kind}.columns"] = saving.encode_ids(map(str, frame.columns))
-                kept[f"{kind}.values"] = frame.to_numpy(dtype=np.float32)
-        learned = {f"features.{kind}": array for kind, array in self.feature_vectors.items()}
-        return {**kept, **learned}
+                state[f"{kind}.ids"] = saving.encode_ids(as_ids(frame.index))
+                state[f"{kind}.columns"] = saving.encode_ids(map(str, frame.columns))
+                state[f"{kind}.values"] = frame.to_numpy(dtype=np.float32)
+        vectors = {f"features.{kind}": array for kind, array in self.feature_vectors.items()}
+        return {**state, **vectors}
 
     @classmethod
-    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> FeatureFactorization:
-        tables: list[pd.DataFrame | None] = [None, None]
-        for place, kind in enumerate(("video", "user")):
-            if f"{kind}.values" in state:
-                ids, columns = (saving.decode_ids(state[f"{kind}.{n}"]) for n in ("ids", "columns"))
-                tables[place] = pd.DataFrame(state[f"{kind}.values"], index=ids, columns=columns)
-        return cls(*tables, **parameters)
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
+        tables: dict[str, pd.DataFrame] = {}
+        for kind in ("video", "user"):
+            arrays = below(state, f"{kind}.")
+            if arrays:
+                ids = saving.decode_ids(arrays["ids"])
+                columns = saving.decode_ids(arrays["columns"])
+                table = pd.DataFrame(arrays["values"], index=ids, columns=columns)
+                tables[f"{kind}_features"] = table
+        return cls(**tables, **parameters)
 
-    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+    def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
-        self.feature_vectors = {
-            name.removeprefix("features."): array
-            for name, array in state.items()
-            if name.startswith("features.")
-        }
+        self.feature_vectors = below(state, "features.")
 
 
 def feature_rows(features: pd.DataFrame | None, ids: pd.Index, kind: str = "video") -> np.ndarray:
@@ -264,14 +303,14 @@ def feature_rows(features: pd.DataFrame | None, ids: pd.Index, kind: str = "vide
     """
     if features is None:
         return np.zeros((len(ids), 0), dtype=np.float32)
-    own = as_ids(features.index)
-    if own.has_duplicates:
-        twice = own[own.duplicated()][0]
+    own_ids = as_ids(features.index)
+    if own_ids.has_duplicates:
+        twice = own_ids[own_ids.duplicated()][0]
         raise ValueError(f"Two rows of features for {kind} {twice!r}; keep one.")
     values = features.to_numpy(dtype=np.float32, na_value=np.nan)
     values = np.where(np.isfinite(values), values, 0)
-    places = own.get_indexer(ids)
+    positions = own_ids.get_indexer(ids)
     rows = np.zeros((len(ids), values.shape[1]), dtype=np.float32)
-    rows[places >= 0] = values[places[places >= 0]]
+    rows[positions >= 0] = values[positions[positions >= 0]]
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-12)

@@ -45,11 +45,11 @@ def modalities(library: VideoLibrary) -> dict[str, Embeddings | pd.DataFrame]:
     A library that has nothing but categories:
 
     >>> from vidrec_utils.datasets import VideoLibrary
-    >>> videos = pd.DataFrame({"category": ["music", "music", "sport"]}, index=["1", "2", "3"])
-    >>> log = pd.DataFrame({"user_id": ["ann"], "video_id": ["1"]})
+    >>> videos = pd.DataFrame({"video_id": "a b c".split(), "category": ["art", "art", "music"]})
+    >>> log = pd.DataFrame({"user_id": ["ann"], "video_id": ["a"]})
     >>> tables = modalities(VideoLibrary(videos=videos, interactions=log))  # doctest: +ELLIPSIS
     The library library has no title, so ...
-    >>> tables["words"]["category=music"].tolist()
+    >>> tables["words"]["category=art"].tolist()
     [1.0, 1.0, 0.0]
     """
     tables: dict[str, Embeddings | pd.DataFrame] = {}

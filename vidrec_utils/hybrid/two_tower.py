@@ -1,7 +1,7 @@
 """Two towers: one makes a vector of a user, one of a video, and their product is the score.
 
 Where the video tower sees content, a video has a vector before anybody watched it; where both see
-ids, they remember what content does not tell.
+ids, they can learn what content does not contain.
 
 References
 ----------
@@ -14,7 +14,7 @@ Volkovs, Yu, Poutanen: DropoutNet: Addressing Cold Start in Recommender Systems.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ from vidrec_utils import settings
 from vidrec_utils.content_based import aligned
 from vidrec_utils.hybrid.sampled_softmax import CORRECTIONS, full_softmax, in_batch_softmax
 from vidrec_utils.recommender import Recommender
+from vidrec_utils.saving import Array, below
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings import Embeddings
@@ -39,11 +40,11 @@ class Towers(nn.Module):
     Parameters
     ----------
     n_users, n_videos, n_content : int
-        Sizes.
+        Numbers of users, of videos, and of columns of the content.
     dim, hidden : int
         Length of the vectors, width of the hidden layer of each tower.
     user_ids, video_ids : bool
-        Whether a tower knows who or which it is.
+        Whether a tower knows the id of its user or video.
     id_dropout : float
         Share of ids left out while training, so that content learns to stand alone.
     """
@@ -73,20 +74,24 @@ class Towers(nn.Module):
         self.id_dropout = id_dropout
 
     def users(self, content: torch.Tensor, users: torch.Tensor) -> torch.Tensor:
-        """Vectors `(n, dim)` from mean contents `(n, n_content)` and places of the users."""
+        """Vectors `(n, dim)` from mean contents `(n, n_content)` and positions of the users."""
+        # u = (f(c_u) + e_u) / |f(c_u) + e_u|, (n, dim)
         return F.normalize(self.user(content) + self._ids(self.user_id, users), dim=1)
 
     def videos(self, content: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
-        """Vectors `(n, dim)` from contents `(n, n_content)` and places; -1: without an id."""
+        """Vectors `(n, dim)` from contents `(n, n_content)` and positions; -1: without an id."""
+        # v = (g(c_v) + e_v) / |g(c_v) + e_v|, (n, dim)
         return F.normalize(self.video(content) + self._ids(self.video_id, videos), dim=1)
 
-    def _ids(self, embedding: nn.Embedding | None, places: torch.Tensor) -> torch.Tensor | float:
+    def _ids(self, embedding: nn.Embedding | None, positions: torch.Tensor) -> torch.Tensor | float:
+        """Vectors e of ids, `(n, dim)`; zero for position -1 and for ids that are dropped."""
         if embedding is None:
             return 0.0
-        known = places >= 0
+        known = positions >= 0  # (n,)
         if self.training:
-            known = known & (torch.rand(places.shape, device=places.device) >= self.id_dropout)
-        return embedding(places.clamp_min(0)) * known[:, None]
+            drawn = torch.rand(positions.shape, device=positions.device)
+            known = known & (drawn >= self.id_dropout)
+        return embedding(positions.clamp_min(0)) * known[:, None]
 
 
 class TwoTower(Recommender):
@@ -94,8 +99,9 @@ class TwoTower(Recommender):
 
     The user tower sees the weighted mean of the contents of what the user watched, and the user's
     id; the video tower sees the video's content, and its id. While training, the event that is to
-    be guessed is taken out of the mean. The product of the two unit vectors, over a temperature, is
-    the score; the loss is `in_batch_softmax` over events with a positive weight.
+    be predicted is left out of the mean. The score is the product of the two unit vectors over a
+    temperature, `s_uv = <u, v> / T`; the loss is `in_batch_softmax` over events with a positive
+    weight.
 
     A missing value of the content (NaN, or a video without a row) is replaced by a learned one, in
     the video tower and in the users' means. A cold video is scored by its content alone, as its id
@@ -114,21 +120,40 @@ class TwoTower(Recommender):
     id_dropout : float
         Share of ids left out while training.
     temperature : float
-        The smaller, the sharper the softmax.
+        T; the smaller, the sharper the softmax.
     correction : {"logq", "none", "wrong sign"}
-        Of the sampled softmax; the last two only to compare.
+        Correction of the sampled softmax; the last two only to compare.
     full : bool
         Softmax over the whole catalogue instead: exact, and affordable if it is small.
     epochs, batch_size : int
         Passes over the events; events at once.
     learning_rate, weight_decay : float
-        Of AdamW.
+        Options of AdamW.
     seed : int
-        Of first weights, order and dropout.
+        Initial weights, order and dropout are drawn with this seed.
     progress : bool
         Show a bar when fitting takes longer than two seconds.
     name : str
         Shown in tables.
+
+    Attributes
+    ----------
+    losses : list of float
+        Mean loss of each epoch.
+
+    Examples
+    --------
+    Two kinds of videos; ann watched two of the first kind, so the third of it is her best new one:
+
+    >>> content = pd.DataFrame([[1.0], [0.9], [1.1], [-1.0], [-0.9], [-1.1]], index=list("abcdef"))
+    >>> log = pd.DataFrame(
+    ...     [("ann", "a"), ("ann", "b"), ("bob", "b"), ("bob", "c"), ("cem", "d"), ("cem", "e"),
+    ...      ("dan", "e"), ("dan", "f")],
+    ...     columns=["user_id", "video_id"],
+    ... ).assign(watch_ratio=1.0)
+    >>> model = TwoTower(content, dim=4, hidden=8, epochs=20, learning_rate=0.05, progress=False)
+    >>> model.fit(log).recommend("ann", k=1)["video_id"].tolist()
+    ['c']
     """
 
     _learned: ClassVar = ("user_vectors", "video_vectors", "active")
@@ -164,49 +189,56 @@ class TwoTower(Recommender):
             raise ValueError(
                 f"correction is {correction!r}; choose from {', '.join(map(repr, CORRECTIONS))}."
             )
-        self.vectors, self.dim, self.hidden = vectors, dim, hidden
-        self.know_users, self.know_videos = bool(know_users), bool(know_videos)
-        self.id_dropout, self.temperature = id_dropout, temperature
-        self.correction, self.full = correction, bool(full)
-        self.epochs, self.batch_size = epochs, batch_size
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.seed, self.progress, self.name = int(seed), progress, name
+        self.vectors = vectors
+        self.dim = dim
+        self.hidden = hidden
+        self.know_users = bool(know_users)
+        self.know_videos = bool(know_videos)
+        self.id_dropout = id_dropout
+        self.temperature = temperature
+        self.correction = correction
+        self.full = bool(full)
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.seed = int(seed)
+        self.progress = progress
+        self.name = name
 
     def _fit(self, matrix: sparse.csr_array) -> None:
-        liked = sparse.csr_array(matrix.maximum(0))
+        liked = sparse.csr_array(matrix.maximum(0))  # W, (n_users, n_videos)
         liked.eliminate_zeros()
-        self.active = np.diff(liked.indptr) > 0
-        content, gaps = standardised(aligned(self.vectors, self.video_ids))
+        self.active = np.diff(liked.indptr) > 0  # (n_users,)
+        content, gaps = standardized(aligned(self.vectors, self.video_ids))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            net = self._network(content.shape[1])
-            rivals = len(content) if self.full else self.batch_size
-            layers = 2 * content.shape[1] * self.hidden + rivals * self.dim
+            net = Towers(
+                len(self.user_ids), len(self.video_ids), content.shape[1], self.dim, self.hidden,
+                self.know_users, self.know_videos, self.id_dropout,
+            ).to(settings.device())  # fmt: skip
+            contents = _Contents(liked, content, gaps)
+            candidates = len(content) if self.full else self.batch_size
+            layers = 2 * content.shape[1] * self.hidden + candidates * self.dim
             with settings.threads_for(self.batch_size * layers):
-                self.losses = self._train(net, liked, content, gaps)
+                self.losses = self._train(net, liked, contents)
         net.eval()
-        self.state = {k: v.cpu().numpy() for k, v in net.state_dict().items()}
-        self.video_vectors, self.user_vectors = self._vectors(net, liked, content, gaps)
+        self.state = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
+        self._keep(net, liked, contents)
 
-    def _network(self, n_content: int) -> Towers:
-        ids = (self.know_users, self.know_videos, self.id_dropout)
-        sizes = (len(self.user_ids), len(self.video_ids), n_content, self.dim, self.hidden)
-        return Towers(*sizes, *ids).to(settings.device())
-
-    def _train(
-        self, net: Towers, liked: sparse.csr_array, content: np.ndarray, gaps: np.ndarray
-    ) -> list[float]:
+    def _train(self, net: Towers, liked: sparse.csr_array, contents: _Contents) -> list[float]:
         """Mean loss of each pass."""
         device = settings.device()
-        pairs = liked.tocoo()
-        user, video, weight = (
-            torch.from_numpy(np.ascontiguousarray(part)).to(device)
-            for part in (pairs.row.astype("i8"), pairs.col.astype("i8"), pairs.data)
-        )
-        content, gaps = torch.from_numpy(content).to(device), torch.from_numpy(gaps).to(device)
-        share = torch.bincount(video, minlength=len(content)) / max(len(video), 1)
+        # the events: user, video and weight of each, (n_events,)
+        events = liked.tocoo()
+        user = torch.from_numpy(events.row.astype(np.int64)).to(device)
+        video = torch.from_numpy(events.col.astype(np.int64)).to(device)
+        weight = torch.from_numpy(np.ascontiguousarray(events.data)).to(device)
+        # log q_j, the logarithm of each video's share of the events, (n_videos,)
+        n_videos = liked.shape[1]
+        share = torch.bincount(video, minlength=n_videos) / max(len(video), 1)
         log_q = torch.log(share.to(torch.float32))
-        sums = _Sums(liked, content, gaps)
+        catalogue = torch.arange(n_videos, device=device)
         optimizer = torch.optim.AdamW(
             net.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
         )
@@ -215,15 +247,20 @@ class TwoTower(Recommender):
         for _ in tqdm(epochs, desc=self.name, delay=2, leave=False, disable=not self.progress):
             total = 0.0
             for batch in torch.randperm(len(user)).split(self.batch_size):
-                u, v, w = user[batch], video[batch], weight[batch]  # (batch,)
-                users = net.users(sums.without(u, v, w, net.absent), u)  # (batch, dim)
-                asked = torch.arange(len(content), device=device) if self.full else v
-                seen = content[asked] + gaps[asked] * net.absent  # (batch or n_videos, n_content)
-                scores = users @ net.videos(seen, asked).T / self.temperature
+                u = user[batch]  # (batch,)
+                v = video[batch]  # (batch,)
+                # user vectors, without the event that is to be predicted: (batch, dim)
+                users = net.users(contents.without(u, v, weight[batch], net.absent), u)
+                # vectors of the candidates: the batch's videos or all, (m, dim)
+                candidates = catalogue if self.full else v
+                videos = net.videos(contents.videos(candidates, net.absent), candidates)
+                # s = U V^T / T, (batch, m)
+                scores = users @ videos.T / self.temperature
                 if self.full:
                     loss = full_softmax(scores, v)
                 else:
                     loss = in_batch_softmax(scores, v, log_q[v], self.correction)
+                # one step of AdamW
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
@@ -232,81 +269,91 @@ class TwoTower(Recommender):
         return losses
 
     @torch.inference_mode()
-    def _vectors(
-        self, net: Towers, liked: sparse.csr_array, content: np.ndarray, gaps: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Vectors of all videos and of all users; a cold video's id is left out."""
+    def _keep(self, net: Towers, liked: sparse.csr_array, contents: _Contents) -> None:
+        """Keep the vectors of all videos and users; a cold video's id is left out."""
+        n_users, n_videos = liked.shape
         device = settings.device()
-        trained = np.bincount(liked.indices, minlength=len(content)) > 0
-        places = torch.from_numpy(np.where(trained, np.arange(len(content)), -1)).to(device)
-        content, gaps = torch.from_numpy(content).to(device), torch.from_numpy(gaps).to(device)
-        videos = net.videos(content + gaps * net.absent, places)
-        every = torch.arange(liked.shape[0], device=device)
-        users = net.users(_Sums(liked, content, gaps).means(net.absent), every)
-        return videos.cpu().numpy(), users.cpu().numpy()
+        trained = np.bincount(liked.indices, minlength=n_videos) > 0  # (n_videos,)
+        positions = torch.from_numpy(np.where(trained, np.arange(n_videos), -1)).to(device)
+        catalogue = torch.arange(n_videos, device=device)
+        videos = net.videos(contents.videos(catalogue, net.absent), positions)
+        self.video_vectors = videos.cpu().numpy()  # V, (n_videos, dim)
+        users = net.users(contents.means(net.absent), torch.arange(n_users, device=device))
+        self.user_vectors = users.cpu().numpy()  # U, (n_users, dim)
 
     def _score(self, users: np.ndarray) -> np.ndarray:
+        # U V^T / T, (n_users, n_videos)
         scores = self.user_vectors[users] @ self.video_vectors.T / np.float32(self.temperature)
         scores[~self.active[users]] = self.popularity
         return scores
 
-    def parameters(self) -> dict[str, Any]:
-        """What the constructor was given, without the vectors."""
+    def parameters(self) -> dict[str, object]:
+        """Arguments of the constructor, without the vectors."""
         return {name: v for name, v in super().parameters().items() if name != "vectors"}
 
-    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
-        net = {f"net.{name}": array for name, array in self.state.items()}
-        kept = {**super()._state(), "losses": np.array(self.losses, dtype=np.float64), **net}
-        return {**kept, "vectors": aligned(self.vectors, self.video_ids)}
+    def _state(self) -> dict[str, Array]:
+        return {
+            **super()._state(),
+            "losses": np.array(self.losses, dtype=np.float64),
+            **{f"net.{name}": array for name, array in self.state.items()},
+            "vectors": aligned(self.vectors, self.video_ids),
+        }
 
     @classmethod
-    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> TwoTower:
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
         return cls(pd.DataFrame(state["vectors"]), **parameters)
 
-    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+    def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
         self.vectors.index = self.video_ids
         self.losses = state["losses"].tolist()
-        self.state = {name[4:]: array for name, array in state.items() if name.startswith("net.")}
+        self.state = below(state, "net.")
 
 
-class _Sums:
-    """Weighted sums of contents over each user's history, with one event taken out at will.
+class _Contents:
+    """Contents of videos, and their weighted means over each user's history.
 
-    The replacement of missing values changes while training, so what is there and what is missing
-    are summed apart.
+    A missing value is 0 in `content` (C) and 1 in `gaps` (M). The value that replaces it, `absent`
+    (a), changes while training: with weights W the sums are `W C + a (W M)`, so both products are
+    computed once.
     """
 
-    def __init__(self, liked: sparse.csr_array, content: torch.Tensor, gaps: torch.Tensor):
-        self.content, self.gaps = content, gaps
-        device = content.device
-        self.there, self.missing = (
-            torch.from_numpy(np.asarray(liked @ part.cpu().numpy(), "f4")).to(device)
-            for part in (content, gaps)
-        )
-        self.weight = torch.from_numpy(np.asarray(liked.sum(axis=1), "f4")).to(device)
+    def __init__(self, liked: sparse.csr_array, content: np.ndarray, gaps: np.ndarray):
+        device = settings.device()
+        self.content = torch.from_numpy(content).to(device)  # C, (n_videos, n_content)
+        self.gaps = torch.from_numpy(gaps).to(device)  # M, (n_videos, n_content)
+        sums = np.asarray(liked @ content, dtype=np.float32)
+        self.sums = torch.from_numpy(sums).to(device)  # W C, (n_users, n_content)
+        missing = np.asarray(liked @ gaps, dtype=np.float32)
+        self.missing = torch.from_numpy(missing).to(device)  # W M, (n_users, n_content)
+        weight = np.asarray(liked.sum(axis=1), dtype=np.float32)
+        self.weight = torch.from_numpy(weight).to(device)  # W 1, (n_users,)
+
+    def videos(self, positions: torch.Tensor, absent: torch.Tensor) -> torch.Tensor:
+        """Contents `(n, n_content)` of videos, `C + a M`."""
+        return self.content[positions] + self.gaps[positions] * absent
 
     def means(self, absent: torch.Tensor) -> torch.Tensor:
         """Mean contents `(n_users, n_content)`; 0, the mean of all videos, without a history."""
-        total = self.there + self.missing * absent
+        total = self.sums + self.missing * absent
         return total / self.weight.clamp_min(1e-6)[:, None]
 
     def without(
         self, user: torch.Tensor, video: torch.Tensor, weight: torch.Tensor, absent: torch.Tensor
     ) -> torch.Tensor:
-        """Mean contents `(n, n_content)` of users who had not watched one of their videos."""
-        part = weight[:, None]
-        there = self.there[user] - part * self.content[video]
-        missing = self.missing[user] - part * self.gaps[video]
-        left = self.weight[user] - weight
+        """Mean contents `(n, n_content)` of users as if each had not watched one of the videos."""
+        w = weight[:, None]  # (n, 1)
+        sums = self.sums[user] - w * self.content[video]
+        missing = self.missing[user] - w * self.gaps[video]
+        left = self.weight[user] - weight  # (n,)
         alone = left <= 1e-4 * self.weight[user]  # the only event: rounding must not be scaled up
-        total = there + missing * absent
+        total = sums + missing * absent
         mean = total / left.clamp_min(1e-6)[:, None]
         return mean.masked_fill(alone[:, None], 0.0)
 
 
-def standardised(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns with mean 0 and deviation 1 over what is there, and which values are missing.
+def standardized(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Columns with mean 0 and deviation 1 over the known values, and which values are missing.
 
     Returns
     -------
@@ -314,10 +361,10 @@ def standardised(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Missing values (NaN, infinite) are 0 in the first and 1 in the second, which else is 0. A
         column that is constant or wholly missing becomes 0.
     """
-    there = np.isfinite(vectors)
-    count = np.maximum(there.sum(axis=0), 1)
-    values = np.where(there, vectors, 0).astype(np.float64)
-    values = np.where(there, values - values.sum(axis=0) / count, 0)
-    deviation = np.sqrt((values**2).sum(axis=0) / count)
+    known = np.isfinite(vectors)
+    count = np.maximum(known.sum(axis=0), 1)  # (dim,)
+    values = np.where(known, vectors, 0).astype(np.float64)
+    values = np.where(known, values - values.sum(axis=0) / count, 0)
+    deviation = np.sqrt((values**2).sum(axis=0) / count)  # (dim,)
     values = np.divide(values, deviation, out=np.zeros_like(values), where=deviation > 1e-12)
-    return values.astype(np.float32), (~there).astype(np.float32)
+    return values.astype(np.float32), (~known).astype(np.float32)
