@@ -100,11 +100,10 @@ def row_overlap(split: Split) -> Finding:
             return 0, ""
         return len(repeated), "/".join(map(str, repeated[0])) if columns else repeated[0]
 
-    return _over_pairs(
-        split,
-        compare,
+    return _finding(
         "row overlap",
-        "{n:,} rows are in two parts{example}.",
+        _over_pairs(split, compare),
+        "rows are in two parts",
         "Drop them from training: a model need only remember.",
     )
 
@@ -117,11 +116,10 @@ def time_travel(split: Split) -> Finding:
         late = earlier["timestamp"][earlier["timestamp"] >= begin]
         return len(late), f"{late.max()}, where the later part begins at {begin}"
 
-    return _over_pairs(
-        split,
-        compare,
+    return _finding(
         "time travel",
-        "{n:,} rows are not older than what is to be predicted{example}.",
+        _over_pairs(split, compare),
+        "rows are not older than what is to be predicted",
         "Split at one time for everybody: preprocessing.split_by_time.",
     )
 
@@ -140,13 +138,12 @@ def group_overlap(split: Split, by: str) -> Finding:
     def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
         known, asked = (column_of(rows, split.videos, by).dropna() for rows in (earlier, later))
         shared = sorted(set(known) & set(asked), key=str)
-        return len(shared), str(shared[0]) if shared else ""
+        return len(shared), str(next(iter(shared), ""))
 
-    return _over_pairs(
-        split,
-        compare,
+    return _finding(
         "group overlap",
-        "{n:,} groups of " + by + " are in two parts{example}.",
+        _over_pairs(split, compare),
+        f"groups of {by} are in two parts",
         "Keep groups whole: preprocessing.split_grouped.",
     )
 
@@ -170,13 +167,12 @@ def duplicate_videos(split: Split, originals: Mapping[str, str]) -> Finding:
             for video in sorted(asked.difference(known))
             if originals.get(video, video) in named
         ]
-        return len(copies), copies[0] if copies else ""
+        return len(copies), next(iter(copies), "")
 
-    return _over_pairs(
-        split,
-        compare,
+    return _finding(
         "duplicate videos",
-        "{n:,} videos are copies of a video of an earlier part{example}.",
+        _over_pairs(split, compare),
+        "videos are copies of a video of an earlier part",
         "Merge copies before splitting: preprocessing.clean does.",
     )
 
@@ -184,19 +180,16 @@ def duplicate_videos(split: Split, originals: Mapping[str, str]) -> Finding:
 def future_videos(split: Split) -> Finding:
     """Views of videos that were not published yet."""
     published = split.videos.get("published_at")
-    counts, example = {}, ""
+    evidence = {}
     for name in SPLIT_NAMES:
         rows = getattr(split, name)
-        if published is None or not {"timestamp", "video_id"} <= set(rows):
-            continue
-        early = rows["video_id"][rows["timestamp"] < rows["video_id"].map(published)]
-        if len(early):
-            counts[name] = len(early)
-            example = example or f", such as of {early.iloc[0]} in {name}"
+        if published is not None and {"timestamp", "video_id"} <= set(rows):
+            early = rows["video_id"][rows["timestamp"] < rows["video_id"].map(published)]
+            evidence[name] = (len(early), f"of {next(iter(early), None)}")
     return _finding(
         "future videos",
-        counts,
-        f"{sum(counts.values()):,} views are older than their video{example}.",
+        evidence,
+        "views are older than their video",
         "Correct the times, or drop these rows: preprocessing.clean reports them.",
     )
 
@@ -230,30 +223,21 @@ def near_duplicates(
     """
     if hashes is None and vectors is None:
         raise ValueError("Give hashes or vectors of the videos: names alone do not tell copies.")
-    tables = []
-    if hashes is not None:
-        tables.append((True, pd.DataFrame(hashes)))
-    if vectors is not None:
-        frame = vectors if isinstance(vectors, pd.DataFrame) else vectors.frame()
-        tables.append((False, frame))
-    tables = [(hashed, rows.set_axis(as_ids(rows.index)).dropna()) for hashed, rows in tables]
-    ids = tables[0][1].index
-    for _, rows in tables[1:]:
-        ids = ids.intersection(rows.index)
+    tables = [
+        (source is hashes, _table_of(source)) for source in (hashes, vectors) if source is not None
+    ]
+    ids = tables[0][1].index.intersection(tables[-1][1].index)
     training = _videos(split.train)
-    known = ids[ids.isin(training)]
-    counts, example = {}, ""
+    evidence = {}
     for name in ("validation", "test"):
         new = ids[ids.isin(_videos(getattr(split, name)).difference(training))]
-        copies = list(_copies(tables, known, new, max_bits, min_cosine))
-        if copies:
-            counts[f"train and {name}"] = len(copies)
-            copy, original = copies[0]
-            example = example or f", such as {copy} of {name}, which resembles {original} of train"
+        copies = list(_copies(tables, ids[ids.isin(training)], new, max_bits, min_cosine))
+        examples = (f"{copy}, which resembles {original}" for copy, original in copies)
+        evidence[f"train and {name}"] = (len(copies), next(examples, ""))
     return _finding(
         "duplicate videos",
-        counts,
-        f"{sum(counts.values()):,} videos that training lacks resemble one of it{example}.",
+        evidence,
+        "videos that training lacks resemble one of it",
         "Merge copies before splitting: preprocessing.clean does.",
     )
 
@@ -401,29 +385,24 @@ def column_of(rows: pd.DataFrame, videos: pd.DataFrame, by: str) -> pd.Series:
 
 
 def _over_pairs(
-    split: Split,
-    compare: Callable[[pd.DataFrame, pd.DataFrame], tuple[int, str]],
-    leak: str,
-    detail: str,
-    remedy: str,
-) -> Finding:
-    """Add up `compare(earlier, later) -> (n, example)` over the pairs of parts that have rows."""
-    counts, example = {}, ""
-    for earlier, later in PAIRS:
-        tables = (getattr(split, earlier), getattr(split, later))
-        if not all(map(len, tables)):
-            continue
-        n, first = compare(*tables)
-        if n:
-            counts[f"{earlier} and {later}"] = n
-            example = example or f", such as {first} ({earlier} and {later})"
-    return _finding(leak, counts, detail.format(n=sum(counts.values()), example=example), remedy)
+    split: Split, compare: Callable[[pd.DataFrame, pd.DataFrame], tuple[int, str]]
+) -> dict[str, tuple[int, str]]:
+    """Number of cases and an example, `compare(earlier, later)`, of each two parts with rows."""
+    return {
+        f"{earlier} and {later}": compare(getattr(split, earlier), getattr(split, later))
+        for earlier, later in PAIRS
+        if len(getattr(split, earlier)) and len(getattr(split, later))
+    }
 
 
-def _finding(leak: str, counts: Mapping[str, int], detail: str, remedy: str) -> Finding:
-    """An alarm if something was counted anywhere."""
-    where = ", ".join(f"{names}: {n:,}" for names, n in counts.items())
-    return Finding(leak, bool(counts), sum(counts.values()), detail, remedy, where)
+def _finding(leak: str, evidence: Mapping[str, tuple[int, str]], what: str, remedy: str) -> Finding:
+    """An alarm if there is any case in the evidence: where -> number and example."""
+    cases = {where: case for where, case in evidence.items() if case[0]}
+    n = sum(number for number, _ in cases.values())
+    examples = (f", such as {example} ({where})" for where, (_, example) in cases.items())
+    detail = f"{n:,} {what}{next(examples, '')}."
+    where = ", ".join(f"{names}: {number:,}" for names, (number, _) in cases.items())
+    return Finding(leak, bool(cases), n, detail, remedy, where)
 
 
 def _row_keys(rows: pd.DataFrame, columns: list[str]) -> pd.Index:
@@ -433,6 +412,12 @@ def _row_keys(rows: pd.DataFrame, columns: list[str]) -> pd.Index:
     keys = rows[columns]
     ids = {name: as_ids(keys[name]) for name in columns if name != "timestamp"}
     return pd.MultiIndex.from_frame(keys.assign(**ids))
+
+
+def _table_of(source: Embeddings | pd.Series | pd.DataFrame) -> pd.DataFrame:
+    """Hashes or vectors as a frame by id, without missing rows."""
+    frame = pd.DataFrame(source if isinstance(source, pd.Series | pd.DataFrame) else source.frame())
+    return frame.set_axis(as_ids(frame.index)).dropna()
 
 
 def _videos(part: pd.DataFrame) -> pd.Index:

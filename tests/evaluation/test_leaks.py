@@ -109,7 +109,7 @@ def test_near_duplicates_under_another_name():
     ):
         found = leaks.near_duplicates(split, **given)
         assert found.n == 1
-        assert "new of test, which resembles v07" in found.detail
+        assert "new, which resembles v07 (train and test)" in found.detail
     assert not leaks.near_duplicates(split, hashes=hashes, max_bits=2)
     # by hash alone alike, by vectors not: two takes of one scene
     other = vectors.assign(**{}).copy()
@@ -124,7 +124,7 @@ def test_near_duplicates_in_a_split_of_videos():
     split = Split(videos.iloc[:2], videos.iloc[:0], videos.iloc[2:], videos, "of videos")
     vectors = pd.DataFrame([[1, 0], [0, 1], [1, 0.001], [-1, 1]], index=list("abcd"), dtype=float)
     found = leaks.near_duplicates(split, vectors=vectors)
-    assert (found.n, "c of test, which resembles a" in found.detail) == (1, True)
+    assert (found.n, "c, which resembles a" in found.detail) == (1, True)
 
 
 def test_features_of_the_whole_period():

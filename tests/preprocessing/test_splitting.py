@@ -269,7 +269,7 @@ def test_a_video_from_the_future_is_found(world):
     split = split_by_time(log, videos)
     assert leaks_of(split) == {"future videos"}
     (detail,) = check_split(split, strict=False)["detail"]
-    assert "such as of v7 in" in detail
+    assert "such as of v7 (" in detail
 
 
 def test_describe_split_says_sizes_and_leaks():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -31,10 +31,9 @@ from vidrec_utils.embeddings.geometry import (
 from vidrec_utils.embeddings.pooling import POOLINGS, pool
 from vidrec_utils.encoders.protocol import ClipEncoder, Encoder, Layered, LayeredInOnePass
 from vidrec_utils.evaluation.metrics import bootstrap_means, list_metrics
-from vidrec_utils.evaluation.ranking import top_lists
 from vidrec_utils.evaluation.results import percentile_interval
-from vidrec_utils.evaluation.task import Task, positives, prepare
-from vidrec_utils.recommender import as_ids, interaction_matrix, top_k
+from vidrec_utils.evaluation.task import positives, prepare
+from vidrec_utils.recommender import as_ids, blocks, hide, interaction_matrix, top_k
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -172,6 +171,34 @@ def audit_layers(
     ValueError
         If not exactly one of `split` and `relevant` is given, a layer, pooling or geometry is
         unknown, or nothing can be measured.
+
+    Examples
+    --------
+    An encoder of titles without layers, whose vectors are tried as they are and centred:
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from vidrec_utils.datasets import VideoLibrary
+    >>> from vidrec_utils.text_encoders import TfidfEncoder
+    >>> titles = ["green tea", "iced tea", "hot tea", "heavy rain", "light rain", "no rain"] * 4
+    >>> videos = pd.DataFrame({"video_id": [f"v{i}" for i in range(24)], "title": titles})
+    >>> views = pd.DataFrame({"user_id": ["u"], "video_id": ["v0"]})
+    >>> topics = pd.Series([t.split()[1] for t in titles], index=videos["video_id"])
+    >>> folder = TemporaryDirectory()
+    >>> audit = audit_layers(
+    ...     TfidfEncoder().fit(titles),
+    ...     VideoLibrary(videos, views),
+    ...     "title",
+    ...     relevant=topics,
+    ...     geometries=("raw", "centred"),
+    ...     k=3,
+    ...     root=Path(folder.name),
+    ...     progress=False,
+    ... )
+    >>> audit.table[["layer", "geometry", "recall_validation"]]
+        layer geometry  recall_validation
+    0  vector      raw                1.0
+    1  vector  centred                1.0
+    >>> folder.cleanup()
     """
     if (split is None) == (relevant is None):
         raise ValueError("Give either split=..., to recommend, or relevant=..., to retrieve.")
@@ -181,35 +208,50 @@ def audit_layers(
         raise ValueError(f"k is {k}; it must be at least 1.")
     pooled = _Pooled(encoder, _layers(encoder, layers), poolings, of)
     embeddings = embed(library, pooled, of, root, batch_size, progress)
-    task: _Recommendation | _Retrieval
     if split is not None:
-        task = _Recommendation(split, embeddings.ids, k, threshold)
+        videos = as_ids(split.videos.index)
+        learn_from = videos[videos.isin(as_ids(split.train["video_id"]))]
+        questions = {on: _recommendation(split, on, k, threshold) for on in ("validation", "test")}
     elif relevant is not None:
-        task = _Retrieval(relevant, embeddings.ids, k, seed)
-    rows, scores = [], []
+        videos = embeddings.ids
+        learn_from, questions = _retrieval(relevant.reindex(videos), k, seed)
+    aligned = embeddings.ids.get_indexer(videos)  # -1: the library lacks the video
+    fit_on = np.asarray(embeddings.ids.isin(learn_from))
+    if not fit_on.any():
+        raise ValueError("No video of the library was shown in the training part.")
+
+    def recall(vectors: np.ndarray, on: str) -> np.ndarray:
+        catalogue = vectors[aligned]  # (videos, dim)
+        catalogue[aligned < 0] = np.nan
+        return questions[on].recall(catalogue, k)
+
+    rows, recalls = [], []
     choices = [(block, kind) for block in pooled.blocks for kind in geometries]
-    for block, kind in tqdm(choices, desc="audit", unit="choice", disable=not progress):
-        vectors = _vectors(embeddings.vectors, block, kind, task.fit_on)
+    for ((layer, pooling), columns), kind in tqdm(
+        choices, desc="audit", unit="choice", disable=not progress
+    ):
+        vectors = _vectors(embeddings.vectors[:, columns], kind, fit_on)
         rows.append(
             {
-                "layer": block.layer,
-                "pooling": block.pooling,
+                "layer": layer,
+                "pooling": pooling,
                 "geometry": kind,
                 "dim": vectors.shape[1],
-                "mean_cosine": mean_cosine(vectors[task.fit_on]),
-                "effective_rank": effective_rank(vectors[task.fit_on]),
+                "mean_cosine": mean_cosine(vectors[fit_on]),
+                "effective_rank": effective_rank(vectors[fit_on]),
             }
         )
-        scores.append(task.recall(vectors, "validation"))
+        recalls.append(recall(vectors, "validation"))
     table = pd.DataFrame(rows)
-    table[["recall_validation", "low", "high"]] = _intervals(np.column_stack(scores), seed)
+    table[["recall_validation", "low", "high"]] = _intervals(np.column_stack(recalls), seed)
     best = int(table["recall_validation"].argmax())
     plain = ((table["layer"] == VECTOR) & (table["geometry"] == "raw")).to_numpy()
     baseline = int(plain.argmax()) if plain.any() else 0
     table[["recall_test", "test_low", "test_high"]] = np.nan
     for row in (baseline, best):
-        vectors = _vectors(embeddings.vectors, *choices[row], task.fit_on)
-        tested = _intervals(task.recall(vectors, "test")[:, None], seed)[0]
+        (_, columns), kind = choices[row]
+        vectors = _vectors(embeddings.vectors[:, columns], kind, fit_on)
+        tested = _intervals(recall(vectors, "test")[:, None], seed)[0]
         table.loc[row, ["recall_test", "test_low", "test_high"]] = tested  # `vectors`: the best's
     table["chosen"] = np.arange(len(table)) == best
     return LayerAudit(
@@ -219,19 +261,9 @@ def audit_layers(
         vectors=pd.DataFrame(vectors, index=embeddings.ids),
         failures=embeddings.failures,
         k=k,
-        n_validation=task.count("validation"),
-        n_test=task.count("test"),
+        n_validation=len(questions["validation"].n),
+        n_test=len(questions["test"].n),
     )
-
-
-@dataclass(frozen=True)
-class _Block:
-    """The columns that hold one layer's pooled vector."""
-
-    layer: str
-    pooling: str
-    start: int
-    stop: int
 
 
 class _Pooled:
@@ -252,12 +284,11 @@ class _Pooled:
             self.frame_contract = cast(ClipEncoder, encoder).frame_contract
         self.layers = tuple(layers)
         self.poolings = tuple(poolings)
-        self.blocks: list[_Block] = []
-        stop = 0
-        for layer, pooling, rows in self._pooled([_blank_item(encoder, of)]):  # to see each width
-            self.blocks.append(_Block(layer, pooling, stop, stop + rows.shape[1]))
-            stop += rows.shape[1]
-        self.dim = stop
+        self.blocks: list[tuple[tuple[str, str], slice]] = []  # layer and pooling; their columns
+        self.dim = 0
+        for name, rows in self._pooled([_blank_item(encoder, of)]):  # to see the width of each
+            self.blocks.append((name, slice(self.dim, self.dim + rows.shape[1])))
+            self.dim += rows.shape[1]
 
     @property
     def fingerprint(self) -> str:
@@ -265,9 +296,9 @@ class _Pooled:
         return hashlib.sha256(key.encode()).hexdigest()
 
     def encode(self, batch: list) -> np.ndarray:
-        return np.concatenate([rows for _, _, rows in self._pooled(batch)], axis=1)
+        return np.concatenate([rows for _, rows in self._pooled(batch)], axis=1)
 
-    def _pooled(self, batch: list) -> Iterator[tuple[str, str, np.ndarray]]:
+    def _pooled(self, batch: list) -> Iterator[tuple[tuple[str, str], np.ndarray]]:
         inner = [layer for layer in self.layers if layer != VECTOR]
         outputs = {}
         if isinstance(self.encoder, LayeredInOnePass) and inner:
@@ -275,14 +306,14 @@ class _Pooled:
         layered = cast(Layered, self.encoder)
         for layer in self.layers:
             if layer == VECTOR:
-                yield layer, "none", np.asarray(self.encoder.encode(batch), dtype=np.float32)
+                yield (layer, "none"), np.asarray(self.encoder.encode(batch), dtype=np.float32)
                 continue
-            out = outputs[layer] if outputs else layered.activations(batch, layer)
-            if out.ndim == 2:
-                yield layer, "none", out.float().numpy()
+            output = outputs[layer] if outputs else layered.activations(batch, layer)
+            if output.ndim == 2:
+                yield (layer, "none"), output.float().numpy()
                 continue
             for pooling in self.poolings:
-                yield layer, pooling, pool(out, pooling).numpy()
+                yield (layer, pooling), pool(output, pooling).numpy()
 
 
 def _blank_item(encoder: Encoder, of: str) -> str | np.ndarray:
@@ -296,116 +327,79 @@ def _blank_item(encoder: Encoder, of: str) -> str | np.ndarray:
     return np.zeros((contract.frames, size, size, 3), dtype=np.uint8)
 
 
-class _Recommendation:
-    """Recall of what users go on to like, by cosine with the mean of what they liked in training.
+@dataclass(frozen=True, eq=False)
+class _Questions:
+    """What is asked for each user, or each query: matrices of shape (questions, videos).
 
-    Candidates, masks and relevance are those of `evaluate`; users who liked nothing in training are
-    left out.
+    `history` has ones at the videos whose mean is the profile, `hidden` entries at what is no
+    candidate, `relevant` entries at the right answers; recall divides the hits by `n`.
     """
 
-    def __init__(self, split: Split, ids: pd.Index, k: int, threshold: float) -> None:
-        self.rows = ids.get_indexer(as_ids(split.videos.index))  # -1: the library lacks the video
-        self.fit_on = np.asarray(ids.isin(as_ids(split.train["video_id"])))
-        if not self.fit_on.any():
-            raise ValueError("No video of the library was shown in the training part.")
-        liked = split.train[positives(split.train, threshold).to_numpy()]
-        self.tasks: dict[str, Task] = {}
-        self.histories: dict[str, sparse.csr_array] = {}
-        for on in ("validation", "test"):
-            task = prepare(split, k, on, threshold)
-            mine = liked[as_ids(liked["user_id"]).isin(task.users)]
-            history = interaction_matrix(mine, np.ones(len(mine)), task.users, task.videos)
-            history.data[:] = 1  # liked once or often
-            kept = np.flatnonzero(np.diff(history.indptr))
-            if not len(kept):
-                raise ValueError(
-                    f"No user of the {on} part liked something in training; nothing to measure."
-                )
-            self.histories[on] = history[kept]
-            self.tasks[on] = replace(
-                task, users=task.users[kept], seen=task.seen[kept], relevant=task.relevant[kept]
-            )
+    history: sparse.csr_array
+    hidden: sparse.csr_array
+    relevant: sparse.csr_array
+    n: np.ndarray
 
-    def count(self, on: str) -> int:
-        return len(self.tasks[on].users)
-
-    def recall(self, vectors: np.ndarray, on: str) -> np.ndarray:
-        """Recall of each user, `h / n`, `(n_users,)`."""
-        task = self.tasks[on]
-        catalogue = vectors[self.rows]  # (n_videos, dim)
-        catalogue[self.rows < 0] = np.nan
-        _, hits = top_lists(_ByProfile(task, self.histories[on], catalogue), task, None, False)
-        return list_metrics(hits, task.n_relevant, task.protocol.k)["recall"].to_numpy()
+    def recall(self, vectors: np.ndarray, k: int) -> np.ndarray:
+        """Rank by cosine with the profile; recall of each question, `(questions,)`."""
+        missing = ~np.isfinite(vectors).all(axis=1)
+        units = unit_rows(np.where(missing[:, None], 0, vectors).astype(np.float32))
+        hits = []
+        for block in blocks(len(self.n), len(units)):
+            # The sum does for the mean: a profile's length does not change the order of cosines.
+            profiles = self.history[block] @ units  # (questions, dim)
+            scores = profiles @ units.T  # (questions, videos)
+            hide(scores, self.hidden, np.arange(block.start, block.stop))
+            scores[:, missing] = -np.inf
+            scores[~profiles.any(axis=1)] = -np.inf  # nothing in the history has a vector
+            answers = (self.relevant[block].toarray() > 0) & (scores > -np.inf)
+            hits.append(np.take_along_axis(answers, top_k(scores, k), axis=1))
+        return list_metrics(np.concatenate(hits), self.n, k)["recall"].to_numpy()
 
 
-class _ByProfile:
-    """Scores of all videos: their cosines with the mean vector of what a user liked."""
-
-    def __init__(self, task: Task, history: sparse.csr_array, vectors: np.ndarray) -> None:
-        self.video_ids = task.videos
-        self.user_ids = task.users
-        self.history = history  # (n_users, n_videos), ones
-        self.units, self.missing = _units(vectors)  # (n_videos, dim), (n_videos,)
-
-    def score(self, user_ids: pd.Index) -> np.ndarray:
-        # A profile's length does not change the order of its cosines, so the sum does for the mean.
-        profiles = self.history[self.user_ids.get_indexer(user_ids)] @ self.units  # (users, dim)
-        scores = profiles @ self.units.T  # (users, n_videos)
-        scores[:, self.missing] = -np.inf
-        scores[~profiles.any(axis=1)] = -np.inf  # nothing that they liked has a vector
-        return scores
+def _recommendation(split: Split, on: str, k: int, threshold: float) -> _Questions:
+    """The questions of `evaluate`, for the users who liked something in training."""
+    task = prepare(split, k, on, threshold)
+    liked = split.train[positives(split.train, threshold).to_numpy()]
+    liked = liked[as_ids(liked["user_id"]).isin(task.users)]
+    history = interaction_matrix(liked, np.ones(len(liked)), task.users, task.videos)
+    history.data[:] = 1  # liked once or often
+    kept = np.flatnonzero(np.diff(history.indptr))
+    if not len(kept):
+        raise ValueError(
+            f"No user of {on} liked something in training; there is nothing to measure."
+        )
+    return _Questions(history[kept], task.seen[kept], task.relevant[kept], task.n_relevant[kept])
 
 
-class _Retrieval:
-    """Recall of a gallery's videos of the same label."""
-
-    def __init__(self, labels: pd.Series, videos: pd.Index, k: int, seed: int) -> None:
-        self.k = k
-        self.codes, _ = pd.factorize(labels.reindex(videos))
-        labelled = np.random.default_rng(seed).permutation(np.flatnonzero(self.codes >= 0))
-        half, three_quarters = len(labelled) // 2, len(labelled) * 3 // 4
-        self.gallery = np.sort(labelled[:half])
-        self.fit_on = np.isin(np.arange(len(videos)), self.gallery)
-        answerable = np.isin(self.codes, self.codes[self.gallery])  # the gallery has their label
-        self.queries = {
-            on: rows[answerable[rows]]
-            for on, rows in {
-                "validation": labelled[half:three_quarters],
-                "test": labelled[three_quarters:],
-            }.items()
-        }
-        if not all(len(queries) for queries in self.queries.values()):
+def _retrieval(labels: pd.Series, k: int, seed: int) -> tuple[pd.Index, dict[str, _Questions]]:
+    """A gallery, and queries whose right answers are the gallery's videos of the same label."""
+    codes, _ = pd.factorize(labels)
+    labelled = np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))
+    half, three_quarters = len(labelled) // 2, len(labelled) * 3 // 4
+    in_gallery = np.isin(np.arange(len(codes)), labelled[:half])
+    answerable = np.isin(codes, codes[in_gallery])
+    rows = {"validation": labelled[half:three_quarters], "test": labelled[three_quarters:]}
+    questions = {}
+    for on, queries in rows.items():
+        queries = queries[answerable[queries]]
+        if not len(queries):
             raise ValueError(
                 f"{len(labelled)} labelled videos are too few: no query shares its label with the "
                 "gallery. The index of relevant must be the video ids."
             )
-
-    def count(self, on: str) -> int:
-        return len(self.queries[on])
-
-    def recall(self, vectors: np.ndarray, on: str) -> np.ndarray:
-        """Recall of each query, `h / min(n, k)`, `(n_queries,)`."""
-        units, missing = _units(vectors)
-        queries = self.queries[on]
-        scores = units[queries] @ units[self.gallery].T  # (n_queries, n_gallery)
-        scores[:, missing[self.gallery]] = -np.inf
-        scores[missing[queries]] = -np.inf
-        same = self.codes[queries][:, None] == self.codes[self.gallery][None]
-        hits = np.take_along_axis(same & (scores > -np.inf), top_k(scores, self.k), axis=1)
-        return hits.sum(axis=1) / np.minimum(same.sum(axis=1), self.k)
+        same = (codes[queries][:, None] == codes[None]) & in_gallery  # (queries, videos)
+        questions[on] = _Questions(
+            history=sparse.eye_array(len(codes), format="csr", dtype=np.float32)[queries],
+            hidden=sparse.csr_array(np.tile(~in_gallery, (len(queries), 1))),
+            relevant=sparse.csr_array(same),
+            n=np.minimum(same.sum(axis=1), k),
+        )
+    return labels.index[in_gallery], questions
 
 
-def _units(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of length 1, missing ones as zeros, and which are missing."""
-    missing = ~np.isfinite(vectors).all(axis=1)
-    return unit_rows(np.where(missing[:, None], 0, vectors).astype(np.float32)), missing
-
-
-def _vectors(
-    stored: np.ndarray, block: _Block, kind: GeometryKind, fit_on: np.ndarray
-) -> np.ndarray:
+def _vectors(columns: np.ndarray, kind: GeometryKind, fit_on: np.ndarray) -> np.ndarray:
     """One layer's pooled vectors in one geometry, learned on the training videos."""
-    columns = stored[:, block.start : block.stop]
     return Geometry(kind).fit(columns[fit_on]).transform(columns)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
     from vidrec_utils.embeddings import Embeddings
     from vidrec_utils.recommender import Recommender
-
-
-class Scorer(Protocol):
-    """Whatever scores a catalogue for users: a `Recommender`, or a part of one."""
-
-    video_ids: pd.Index
-
-    def score(self, user_ids: pd.Index, /) -> np.ndarray:
-        """Scores `(n_users, n_videos)`; NaN and -inf: never recommended."""
-        ...
 
 
 def evaluate(
@@ -108,7 +98,7 @@ def evaluate(
     order = None
     if ties == "shuffled":
         order = np.random.default_rng(seed).permutation(len(task.videos))
-    top, hits = top_lists(recommender, task, order, progress)
+    top, hits = _lists(recommender, task, order, progress)
     per_user, history = _measure(task, top, hits)
     if vectors is not None:
         per_user["diversity"] = diversity(vectors, task.videos, top)
@@ -198,7 +188,7 @@ def _ranks(row: np.ndarray, relevant: np.ndarray, seen: np.ndarray) -> tuple[np.
 
 
 def _scored(
-    recommender: Scorer, task: Task, order: np.ndarray | None, progress: bool
+    recommender: Recommender, task: Task, order: np.ndarray | None, progress: bool
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Blocks of users with their scores over the task's catalogue; -inf: cannot be recommended.
 
@@ -221,8 +211,8 @@ def _scored(
             bar.update(len(scores))
 
 
-def top_lists(
-    recommender: Scorer, task: Task, order: np.ndarray | None, progress: bool
+def _lists(
+    recommender: Recommender, task: Task, order: np.ndarray | None, progress: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Columns of the catalogue on each list (-1: none left), and which are hits."""
     n = len(task.videos)
