@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from vidrec_utils import video_encoders
 from vidrec_utils.encoders import WeightsError, WeightsNotAvailable
 from vidrec_utils.encoders.efficientnet_lite0 import lite0_network
-from vidrec_utils.video_encoders import inflate, mini
+from vidrec_utils.video_encoders import mini
 from vidrec_utils.video_encoders.mini import loading, networks
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
@@ -26,18 +26,6 @@ NAMES = ("slowfast_mini", "i3d_mini", "two_stream_mini")
 def clips(n: int = 3, frames: int = 20, size: int = 80) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     return [rng.integers(0, 255, (frames, size, size + 8, 3), dtype=np.uint8) for _ in range(n)]
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-def test_an_inflated_filter_is_the_3d_convolution(stride):
-    conv = networks.SameConv2d(4, 4, 5, stride, groups=4, bias=False)
-    quick, deep = networks.InflatedFilter(conv), inflate(conv, taps=3)
-    torch.nn.init.normal_(quick.weight)
-    deep.weight = quick.weight
-    x = torch.randn(2, 4, 6, 9, 9)
-    folded = x.transpose(1, 2).flatten(0, 1)
-    got = quick(folded, frames=6).unflatten(0, (2, 6)).transpose(1, 2)
-    torch.testing.assert_close(got, deep(x), rtol=1e-4, atol=1e-5)
 
 
 def test_a_new_i3d_answers_a_still_clip_as_the_2d_network_does():
@@ -73,7 +61,7 @@ def test_the_i3d_keeps_the_first_blocks_while_training():
     before = {k: v.clone() for k, v in net.state_dict().items() if k.startswith(("still", "_"))}
     net(torch.randn(2, 3, 4, 64, 64)).sum().backward()
     assert all(torch.equal(net.state_dict()[k], v) for k, v in before.items())
-    assert all(p.grad is None for p in net.still.parameters())
+    assert all(p.grad is None for p in net.frozen.parameters())
     assert all(block._depthwise_conv.weight.grad[:, :, 0].any() for block in net.blocks)
 
 

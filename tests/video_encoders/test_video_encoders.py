@@ -6,7 +6,6 @@ import torch
 
 from vidrec_utils import image_encoders, video_encoders
 from vidrec_utils.encoders import Encoder
-from vidrec_utils.encoders.efficientnet_lite0 import SameConv2d
 from vidrec_utils.video_encoders.encoder import frame_places
 
 NAMES = ["frame_average", "efficientnet_lite0_3d", "lite0_correlation"]
@@ -79,23 +78,6 @@ def test_centre_tap_equals_the_2d_network_on_every_frame(encoders):
         encoders["frame_average"].encode(clips),
         atol=1e-4,
     )
-
-
-def test_inflation_by_hand():
-    conv = SameConv2d(2, 2, 3, 2, groups=2, bias=False)
-    centre = video_encoders.inflate(conv, 3)
-    average = video_encoders.inflate(conv, 3, "average")
-    assert not centre.weight[:, :, [0, 2]].any()
-    torch.testing.assert_close(average.weight.sum(dim=2), conv.weight)
-    still = torch.randn(1, 2, 1, 9, 8).expand(-1, -1, 5, -1, -1)
-    flat = conv(still[:, :, 0])
-    torch.testing.assert_close(centre(still)[:, :, 2], flat)
-    torch.testing.assert_close(average(still)[:, :, 2], flat)  # away from the ends, where it fades
-    torch.testing.assert_close(average(still)[:, :, 0], flat * 2 / 3)
-    with pytest.raises(ValueError, match="odd"):
-        video_encoders.inflate(conv, 2)
-    with pytest.raises(ValueError, match="choose 'centre'"):
-        video_encoders.inflate(conv, 3, "middle")
 
 
 def test_correlation_finds_a_planted_displacement():

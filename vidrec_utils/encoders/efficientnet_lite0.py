@@ -50,15 +50,17 @@ class SameConv2d(nn.Conv2d):
     symmetric padding cannot express; weights trained that way need it.
     """
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def _conv_forward(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
         """Pad and convolve `(batch, channels, height, width)`."""
         kernel, stride = self.kernel_size[0], self.stride[0]
         # where the filter is larger than the map, oneDNN's gradient of a depthwise filter is twice
         # as fast if the zeros are there already
         if stride == 1 and kernel <= min(x.shape[-2:]):
-            return functional.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
+            return functional.conv2d(x, weight, bias, 1, kernel // 2, 1, self.groups)
         padded = same_pad(x, kernel, stride)
-        return functional.conv2d(padded, self.weight, self.bias, stride, 0, 1, self.groups)
+        return functional.conv2d(padded, weight, bias, stride, 0, 1, self.groups)
 
 
 def same_pad(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:

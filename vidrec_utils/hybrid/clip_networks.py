@@ -134,12 +134,7 @@ def _slowfast():
 def _below_slowfast(clips: list[np.ndarray]) -> tuple[torch.Tensor, ...]:
     encoder = _slowfast()
     x = encoder.prepare(clips).to(settings.device())
-    net = encoder.net
-    steps = torch.diff(x, dim=2, append=x[:, :, -1:])
-    paths = [x[:, :, :: net.alpha].contiguous(), 2 * steps]  # as SlowFastMini.maps
-    for block in net.net.blocks[:4]:
-        paths = block(paths)
-    return tuple(path.cpu() for path in paths)
+    return tuple(pathway.cpu() for pathway in encoder.net.stages(x, upto=4))
 
 
 def _small_clips(clips: list[np.ndarray]) -> torch.Tensor:

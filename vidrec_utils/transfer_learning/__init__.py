@@ -9,7 +9,7 @@ any 2D CNN, and `flow_network` one that takes optical flow. `label_budget` measu
 labelled data is needed.
 """
 
-from vidrec_utils.transfer_learning.adapting import (
+from vidrec_utils.transfer_learning.adapters import (
     InflatedEncoder,
     InflatedFrames,
     flow_network,

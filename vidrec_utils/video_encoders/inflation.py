@@ -1,83 +1,174 @@
-"""Making a network of pictures into one of clips: inflating its filters over time.
+"""From a network for images to one for clips: each 2D filter is inflated to several frames.
 
-A 2D filter becomes 3D by giving it taps in time. With the weights at the **centre tap** and zeros
-before and after, the 3D network computes on every frame what the 2D one does, and training can fill
-the other taps. Spreading the weights evenly over the taps (I3D's way) blurs over time from the
-start.
+An inflated filter has *taps* in time: one 2D filter for each frame that it looks at. With the
+weights at the **centre tap** and zeros before and after, the inflated network computes on every
+frame what the 2D network does, and training can fill the other taps. Spreading the weights evenly
+over the taps (I3D's way) blurs over time from the start.
+
+The frames of a clip stay folded into the batch: a tap is a 2D convolution of all frames, and the
+results of the taps are shifted in time and added. This sum is a 3D convolution, computed several
+times as fast on a CPU, and everything between the convolutions (pooling, branches, residual
+connections) runs as the authors of the 2D network wrote it.
 
 References
 ----------
-Carreira, Zisserman: Quo Vadis, Action Recognition? CVPR 2017 (arXiv:1705.07750).
+Carreira, Zisserman: Quo Vadis, Action Recognition? CVPR 2017 (arXiv:1705.07750), section 2.4.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0, SameConv2d
+from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0
+
+Mode: TypeAlias = Literal["centre", "average"]
+Ends: TypeAlias = Literal["repeat", "zero"]
 
 
-class SameConv3d(nn.Conv3d):
-    """A 3D convolution whose frames are padded as TensorFlow's "SAME" does; time keeps its length.
-
-    The stride is in space only.
-    """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(batch, channels, time, height, width)`."""
-        taps, kernel, stride = self.kernel_size[0], self.kernel_size[1], self.stride[1]
-        pads = []
-        for size in (x.shape[-1], x.shape[-2]):
-            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-            pads += [total // 2, total - total // 2]
-        x = functional.pad(x, pads)
-        padding = (taps // 2, 0, 0)
-        return functional.conv3d(x, self.weight, self.bias, self.stride, padding, 1, self.groups)
-
-
-def inflate(
-    conv: SameConv2d, taps: int = 3, mode: Literal["centre", "average"] = "centre"
-) -> SameConv3d:
-    """A 3D convolution with the filters of a 2D one.
+def inflate(weight: torch.Tensor, taps: int = 3, mode: Mode = "centre") -> torch.Tensor:
+    """Give the filters of a 2D convolution taps in time.
 
     Parameters
     ----------
-    conv : SameConv2d
-        Not changed.
+    weight : tensor, shape (out, in, height, width)
+        Filters of a 2D convolution; not changed.
     taps : int
         Filter length in time, odd.
     mode : {"centre", "average"}
         All weight at the middle tap, or the same `1 / taps` of it at each.
 
+    Returns
+    -------
+    tensor, shape (out, in, taps, height, width)
+
     Raises
     ------
     ValueError
         If `taps` is not a positive odd number, or the mode is unknown.
+
+    Examples
+    --------
+    >>> import torch
+    >>> weight = torch.tensor([[[[6.0]]]])  # a single filter, of one pixel
+    >>> inflate(weight, taps=3).flatten().tolist()
+    [0.0, 6.0, 0.0]
+    >>> inflate(weight, taps=3, mode="average").flatten().tolist()
+    [2.0, 2.0, 2.0]
     """
     if taps < 1 or taps % 2 == 0:
         raise ValueError(f"taps is {taps}; it must be odd, so that there is a centre.")
     if mode not in ("centre", "average"):
         raise ValueError(f"mode is {mode!r}; choose 'centre' or 'average'.")
-    bias = conv.bias is not None
-    kernel, stride = (taps, *conv.kernel_size), (1, *conv.stride)
-    deep = SameConv3d(
-        conv.in_channels, conv.out_channels, kernel, stride, groups=conv.groups, bias=bias
-    )
-    with torch.no_grad():
-        weight = torch.zeros_like(deep.weight)
-        if mode == "centre":
-            weight[:, :, taps // 2] = conv.weight
+    inflated = torch.zeros_like(weight[:, :, None].repeat(1, 1, taps, 1, 1))
+    if mode == "centre":
+        inflated[:, :, taps // 2] = weight
+    else:
+        inflated += weight[:, :, None] / taps  # the taps sum to the 2D filter
+    return inflated
+
+
+class TimedConv2d(nn.Module):
+    """A 2D convolution whose filter spans several frames, on frames folded into the batch.
+
+    Parameters
+    ----------
+    conv : nn.Conv2d
+        The 2D convolution, with any padding, stride and number of groups; not changed.
+    taps, mode
+        See `inflate`.
+    ends : {"repeat", "zero"}
+        What the filter sees before the first frame of a clip and after the last: the same frame
+        again, so that a clip in which nothing moves gives the image's output at every frame in
+        both modes; or zeros, as a 3D convolution pads.
+
+    Attributes
+    ----------
+    frames : int
+        Number of frames of each clip in the batch; see `set_frames`.
+    """
+
+    def __init__(
+        self, conv: nn.Conv2d, taps: int = 3, mode: Mode = "centre", ends: Ends = "repeat"
+    ) -> None:
+        super().__init__()
+        self.frames = 1
+        self.ends = ends
+        kernel, bias = (taps, *conv.kernel_size), conv.bias is not None
+        # parameters of a 3D convolution: all that is initialised after it is drawn as ever
+        deep = nn.Conv3d(conv.in_channels, conv.out_channels, kernel, groups=conv.groups, bias=bias)
+        self.weight, self.bias = deep.weight, deep.bias
+        with torch.no_grad():
+            self.weight.copy_(inflate(conv.weight, taps, mode))
+            if bias:
+                self.bias.copy_(conv.bias)
+        plain = copy.deepcopy(conv)
+        plain.weight, plain.bias = None, None  # only its padding, stride and groups are used
+        self.plain = [plain]  # in a list, so that it is no submodule of this one
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`(batch * frames, channels, height, width)`, smaller by the stride."""
+        taps = self.weight.shape[2]
+        total = None
+        for tap in range(taps):
+            # this tap's 2D filter on every frame: (batch * frames, channels, height, width)
+            y = self.plain[0]._conv_forward(x, self.weight[:, :, tap], None)
+            y = y.unflatten(0, (-1, self.frames))  # (batch, frames, channels, height, width)
+            y = _shifted(y, tap - taps // 2, self.ends).flatten(0, 1)
+            total = y if total is None else total + y
+        return total if self.bias is None else total + self.bias[:, None, None]
+
+
+def _shifted(y: torch.Tensor, offset: int, ends: Ends) -> torch.Tensor:
+    """Frame `t` of the result is frame `t + offset` of y, `(batch, frames, ...)`."""
+    frames = y.shape[1]
+    if ends == "repeat":
+        return y[:, (torch.arange(frames, device=y.device) + offset).clamp(0, frames - 1)]
+    missing = min(abs(offset), frames)
+    zeros = torch.zeros_like(y[:, :missing])
+    if offset < 0:
+        return torch.cat([zeros, y[:, : frames - missing]], dim=1)
+    return torch.cat([y[:, missing:], zeros], dim=1) if offset else y
+
+
+def inflate_layers(
+    net: nn.Module,
+    chosen: Callable[[nn.Conv2d], bool],
+    taps: int = 3,
+    mode: Mode = "centre",
+    ends: Ends = "repeat",
+) -> int:
+    """Replace the chosen convolutions of a network, in place; returns how many they are.
+
+    Parameters
+    ----------
+    net : nn.Module
+        A network for images.
+    chosen : callable
+        Tells for a convolution whether it is inflated.
+    taps, mode, ends
+        See `TimedConv2d`.
+    """
+    count = 0
+    for name, child in net.named_children():
+        if isinstance(child, nn.Conv2d) and chosen(child):
+            setattr(net, name, TimedConv2d(child, taps, mode, ends))
+            count += 1
         else:
-            weight += conv.weight[:, :, None] / taps
-        deep.weight.copy_(weight)
-        if bias:
-            deep.bias.copy_(conv.bias)
-    return deep
+            count += inflate_layers(child, chosen, taps, mode, ends)
+    return count
+
+
+def set_frames(net: nn.Module, frames: int) -> None:
+    """Tell all inflated convolutions of a network how many frames a clip has."""
+    for module in net.modules():
+        if isinstance(module, TimedConv2d):
+            module.frames = frames
 
 
 class InflatedLite0(nn.Module):
@@ -88,23 +179,29 @@ class InflatedLite0(nn.Module):
     net : EfficientNetLite0
         Its weights are copied.
     taps, mode
-        See `inflate`.
+        See `inflate`; before and after the clip, the filters see zeros.
     """
 
-    def __init__(
-        self, net: EfficientNetLite0, taps: int = 3, mode: Literal["centre", "average"] = "centre"
-    ):
+    def __init__(self, net: EfficientNetLite0, taps: int = 3, mode: Mode = "centre") -> None:
         super().__init__()
         self.net = copy.deepcopy(net)
-        _inflate_children(self.net, taps, mode)
+        inflate_layers(self.net, lambda conv: conv.groups > 1, taps, mode, ends="zero")
         self.channels = self.dim = net._fc.in_features
+        self.register_load_state_dict_pre_hook(_without_single_taps)
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
         """`(batch, 3, time, height, width)` to `(batch, 1280, time, height / 32, width / 32)`."""
-        return self.net.maps(x)
+        batch, _, frames = x.shape[:3]
+        set_frames(self.net, frames)
+        y = x.transpose(1, 2).flatten(0, 1)  # (batch * time, 3, height, width)
+        y = self.net.stem(y.contiguous(memory_format=torch.channels_last))
+        for block in self.net._blocks:
+            y = block(y.contiguous(memory_format=torch.channels_last))  # faster on a CPU
+        maps = functional.relu6(self.net._bn1(self.net._conv_head(y)))  # (batch * time, 1280, ...)
+        return maps.unflatten(0, (batch, frames)).transpose(1, 2)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps averaged over the picture, `(batch, 1280, time)`."""
+        """Maps averaged over each frame, `(batch, 1280, time)`."""
         return self.maps(x).mean(dim=(3, 4))
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
@@ -116,15 +213,10 @@ class InflatedLite0(nn.Module):
         return self.net._fc(self.net._dropout(self.vector(x)))
 
 
-def _inflate_children(module: nn.Module, taps: int, mode: Literal["centre", "average"]) -> None:
-    """Replace every 2D layer below a module by its 3D form."""
-    for name, child in module.named_children():
-        if isinstance(child, SameConv2d):
-            depthwise = child.groups > 1
-            setattr(module, name, inflate(child, taps if depthwise else 1, mode))
-        elif isinstance(child, nn.BatchNorm2d):
-            deep = nn.BatchNorm3d(child.num_features, child.eps, child.momentum)
-            deep.load_state_dict(child.state_dict())
-            setattr(module, name, deep.train(child.training))
-        else:
-            _inflate_children(child, taps, mode)
+def _without_single_taps(
+    module: nn.Module, state: dict[str, torch.Tensor], prefix: str, *_: object
+) -> None:
+    """Accept files in which the other convolutions were 3D, too, with a single tap in time."""
+    for name, tensor in module.state_dict(prefix=prefix).items():
+        if name in state and state[name].ndim == 5 and tensor.ndim == 4:
+            state[name] = state[name].squeeze(2)

@@ -1,7 +1,7 @@
 """Compact SlowFast, I3D and Two-Stream networks with weights that this course trained itself.
 
 No package carries weights trained on video. `scripts/pretrain_motion.py` made these from clips that
-share nothing with MiniTube; the model cards in `weights/` tell how, and what they can do.
+share nothing with MiniTube; the model cards in `weights/` describe how, and what they can do.
 """
 
 from vidrec_utils.video_encoders.mini.loading import (

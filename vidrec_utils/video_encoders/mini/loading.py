@@ -1,4 +1,4 @@
-"""Loading the compact networks, trained or not, with their preprocessing around them."""
+"""Loads the compact networks, trained or not, with their preprocessing around them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.efficientnet_lite0 import lite0_network
+from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0, lite0_network
 from vidrec_utils.encoders.protocol import FrameContract, WeightsInfo
 from vidrec_utils.encoders.weights import WeightsError
 from vidrec_utils.video_encoders.encoder import Clips, VideoEncoder
@@ -19,8 +19,8 @@ from vidrec_utils.video_encoders.flow import optical_flow, stack_flow
 from vidrec_utils.video_encoders.mini.networks import (
     FlowStream,
     I3DMini,
-    PictureStream,
     SlowFastMini,
+    SpatialStream,
     TwoStreamMini,
 )
 
@@ -34,7 +34,7 @@ class TwoStreamEncoder(VideoEncoder):
 
     @property
     def preprocessing(self) -> dict[str, object]:
-        """As of every video encoder, and the flow."""
+        """The preprocessing of every video encoder, and the flow."""
         return {**super().preprocessing, "flow": "OpenCV, on the resized frames, +-20 pixels"}
 
     def prepare(self, clips: Clips) -> torch.Tensor:
@@ -43,24 +43,24 @@ class TwoStreamEncoder(VideoEncoder):
         out = torch.zeros(len(rgb), 5, *rgb.shape[2:])
         out[:, :3] = rgb
         pixels = (rgb * self.scale + self.mean).round().clamp(0, 255).to(torch.uint8)
-        for place, clip in enumerate(pixels.permute(0, 2, 3, 4, 1).contiguous().numpy()):
+        for number, clip in enumerate(pixels.permute(0, 2, 3, 4, 1).contiguous().numpy()):
             stacked = stack_flow(optical_flow(clip), n=len(clip) - 1)  # (2 * (frames - 1), h, w)
             flow = torch.as_tensor(np.asarray(stacked)).unflatten(0, (-1, 2)).transpose(0, 1)
-            out[place, 3:, :-1] = flow
+            out[number, 3:, :-1] = flow
         return out
 
 
 def untrained(name: str, classes: int, seed: int = 0) -> VideoEncoder:
-    """A network as its training starts: SlowFast from nothing, the others from ImageNet's filters.
+    """Build a network as its training starts: SlowFast from nothing, the others from ImageNet.
 
     Parameters
     ----------
     name : {"slowfast_mini", "i3d_mini", "two_stream_mini"}
-        Which.
+        The network's name.
     classes : int
         Outputs of the classifier.
     seed : int
-        For what starts at random; the global seed is not touched.
+        Seed of the random weights; the global seed is not touched.
 
     Raises
     ------
@@ -81,36 +81,36 @@ def load(
     seed: int = 0,
     sha256: str | None = None,
 ) -> VideoEncoder:
-    """A compact network with the weights that came with the course, random ones, or a file's.
+    """Load a compact network with the weights that came with the course, random ones, or a file's.
 
     Parameters
     ----------
     name : {"slowfast_mini", "i3d_mini", "two_stream_mini"}
-        Which.
+        The network's name.
     weights : {"packaged", "random"} or path
-        `"random"`: nothing in it is trained, ImageNet's filters neither; call
+        `"random"`: nothing in the network is trained, not even by ImageNet; call
         `.calibrate(clips)`. Packaged ones are compared with their hash on record.
     device : torch.device or str, optional
         Default: `settings.device()`.
     frames, size : int, optional
         Only what the network was trained on fits: its own number of frames, 64 pixels.
     seed : int
-        For random weights.
+        Seed of random weights.
     sha256 : str, optional
         Hash that a file must have.
 
     Raises
     ------
     ValueError
-        If there is no such network, or it knows no such weights, frames or size.
+        If there is no such network, or the weights, frames or size do not fit it.
     WeightsNotAvailable, WeightsError
         If the file is absent, damaged or of another network.
     """
     _check(name)
     if (frames or FRAMES[name], size or SIZE) != (FRAMES[name], SIZE):
         raise ValueError(
-            f"{name} was trained on {FRAMES[name]} frames of {SIZE} pixels and knows no other; "
-            f"{frames} frames of {size} were wanted. Leave both out."
+            f"{name} takes {FRAMES[name]} frames of {SIZE} pixels, on which it was trained, and no "
+            f"others, but frames={frames} and size={size} were given. Leave both out."
         )
     if weights == "published":
         raise ValueError(f"{name} is this course's own: its weights are weights='packaged'.")
@@ -130,7 +130,7 @@ def load(
 
 
 def record(name: str) -> dict[str, object]:
-    """How the packaged weights were made: data, recipe, curve, scores, hash.
+    """Read how the packaged weights were made: data, recipe, curve, scores, hash.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def record(name: str) -> dict[str, object]:
 
 
 def trained_part(net: nn.Module) -> nn.Module:
-    """What the pretraining changed, which is what is saved: of two streams, the temporal one."""
+    """The part of a network that pretraining changes and that is saved: the temporal stream."""
     return net.temporal if isinstance(net, TwoStreamMini) else net
 
 
@@ -158,12 +158,12 @@ def _check(name: str) -> None:
         raise ValueError(f"There is no compact network {name!r}; choose from {', '.join(FRAMES)}.")
 
 
-def _network(name: str, classes: int, seed: int, lite0: nn.Module) -> nn.Module:
+def _network(name: str, classes: int, seed: int, lite0: EfficientNetLite0) -> nn.Module:
     builders: dict[str, Callable[[], nn.Module]] = {
         "slowfast_mini": lambda: SlowFastMini(classes),
         "i3d_mini": lambda: I3DMini(lite0, classes),
         "two_stream_mini": lambda: TwoStreamMini(
-            PictureStream(lite0), FlowStream(lite0, 2 * (FRAMES[name] - 1), classes)
+            SpatialStream(lite0), FlowStream(lite0, 2 * (FRAMES[name] - 1), classes)
         ),
     }
     _check(name)

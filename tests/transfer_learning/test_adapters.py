@@ -1,4 +1,4 @@
-"""From pictures to clips: the still clip's fixed point, and the first layer for flow."""
+"""From images to clips: the still clip's fixed point, and the first layer for flow."""
 
 import numpy as np
 import pytest
@@ -18,29 +18,30 @@ from vidrec_utils.transfer_learning import (
     inflation_gaps,
     units,
 )
-from vidrec_utils.transfer_learning.adapting import TimedConv2d
 from vidrec_utils.transfer_learning.backbone import Backbone
 from vidrec_utils.video_encoders import FrameAverage, InflatedLite0
+from vidrec_utils.video_encoders.inflation import TimedConv2d
 
 SIZES = {"efficientnet_lite0": 48, "vgg16": 32, "resnet50": 48, "inception_v3": 80}
+CNNS = {entry.name: entry for entry in convolutional.ENTRIES}
 
 
 def network(name):
     if name == "efficientnet_lite0":
         return random_lite0(0).eval()
     if name == "vgg16":  # with narrow linear layers: all of its 138 million weights take long
-        made = convolutional.ARCHITECTURES[name]
-        net = made.build(weights=None, init_weights=False)
+        entry = CNNS[name]
+        net = entry.build(weights=None, init_weights=False)
         for conv in [m for m in net.features if isinstance(m, nn.Conv2d)]:
             nn.init.kaiming_normal_(conv.weight)
         shapes = {0: (25_088, 32), 3: (32, 32), 6: (32, 10)}
-        for place, (before, after) in shapes.items():
-            net.classifier[place] = nn.Linear(before, after)
-        return convolutional.Opened(net, made.taps, 32).eval()
-    return convolutional.network(name, "random")[0].eval()
+        for position, (before, after) in shapes.items():
+            net.classifier[position] = nn.Linear(before, after)
+        return convolutional.Opened(net, entry.taps, 32).eval()
+    return image_encoders.load(name, "random", device="cpu").net
 
 
-class SmallPictures(nn.Module):
+class SmallNetwork(nn.Module):
     """Two convolutions and a mean."""
 
     layers, classes, dim = (), 0, 16
@@ -57,16 +58,16 @@ class SmallPictures(nn.Module):
 def test_a_still_clip_gives_what_its_picture_gives(name):
     net, size = network(name), SIZES[name]
     generator = torch.Generator().manual_seed(0)
-    picture = torch.randn(1, 3, size, size, generator=generator)
+    image = torch.randn(1, 3, size, size, generator=generator)
     clip = torch.randn(1, 4, 3, size, size, generator=generator)
-    still = picture[:, None].expand(-1, 4, -1, -1, -1)
+    still = image[:, None].expand(-1, 4, -1, -1, -1)
     with torch.no_grad():
-        wanted = net.features(picture)
+        expected = net.features(image)
         each = net.features(clip[0]).mean(dim=0, keepdim=True)
         for mode in ("centre", "average"):
             deep = InflatedFrames(net, taps=3, mode=mode).eval()
-            scale = wanted.abs().max()
-            assert (deep.vector(still) - wanted).abs().max() < 1e-4 * scale
+            scale = expected.abs().max()
+            assert (deep.vector(still) - expected).abs().max() < 1e-4 * scale
             gap = (deep.vector(clip) - each).abs().max() / each.abs().max()
             if mode == "centre":  # of any clip: the average of frames, until it is trained
                 assert gap < 1e-4
@@ -74,21 +75,6 @@ def test_a_still_clip_gives_what_its_picture_gives(name):
                 assert gap > 1e-3
                 back = deep.vector(clip.flip(1))  # it mixes neighbours, but sees no direction
                 assert (deep.vector(clip) - back).abs().max() < 1e-3 * scale
-
-
-def test_an_inflated_filter_is_a_convolution_in_time():
-    """Against conv3d on a clip whose ends were repeated by hand, taps all different."""
-    generator = torch.Generator().manual_seed(0)
-    conv = nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2)
-    timed = TimedConv2d(conv, taps=3)
-    with torch.no_grad():
-        timed.weight.copy_(torch.randn(timed.weight.shape, generator=generator))
-    clip = torch.randn(2, 5, 4, 8, 8, generator=generator)
-    timed.frames = 5
-    found = timed(clip.flatten(0, 1)).unflatten(0, (2, 5))
-    longer = torch.cat([clip[:, :1], clip, clip[:, -1:]], dim=1).transpose(1, 2)
-    wanted = F.conv3d(longer, timed.weight, conv.bias, (1, 2, 2), (0, 1, 1), groups=2)
-    assert torch.allclose(found, wanted.transpose(1, 2), atol=1e-5)
 
 
 def test_it_agrees_with_the_inflated_efficientnet():
@@ -103,15 +89,15 @@ def test_it_agrees_with_the_inflated_efficientnet():
 def test_an_inflated_encoder_learns_the_direction_of_time():
     """A bright bar that moves left or right: an average of frames cannot tell, this can."""
     torch.manual_seed(0)
-    images = ImageEncoder("small", SmallPictures(), WeightsInfo("file"), "cpu", 32)
+    images = ImageEncoder("small", SmallNetwork(), WeightsInfo("file"), "cpu", 32)
     clips, labels = [], []
     rng = np.random.default_rng(0)
-    for place in range(16):
+    for number in range(16):
         clip = rng.integers(0, 60, (4, 32, 32, 3)).astype(np.uint8)
         for t in range(4):
             clip[t, :, 8 * t : 8 * t + 8] = 250
-        clips.append(clip if place % 2 else clip[::-1].copy())
-        labels.append("right" if place % 2 else "left")
+        clips.append(clip if number % 2 else clip[::-1].copy())
+        labels.append("right" if number % 2 else "left")
     deep = inflate_encoder(images, frames=4)
     plain = FrameAverage(images, frames=4)
     np.testing.assert_allclose(deep.encode(clips[:2]), plain.encode(clips[:2]), atol=1e-3)
@@ -138,7 +124,7 @@ def test_the_encoder_is_a_body_like_others():
     assert len(found) == 18
     assert sum(isinstance(m, TimedConv2d) for part in found.values() for m in part) == 17
     assert deep.parameters > deep.images.parameters
-    with pytest.raises(NotImplementedError, match="vector alone"):
+    with pytest.raises(NotImplementedError, match="its vector is offered"):
         deep.activations([], "stage1")
 
 
@@ -166,9 +152,9 @@ def test_flow_that_is_grey_gives_what_a_grey_picture_gives(name):
     flow = flow_network(net, 20).eval()
     grey = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        wanted = net.features(grey.expand(-1, 3, -1, -1))
-        found = flow.features(grey.expand(-1, 20, -1, -1))
-    assert (found - wanted).abs().max() < 1e-3 * wanted.abs().max()
+        expected = net.features(grey.expand(-1, 3, -1, -1))
+        vector = flow.features(grey.expand(-1, 20, -1, -1))
+    assert (vector - expected).abs().max() < 1e-3 * expected.abs().max()
     assert all(torch.equal(p, before[n]) for n, p in net.named_parameters())
     changed = [n for n, p in flow.named_parameters() if p.shape != before[n].shape]
     assert len(changed) == 1
@@ -184,14 +170,13 @@ def test_flow_wants_a_first_convolution_of_rgb():
 
 
 def test_any_image_encoder_of_the_catalogue_is_taken_as_it_is():
-    net, info = convolutional.network("resnet50", "random")
-    images = ImageEncoder("resnet50", net, info, "cpu", 48, convolutional.recipe("resnet50"))
-    pictures = np.random.default_rng(0).integers(0, 255, (4, 48, 48, 3)).astype(np.uint8)
-    images.calibrate(pictures)
+    images = image_encoders.load("resnet50", "random", "cpu", size=48)
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 48, 48, 3)).astype(np.uint8)
+    images.calibrate(pixels)
     deep = inflate_encoder(images, frames=2)
-    still = np.stack([pictures[0], pictures[0]])
-    found, wanted = deep.encode([still]), images.encode(pictures[:1])
-    assert np.abs(found - wanted).max() < 1e-3 * np.abs(wanted).max()
+    still = np.stack([pixels[0], pixels[0]])
+    vectors, expected = deep.encode([still]), images.encode(pixels[:1])
+    assert np.abs(vectors - expected).max() < 1e-3 * np.abs(expected).max()
 
 
 def test_gaps_of_an_inflated_network():
@@ -206,6 +191,6 @@ def test_gaps_of_an_inflated_network():
     assert gaps.loc["centre", "frames"] < 1e-4
     deep = inflate_encoder(images, 4, mode="average").encode([clip])[0]
     plain = images.encode(clip).mean(axis=0)
-    wanted = np.linalg.norm(deep - plain) / np.linalg.norm(plain)
-    assert gaps.loc["average", "frames"] == pytest.approx(wanted, rel=1e-3)
-    assert wanted > 0.05
+    expected = np.linalg.norm(deep - plain) / np.linalg.norm(plain)
+    assert gaps.loc["average", "frames"] == pytest.approx(expected, rel=1e-3)
+    assert expected > 0.05
