@@ -117,6 +117,15 @@ def _shifted_rows(data: bytes, n_records: int) -> np.ndarray | None:
 # -- types of columns that the contract does not know ----------------------------------------------
 
 
+_NULLABLE = {
+    "bool": (pa.bool_(), pd.BooleanDtype()),
+    "boolean": (pa.bool_(), pd.BooleanDtype()),
+    "uint": (pa.uint64(), pd.UInt64Dtype()),
+    "int": (pa.int64(), pd.Int64Dtype()),
+}
+"""Types of the cells of a column, by the kind of the type that it is to have."""
+
+
 def restore_types(frame: pd.DataFrame, dtypes: dict[str, str]) -> pd.DataFrame:
     """Give columns of a csv file their types: those noted when it was saved, else guessed.
 
@@ -139,24 +148,15 @@ def _typed(values: pd.Series, dtype: str | None) -> pd.Series:
     if dtype.startswith("datetime64"):
         times = pd.to_datetime(values, format="ISO8601", utc="UTC" in dtype)
         return times.astype(dtype)
-    if dtype in ("bool", "boolean"):
-        return _nullable(values, pa.bool_(), pd.BooleanDtype()).astype(dtype)
-    if dtype.lower().startswith("uint"):
-        return _nullable(values, pa.uint64(), pd.UInt64Dtype()).astype(dtype)
-    if dtype.lower().startswith("int"):
-        return _nullable(values, pa.int64(), pd.Int64Dtype()).astype(dtype)
-    if dtype.lower().startswith("float"):
-        number = pd.Series(
-            cast_text(values, pa.float64()).to_numpy(zero_copy_only=False), index=values.index
-        )
-        return number.astype(dtype)
-    return values.astype(dtype)
-
-
-def _nullable(
-    values: pd.Series, to: pa.DataType, dtype: pd.BooleanDtype | pd.Int64Dtype | pd.UInt64Dtype
-) -> pd.Series:
-    return pd.Series(dtype.__from_arrow__(cast_text(values, to)), index=values.index)
+    kind = dtype.lower().rstrip("0123456789")
+    if kind == "float":
+        cells = cast_text(values, pa.float64()).to_numpy(zero_copy_only=False)
+    elif kind in _NULLABLE:
+        arrow_type, nullable = _NULLABLE[kind]
+        cells = nullable.__from_arrow__(cast_text(values, arrow_type))
+    else:
+        cells = values
+    return pd.Series(cells, index=values.index).astype(dtype)
 
 
 def _guessed(values: pd.Series) -> pd.Series:

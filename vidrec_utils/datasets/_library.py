@@ -84,6 +84,19 @@ class VideoLibrary:
         ("Int64", rank in the list that was shown), then any further columns.
     users : pandas.DataFrame
         Indexed by `user_id` (str), any columns.
+
+    Examples
+    --------
+    >>> videos = pd.DataFrame({"video_id": [1, 2], "title": ["Cats", "Dogs"]})
+    >>> times = ["2025-03-01T10:00:00Z", "2025-03-02T10:00:00Z"]
+    >>> log = pd.DataFrame({"user_id": [7, 7], "video_id": [1, 2], "timestamp": times})
+    >>> library = VideoLibrary(videos, log, name="pets")
+    >>> library
+    VideoLibrary('pets': 2 videos, 2 interactions, 1 users)
+    >>> library.interactions["video_id"].tolist()  # ids are texts
+    ['1', '2']
+    >>> library.has("title"), library.has("watch_ratio")
+    (True, False)
     """
 
     videos: pd.DataFrame

@@ -102,6 +102,12 @@ def world_config(size: str = "small", seed: int = 0) -> WorldConfig:
     ------
     ValueError
         If the size is unknown or the seed is negative.
+
+    Examples
+    --------
+    >>> config = world_config("small", seed=3)
+    >>> config.name, config.n_videos, config.n_users, config.n_frames / config.fps
+    ('small-3', 400, 1000, 2.0)
     """
     presets = {"small": (400, 1_000, 40), "large": (4_000, 10_000, 400)}
     if size not in presets:

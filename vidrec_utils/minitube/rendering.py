@@ -107,6 +107,15 @@ def render(
         Gives the number of frames and their size.
     rng : numpy.random.Generator
         Everything else that differs between two clips of the same plan comes from here.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from vidrec_utils.minitube import world_config
+    >>> config = replace(world_config(), image_size=32, n_frames=4)
+    >>> clip = render("🐎", "garden", "slide_left", "medium", config, np.random.default_rng(0))
+    >>> clip.frames.shape, clip.boxes.shape
+    ((4, 32, 32, 3), (4, 4))
     """
     size, n_frames = config.image_size, config.n_frames
     path = track(motion, pace, n_frames, rng)

@@ -107,11 +107,10 @@ def names(character: str) -> dict[str, str]:
     """Return a sprite's name by language, `{"en": "cat", "zh": "猫"}`."""
     import emoji
 
-    by_language = {}
-    for language in ("en", "zh"):
-        name = emoji.demojize(character, language=language).strip(":").replace("_", " ")
-        by_language[language] = name
-    return by_language
+    return {
+        language: emoji.demojize(character, language=language).strip(":").replace("_", " ")
+        for language in ("en", "zh")
+    }
 
 
 @cache

@@ -179,6 +179,18 @@ def load(library_root: Path | str) -> Truth:
     ------
     FileNotFoundError
         If the library is not an embedded world: nobody knows the truth of real data.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> table = pd.DataFrame({"id": ["v1", "u7"], "kind": ["black", "bot"]})
+    >>> tastes = Tastes(pd.DataFrame(index=["u1"]), start={}, end={})
+    >>> with tempfile.TemporaryDirectory() as world:
+    ...     Path(world, "truth").mkdir()
+    ...     save(Truth(table, table, table, table, tastes), Path(world, "truth"))
+    ...     known = load(Path(world, "library"))
+    >>> known.planted("bot")
+    {'u7'}
     """
     source = folder(library_root)
     if not (source / "tastes.npz").is_file():

@@ -453,8 +453,6 @@ def resolve(duplicates: pd.DataFrame) -> dict[str, str]:
 def _by_age(videos: pd.DataFrame, ids: Iterable[str]) -> list[str]:
     """Ids in the order of publication, then of id; an unknown date comes last."""
     chosen = videos.loc[list(ids)]
-    if "published_at" not in chosen:
-        return sorted(chosen.index)
     frame = pd.DataFrame({"at": chosen["published_at"], "id": chosen.index}, index=chosen.index)
     return list(frame.sort_values(["at", "id"], na_position="last")["id"])
 

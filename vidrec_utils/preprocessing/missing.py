@@ -276,15 +276,11 @@ def _fit_from_tags(videos: pd.DataFrame, column: str) -> Pipeline | None:
 
 
 def _predict_from_tags(model: Pipeline | None, tags: pd.Series) -> np.ndarray:
-    predicted = np.full(len(tags), "unknown", dtype=object)
     if model is None:
-        return predicted
+        return np.full(len(tags), "unknown", dtype=object)
     texts = tags.fillna("")
-    counts = model.named_steps["countvectorizer"].transform(texts)
-    informative = np.asarray(counts.sum(axis=1)).ravel() > 0
-    if informative.any():
-        predicted[informative] = model.named_steps["multinomialnb"].predict(counts[informative])
-    return predicted
+    known_tags = model.named_steps["countvectorizer"].transform(texts).sum(axis=1)
+    return np.where(np.asarray(known_tags).ravel() > 0, model.predict(texts), "unknown")
 
 
 def _title_from_tags(tags: object) -> str:

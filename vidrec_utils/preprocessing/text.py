@@ -86,10 +86,7 @@ def normalize_text(text: str, *, case: Case = "keep", emoji: EmojiPolicy = "keep
 def _unescape(text: str) -> str:
     """Resolve HTML entities; twice-escaped ones (`&amp;amp;`) are common after two exports."""
     for _ in range(3):
-        resolved = html.unescape(text)
-        if resolved == text:
-            break
-        text = resolved
+        text = html.unescape(text)
     return text
 
 
