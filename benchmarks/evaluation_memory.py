@@ -73,7 +73,9 @@ class Peak:
     """
 
     def __enter__(self) -> Peak:
-        self.process, self.bytes, self.done = psutil.Process(), 0, threading.Event()
+        self.process = psutil.Process()
+        self.bytes = 0
+        self.done = threading.Event()
         self.watcher = threading.Thread(target=self._watch, daemon=True)
         self.watcher.start()
         return self
@@ -109,7 +111,7 @@ def main() -> int:
     print(
         f"{len(result.per_user):,} users x {args.videos:,} videos at k = {args.k}: "
         f"{seconds:.0f} s, peak {peak.bytes / 1e9:.2f} GB, of which "
-        f"{before / 1e9:.2f} GB were there before (Python, libraries, log); "
+        f"{before / 1e9:.2f} GB were in use before (Python, libraries, log); "
         f"the matrix of scores alone would take {whole:.1f} GB."
     )
     if peak.bytes > LIMIT_GB * 1e9:

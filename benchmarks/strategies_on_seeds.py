@@ -39,6 +39,7 @@ from vidrec_utils.hybrid import (
 )
 from vidrec_utils.preprocessing import clean, split_by_time
 from vidrec_utils.recommender import Popularity, Random, Recommender
+from vidrec_utils.reporting import interval
 
 PAIRS = (
     ("content", "popularity"),
@@ -114,29 +115,23 @@ def promises(seed: int, results: dict[str, Result]) -> list[str]:
 
 def described(results: dict[str, Result]) -> dict[str, str]:
     """NDCG@10 over all users with its interval, and over cold videos."""
-    text = {}
-    for name, result in results.items():
-        mean, low, high = result.interval("ndcg")
-        cold = ndcg(result, "cold videos")
-        text[name] = f"{mean:.3f} [{low:.3f}, {high:.3f}], {cold:.3f}"
-    return text
+    return {
+        name: f"{interval(*result.interval('ndcg'))}, {ndcg(result, 'cold videos'):.3f}"
+        for name, result in results.items()
+    }
 
 
 def differences(results: dict[str, Result], seed: int) -> dict[str, str]:
-    """How far one strategy leads another on the same users."""
+    """Differences between strategies on the same users, with intervals."""
     pairs = [
         *PAIRS,
         ("hybrid", "EASE and ALS stacked"),
         ("hybrid", "weighted fusion"),
         ("sequence, joint", "sequence, frozen"),
+        ("sequence, joint", "sequence, ids"),
     ]
-    pairs += [("sequence, joint", "sequence, ids")]
-    text = {}
-    for a, b in pairs:
-        if a in results:
-            found = compare(results[a], results[b], seed=seed)
-            text[f"{a} over {b}"] = f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
-    return text
+    compared = [compare(results[a], results[b], seed=seed) for a, b in pairs if a in results]
+    return dict(comparison.sentence().split(": ", 1) for comparison in compared)
 
 
 def main() -> int:
@@ -146,21 +141,21 @@ def main() -> int:
     parser.add_argument("--end-to-end", action="store_true", help="train the video encoder, too")
     parser.add_argument("--write", action="store_true", help="put the tables into data/README.md")
     arguments = parser.parse_args()
-    found, leads, notes, broken = {}, {}, [], []
+    scores, gaps, notes, broken = {}, {}, [], []
     for seed in arguments.seeds:
         library, _ = clean(datasets.load_folder(minitube.build(seed=seed)))
         split = split_by_time(library.interactions, library.videos, validation=0.1, test=0.2)
         results, chosen = strategies(library, split, seed)
         if arguments.end_to_end:
             results |= end_to_end(library, split, seed)
-        found[seed], leads[seed] = described(results), differences(results, seed)
+        scores[seed], gaps[seed] = described(results), differences(results, seed)
         notes.append(f"Seed {seed}: {chosen}.")
         broken += promises(seed, results)
-        print(as_table({seed: found[seed] | leads[seed]}, "seed by seed"), notes[-1], sep="\n")
+        print(as_table({seed: scores[seed] | gaps[seed]}, "seed by seed"), notes[-1], sep="\n")
     text = "\n\n".join(
         [
-            as_table(found, "NDCG@10 [95% interval], on cold videos"),
-            as_table(leads, "lead on the same users [95% interval]"),
+            as_table(scores, "NDCG@10 [95% interval], on cold videos"),
+            as_table(gaps, "difference on the same users [95% interval]"),
             "\n".join(notes),
         ]
     )
