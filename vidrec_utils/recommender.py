@@ -639,6 +639,26 @@ def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n_rows))
 
 
+def require_one_of(label: str, value: object, options: Iterable[object]) -> None:
+    """Check an option of a constructor that is one of a few.
+
+    Raises
+    ------
+    ValueError
+        If it is none of them; it names them.
+
+    Examples
+    --------
+    >>> require_one_of("loss", "hinge", ("bpr", "softmax"))
+    Traceback (most recent call last):
+    ...
+    ValueError: loss is 'hinge'; choose from 'bpr', 'softmax'.
+    """
+    options = list(options)
+    if value not in options:
+        raise ValueError(f"{label} is {value!r}; choose from {', '.join(map(repr, options))}.")
+
+
 def _class_of(key: str) -> type[Recommender] | None:
     """The class of a key, if it is known here or the package has it.
 

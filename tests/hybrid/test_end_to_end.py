@@ -54,7 +54,7 @@ def test_the_loss_falls_and_cold_clips_go_to_those_who_like_their_kind():
 
 
 def test_gradients_reach_every_part_of_the_encoder_and_frozen_leaves_it_untouched():
-    first = {k: v.numpy() for k, v in clip_networks.cut("small", 3).state_dict().items()}
+    first = {k: v.numpy() for k, v in clip_networks.trainable_part("small", 3).state_dict().items()}
     joint = encoder_of(EndToEnd(drawn_clips(), "joint", seed=3, **SMALL).fit(tastes()))
     frozen = encoder_of(EndToEnd(drawn_clips(), "frozen", seed=3, **SMALL).fit(tastes()))
     for name, before in first.items():
@@ -87,7 +87,7 @@ def with_statistics(model, encoder):
     """The first model's vectors with another encoder; its normalisation is kept."""
     vectors = copy.deepcopy(model.vectors)
     vectors.encoder = encoder
-    vectors.give = lambda inputs, rows: vectors
+    vectors.set_clips = lambda inputs, rows: vectors
     return vectors
 
 
@@ -185,7 +185,7 @@ def test_the_cut_network_is_the_whole_one():
     from vidrec_utils.video_encoders import mini
 
     clips = [np.repeat(np.repeat(c, 2, axis=1), 2, axis=2) for c in drawn_clips(2).values()]
-    top = clip_networks.cut("slowfast_mini").eval()
+    top = clip_networks.trainable_part("slowfast_mini").eval()
     with torch.no_grad():
         got = top(*clip_networks.prepare("slowfast_mini", clips)).numpy()
     np.testing.assert_allclose(got, mini.load("slowfast_mini").encode(clips), rtol=1e-3, atol=1e-4)

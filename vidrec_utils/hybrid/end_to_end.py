@@ -15,12 +15,11 @@ Revisited. SIGIR 2023 (arXiv:2303.13835).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy import sparse
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -30,7 +29,10 @@ from vidrec_utils import settings
 from vidrec_utils.behavior_based import SASRec
 from vidrec_utils.behavior_based.sasrec import PAD
 from vidrec_utils.evaluation import evaluate
-from vidrec_utils.hybrid.clip_networks import ENCODERS, cut, prepare, rows_of
+from vidrec_utils.hybrid.clip_networks import ENCODERS, prepare, rows_of, trainable_part
+from vidrec_utils.hybrid.cold_start import all_and_cold
+from vidrec_utils.recommender import require_at_least_one, require_one_of
+from vidrec_utils.saving import Array, below
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -39,18 +41,18 @@ SOURCES = ("ids", "frozen", "joint")
 
 
 class VideoVectors(nn.Module):
-    """Vectors of videos by place in the catalogue, from their clips.
+    """Vectors of videos by position in the catalogue, from their clips.
 
     Parameters
     ----------
     encoder : Module
-        From prepared clips to vectors `(n, encoder.dim)`. It always runs as in evaluation, so that
-        a clip's vector does not depend on which others are in its batch.
+        From prepared clips to features `(n, encoder.dim)`. It always runs in evaluation mode, so
+        that a clip's features do not depend on the other clips of its batch.
     dim : int
-        Length of the vectors wanted.
+        Length of the vectors.
     fresh : int
-        How many clips of a step go through the encoder, drawn at random; the others keep what came
-        out of it the last time. 0: the encoder stays as it is.
+        How many clips of a step go through the encoder, drawn at random; the others keep the
+        features that it computed the last time. 0: the encoder is frozen.
     """
 
     def __init__(self, encoder: nn.Module, dim: int, fresh: int):
@@ -59,19 +61,20 @@ class VideoVectors(nn.Module):
         self.register_buffer("mean", torch.zeros(encoder.dim))
         self.register_buffer("scale", torch.ones(encoder.dim))
         self.out = nn.Linear(encoder.dim, dim)
-        self.absent = nn.Parameter(torch.randn(dim) * 0.02)  # of a video without a clip
+        self.absent = nn.Parameter(torch.randn(dim) * 0.02)  # vector of a video without a clip
         nn.init.normal_(self.out.weight, std=0.1)
         self.fresh = fresh
 
-    def train(self, mode: bool = True) -> VideoVectors:
-        """As ever, but the encoder keeps its statistics."""
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, but keep the encoder in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
         return self
 
-    def give(self, inputs: tuple[torch.Tensor, ...], rows: torch.Tensor) -> VideoVectors:
-        """Hand over prepared clips, and which of them each video has (-1: none)."""
-        self.inputs, self.rows = inputs, rows
+    def set_clips(self, inputs: tuple[torch.Tensor, ...], rows: torch.Tensor) -> Self:
+        """Set prepared clips, and which of them each video has (-1: none)."""
+        self.inputs = inputs
+        self.rows = rows
         self.refresh()
         self.mean.copy_(self.features.mean(dim=0))
         self.scale.copy_(self.features.std(dim=0, correction=0).clamp_min(1e-6))
@@ -79,44 +82,49 @@ class VideoVectors(nn.Module):
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Let every clip go through the encoder, as it is now."""
+        """Run every clip through the encoder, as it is now."""
         device = self.mean.device
-        parts = zip(*(part.split(32) for part in self.inputs), strict=True)
-        found = [self.encoder(*(p.to(device) for p in part)) for part in parts]
-        self.features = torch.cat(found)  # (clips, encoder.dim)
+        batches = zip(*(tensor.split(32) for tensor in self.inputs), strict=True)
+        features = [self.encoder(*(tensor.to(device) for tensor in batch)) for batch in batches]
+        self.features = torch.cat(features)  # (n_clips, encoder.dim)
 
     def forward(self, videos: torch.Tensor) -> torch.Tensor:
-        """Vectors `(n, dim)` of videos by place."""
+        """Vectors `(n, dim)` of videos by position."""
         rows = self.rows[videos]  # (n,)
-        there = rows >= 0
+        has_clip = rows >= 0  # (n,)
         vectors = self.absent.expand(len(videos), -1)  # (n, dim)
-        if not there.any():
+        if not has_clip.any():
             return vectors
-        clips = rows[there]
-        found = self.features[clips]  # (clips, encoder.dim)
+        clips = rows[has_clip]  # (m,)
+        features = self.features[clips]  # (m, encoder.dim), without gradient
         if self.fresh and self.training:
+            # some clips go through the encoder, and their features have a gradient
             drawn = torch.randperm(len(clips))[: self.fresh]
-            inputs = (part[clips[drawn.to(clips.device)].cpu()] for part in self.inputs)
-            new = self.encoder(*(part.to(rows.device) for part in inputs))
+            inputs = (tensor[clips[drawn.to(clips.device)].cpu()] for tensor in self.inputs)
+            new = self.encoder(*(tensor.to(rows.device) for tensor in inputs))
             drawn = drawn.to(rows.device)
-            found = found.index_copy(0, drawn, new)
+            features = features.index_copy(0, drawn, new)
             self.features[clips[drawn]] = new.detach()
-        return vectors.index_copy(0, there.nonzero()[:, 0], self.shorten(found))
+        return vectors.index_copy(0, has_clip.nonzero()[:, 0], self.project(features))
 
-    def shorten(self, found: torch.Tensor) -> torch.Tensor:
-        """Centred features of length 1, made `(n, dim)`: a black clip is no longer than others."""
-        return self.out(F.normalize((found - self.mean) / self.scale, dim=1))
+    def project(self, features: torch.Tensor) -> torch.Tensor:
+        """Vectors `(n, dim)` from features, standardised and scaled to length 1.
+
+        So the vector of a black clip is no longer than that of any other.
+        """
+        return self.out(F.normalize((features - self.mean) / self.scale, dim=1))
 
 
 class EndToEnd(SASRec):
-    """A sequence recommender whose video vectors are learned, given, or trained from the pixels.
+    """A sequence recommender whose video vectors are learned, frozen, or trained from the pixels.
 
-    What is read and guessed is as in `SASRec`. The softmax of a step runs over the videos that its
-    histories hold, each weighted by one over its chance to be among them (Horvitz, Thompson 1952).
+    Histories and targets are those of `SASRec`. The softmax of a step runs over the videos that its
+    histories hold, each weighted by one over its probability to be among them (Horvitz, Thompson
+    1952).
 
-    A cold video with a clip has the vector that the encoder gives it; one without a clip has a
-    learned vector that all such videos share; with ids, cold videos come last. An unknown user gets
-    the popularity answer, and so does a user without a history.
+    The vector of a cold video with a clip comes from the encoder; all videos without a clip share a
+    learned vector; with ids, cold videos come last. An unknown user gets the popularity answer, and
+    so does a user without a history.
 
     Parameters
     ----------
@@ -127,16 +135,16 @@ class EndToEnd(SASRec):
         Whether the encoder is trained along, used as it is, or not used.
     encoder : {"slowfast_mini", "small"}
         The last stage of the course's pretrained SlowFast on top of its frozen lower stages, or a
-        small network that starts from random weights (which, frozen, are random features).
+        small network that starts from random weights (if frozen, its features are random).
     length, dim, heads, layers, dropout, epochs, batch_size, learning_rate, weight_decay, least
         As for `SASRec`.
     encoder_rate : float
-        Learning rate of the encoder, smaller as it starts from something.
+        Learning rate of the encoder, smaller as it starts from pretrained weights.
     fresh : int
         How many clips go through the encoder in a step, drawn among those that the step needs; the
-        others keep what came out of it the last time, and give no gradient to it.
+        others keep the features of the last time, and give no gradient to it.
     seed : int
-        Of first weights, order and dropout.
+        Initial weights, order and dropout are drawn with this seed.
     progress : bool
         Show a bar when fitting takes longer than two seconds.
     name : str, optional
@@ -146,6 +154,19 @@ class EndToEnd(SASRec):
     ----------
     losses : list of float
         Mean loss of each epoch.
+
+    Examples
+    --------
+    A dark clip and a bright one that nobody has watched: the model has a score for each.
+
+    >>> log = pd.DataFrame({"user_id": ["ann", "ann", "bob"], "video_id": ["a", "b", "a"]})
+    >>> log["watch_ratio"] = 1.0
+    >>> clips = {"a": np.zeros((8, 32, 32, 3), np.uint8), "b": np.full((8, 32, 32, 3), 9, np.uint8)}
+    >>> model = EndToEnd(clips, encoder="small", dim=4, epochs=2, progress=False).fit(log)
+    >>> model.encode([np.full((8, 32, 32, 3), 255, np.uint8)]).shape
+    (1, 4)
+    >>> len(model.losses)
+    2
     """
 
     _learned: ClassVar = ("histories", "warm")
@@ -172,56 +193,75 @@ class EndToEnd(SASRec):
         name: str | None = None,
     ):
         super().__init__(
-            length, dim, heads, layers, dropout, epochs, batch_size, learning_rate, weight_decay,
-            least, seed, progress, name or source,
-        )  # fmt: skip
-        for label, value, known in (("source", source, SOURCES), ("encoder", encoder, ENCODERS)):
-            if value not in known:
-                raise ValueError(
-                    f"{label} is {value!r}; choose from {', '.join(map(repr, known))}."
-                )
+            length=length,
+            dim=dim,
+            heads=heads,
+            layers=layers,
+            dropout=dropout,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            least=least,
+            seed=seed,
+            progress=progress,
+            name=name or source,
+        )
+        require_one_of("source", source, SOURCES)
+        require_one_of("encoder", encoder, ENCODERS)
         if not encoder_rate > 0:
             raise ValueError(f"encoder_rate is {encoder_rate}; it must be positive.")
-        if fresh < 1:
-            raise ValueError(f"fresh is {fresh}; it must be at least 1.")
-        self.clips, self.source, self.encoder = clips, source, encoder
+        require_at_least_one(fresh=fresh)
+        self.clips = clips
+        self.source = source
+        self.encoder = encoder
         self.prepared: tuple[torch.Tensor, ...] | None = None
-        self.encoder_rate, self.fresh = encoder_rate, int(fresh)
+        self.encoder_rate = encoder_rate
+        self.fresh = int(fresh)
 
     def _work(self) -> float:
         """As for `SASRec`; an encoder that is trained along is always worth all threads."""
         return np.inf if self.source == "joint" else super()._work()
 
-    def _train(self, whole: np.ndarray) -> None:
-        """Guess each video of the histories `(users, length + 1)` from those before it."""
-        device, n = settings.device(), len(self.video_ids)
-        vectors_of = self.vectors = self._source()
-        counts = torch.from_numpy(np.bincount(whole[whole >= 0], minlength=n)).to(device)
+    def _train(self, sequences: np.ndarray) -> None:
+        """Learn to predict each video of sequences `(users, length + 1)` from those before it."""
+        device = settings.device()
+        n = len(self.video_ids)
+        self.vectors = self._source()
+        # p_i, each video's share of the events, (n,)
+        counts = torch.from_numpy(np.bincount(sequences[sequences >= 0], minlength=n)).to(device)
         share = counts / counts.sum().clamp_min(1)
         self.warm = (counts > 0).cpu().numpy()
         optimizer = torch.optim.AdamW(self._groups(), weight_decay=self.weight_decay)
-        data = torch.from_numpy(whole).to(device)
+        data = torch.from_numpy(sequences).to(device)
+        epochs = self.epochs if len(data) else 0
+        steps = max(1, -(-len(data) // self.batch_size)) * epochs
         self.losses = []
         self.model.train()
-        vectors_of.train()
-        steps = max(1, -(-len(data) // self.batch_size)) * (self.epochs if len(data) else 0)
+        self.vectors.train()
         bar = tqdm(total=steps, desc=self.name, delay=2, leave=False, disable=not self.progress)
-        for _ in range(self.epochs if len(data) else 0):
+        for _ in range(epochs):
             losses = []
             for batch in torch.randperm(len(data)).split(self.batch_size):
                 rows = data[batch.to(device)]  # (batch, length + 1)
-                videos = rows[rows != PAD].unique()  # (m,) in the order of the catalogue
-                vectors = vectors_of(videos)  # (m, dim): here the encoder runs
+                # the videos of the batch, in the order of the catalogue, and their vectors
+                videos = rows[rows != PAD].unique()  # (m,)
+                vectors = self.vectors(videos)  # (m, dim): here the encoder runs
                 table = torch.zeros(n + 1, self.dim, device=device)
                 table = table.index_copy(0, videos, vectors)
-                there = rows[:, 1:] != PAD
-                watched = (rows[:, :-1],)
-                states = functional_call(self.model, {"video.weight": table}, watched)[there]
-                chance = 1 - (1 - share[videos]) ** (rows != PAD).sum()  # to be in this batch
-                logits = states @ vectors.T - torch.log(chance)  # (guesses, m)
-                loss = F.cross_entropy(logits, torch.searchsorted(videos, rows[:, 1:][there]))
+                # states of the transformer with these vectors as its table of videos
+                watched = rows[:, :-1]  # (batch, length)
+                target = rows[:, 1:]  # (batch, length)
+                predicted = target != PAD  # positions that have a target
+                states = functional_call(self.model, {"video.weight": table}, (watched,))
+                # P(i in batch) = 1 - (1 - p_i)^events, (m,)
+                probability = 1 - (1 - share[videos]) ** (rows != PAD).sum()
+                # s_i - log P(i in batch), (targets, m)
+                logits = states[predicted] @ vectors.T - torch.log(probability)
+                loss = F.cross_entropy(logits, torch.searchsorted(videos, target[predicted]))
+                # one step of AdamW, through the recommender into the encoder
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # through the recommender into the encoder
+                loss.backward()
                 optimizer.step()
                 losses.append(loss.item())
                 bar.update()
@@ -230,7 +270,7 @@ class EndToEnd(SASRec):
         self._finish()
 
     def _source(self) -> nn.Module:
-        """What gives vectors of videos, by place in the catalogue."""
+        """The module that turns positions in the catalogue into vectors."""
         if self.source == "ids":
             table = nn.Embedding(len(self.video_ids), self.dim)
             nn.init.normal_(table.weight, std=0.02)
@@ -238,38 +278,39 @@ class EndToEnd(SASRec):
         rows = rows_of(self.clips or {}, list(self.video_ids))
         if not self.clips or (rows < 0).all():
             raise ValueError(
-                "None of the videos has a clip: hand clips over, by video_id (read_clips makes "
+                "None of the videos has a clip: pass clips, by video_id (read_clips makes "
                 "them; a loaded model does not hold them), or use source='ids'."
             )
         inputs = self.prepared or prepare(self.encoder, list(self.clips.values()))
         vectors = self._vectors().to(settings.device())
-        return vectors.give(inputs, torch.from_numpy(rows).to(settings.device()))
+        return vectors.set_clips(inputs, torch.from_numpy(rows).to(settings.device()))
 
     def _vectors(self) -> VideoVectors:
         fresh = self.fresh if self.source == "joint" else 0
-        return VideoVectors(cut(self.encoder, self.seed), self.dim, fresh)
+        return VideoVectors(trainable_part(self.encoder, self.seed), self.dim, fresh)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Parameters to train, with their rates."""
-        found = [p for name, p in self.model.named_parameters() if name != "video.weight"]
-        encoder = getattr(self.vectors, "encoder", None)
-        inside = {id(p) for p in encoder.parameters()} if encoder is not None else set()
-        found += [p for p in self.vectors.parameters() if id(p) not in inside]
-        groups = [{"params": found, "lr": self.learning_rate}]
+        """Parameters to train, with their learning rates."""
+        encoder = [] if self.source == "ids" else list(self.vectors.encoder.parameters())
+        encoder_ids = {id(p) for p in encoder}
+        others = [p for name, p in self.model.named_parameters() if name != "video.weight"]
+        others += [p for p in self.vectors.parameters() if id(p) not in encoder_ids]
+        groups = [{"params": others, "lr": self.learning_rate}]
         if self.source == "joint":
-            groups.append({"params": list(encoder.parameters()), "lr": self.encoder_rate})
+            groups.append({"params": encoder, "lr": self.encoder_rate})
         return groups
 
     @torch.no_grad()
     def _finish(self) -> None:
-        """Write every video's vector where the sequence model looks for it."""
+        """Write the vectors of all videos into the table of the sequence model."""
         self.model.eval()
         self.vectors.eval()
         if self.source == "joint":
             self.vectors.refresh()
-        every = torch.arange(len(self.video_ids), device=settings.device())
+        catalogue = torch.arange(len(self.video_ids), device=settings.device())
+        table = torch.cat([self.vectors(videos) for videos in catalogue.split(32)])  # (n, dim)
         self.model.video.weight.zero_()
-        self.model.video.weight[:-1] = torch.cat([self.vectors(part) for part in every.split(32)])
+        self.model.video.weight[:-1] = table
 
     def _predict(self, histories: np.ndarray) -> np.ndarray:
         scores = super()._predict(histories)
@@ -291,31 +332,29 @@ class EndToEnd(SASRec):
             raise ValueError("A model of ids cannot encode clips; use source='joint' or 'frozen'.")
         device = settings.device()
         with torch.no_grad():
-            inputs = tuple(part.to(device) for part in prepare(self.encoder, clips))
-            return self.vectors.shorten(self.vectors.encoder(*inputs)).cpu().numpy()
+            inputs = (tensor.to(device) for tensor in prepare(self.encoder, clips))
+            return self.vectors.project(self.vectors.encoder(*inputs)).cpu().numpy()
 
-    def parameters(self) -> dict[str, Any]:
-        """What the constructor was given, without the clips."""
+    def parameters(self) -> dict[str, object]:
+        """Arguments of the constructor, without the clips."""
         return {name: v for name, v in super().parameters().items() if name != "clips"}
 
-    def _state(self) -> dict[str, np.ndarray | sparse.csr_array]:
-        kept = {**super()._state(), "losses": np.array(self.losses, dtype=np.float64)}
+    def _state(self) -> dict[str, Array]:
+        state = {**super()._state(), "losses": np.array(self.losses, dtype=np.float64)}
         if self.source != "ids":
-            state = self.vectors.state_dict()
-            kept |= {f"vectors.{name}": value.cpu().numpy() for name, value in state.items()}
-        return kept
+            weights = self.vectors.state_dict()
+            state |= {f"vectors.{name}": value.cpu().numpy() for name, value in weights.items()}
+        return state
 
-    def _restore(self, state: Mapping[str, np.ndarray | sparse.csr_array]) -> None:
+    def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
         self.losses = state["losses"].tolist()
         if self.source != "ids":
-            found = {
-                name.removeprefix("vectors."): torch.from_numpy(np.asarray(value))
-                for name, value in state.items()
-                if name.startswith("vectors.")
-            }
+            weights = below(state, "vectors.").items()
             self.vectors = self._vectors().to(settings.device())
-            self.vectors.load_state_dict(found)
+            self.vectors.load_state_dict(
+                {name: torch.from_numpy(np.asarray(value)) for name, value in weights}
+            )
             self.vectors.eval()
 
 
@@ -328,12 +367,14 @@ def compare_sources(
     metric: str = "ndcg",
     **options: Any,
 ) -> pd.DataFrame:
-    """Ids, frozen and jointly trained vectors with the same model, on the same split.
+    """Compare ids, frozen and jointly trained vectors with the same model, on the same split.
 
     Parameters
     ----------
-    clips, split : mapping, Split
+    clips : mapping of str to uint8 (time, height, width, 3)
         See `EndToEnd`.
+    split : Split
+        The models are fitted on its `train`.
     seeds : iterable of int
         One model of each kind for each.
     k, on, metric
@@ -346,6 +387,22 @@ def compare_sources(
     DataFrame
         `source, seed, loss` (of the last epoch)`, all, cold`: the metric's mean over all users, and
         on cold videos (NaN where no user has one).
+
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import Split
+    >>> train = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["a", "b"]})
+    >>> later = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["b", "a"]})
+    >>> train["watch_ratio"] = later["watch_ratio"] = 1.0
+    >>> split = Split(train, later, later, pd.DataFrame(index=["a", "b"]), "by hand")
+    >>> clips = {"a": np.zeros((8, 32, 32, 3), np.uint8), "b": np.ones((8, 32, 32, 3), np.uint8)}
+    >>> small = {"encoder": "small", "dim": 4, "epochs": 1, "progress": False}
+    >>> table = compare_sources(clips, split, k=1, on="validation", **small)
+    >>> print(table[["source", "all"]].to_string(index=False))  # one new video for each user
+    source  all
+       ids  1.0
+    frozen  1.0
+     joint  1.0
     """
     rows = []
     prepared = None
@@ -357,9 +414,7 @@ def compare_sources(
                 model.prepared = prepared
             model.fit(split)
             result = evaluate(model, split, k, on, seed=seed)
-            cold = result.slices.get("cold videos")
-            rest = float(cold[metric].mean()) if cold is not None and len(cold) else np.nan
-            last = model.losses[-1] if model.losses else np.nan
-            mean = float(result.per_user[metric].mean())
-            rows.append({"source": source, "seed": seed, "loss": last, "all": mean, "cold": rest})
-    return pd.DataFrame(rows)
+            mean, mean_on_cold = all_and_cold(result, metric)
+            loss = model.losses[-1] if model.losses else np.nan
+            rows.append([source, seed, loss, mean, mean_on_cold])
+    return pd.DataFrame(rows, columns=["source", "seed", "loss", "all", "cold"])

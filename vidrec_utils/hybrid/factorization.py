@@ -23,7 +23,7 @@ from vidrec_utils import saving, settings
 from vidrec_utils.behavior_based.bpr import triples
 from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.sampled_softmax import in_batch_softmax
-from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, require_at_least_one, require_one_of
 from vidrec_utils.saving import Array, below
 
 LOSSES = ("bpr", "softmax")
@@ -134,11 +134,8 @@ class FeatureFactorization(Recommender):
         progress: bool = True,
         name: str = "feature factorisation",
     ):
-        for label, value in (("factors", factors), ("epochs", epochs), ("batch_size", batch_size)):
-            if value < 1:
-                raise ValueError(f"{label} is {value}; it must be at least 1.")
-        if loss not in LOSSES:
-            raise ValueError(f"loss is {loss!r}; choose from {', '.join(map(repr, LOSSES))}.")
+        require_at_least_one(factors=factors, epochs=epochs, batch_size=batch_size)
+        require_one_of("loss", loss, LOSSES)
         if video_features is None and not identity:
             raise ValueError(
                 "Give video_features, or set identity=True: otherwise videos have no "

@@ -28,7 +28,7 @@ from vidrec_utils.hybrid.normalization import (
     reciprocal_ranks,
     smallest,
 )
-from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, require_at_least_one, require_one_of
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -129,10 +129,7 @@ class WeightedFusion(Fusion):
         refit: bool = True,
         name: str = "weighted fusion",
     ):
-        if normalize not in NORMALIZATIONS:
-            raise ValueError(
-                f"normalize is {normalize!r}; choose from {', '.join(map(repr, NORMALIZATIONS))}."
-            )
+        require_one_of("normalize", normalize, NORMALIZATIONS)
         super().__init__(models, weights, blind, refit, name)
         self.normalize = normalize
 
@@ -352,8 +349,7 @@ def tune(
     >>> tuned.weights, tuned.fusion.weights
     ({'good': 1.0, 'bad': 0.0}, [1.0, 0.0])
     """
-    if steps < 1:
-        raise ValueError(f"steps is {steps}; it must be at least 1.")
+    require_at_least_one(steps=steps)
     split = dataclasses.replace(split, validation=_sample(split.validation, max_users, seed))
     cached = _Cached(fusion).cache(split)
     names = [model.name for model in fusion.models]

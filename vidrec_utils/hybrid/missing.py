@@ -19,7 +19,7 @@ from vidrec_utils.evaluation import evaluate
 from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.cold_start import all_and_cold
 from vidrec_utils.hybrid.features import Modalities
-from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, require_one_of
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -68,8 +68,7 @@ class FillMissing:
     """
 
     def __init__(self, how: str = "mean", ridge: float = 0.1):
-        if how not in HOWS:
-            raise ValueError(f"how is {how!r}; choose from {', '.join(map(repr, HOWS))}.")
+        require_one_of("how", how, HOWS)
         if not ridge > 0:
             raise ValueError(f"ridge is {ridge}; it must be positive.")
         self.how = how

@@ -20,6 +20,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+from vidrec_utils.recommender import require_one_of
+
 CORRECTIONS = {"logq": -1.0, "none": 0.0, "wrong sign": 1.0}
 """What `log(m q)` is multiplied with; the last one only shows what goes wrong."""
 
@@ -67,10 +69,7 @@ def in_batch_softmax(
     >>> print(f"{in_batch_softmax(scores, videos, log_q):.4f}")  # ln 3
     1.0986
     """
-    if correction not in CORRECTIONS:
-        raise ValueError(
-            f"correction is {correction!r}; choose from {', '.join(map(repr, CORRECTIONS))}."
-        )
+    require_one_of("correction", correction, CORRECTIONS)
     n = len(scores)
     m = max(n - 1, 1)  # others in the batch
     # each event's own video, which the user watched: the diagonal, (batch, batch)

@@ -27,7 +27,14 @@ from vidrec_utils.events import as_ids, interaction_matrix, unpack
 from vidrec_utils.explanations import Explanation, NotExplainable, explained_list
 from vidrec_utils.hybrid.ensemble import Ensemble, fitted, stacked_scores
 from vidrec_utils.hybrid.normalization import normalized, reciprocal_ranks, smallest
-from vidrec_utils.recommender import EventWeights, Recommender, TrainingData, blocks
+from vidrec_utils.recommender import (
+    EventWeights,
+    Recommender,
+    TrainingData,
+    blocks,
+    require_at_least_one,
+    require_one_of,
+)
 from vidrec_utils.saving import Array
 from vidrec_utils.top_k import position
 
@@ -125,16 +132,12 @@ class Stacked(Ensemble):
         name: str = "stacked",
     ):
         super().__init__(models)
-        if ranker not in RANKERS:
-            raise ValueError(f"ranker is {ranker!r}; choose from {', '.join(map(repr, RANKERS))}.")
+        require_one_of("ranker", ranker, RANKERS)
         if not 0 < share < 1:
             raise ValueError(f"share is {share}; it must be between 0 and 1.")
         if not 0 <= gap < 1 - share:
             raise ValueError(f"gap is {gap}; it must be from 0 to below 1 - share, {1 - share:g}.")
-        if max_users < 1:
-            raise ValueError(f"max_users is {max_users}; it must be at least 1.")
-        if negatives < 1:
-            raise ValueError(f"negatives is {negatives}; it must be at least 1.")
+        require_at_least_one(max_users=max_users, negatives=negatives)
         if not regularization > 0:
             raise ValueError(f"regularization is {regularization}; it must be positive.")
         self.ranker = ranker

@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from vidrec_utils import settings
 from vidrec_utils.content_based import aligned
 from vidrec_utils.hybrid.sampled_softmax import CORRECTIONS, full_softmax, in_batch_softmax
-from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, require_at_least_one, require_one_of
 from vidrec_utils.saving import Array, below
 
 if TYPE_CHECKING:
@@ -177,18 +177,12 @@ class TwoTower(Recommender):
         progress: bool = True,
         name: str = "two towers",
     ):
-        sizes = {"dim": dim, "hidden": hidden, "epochs": epochs, "batch_size": batch_size}
-        for label, value in sizes.items():
-            if value < 1:
-                raise ValueError(f"{label} is {value}; it must be at least 1.")
+        require_at_least_one(dim=dim, hidden=hidden, epochs=epochs, batch_size=batch_size)
         if not 0 <= id_dropout <= 1:
             raise ValueError(f"id_dropout is {id_dropout}; it is a share from 0 to 1.")
         if not temperature > 0 or not learning_rate > 0:
             raise ValueError("temperature and learning_rate must be positive.")
-        if correction not in CORRECTIONS:
-            raise ValueError(
-                f"correction is {correction!r}; choose from {', '.join(map(repr, CORRECTIONS))}."
-            )
+        require_one_of("correction", correction, CORRECTIONS)
         self.vectors = vectors
         self.dim = dim
         self.hidden = hidden
