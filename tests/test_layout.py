@@ -11,7 +11,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "vidrec_utils"
-WHOLE = {"examples", "floors", "layout", "names", "types"}
+WHOLE = {"contracts", "examples", "floors", "layout", "names", "types"}
 SHARED = {"helpers", "saved_models"}
 
 

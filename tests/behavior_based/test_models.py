@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 
 from tests.helpers.events import library
-from vidrec_utils import recommender as rec
+from tests.helpers.models import groups
 from vidrec_utils.behavior_based import (
     ALS,
     BPR,
@@ -38,19 +38,6 @@ MODELS = {
     "sasrec": lambda: SASRec(length=6, dim=8, epochs=2, least=0.0),
     "rules": SequentialRules,
 }
-SESSION_MODELS = ["knn", "ease", "als", "sasrec", "rules"]
-
-
-def groups(n_users=40, n_videos=20, seed=0):
-    """Even users watch the first half of the videos, odd ones the second; the last is cold."""
-    rng = np.random.default_rng(seed)
-    half = n_videos // 2
-    rows = [
-        (f"u{u:02d}", v + half * (u % 2))
-        for u in range(n_users)
-        for v in rng.permutation(half - 1)[:5]
-    ]
-    return library(rows, range(n_videos), ratio=rng.uniform(0.5, 1, len(rows)))
 
 
 def random_matrix(n_users=70, n_videos=30, density=0.15, seed=0):
@@ -201,19 +188,6 @@ def test_planted_groups_are_found(kind):
     assert "19" not in set(best["video_id"])
 
 
-@pytest.mark.parametrize("kind", MODELS)
-def test_same_seed_same_scores_and_saved_scores(kind, tmp_path):
-    model, again = MODELS[kind]().fit(groups()), MODELS[kind]().fit(groups())
-    users = [*model.user_ids, "nobody"]
-    np.testing.assert_array_equal(model.score(users), again.score(users))
-    loaded = rec.load(model.save(tmp_path))
-    np.testing.assert_allclose(loaded.score(users), model.score(users), rtol=1e-6)
-    if kind in SESSION_MODELS:
-        pd.testing.assert_frame_equal(
-            loaded.recommend_next(["3"], 4), model.recommend_next(["3"], 4)
-        )
-
-
 @pytest.mark.parametrize("kind", ["als", "bpr", "sasrec"])
 def test_another_seed_gives_other_scores(kind):
     model, other = MODELS[kind](), MODELS[kind]()
@@ -245,41 +219,6 @@ def test_a_cold_video_scores_and_can_be_asked_for(kind):
         assert not model.score(model.user_ids)[:, 19].any()
 
 
-@pytest.mark.parametrize("kind", MODELS)
-def test_all_weights_zero_is_popularity_without_events(kind):
-    data = groups()
-    data.interactions["watch_ratio"] = 0.0
-    model = MODELS[kind]().fit(data)
-    assert np.isfinite(model.score(["u00", "nobody"])).all()
-    assert len(model.recommend(["u00"], k=3)) == 3
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_na_signals_weigh_nothing(kind):
-    data = groups()
-    data.interactions["watch_ratio"] = np.nan
-    data.interactions["liked"] = pd.array([None] * len(data.interactions), dtype="boolean")
-    assert np.isfinite(MODELS[kind]().fit(data).score(["u00", "nobody"])).all()
-
-
-@pytest.mark.parametrize("kind", MODELS)
-@pytest.mark.parametrize(
-    ("rows", "videos"),
-    [
-        ([("u", "a"), ("u", "b"), ("u", "b")], "abc"),  # one user, a repeated exposure
-        ([("u", "a"), ("v", "a")], "a"),  # one video
-        ([("u", "a")], "a"),
-        ([], "ab"),  # nothing at all
-    ],
-)
-def test_tiny_worlds(kind, rows, videos):
-    model = MODELS[kind]().fit(library(rows, videos))
-    scores = model.score(["u", "nobody"])
-    assert scores.shape == (2, len(videos))
-    assert np.isfinite(scores).all()
-    assert len(model.recommend(["u"], k=50, exclude_seen=False)) == len(videos)
-
-
 @pytest.mark.parametrize("kind", ["knn", "ease", "als", "bpr"])
 def test_repeated_exposures_add_up(kind):
     data = groups()
@@ -290,27 +229,6 @@ def test_repeated_exposures_add_up(kind):
     np.testing.assert_allclose(
         MODELS[kind]().fit(twice).score(["u00"]), MODELS[kind]().fit(data).score(["u00"]), atol=1e-5
     )
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_integer_and_string_ids_are_the_same(kind):
-    data = groups()
-    numbers = library([], data.videos.index)
-    numbers.interactions = data.interactions.assign(
-        video_id=data.interactions["video_id"].astype(int)
-    )
-    numbers.videos = pd.DataFrame(index=[int(v) for v in data.videos.index])
-    np.testing.assert_array_equal(
-        MODELS[kind]().fit(numbers).score(["u00"]), MODELS[kind]().fit(data).score(["u00"])
-    )
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_inputs_are_not_changed(kind):
-    data = groups()
-    before = data.interactions.copy()
-    MODELS[kind]().fit(data)
-    pd.testing.assert_frame_equal(data.interactions, before)
 
 
 @pytest.mark.parametrize("kind", ["knn", "ease", "als"])
@@ -379,22 +297,6 @@ def test_a_session_id_decides():
         interactions=frame.assign(watch_ratio=1.0), videos=pd.DataFrame(index=list("abc"))
     )
     assert SequentialRules().fit(data).rules.nnz == 1
-
-
-@pytest.mark.parametrize("kind", SESSION_MODELS)
-def test_a_visitor_gets_next_videos(kind):
-    model = MODELS[kind]().fit(groups())
-    got = model.recommend_next(["3", "4", "not a video"], k=5)
-    assert got["rank"].tolist() == [1, 2, 3, 4, 5]
-    assert not {"3", "4"} & set(got["video_id"])
-    for nothing in ([], ["not a video"]):
-        np.testing.assert_array_equal(model.score_next(nothing), model.popularity)
-    assert len(model.recommend_next([], k=99)) == 20
-    assert len(model.recommend_next([3], k=99)) == 19
-    with pytest.raises(ValueError, match="one weight"):
-        model.score_next(["3"], weights=[1, 2])
-    with pytest.raises(ValueError, match="at least one"):
-        model.recommend_next(["3"], k=0)
 
 
 @pytest.mark.parametrize("kind", ["knn", "ease", "als"])

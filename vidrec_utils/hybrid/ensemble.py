@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -98,9 +99,9 @@ class Ensemble(Recommender):
     def _score_unknown(self, user_ids: pd.Index) -> np.ndarray:
         return self._join(user_ids)
 
+    @abstractmethod
     def _join(self, user_ids: pd.Index) -> np.ndarray:
         """Scores `(n_users, n_videos)` out of the members'."""
-        raise NotImplementedError
 
 
 def fitted(

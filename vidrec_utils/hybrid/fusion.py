@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -75,9 +76,9 @@ class Fusion(Ensemble):
                 values[:, ~self.video_ids.isin(warm)] = np.nan
         return scores
 
+    @abstractmethod
     def comparable(self, scores: np.ndarray) -> np.ndarray:
         """Values `(..., n_videos)` of a member that may be added to another's; NaN stays."""
-        raise NotImplementedError
 
     def _join(self, user_ids: pd.Index) -> np.ndarray:
         values = self.comparable(self.member_scores(user_ids))  # (n_members, n_users, n_videos)

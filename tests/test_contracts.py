@@ -1,0 +1,115 @@
+"""What every recommender of every subject has to keep, whatever it learns from."""
+
+import inspect
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.events import library
+from tests.helpers.models import groups, recommenders, small
+from vidrec_utils import recommender as rec
+from vidrec_utils.behavior_based import SessionRecommender
+
+CLASSES = recommenders()
+SESSIONS = {name: cls for name, cls in CLASSES.items() if issubclass(cls, SessionRecommender)}
+every_class = pytest.mark.parametrize("cls", CLASSES.values(), ids=CLASSES)
+
+
+@every_class
+def test_same_seed_same_scores_and_saved_scores(cls, tmp_path):
+    model = small(cls).fit(groups())
+    users = [*model.user_ids, "nobody"]
+    np.testing.assert_array_equal(small(cls).fit(groups()).score(users), model.score(users))
+    loaded = rec.load(model.save(tmp_path))
+    assert type(loaded) is cls
+    assert loaded.parameters() == model.parameters()
+    np.testing.assert_allclose(loaded.score(users), model.score(users), rtol=1e-6)
+    if issubclass(cls, SessionRecommender):
+        pd.testing.assert_frame_equal(
+            loaded.recommend_next(["3"], 4), model.recommend_next(["3"], 4)
+        )
+
+
+@every_class
+def test_users_and_videos_without_events_have_finite_scores(cls):
+    data = groups()
+    data.interactions.loc[data.interactions["user_id"] == "u01", "watch_ratio"] = 0.0
+    model = small(cls).fit(data)
+    assert np.isfinite(model.score([*model.user_ids, "nobody"])).all()
+    lists = model.recommend(model.user_ids[:3], k=1000, exclude_seen=False)
+    assert len(lists) == 3 * 20
+
+
+@every_class
+@pytest.mark.parametrize("ratio", [0.0, np.nan])
+def test_a_log_without_any_weight(cls, ratio):
+    data = groups()
+    data.interactions["watch_ratio"] = ratio
+    data.interactions["liked"] = pd.array([None] * len(data.interactions), dtype="boolean")
+    model = small(cls).fit(data)
+    assert np.isfinite(model.score(["u00", "nobody"])).all()
+    assert len(model.recommend(["u00"], k=3)) == 3
+
+
+@every_class
+@pytest.mark.parametrize(
+    ("rows", "n_videos"),
+    [
+        ([("u", 0), ("u", 1), ("u", 1)], 3),  # one user, a repeated exposure
+        ([("u", 0), ("v", 0)], 1),  # one video
+        ([("u", 0)], 1),
+        ([], 2),  # nothing at all
+    ],
+)
+def test_tiny_worlds(cls, rows, n_videos):
+    model = small(cls).fit(library(rows, range(n_videos)))
+    scores = model.score(["u", "nobody"])
+    assert scores.shape == (2, n_videos)
+    assert np.isfinite(scores).all()
+    assert len(model.recommend(["u"], k=50, exclude_seen=False)) == n_videos
+
+
+@every_class
+def test_integer_and_string_ids_are_the_same(cls):
+    data = groups()
+    numbers = library([], data.videos.index)
+    ids = data.interactions["video_id"].astype(int)
+    numbers.interactions = data.interactions.assign(video_id=ids)
+    numbers.videos = pd.DataFrame(index=[int(v) for v in data.videos.index])
+    np.testing.assert_array_equal(
+        small(cls).fit(numbers).score(["u00"]), small(cls).fit(data).score(["u00"])
+    )
+
+
+@every_class
+def test_inputs_are_not_changed(cls):
+    data = groups()
+    before = data.interactions.copy()
+    small(cls).fit(data)
+    pd.testing.assert_frame_equal(data.interactions, before)
+
+
+@every_class
+def test_names_and_parameters(cls):
+    model = small(cls)
+    assert model.name
+    assert set(model.parameters()) <= set(inspect.signature(cls).parameters)
+    with pytest.raises(RuntimeError, match="is not fitted"):
+        model.score(["u00"])
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_a_visitor_gets_next_videos(name):
+    model = small(SESSIONS[name]).fit(groups())
+    got = model.recommend_next(["3", "4", "not a video"], k=5)
+    assert got["rank"].tolist() == [1, 2, 3, 4, 5]
+    assert not {"3", "4"} & set(got["video_id"])
+    for nothing in ([], ["not a video"]):
+        np.testing.assert_array_equal(model.score_next(nothing), model.popularity)
+    assert len(model.recommend_next([], k=99)) == 20
+    assert len(model.recommend_next([3], k=99)) == 19
+    with pytest.raises(ValueError, match="one weight"):
+        model.score_next(["3"], weights=[1, 2])
+    with pytest.raises(ValueError, match="at least one"):
+        model.recommend_next(["3"], k=0)
