@@ -73,7 +73,7 @@ def check(condition: object, message: str, library: VideoLibrary | None = None) 
     condition : bool
         Whether the claim holds, tolerance included.
     message : str
-        What it means when the claim fails, so that the failure teaches.
+        Explanation of a failure: what it means if the claim does not hold.
     library : VideoLibrary, optional
         The data that the claim is about. On any library but MiniTube a failing claim is printed
         instead of raised. Without a library the claim must hold always.

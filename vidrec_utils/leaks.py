@@ -45,9 +45,9 @@ class Finding:
     n : int
         How many rows, groups, videos or trials show it.
     detail : str
-        What was seen, with an example.
+        A description of the cases, with an example.
     remedy : str
-        What to do about it.
+        How to mend it.
     where : str
         In which parts of the split it was seen, with the number in each.
     """

@@ -1,15 +1,15 @@
-"""Measuring a recommender: what counts as right, over which candidates, and how sure we are.
+"""Measuring a recommender: which videos are relevant, among which candidates, with which interval.
 
-`evaluate` ranks, for every user with something right in the evaluated part, **all** videos that the
-user had not been shown before it (no sampled candidates), and gives per-user metrics whose means
-come with bootstrap intervals over users. `compare` asks whether one recommender beats another on
-the same users, `compare_all` does so for many and corrects for their number. Each result carries
-its `Protocol`, and refuses to be compared with a result under another.
+`evaluate` ranks, for every user with a relevant video in the evaluated part, **all** videos that
+the user had not been shown before it (no sampled candidates), and gives per-user metrics whose
+means come with bootstrap intervals over users. `compare` tests whether one recommender beats
+another on the same users, `compare_all` does so for many and corrects for their number. Each result
+carries its `Protocol`, and refuses to be compared with a result under another.
 
-`evaluation.leaks` looks for answers that got into the questions, `evaluation.sampled` shows why no
-candidates are sampled here, and `choose` carries out the choice of a pretrained model. The
-definitions of all metrics are in `evaluation.metrics`, those for classes in
-`evaluation.classification`.
+`evaluation.leaks` looks for answers that got into the questions, and `evaluation.sampled` shows why
+no candidates are sampled here. `choose` carries out the choice of a pretrained model, and
+`audit_layers` that of its layer. The definitions of all metrics are in `evaluation.metrics`, those
+for classes in `evaluation.classification`.
 """
 
 from vidrec_utils.evaluation import leaks, sampled

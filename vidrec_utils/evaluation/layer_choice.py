@@ -1,6 +1,6 @@
 """Choosing the layer, pooling and geometry of an encoder whose vector recommends best.
 
-A pretrained network offers many vectors besides the one that `encode` returns. `audit_layers`
+A pretrained network offers many vectors other than the one that `encode` returns. `audit_layers`
 tries them on one library, chooses on validation, and looks at the test only for the chosen one.
 """
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from vidrec_utils.datasets import Split, VideoLibrary
 
-VECTOR = "vector"  # the layer that stands for what `encode` returns
+VECTOR = "vector"  # name of the "layer" that `encode` returns
 RESAMPLES = 1000
 
 
@@ -144,7 +144,7 @@ def audit_layers(
     library : VideoLibrary
         The videos.
     of : {"title", "thumbnail", "clip"}
-        What to encode.
+        Column of the library that is encoded.
     split : Split, optional
         Interactions in three parts; this or `relevant`.
     relevant : Series, optional
@@ -329,7 +329,7 @@ def _blank_item(encoder: Encoder, of: str) -> str | np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Questions:
-    """What is asked for each user, or each query: matrices of shape (questions, videos).
+    """One question for each user, or each query, as matrices of shape (questions, videos).
 
     `history` has ones at the videos whose mean is the profile, `hidden` entries at what is no
     candidate, `relevant` entries at the right answers; recall divides the hits by `n`.

@@ -1,4 +1,4 @@
-"""Leaks of an evaluation: detectors that train or score, beside those that need only tables.
+"""Leaks of an evaluation: detectors that train or score, next to those that need only tables.
 
 `check` runs all detectors that a split alone allows. Detectors of tables and vectors (and what a
 `Finding` is) are those of `vidrec_utils.leaks`. Those of this module look at how an evaluation was
@@ -134,7 +134,7 @@ def tie_bug(
     draws: int = 99,
     seed: int = 0,
 ) -> Finding:
-    """Whether a constant scorer, which knows nothing, beats random ones under a measure.
+    """Test whether a constant scorer, which knows nothing, beats random ones under a measure.
 
     It does where a tie counts as won, or where relevant videos stand first among the candidates and
     equal scores keep that order.
@@ -144,7 +144,7 @@ def tie_bug(
     measure : callable
         `measure(scores, relevant)`: a number for each user; higher is better.
     relevant : ndarray of bool, shape (n_users, n_videos)
-        What is right, with the columns in the order in which the measure is really given them.
+        The relevant videos, with the columns in the order in which the measure really gets them.
     draws, seed : int
         Random scorers to beat: the alarm is false in one of `draws + 1` cases. Each gives all users
         the same list, as a constant scorer does.

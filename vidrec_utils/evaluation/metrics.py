@@ -157,7 +157,7 @@ def diversity(vectors: Embeddings | pd.DataFrame, videos: pd.Index, top: np.ndar
     frame = vectors if isinstance(vectors, pd.DataFrame) else vectors.frame()
     rows = frame.set_axis(as_ids(frame.index)).reindex(videos).to_numpy(np.float32)
     unit = unit_rows(rows)  # (n_videos, dim)
-    known = np.append(unit.any(axis=1), False)  # the last stands for an empty position, -1
+    known = np.append(unit.any(axis=1), False)  # the last row is that of an empty position, -1
     unit = np.vstack([unit, np.zeros_like(unit[:1])])
     unit[~known] = 0  # NaN rows, too
     out = np.empty(len(top))

@@ -66,9 +66,9 @@ def choose(
 ) -> Choice:
     """Choose among candidates: what the data, the licence and the budget allow, then by score.
 
-    Of those allowed, the one with the best score sets the mark. Whatever is not clearly worse is as
-    good, and the cheapest of them is chosen. If that is not clearly better than the baseline, the
-    baseline is.
+    Among those allowed, all that are not clearly worse than the one with the best score count as
+    equally good, and the cheapest of them is chosen. If it is not clearly better than the baseline,
+    the baseline is chosen.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def choose(
         users, corrected for their number; without, that one's interval misses the other's score,
         which is cruder.
     metric, level, seed
-        Of the paired tests.
+        Settings of the paired tests; see `compare_all`.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def _clearly_worse(
     level: float,
     seed: int,
 ) -> pd.Index:
-    """Which of the candidates left are clearly worse than the best one."""
+    """The candidates that are clearly worse than the best one."""
     if results is None:
         mark = left.loc[best]
         worse = (left["high"] < mark["score"]) & (left["score"] < mark["low"])

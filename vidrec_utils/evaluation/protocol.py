@@ -1,4 +1,4 @@
-"""What a number depends on: the protocol under which it was measured.
+"""The protocol under which a number was measured: everything that it depends on.
 
 The same ranking has an NDCG@10 of .29 or .45 by the choice of the ideal, and two papers' recall may
 differ in the denominator alone. So a number without its protocol says nothing, and two numbers
@@ -63,10 +63,10 @@ class Protocol:
     n_videos : int
         Size of the catalogue, all of which is ranked: no candidates are sampled.
     masked : str
-        What of it is no candidate for a user.
+        The videos that are no candidates for a user, in words.
     relevant, ideal, ties : str
-        What counts as right, which ideal the normalised metrics divide by, and in which order equal
-        scores are ranked.
+        What counts as relevant, which ideal the normalised metrics divide by, and in which order
+        equal scores are ranked.
     n_users, n_left_out : int
         Users measured, and users of the part who have no relevant candidate.
     users, catalogue, positives, history : str

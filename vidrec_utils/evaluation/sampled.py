@@ -184,7 +184,7 @@ def difference(
     Parameters
     ----------
     a, b : DataFrame
-        What `evaluation.ranks` gives, on the same users and videos.
+        Results of `evaluation.ranks`, on the same users and videos.
     m : int, optional
         Number of drawn negatives; by default all candidates compete.
     metric : str

@@ -1,8 +1,8 @@
-"""The same lists, looked at for some users or for some videos only.
+"""Slices of an evaluation: the same lists, measured for some users or some videos only.
 
-A mean over everybody is ruled by the many: a recommender may serve heavy users and yesterday's hits
-well, and nobody else. Groups of **users** keep their rows. For a group of **videos** the lists stay
-as they are, and only relevant videos of the group count as right.
+The majority dominates a mean over everybody: a recommender may serve heavy users and yesterday's
+hits well, and nobody else. Groups of **users** keep their rows. For a group of **videos** the lists
+stay as they are, and only relevant videos of the group count as relevant.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Task:
     users, videos : Index of str
         Users with a relevant candidate, and the catalogue.
     seen, relevant : csr_array, shape (n_users, n_videos)
-        What is masked (number of events) and what is relevant (ones) for each of these users.
+        Masked videos (number of events) and relevant ones (ones) of each of these users.
     exposures, audience : ndarray, shape (n_videos,)
         Known events of each video, and known users who were shown it.
     n_crowd : int
