@@ -314,7 +314,7 @@ def test_an_absent_file_is_a_warning(folder: Path) -> None:
 
 # name: (file, old text, new text, severity, row, column, value, part of the sentence)
 FAULTS = {
-    "duplicate video": ("videos", "v3,", "v1,", "error", 4, "video_id", "v1", "already, in row 2"),
+    "duplicate video": ("videos", "v3,", "v1,", "error", 4, "video_id", "v1", "already in row 2"),
     "unknown video": ("interactions", "u1,v2", "u1,v999", "error", 3, "video_id", "v999",
                       "is not in videos.csv. Remove the row or add the video."),
     "empty video id": ("videos", "v2,", ",", "error", 3, "video_id", None, "the id is empty"),
@@ -406,7 +406,7 @@ def test_one_error_lists_everything(folder: Path) -> None:
         "interactions.csv row 3, column video_id: 'v999' is not in videos.csv. "
         "Remove the row or add the video."
     ) in message
-    assert "users.csv row 3, column user_id: 'u1' is there already, in row 2." in message
+    assert "users.csv row 3, column user_id: 'u1' occurs already in row 2." in message
     assert "interactions.csv row 2, column watch_ratio: '-1' is negative." in message
     assert len(caught.value.problems) == 5
     again = pickle.loads(pickle.dumps(caught.value))
@@ -518,7 +518,7 @@ def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
 
 def test_two_forms_of_a_table_are_an_error(folder: Path) -> None:
     pd.DataFrame({"video_id": ["v1"]}).to_parquet(folder / "videos.parquet")
-    with pytest.raises(LibraryError, match=r"both are there"):
+    with pytest.raises(LibraryError, match=r"both files exist"):
         datasets.load_folder(folder)
 
 

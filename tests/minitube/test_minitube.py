@@ -23,7 +23,7 @@ import vidrec_utils
 from vidrec_utils import datasets, recommender, video_io
 from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.content_based import ContentRecommender
-from vidrec_utils.minitube import building, truth
+from vidrec_utils.minitube import truth, world
 from vidrec_utils.minitube.behavior import WEIGHTS, draw_tastes, liking, video_factors
 from vidrec_utils.minitube.config import world_config
 from vidrec_utils.minitube.metadata import write_metadata
@@ -41,13 +41,13 @@ TINY = replace(
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
     """A tiny world, rendered once for the module."""
-    return building.build_world(TINY, tmp_path_factory.mktemp("minitube"), progress=False)
+    return world.build_world(TINY, tmp_path_factory.mktemp("minitube"), progress=False)
 
 
 @pytest.fixture(scope="module")
 def small_tables():
     """The tables of the default world, without clips."""
-    return building.make_tables(world_config())
+    return world.make_tables(world_config())
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -62,7 +62,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def test_same_seed_gives_the_same_bytes_and_frames(tiny, tmp_path):
-    again = building.build_world(TINY, tmp_path, progress=False)
+    again = world.build_world(TINY, tmp_path, progress=False)
     assert digests(tiny.parent) == digests(again.parent)
     clip = sorted((tiny / "clips").glob("*.mp4"))[0].name
     first, _ = video_io.read_clip(tiny / "clips" / clip)
@@ -88,19 +88,19 @@ def test_unknown_size_and_seed_are_refused():
 def test_a_world_without_its_manifest_is_rendered_again(tiny, tmp_path):
     copy = tmp_path / TINY.name
     shutil.copytree(tiny.parent, copy)
-    (copy / building.MANIFEST).unlink()
+    (copy / world.MANIFEST).unlink()
     (copy / "library" / "videos.csv").write_text("half a tab", encoding="utf-8")
-    again = building.build_world(TINY, tmp_path, progress=False)
+    again = world.build_world(TINY, tmp_path, progress=False)
     assert digests(again.parent) == digests(tiny.parent)
 
 
 def test_a_world_of_another_version_is_replaced(tiny, tmp_path):
     copy = tmp_path / TINY.name
     shutil.copytree(tiny.parent, copy)
-    manifest = copy / building.MANIFEST
+    manifest = copy / world.MANIFEST
     old = json.loads(manifest.read_text(encoding="utf-8")) | {"version": -1}
     manifest.write_text(json.dumps(old), encoding="utf-8")
-    again = building.build_world(TINY, tmp_path, progress=False)
+    again = world.build_world(TINY, tmp_path, progress=False)
     assert digests(again.parent) == digests(tiny.parent)
 
 
@@ -108,7 +108,7 @@ def test_a_world_that_lost_a_file_is_rendered_again(tiny, tmp_path):
     copy = tmp_path / TINY.name
     shutil.copytree(tiny.parent, copy)
     next((copy / "library" / "clips").glob("*.mp4")).unlink()
-    again = building.build_world(TINY, tmp_path, progress=False)
+    again = world.build_world(TINY, tmp_path, progress=False)
     assert digests(again.parent) == digests(tiny.parent)
 
 
@@ -117,11 +117,11 @@ def test_a_killed_rendering_leaves_no_world_and_resumes(tiny, tmp_path):
     script = textwrap.dedent(f"""
         from dataclasses import replace
         from pathlib import Path
-        from vidrec_utils.minitube import building
+        from vidrec_utils.minitube import world
         from vidrec_utils.minitube.config import world_config
         tiny = replace(world_config(), size="tiny", n_videos=60, n_users=80, n_uploaders=8,
                        exposures_per_user=40.0)
-        building.build_world(tiny, Path({str(tmp_path)!r}), progress=False)
+        world.build_world(tiny, Path({str(tmp_path)!r}), progress=False)
     """)
     process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
     partial = tmp_path / f".{TINY.name}.partial" / "library" / "clips"
@@ -133,7 +133,7 @@ def test_a_killed_rendering_leaves_no_world_and_resumes(tiny, tmp_path):
     kept = len(list(partial.glob("v*.mp4")))
     assert 5 <= kept < 60, "the rendering was to be killed half way"
     assert not (tmp_path / TINY.name).exists(), "a killed rendering left a world that would load"
-    again = building.build_world(TINY, tmp_path, progress=False)
+    again = world.build_world(TINY, tmp_path, progress=False)
     assert digests(again.parent) == digests(tiny.parent)
 
 

@@ -415,9 +415,9 @@ def test_read_clip_at_another_rate(clip: Path) -> None:
 def test_read_clip_refuses_what_would_not_fit_into_memory(
     clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vidrec_utils.video_io import reading
+    from vidrec_utils.video_io import clips
 
-    monkeypatch.setattr(reading, "MAX_CLIP_BYTES", 20 * 64 * 48 * 3)
+    monkeypatch.setattr(clips, "MAX_CLIP_BYTES", 20 * 64 * 48 * 3)
     assert reason_of(lambda: video_io.read_clip(clip)) == "too_large"
     assert len(video_io.read_clip(clip, 0, 1)[0]) == 20
 

@@ -63,7 +63,7 @@ def _column(library: VideoLibrary, table: str, column: str) -> pd.Series:
 
 
 def _ids(library: VideoLibrary, table: str, column: str) -> list[pd.DataFrame]:
-    """Ids that are empty, have blanks around them, or occur twice."""
+    """Report ids that are empty, have blanks around them, or occur twice."""
     own = table != "users" or library.has_users_table
     if not own or _lacks(library, table, column):
         return []
@@ -88,7 +88,7 @@ def _ids(library: VideoLibrary, table: str, column: str) -> list[pd.DataFrame]:
         codes = pd.factorize(ids)[0]
         again = pd.Series(codes).duplicated().to_numpy() & ~empty
         firsts = _first_rows(codes, rows)[again]
-        problem = [f"is there already, in row {first}" for first in firsts]
+        problem = [f"occurs already in row {first}" for first in firsts]
         out.append(
             problem_frame(file, rows[again], column, ids[again], problem, "Keep one of the rows.")
         )
@@ -96,13 +96,13 @@ def _ids(library: VideoLibrary, table: str, column: str) -> list[pd.DataFrame]:
 
 
 def _first_rows(codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """For each record, the row in which its code appears first; codes of -1 have no meaning."""
+    """Return for each record the row in which its code appears first; codes of -1 are void."""
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return rows[first[inverse]] if len(codes) else rows
 
 
 def _unknown(library: VideoLibrary) -> list[pd.DataFrame]:
-    """Interactions with a video or a user that the other tables do not have."""
+    """Report interactions with a video or a user that the other tables do not have."""
     out = []
     cases = [("video_id", "videos", "error", "Remove the row or add the video.")]
     if library.has_users_table:
@@ -132,7 +132,7 @@ def _reported_as_decimals(library: VideoLibrary, column: str) -> bool:
 
 
 def _media(library: VideoLibrary) -> list[pd.DataFrame]:
-    """Media paths that leave the folder (errors) and files that do not exist (warnings)."""
+    """Report media paths that leave the folder (errors) and absent files (warnings)."""
     if library.root is None:
         return []
     file, rows, out = library.source("videos"), library.rows("videos"), []
@@ -148,7 +148,7 @@ def _media(library: VideoLibrary) -> list[pd.DataFrame]:
         remedy = "Put the file there or correct the path."
         where = rows[missing.index]
         out.append(
-            problem_frame(file, where, column, missing, "is no file there", remedy, "warning")
+            problem_frame(file, where, column, missing, "is no existing file", remedy, "warning")
         )
     return out
 
@@ -180,7 +180,7 @@ def path_problem(root: Path, path: str) -> str | None:
 
 
 def _timestamps(library: VideoLibrary, now: pd.Timestamp) -> list[pd.DataFrame]:
-    """Timestamps that are missing, too early, in the future, or before the publication."""
+    """Report timestamps that are missing, too early, in the future, or before publication."""
     out = []
     for table, column in (("interactions", "timestamp"), ("videos", "published_at")):
         file, rows = library.source(table), library.rows(table)
@@ -247,7 +247,7 @@ def _watched_too_early(library: VideoLibrary) -> list[pd.DataFrame]:
 
 
 def _titles(library: VideoLibrary) -> list[pd.DataFrame]:
-    """Missing titles, where the source has titles at all."""
+    """Report missing titles if the source has titles at all."""
     gone = library.videos["title"].isna().to_numpy()
     if gone.all():
         return []
@@ -283,7 +283,7 @@ def _repeated_interactions(library: VideoLibrary) -> pd.DataFrame:
 
 
 def _codes(columns: list[pd.Series]) -> np.ndarray:
-    """One whole number per combination of values, equal for equal rows."""
+    """Return one whole number per combination of values, equal for equal rows."""
     codes = np.zeros(len(columns[0]), dtype="int64")
     for column in columns:
         code, values = pd.factorize(column, use_na_sentinel=False)
@@ -292,7 +292,7 @@ def _codes(columns: list[pd.Series]) -> np.ndarray:
 
 
 def duplicates(library: VideoLibrary) -> pd.DataFrame:
-    """Repeated interactions and titles; see `VideoLibrary.duplicates`."""
+    """List repeated interactions and titles; see `VideoLibrary.duplicates`."""
     interactions = _repeated_interactions(library)
     interactions.insert(0, "file", library.source("interactions"))
     interactions.insert(0, "kind", "interaction")

@@ -36,7 +36,7 @@ class Unreadable(Exception):
 
 
 def unreadable(file: Path, row: int | None, problem: str, remedy: str) -> Unreadable:
-    """The exception for a file, and the row where reading failed if it is known."""
+    """Build the exception for a file, with the row where reading failed if it is known."""
     rows = None if row is None else [row]
     return Unreadable(problem_frame(file.name, rows, None, None, problem, remedy))
 
@@ -106,7 +106,7 @@ def _broken_csv(file: Path, message: str) -> Unreadable:
 
 
 def _shifted_rows(data: bytes, n_records: int) -> np.ndarray | None:
-    """The row of each record when blank lines, which are skipped, shift them."""
+    """Return the row of each record when blank lines, which are skipped, shift them."""
     if not re.search(rb"\n\r?\n", data.rstrip()) and not data.startswith((b"\n", b"\r\n")):
         return None
     records = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
@@ -160,7 +160,7 @@ def _typed(values: pd.Series, dtype: str | None) -> pd.Series:
 
 
 def _guessed(values: pd.Series) -> pd.Series:
-    """Numbers and booleans if all cells look like them; digits with leading zeros are texts."""
+    """Read numbers and booleans if all cells look like them; leading zeros mean texts."""
     present = values.dropna()
     if not len(present):
         return values

@@ -107,10 +107,10 @@ def _read_tables(
         names = " and ".join(file.name for file in files)
         if len(present) == 2:
             remedy = "Remove one of them."
-            unreadable.append(problem_frame(names, None, None, None, "both are there", remedy))
+            unreadable.append(problem_frame(names, None, None, None, "both files exist", remedy))
         elif not present and table != "users":
             remedy = f"Put {names.replace(' and ', ' or ')} into {root}."
-            problem = "looked for, neither is there"
+            problem = "neither file exists"
             unreadable.append(problem_frame(names, None, None, None, problem, remedy))
         for file in present:
             try:
@@ -213,7 +213,7 @@ def _refuse_foreign(target: Path) -> None:
         any(target.iterdir()) and not any((target / name).is_file() for name in known)
     ):
         raise LibraryError(
-            f"{target} is there already and is not a library of videos. Save into a new folder."
+            f"{target} exists already and is not a library of videos. Save into a new folder."
         )
 
 

@@ -59,7 +59,7 @@ LEAK_PREFIX = "leaks_future_"
 
 
 def _data_folder(root: Path) -> Path:
-    """The authors' archive keeps its tables in a folder `data`."""
+    """Return the folder of the tables; the authors' archive keeps them in `data`."""
     return root / "data" if not _find(root, LOGS) and (root / "data").is_dir() else root
 
 
@@ -68,7 +68,7 @@ def _find(root: Path, patterns: tuple[str, ...]) -> list[str]:
 
 
 def _first(root: Path, patterns: tuple[str, ...]) -> list[str]:
-    """The files of the first pattern that matches any."""
+    """Return the files of the first pattern that matches any."""
     return next((names for pattern in patterns if (names := _find(root, (pattern,)))), [])
 
 

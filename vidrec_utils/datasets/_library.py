@@ -45,7 +45,7 @@ class VideoLibrary:
 
     Frames from anywhere are brought into one shape on construction, without changing them: ids
     become texts, times UTC, every column of the contract exists, and a signal that the source
-    lacks is a column of NA, never 0. Construction does not complain; `check` does.
+    lacks is a column of NA, never 0. Construction raises no error about content; `check` does.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class VideoLibrary:
     root : path, optional
         The folder that `path` and `thumbnail` are relative to; None when there are no files.
     name : str
-        What the library is called in messages.
+        Name of the library in messages.
     notes : dict
         Remarks and counts of the reader, as JSON can hold them.
     extras : dict of str to pandas.DataFrame
@@ -101,7 +101,7 @@ class VideoLibrary:
 
     videos: pd.DataFrame
     interactions: pd.DataFrame
-    users: pd.DataFrame = None  # type: ignore[assignment]  # made below when absent
+    users: pd.DataFrame = None
     root: Path | None = None
     name: str = "library"
     notes: dict[str, Json] = field(default_factory=dict)
@@ -135,11 +135,11 @@ class VideoLibrary:
         )
 
     def source(self, table: str) -> str:
-        """The file name of a table, or the table's name where it came from no file."""
+        """Return the file name of a table, or the table's name if it did not come from a file."""
         return self.sources.get(table, table)
 
     def rows(self, table: str) -> np.ndarray:
-        """The row in its file of each record of a table; the header is row 1."""
+        """Return the file row of each record of a table; the header is row 1."""
         known = self.file_rows.get(table)
         return np.arange(len(getattr(self, table))) + 2 if known is None else known
 
@@ -153,7 +153,7 @@ class VideoLibrary:
         return any(column in table and bool(table[column].notna().any()) for table in tables)
 
     def require(self, column: str) -> None:
-        """Do nothing if the library has a signal.
+        """Raise an error unless the library has a signal.
 
         Raises
         ------
@@ -207,7 +207,7 @@ class VideoLibrary:
         video_ids: Iterable[str] | None = None,
         interactions: pd.DataFrame | pd.Series | np.ndarray | None = None,
     ) -> VideoLibrary:
-        """A new library of some videos, or some interactions, or both; users stay as they are.
+        """Return a new library with a subset of videos, interactions or both; users are unchanged.
 
         Parameters
         ----------
@@ -289,7 +289,7 @@ class VideoLibrary:
     # -- quality ---------------------------------------------------------------------------------
 
     def problems(self, now: pd.Timestamp | None = None) -> pd.DataFrame:
-        """Everything that is wrong with the library.
+        """List everything that is wrong with the library.
 
         Parameters
         ----------
@@ -306,12 +306,12 @@ class VideoLibrary:
         return _problems.join_problems([self._reading, _checks.problems(self, now)])
 
     def check(self, strict: bool = False) -> None:
-        """Do nothing if the library can be used.
+        """Raise an error unless the library can be used.
 
         Parameters
         ----------
         strict : bool
-            Complain about warnings, too.
+            Raise for warnings, too.
 
         Raises
         ------
@@ -325,7 +325,7 @@ class VideoLibrary:
         _problems.raise_for(problems, f"{self.name}{location}")
 
     def duplicates(self) -> pd.DataFrame:
-        """Rows that say again what an earlier row says; nothing is dropped.
+        """List rows that repeat an earlier row; nothing is dropped.
 
         Returns
         -------
@@ -347,7 +347,7 @@ class Split:
     videos : pandas.DataFrame
         All videos that can be recommended, as in `VideoLibrary.videos`.
     name : str
-        How it was split, for example "global time".
+        How the log was split, for example "global time".
     """
 
     train: pd.DataFrame

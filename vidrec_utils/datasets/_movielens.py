@@ -115,7 +115,7 @@ def _videos(movies: pd.DataFrame, tags: pd.DataFrame, links: pd.DataFrame) -> pd
 
 
 def _joined_tags(tags: pd.DataFrame) -> pd.Series:
-    """The tags of each movie, each once, joined with '|'."""
+    """Join the tags of each movie, each once, with '|'."""
     tag = tags["tag"].astype(TEXT).str.replace("|", "/").str.strip()
     tags = tags.assign(tag=tag, plain=tag.str.casefold()).sort_values("timestamp", kind="stable")
     once = tags.dropna(subset="tag").drop_duplicates(["movieId", "plain"])

@@ -28,7 +28,7 @@ class LibraryError(ValueError):
 
 
 def no_problems() -> pd.DataFrame:
-    """An empty frame of problems with the right columns and types."""
+    """Return an empty frame of problems with the right columns and types."""
     columns = {column: pd.Series(dtype="str") for column in COLUMNS}
     columns |= {"row": pd.Series(dtype="Int64"), "value": pd.Series(dtype=object)}
     return pd.DataFrame(columns)
@@ -106,7 +106,7 @@ def _shown(value: object) -> str:
 
 
 def listing(problems: pd.DataFrame, heading: str) -> str:
-    """All problems as lines under a heading, at most 20 of each kind and a count of the rest."""
+    """List problems under a heading, at most 20 of each kind and a count of the rest."""
     lines = [heading]
     kinds = problems.groupby(["severity", "file", "column", "remedy"], sort=False, dropna=False)
     for _, kind in kinds:

@@ -1,4 +1,4 @@
-"""What `datasets.load` has to know of a public data set in order to read it."""
+"""The registration of a public data set: how `datasets.load` recognizes and reads it."""
 
 from __future__ import annotations
 

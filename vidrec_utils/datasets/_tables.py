@@ -1,4 +1,4 @@
-"""The shape of the three tables, and bringing frames from anywhere into it."""
+"""The shape of the three tables, and the conversion of any frames into it."""
 
 from __future__ import annotations
 
@@ -144,14 +144,14 @@ _Result = tuple[pd.Series, list[pd.DataFrame]]
 
 
 def _plain(values: pd.Series) -> pd.Series:
-    """Categories as their values."""
+    """Convert categories to their values."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return values.astype(values.cat.categories.dtype)
     return values
 
 
 def read_text(values: pd.Series, origin: _Origin) -> _Result:
-    """Texts; whole numbers become their digits, an empty text is missing."""
+    """Read texts; whole numbers become their digits, an empty text is missing."""
     values = _plain(values)
     if pd.api.types.is_float_dtype(values.dtype):
         values = _whole_texts(values)
@@ -171,7 +171,7 @@ def _text_of(value: object) -> str | None:
 
 
 def _whole_texts(values: pd.Series) -> pd.Series:
-    """Floats as texts, without the '.0' that a missing value elsewhere in the column caused."""
+    """Convert floats to texts, without the '.0' that a missing value in the column caused."""
     number = values.to_numpy(dtype="float64", na_value=np.nan)
     finite = np.isfinite(number)
     if (number[finite] == np.round(number[finite])).all() and (
@@ -183,7 +183,7 @@ def _whole_texts(values: pd.Series) -> pd.Series:
 
 
 def read_tags(values: pd.Series, origin: _Origin) -> _Result:
-    """Tags as one text joined with '|'; lists are joined."""
+    """Read tags as one text joined with '|'; lists are joined."""
     if values.dtype == object:
         values = values.map(
             lambda tags: (
@@ -194,7 +194,7 @@ def read_tags(values: pd.Series, origin: _Origin) -> _Result:
 
 
 def read_ids(values: pd.Series, origin: _Origin) -> _Result:
-    """Ids as texts. Texts that all read '1.0' were whole numbers once, which is an error."""
+    """Read ids as texts. Texts like '1.0' throughout were whole numbers once: an error."""
     text, _ = read_text(values, origin)
     if not isinstance(values.dtype, pd.StringDtype):
         return text, []
@@ -215,7 +215,7 @@ def read_ids(values: pd.Series, origin: _Origin) -> _Result:
 
 
 def read_numbers(values: pd.Series, origin: _Origin) -> _Result:
-    """Numbers as float64; anything else is an error."""
+    """Read numbers as float64; anything else is an error."""
     values = _plain(values)
     if pd.api.types.is_numeric_dtype(values.dtype):
         number = pd.Series(values.to_numpy(dtype="float64", na_value=np.nan), index=values.index)
@@ -237,8 +237,8 @@ def _texts_and_gaps(values: pd.Series) -> tuple[pd.Series, np.ndarray]:
 
 
 def _exact_numbers(text: pd.Series) -> pd.Series:
-    """Decimal texts as the nearest floats; what is no number becomes NaN."""
-    with contextlib.suppress(pa.ArrowInvalid):  # raised when any cell is no number
+    """Convert decimal texts to the nearest floats; other texts become NaN."""
+    with contextlib.suppress(pa.ArrowInvalid):  # raised when any cell is not a number
         return pd.Series(
             cast_text(text, pa.float64()).to_numpy(zero_copy_only=False), index=text.index
         )
@@ -262,7 +262,7 @@ def cast_text(text: pd.Series, to: pa.DataType) -> pa.Array:
 
 
 def read_ratios(values: pd.Series, origin: _Origin) -> _Result:
-    """Shares of a video that was watched: numbers from 0 up (above 1 when it was watched again)."""
+    """Read watch ratios: numbers from 0 up (above 1 when the video was watched again)."""
     number, problems = read_numbers(values, origin)
     negative = (number < 0).to_numpy()
     remedy = "Write watched time divided by duration (0 or more), or leave the cell empty."
@@ -271,7 +271,7 @@ def read_ratios(values: pd.Series, origin: _Origin) -> _Result:
 
 
 def read_flags(values: pd.Series, origin: _Origin) -> _Result:
-    """Yes or no as nullable booleans."""
+    """Read yes or no as nullable booleans."""
     values = _plain(values)
     if pd.api.types.is_bool_dtype(values.dtype):
         return values.astype("boolean"), []
@@ -292,7 +292,7 @@ def read_flags(values: pd.Series, origin: _Origin) -> _Result:
 
 
 def read_whole(values: pd.Series, origin: _Origin) -> _Result:
-    """Whole numbers as nullable integers."""
+    """Read whole numbers as nullable integers."""
     number, problems = read_numbers(values, origin)
     broken = (number.notna() & (number != number.round())).to_numpy()
     whole = number.mask(broken).astype("Int64")
@@ -303,7 +303,7 @@ def read_whole(values: pd.Series, origin: _Origin) -> _Result:
 
 
 def read_extra(values: pd.Series, origin: _Origin) -> _Result:
-    """A column that the contract does not know: only texts are made uniform."""
+    """Read a column that the contract does not know: only texts are made uniform."""
     values = _plain(values)
     texts = isinstance(values.dtype, pd.StringDtype)
     if values.dtype == object:

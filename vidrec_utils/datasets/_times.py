@@ -1,4 +1,4 @@
-"""Reading columns of times: ISO 8601 texts, datetimes, and numbers whose unit is worked out."""
+"""Reading columns of times: ISO 8601 texts, datetimes, and numbers whose unit is inferred."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def read_times(
 
 
 def _seconds(times: pd.Series) -> np.ndarray:
-    """Seconds since 1970 of all times that are not missing, as floats."""
+    """Return seconds since 1970 of all times that are not missing, as floats."""
     per_second = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}[times.dt.unit]
     return times.dropna().astype("int64").to_numpy(dtype="float64") / per_second
 
 
 def _wrong_unit(seconds: np.ndarray, file: str, column: str) -> list[pd.DataFrame]:
-    """The error for a column of datetimes that was read in a wrong unit, or no error."""
+    """Return the error for a column of datetimes in a wrong unit, or no error."""
     if not len(seconds):
         return []
     median = float(np.median(seconds))

@@ -13,7 +13,7 @@ Sprites: OpenMoji, the open-source emoji and icon project, CC BY-SA 4.0; rendere
 material under the same licence. Photographs: scikit-image and scikit-learn.
 """
 
-from vidrec_utils.minitube.building import build
 from vidrec_utils.minitube.config import WorldConfig, world_config
+from vidrec_utils.minitube.world import build
 
 __all__ = ["WorldConfig", "build", "world_config"]

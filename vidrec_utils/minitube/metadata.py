@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -50,7 +52,7 @@ def write_metadata(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
     return table
 
 
-def _title(row: tuple, rng: np.random.Generator) -> str:
+def _title(row: Any, rng: np.random.Generator) -> str:
     pattern = str(rng.choice(TITLES[row.language][row.topic]))
     if rng.random() < 0.66:
         subject = names(row.subject)[row.language]
@@ -76,7 +78,7 @@ def _typo(text: str, rng: np.random.Generator) -> str:
     return text[:at] + text[at + 1 :] if kind == 1 else text[:at] + text[at] + text[at:]
 
 
-def _tags(row: tuple, rng: np.random.Generator) -> str:
+def _tags(row: Any, rng: np.random.Generator) -> str:
     tags = [str(rng.choice(TOPIC_TAGS[row.topic]))]
     if rng.random() < 0.7:
         tags.append(row.category)
@@ -89,7 +91,7 @@ def _tags(row: tuple, rng: np.random.Generator) -> str:
     return "|".join(dict.fromkeys(tags[k] for k in order))
 
 
-def _description(row: tuple, rng: np.random.Generator) -> str:
+def _description(row: Any, rng: np.random.Generator) -> str:
     pattern = str(rng.choice(DESCRIPTIONS[row.language]))
     # People often film elsewhere than they say.
     scene = row.scene if rng.random() < 0.3 else "studio"
@@ -147,7 +149,7 @@ def spoil_metadata(
 
 
 def annotate(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
-    """Say what hired annotators wrote down: the motion of a part of the clips that can be watched.
+    """Return what hired annotators wrote down: the motion of a share of the watchable clips.
 
     These labels are public, in `library.extras["annotations"]`, so models may be trained on them.
     Everything else about motion stays in the truth.

@@ -75,7 +75,7 @@ def _uploaders(config: WorldConfig, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _upload_times(config: WorldConfig, rng: np.random.Generator) -> pd.DatetimeIndex:
-    """Two thirds of the catalogue are there on the first day; the rest arrives day by day."""
+    """Two thirds of the catalogue exist on the first day; the rest arrives day by day."""
     start = pd.Timestamp(config.start, tz="UTC")
     old = rng.random(config.n_videos) < 0.66
     days = np.where(
@@ -87,6 +87,6 @@ def _upload_times(config: WorldConfig, rng: np.random.Generator) -> pd.DatetimeI
 
 
 def _ids(prefix: str, rng: np.random.Generator, n: int) -> list[str]:
-    """Draw ids that tell nothing about the order in which things came to be."""
+    """Draw ids that do not reveal the order in which things were created."""
     width = max(4, len(str(3 * n)))
     return [f"{prefix}{k:0{width}d}" for k in rng.choice(3 * n, size=n, replace=False)]

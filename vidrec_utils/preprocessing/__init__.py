@@ -30,7 +30,7 @@ from vidrec_utils.preprocessing.media import files_to_inspect, survey, thumbnail
 from vidrec_utils.preprocessing.missing import MissingValues, fill_missing
 from vidrec_utils.preprocessing.pipeline import clean
 from vidrec_utils.preprocessing.report import Report, Step
-from vidrec_utils.preprocessing.splitting import (
+from vidrec_utils.preprocessing.splits import (
     LeakError,
     check_split,
     describe_split,

@@ -48,7 +48,7 @@ class VideoClips(Dataset):
         in sorted order, see `classes`.
     seed : int
         Seed of all draws: an item depends on `(seed, epoch, video id)` alone, not on the worker
-        or the order in which it is asked for.
+        or the order of access.
     on_error : {"raise", "skip", "blank"}
         What happens to a clip that cannot be read: its `VideoError` is raised; it is left out (each
         file is opened once, when the dataset is created); or it gives black frames and

@@ -273,8 +273,8 @@ def is_copy(
     """
     if size < STATIC_MOTION:
         return distance <= max_hamming / 2
-    asked = max(0.3, min_motion * size**2 / (size**2 + _LOSS**2))
-    return distance <= max_hamming and motion >= asked
+    required = max(0.3, min_motion * size**2 / (size**2 + _LOSS**2))
+    return distance <= max_hamming and motion >= required
 
 
 def compare_pairs(pairs: Iterable[tuple[Fingerprint, Fingerprint]]) -> pd.DataFrame:

@@ -279,7 +279,7 @@ def _quantile(values: np.ndarray, share: float) -> float:
 
 
 def noise_level(grey: np.ndarray) -> float:
-    """Estimate the noise of a clip: what is rough in space **and** changes in time.
+    """Estimate the noise of a clip: roughness in space that **also** changes in time.
 
     Fine texture (fur, leaves) is rough in every frame, but stays from frame to frame; noise is
     drawn anew. So the roughness of each frame is compared with that of its difference to the next,

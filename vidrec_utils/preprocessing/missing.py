@@ -108,7 +108,7 @@ class MissingValues(TransformerMixin, BaseEstimator):
         ValueError
             If a strategy is unknown or cannot work on its column.
         """
-        self.learned_ = {}
+        self.learned_: dict[str, Any] = {}
         for column, strategy in self._plan().items():
             _check_strategy(column, strategy, videos, self.probe)
             if column in videos:
@@ -260,7 +260,7 @@ def _learn(videos: pd.DataFrame, column: str, strategy: object) -> object:
 
 
 def _split(text: str) -> list[str]:
-    """Tags of one video; a named function, because a lambda would not pickle."""
+    """Split the tags of one video; a named function, because a lambda would not pickle."""
     return [tag for tag in text.split("|") if tag]
 
 

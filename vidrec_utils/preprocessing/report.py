@@ -14,7 +14,7 @@ FIRST_RECORD = 2
 
 
 def empty_report() -> pd.DataFrame:
-    """A report of nothing: the right columns and no rows."""
+    """Return a report without rows, with the right columns."""
     return make_report("", [], [], "", "", "")
 
 
@@ -67,7 +67,7 @@ def make_report(
 
 
 def _repeat(value: object, n: int) -> pd.Series:
-    """`n` texts (missing stays missing) from one value or from `n` of them."""
+    """Return `n` texts (missing stays missing) from one value or from `n` of them."""
     if value is None or isinstance(value, str) or np.isscalar(value):
         values = [value] * n
     else:
@@ -83,7 +83,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def file_rows(frame: pd.DataFrame, mask: np.ndarray | pd.Series | None = None) -> np.ndarray:
-    """File rows of a frame, or of the rows where `mask` holds.
+    """Return the file rows of a frame, or of its rows where `mask` is true.
 
     An integer index is taken as the position in the file, so the numbers stay correct after other
     rows were dropped; the rows of a table indexed by id are counted in order.

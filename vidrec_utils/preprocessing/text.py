@@ -91,7 +91,7 @@ def _unescape(text: str) -> str:
 
 
 def _compose(text: str) -> str:
-    """NFKC, except that East Asian texts keep their full-width punctuation."""
+    """Apply NFKC, except that East Asian texts keep their full-width punctuation."""
     if not _EAST_ASIAN.search(text):
         return unicodedata.normalize("NFKC", text)
     pieces = re.split(f"([{_FULL_WIDTH_MARKS}])", text)

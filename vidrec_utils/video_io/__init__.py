@@ -7,9 +7,7 @@ or `ImageError` with `.path`, `.reason` and a sentence that says what to do; the
 every case.
 """
 
-from .errors import ImageError, MediaError, VideoError
-from .images import read_image
-from .reading import (
+from .clips import (
     VideoInfo,
     probe,
     probe_and_sample,
@@ -18,7 +16,9 @@ from .reading import (
     sample_frames,
     thumbnail,
 )
-from .writing import write_clip
+from .errors import ImageError, MediaError, VideoError
+from .images import read_image
+from .writer import write_clip
 
 __all__ = [
     "ImageError",

@@ -1,4 +1,4 @@
-"""Still images as arrays: whatever the file's mode, upright 8-bit RGB comes out."""
+"""Still images as arrays: upright 8-bit RGB, whatever the mode of the file."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def split_stratified(
         Column of classes. Classes that are too small to be divided stay in training whole: those
         with fewer than three rows, and, where a part is to have fewer rows than there are
         classes, the smallest ones, until each of the rest can have a row. So the parts keep the
-        size that was asked for.
+        requested size.
     validation, test : float
         Shares of all rows.
     seed : int
@@ -210,7 +210,7 @@ def split_grouped(
     test: float = 0.1,
     seed: int = 0,
 ) -> Split:
-    """Split so that no group is in two parts: test on subjects or uploaders never seen.
+    """Split so that no group is in two parts, to test on subjects or uploaders never seen.
 
     Parameters
     ----------

@@ -321,7 +321,7 @@ def _span(
             video.path,
             "truncated",
             f"the file declares more than its {line.duration_s:.3f} s: it was cut short. "
-            "Copy it again, or read what is there with strict=False.",
+            "Copy it again, or read what it holds with strict=False.",
         )
     duration = (line.end - line.start) * line.time_base
     start = _exact(start_s)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from vidrec_utils.datasets import Split
-from vidrec_utils.preprocessing.splitting import (
+from vidrec_utils.preprocessing.splits import (
     LeakError,
     check_split,
     describe_split,
