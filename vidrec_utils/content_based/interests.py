@@ -17,6 +17,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from tqdm import tqdm
 
 from vidrec_utils.content_based.profiles import VectorProfile
+from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.explanations import Explanation
 from vidrec_utils.recommender import position, require_at_least_one
 
@@ -208,8 +209,7 @@ class InterestRecommender(VectorProfile):
         n = labels.max(initial=-1) + 1
         members = (labels == np.arange(n)[:, None]) * weights  # (interests, videos)
         centres = (members @ rows).astype(np.float32)
-        length = np.linalg.norm(centres, axis=1, keepdims=True)
-        unit = np.divide(centres, length, out=np.zeros_like(centres), where=length > 1e-12)
+        unit = unit_rows(centres, 1e-12)
         # s_c^importance: what the interest counts by its share of the weight  (interests, 1)
         return members.sum(axis=1, keepdims=True).astype(np.float32) ** self.importance * unit
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils.embeddings import join
+from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.recommender import as_ids
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def unit_vectors(vectors: np.ndarray, missing: np.ndarray, center: bool = True) 
     rows[missing] = 0
     if center and not missing.all():
         rows[~missing] -= rows[~missing].mean(axis=0, dtype=np.float64).astype(np.float32)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-12)
+    return unit_rows(rows, 1e-12)
 
 
 def aligned(vectors: Embeddings | pd.DataFrame, video_ids: pd.Index) -> np.ndarray:

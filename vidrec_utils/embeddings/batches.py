@@ -6,11 +6,11 @@ import re
 import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import psutil
@@ -20,11 +20,15 @@ from vidrec_utils import settings
 from vidrec_utils.encoders.protocol import Encoder, Staged
 
 if TYPE_CHECKING:
+    import torch
+
     from vidrec_utils.embeddings.store import Store
 
+Loaded: TypeAlias = "list | torch.Tensor"
+"""Items of a batch as they were read, or what an encoder prepared of them."""
 MOST = {"title": 64, "thumbnail": 32, "clip": 8}
 AHEAD = 2  # batches that are read before they are needed
-SHARE = 0.25  # of the memory at hand that one batch may take
+SHARE = 0.25  # of the available memory that one batch may take
 ACTIVATIONS = 16  # bytes that a network holds at once, per byte of its float32 input
 _NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
@@ -34,7 +38,7 @@ class Item:
     """Something to encode: its key, and how it is read."""
 
     key: str
-    read: Callable[[], Any]
+    read: Callable[[], str | np.ndarray]
 
 
 def compute(
@@ -67,7 +71,7 @@ def compute(
     ):
         for batch, (loaded, reasons) in zip(batches, ahead, strict=True):
             vectors = np.full((len(batch), encoder.dim), np.nan, dtype=np.float32)
-            good = [place for place, reason in enumerate(reasons) if reason is None]
+            good = [row for row, reason in enumerate(reasons) if reason is None]
             if good:
                 vectors[good] = forward(loaded)
             store.append([item.key for item in batch], vectors, reasons)
@@ -85,12 +89,12 @@ class Forward:
         Of the encoder, for messages.
     """
 
-    def __init__(self, encode: Callable[[Any], np.ndarray], name: str):
+    def __init__(self, encode: Callable[..., np.ndarray], name: str):
         self.encode = encode
         self.name = name
         self.limit = sys.maxsize
 
-    def __call__(self, batch: Any) -> np.ndarray:
+    def __call__(self, batch: Loaded) -> np.ndarray:
         """Vectors of a batch.
 
         Raises
@@ -98,18 +102,18 @@ class Forward:
         MemoryError
             If not even one item at a time fits.
         """
-        parts, start = [], 0
+        vectors, start = [], 0
         while start < len(batch):
             part = batch[start : start + self.limit]
             try:
-                parts.append(self.encode(part))
+                vectors.append(self.encode(part))
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
                 self._lower(len(part), error)
                 continue
             start += len(part)
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return vectors[0] if len(vectors) == 1 else np.concatenate(vectors)
 
     def _lower(self, tried: int, error: Exception) -> None:
         if tried == 1:
@@ -136,7 +140,7 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def batch_size_for(encoder: Encoder, of: str) -> int:
-    """Items whose batch takes at most a quarter of the memory at hand.
+    """Items whose batch takes at most a quarter of the available memory.
 
     The estimate is the float32 input of an item times 16, for the activations that a network holds
     at once; rounded down to a power of 2, at least 1, at most 64 titles, 32 thumbnails, 8 clips.
@@ -161,8 +165,8 @@ def reason_of(error: Exception) -> str:
 
 
 def _read_ahead(
-    batches: Sequence[Sequence[Item]], prepare: Callable[[list], Any] | None
-) -> Iterator[tuple[Any, list[str | None]]]:
+    batches: Sequence[Sequence[Item]], prepare: Callable[[list], torch.Tensor] | None
+) -> Generator[tuple[Loaded, list[str | None]]]:
     """What could be read of each batch (prepared if asked), and reasons for what could not.
 
     Items are read by as many threads as there are cores, one more thread puts batches together; at
@@ -177,10 +181,10 @@ def _read_ahead(
 
     try:
         waiting = deque(start(batch) for batch in batches[:AHEAD])
-        for place in range(len(batches)):
+        for number in range(len(batches)):
             current = waiting.popleft().result()
-            if place + AHEAD < len(batches):
-                waiting.append(start(batches[place + AHEAD]))
+            if number + AHEAD < len(batches):
+                waiting.append(start(batches[number + AHEAD]))
             yield current
     finally:
         readers.shutdown(wait=True, cancel_futures=True)
@@ -197,15 +201,15 @@ def _alone(preparer: ThreadPoolExecutor) -> None:
 
 
 def _gathered(
-    readings: list[Future], prepare: Callable[[list], Any] | None
-) -> tuple[Any, list[str | None]]:
+    readings: list[Future], prepare: Callable[[list], torch.Tensor] | None
+) -> tuple[Loaded, list[str | None]]:
     results = [reading.result() for reading in readings]
     reasons = [reason for _, reason in results]
     loaded = [content for content, reason in results if reason is None]
-    return (prepare(loaded) if prepare and loaded else loaded), reasons
+    return prepare(loaded) if prepare and loaded else loaded, reasons
 
 
-def _read(item: Item) -> tuple[Any, str | None]:
+def _read(item: Item) -> tuple[str | np.ndarray | None, str | None]:
     try:
         return item.read(), None
     except (ValueError, OSError) as error:

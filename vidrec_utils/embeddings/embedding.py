@@ -184,7 +184,7 @@ def _items(
 ) -> tuple[dict[str, Item], dict[str, str]]:
     """What there is to encode, by video, and why some videos have nothing."""
 
-    def look(video_id: str) -> Item | str:
+    def look_up(video_id: str) -> Item | str:
         try:
             return _item(library, video_id, encoder, of)
         except (ValueError, OSError) as error:
@@ -192,13 +192,13 @@ def _items(
 
     ids = list(library.videos.index)
     if of == "title":
-        found = [look(video_id) for video_id in ids]
+        looked_up = [look_up(video_id) for video_id in ids]
     else:  # hashing files waits for the disk, and lets other threads run
         with ThreadPoolExecutor(max_workers=settings.threads()) as threads:
-            found = list(threads.map(look, ids))
-    pairs = list(zip(ids, found, strict=True))
+            looked_up = list(threads.map(look_up, ids))
+    pairs = list(zip(ids, looked_up, strict=True))
     items = {video_id: item for video_id, item in pairs if isinstance(item, Item)}
-    return items, {video_id: why for video_id, why in pairs if isinstance(why, str)}
+    return items, {video_id: reason for video_id, reason in pairs if isinstance(reason, str)}
 
 
 def _item(library: VideoLibrary, video_id: str, encoder: Encoder, of: str) -> Item:
@@ -231,9 +231,9 @@ def _store_of(encoder: Encoder, of: str, root: Path | None) -> tuple[Path, dict[
         "frames": asdict(contract) if contract else None,
         "versions": _versions(),
     }
-    told = f"{of}/{encoder.name}/{fingerprint}/{provenance['frames']}"
+    identity = f"{of}/{encoder.name}/{fingerprint}/{provenance['frames']}"
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{of}-{encoder.name}")[:60]
-    folder = f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+    folder = f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     return Path(root or settings.cache_dir() / "embeddings") / folder, provenance
 
 
@@ -244,7 +244,7 @@ def _result(
     keys = [items[video_id].key if video_id in items else None for video_id in ids]
     rows = np.array([-1 if key is None else store.rows[key] for key in keys], dtype=np.int64)
     failed = [
-        (video_id, reasons.get(video_id) or store.reasons.get(key))
+        (video_id, reasons.get(video_id) or store.reasons[str(key)])
         for video_id, key in zip(ids, keys, strict=True)
         if video_id in reasons or key in store.reasons
     ]
@@ -274,10 +274,10 @@ def _locked(folder: Path, progress: bool) -> AcquireReturnProxy:
 
 def _versions() -> dict[str, str]:
     """Versions of the packages that decide about pixels and vectors."""
-    found = {}
+    versions = {}
     for package in ("vidrec-utils", *VERSIONS):
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

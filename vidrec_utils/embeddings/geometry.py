@@ -16,7 +16,7 @@ Multivariate Analysis 88, 2004.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
@@ -26,7 +26,7 @@ PCA_DIM = 64
 
 
 class Geometry:
-    """A map of vectors, learned on some of them, after which their cosines are compared.
+    """A map of vectors, learned on training vectors, after which cosines are compared.
 
     Parameters
     ----------
@@ -42,11 +42,17 @@ class Geometry:
     Attributes
     ----------
     mean : ndarray, shape (dim,)
-        Of the training vectors; zeros for `"raw"`.
+        Mean of the training vectors; zeros for `"raw"`.
     directions : ndarray, shape (kept, dim) or None
         Orthonormal rows.
     shrinkage : float
         Share of the mean variance in the shrunk ones (Ledoit and Wolf), 0 unless `"whitened"`.
+
+    Examples
+    --------
+    >>> narrow = np.array([[9.0, 1.0], [9.0, -1.0]])  # what both have in common is the 9
+    >>> Geometry("centred").fit(narrow).transform(narrow).tolist()
+    [[0.0, 1.0], [0.0, -1.0]]
     """
 
     def __init__(self, kind: GeometryKind = "centred", dim: int | None = None):
@@ -58,14 +64,15 @@ class Geometry:
             )
         self.kind = kind
         self.dim = dim
+        self.mean: np.ndarray | None = None
 
-    def fit(self, vectors: np.ndarray) -> Geometry:
+    def fit(self, vectors: np.ndarray) -> Self:
         """Learn from training vectors; returns itself.
 
         Parameters
         ----------
         vectors : ndarray, shape (n, dim)
-            Of training videos only; rows with NaN are left out.
+            Vectors of training videos only; rows with NaN are left out.
 
         Raises
         ------
@@ -80,7 +87,9 @@ class Geometry:
                 f"{needed} are needed."
             )
         self.mean = np.zeros(rows.shape[1]) if self.kind == "raw" else rows.mean(axis=0)
-        self.directions, self.scales, self.shrinkage = None, None, 0.0
+        self.directions: np.ndarray | None = None
+        self.scales = np.ones(rows.shape[1])
+        self.shrinkage = 0.0
         if self.kind not in ("raw", "centred"):
             self._fit_directions(rows - self.mean)
         return self
@@ -98,7 +107,7 @@ class Geometry:
         ndarray of float32, shape (n, kept)
             Rows with NaN become all NaN.
         """
-        if not hasattr(self, "mean"):
+        if self.mean is None:
             raise RuntimeError("This geometry has learned nothing yet: call fit(vectors) first.")
         rows = np.asarray(vectors, dtype=np.float64) - self.mean
         rows[~np.isfinite(rows).all(axis=1)] = np.nan
@@ -122,8 +131,8 @@ class Geometry:
             self.scales = np.sqrt(np.where(shrunk > 0, shrunk, 1.0))
 
 
-def unit_rows(rows: np.ndarray) -> np.ndarray:
-    """Scale each row to length 1; rows of zeros, which have no direction, stay zeros.
+def unit_rows(rows: np.ndarray, shortest: float = 0.0) -> np.ndarray:
+    """Scale each row to length 1; rows of length `shortest` or less, as zeros, become zeros.
 
     Examples
     --------
@@ -132,7 +141,7 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
            [0. , 0. ]])
     """
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    return np.divide(rows, length, out=np.zeros_like(rows), where=length > shortest)
 
 
 def ledoit_wolf(centred: np.ndarray) -> float:
@@ -157,7 +166,7 @@ def ledoit_wolf(centred: np.ndarray) -> float:
 
 
 def mean_cosine(vectors: np.ndarray) -> float:
-    """Mean cosine of all pairs of different rows: 0 for a cloud around the origin, 1 for a line.
+    """Average the cosine over all pairs of rows: 0 for a cloud around the origin, 1 for a line.
 
     A large value is called anisotropy: everything resembles everything.
 
@@ -170,17 +179,21 @@ def mean_cosine(vectors: np.ndarray) -> float:
     -------
     float
         NaN for fewer than two rows.
+
+    Examples
+    --------
+    >>> round(mean_cosine(np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])), 3)  # 1, 0 and 0
+    0.333
     """
     rows = _present(vectors)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit = rows[length[:, 0] > 0] / length[length[:, 0] > 0]
+    unit = unit_rows(rows[rows.any(axis=1)])
     n = len(unit)
     # The sum over all pairs is the squared length of the sum; each row with itself gives 1.
     return float((np.square(unit.sum(axis=0)).sum() - n) / (n * (n - 1))) if n > 1 else np.nan
 
 
 def effective_rank(vectors: np.ndarray) -> float:
-    """How many directions vectors really use: the exponential of the entropy of their shares.
+    """Count the directions that vectors really use: exp of the entropy of their shares.
 
     With singular values `s_i` of the matrix of vectors and `p_i = s_i / sum(s)`, it is
     `exp(-sum p_i log p_i)`: k for k equal singular values, near 1 where one outweighs all others.
@@ -194,6 +207,13 @@ def effective_rank(vectors: np.ndarray) -> float:
     -------
     float
         From 1 to min(n, dim); NaN without a row that is not zero.
+
+    Examples
+    --------
+    >>> round(effective_rank(np.eye(3)), 3)
+    3.0
+    >>> round(effective_rank(np.array([[1.0, 1.0], [2.0, 2.0]])), 3)
+    1.0
     """
     rows = _present(vectors)
     if not rows.any():
@@ -211,5 +231,5 @@ def _present(vectors: np.ndarray) -> np.ndarray:
     """Complete rows as float64."""
     rows = np.asarray(vectors, dtype=np.float64)
     if rows.ndim != 2:
-        raise ValueError(f"Vectors of shape {rows.shape} came; wanted is (n, dim).")
+        raise ValueError(f"Vectors have shape {rows.shape}; it must be (n, dim).")
     return rows[np.isfinite(rows).all(axis=1)]

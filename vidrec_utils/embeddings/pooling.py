@@ -1,4 +1,4 @@
-"""From activations at many places of a picture, a clip or a text to one vector."""
+"""From activations at many positions of an image, a clip or a text to one vector."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ if TYPE_CHECKING:
     import torch
 
 POOLINGS = ("mean", "max", "mean_std", "segments")
-SEGMENTS = 4  # of time or of a text; a picture is cut into 2 x 2
+SEGMENTS = 4  # of time or of a text; an image is cut into 2 x 2
 
 
 def pool(activations: torch.Tensor, pooling: str) -> torch.Tensor:
-    """Pool activations over all places.
+    """Pool activations over all positions.
 
     Parameters
     ----------
-    activations : tensor, shape (n, channels, *places)
-        Places are `tokens`, `height, width`, or `time, height, width`. Places that are NaN in a
-        text (padding) count nothing.
+    activations : tensor, shape (n, channels, *positions)
+        Positions are `tokens`, `height, width`, or `time, height, width`. Those that are NaN in a
+        text (padding) are left out.
     pooling : {"mean", "max", "mean_std", "segments"}
         `"mean_std"`: mean and deviation side by side. `"segments"`: the means of 4 equal parts of
-        a text or of a clip's time, or of the 2 x 2 quarters of a picture, side by side.
+        a text or of a clip's time, or of the 2 x 2 quarters of an image, side by side.
 
     Returns
     -------
     tensor of float32, shape (n, width)
-        NaN for an item without any place.
+        NaN for an item without any position.
 
     Raises
     ------
     ValueError
-        If the pooling is unknown, or there is no place to pool over.
+        If the pooling is unknown, or there is no position to pool over.
     """
     import torch
 
@@ -41,7 +41,7 @@ def pool(activations: torch.Tensor, pooling: str) -> torch.Tensor:
     x = activations.float()
     if pooling == "segments":
         return _segments(x)
-    flat = x.flatten(2)  # (n, channels, places)
+    flat = x.flatten(2)  # (n, channels, positions)
     if pooling == "mean":
         return flat.nanmean(dim=2)
     if pooling == "max":
@@ -58,10 +58,10 @@ def _segments(x: torch.Tensor) -> torch.Tensor:
     import torch
     from torch.nn import functional
 
-    if x.ndim == 4:  # a picture
-        parts = functional.adaptive_avg_pool2d(x, (min(2, x.shape[2]), min(2, x.shape[3])))
-        return parts.flatten(1)
-    if x.ndim == 5:  # a clip: what is where is averaged, when stays
+    if x.ndim == 4:  # an image
+        quarters = functional.adaptive_avg_pool2d(x, (min(2, x.shape[2]), min(2, x.shape[3])))
+        return quarters.flatten(1)
+    if x.ndim == 5:  # a clip: averaged over space, not over time
         x = x.mean(dim=(3, 4))
         return functional.adaptive_avg_pool1d(x, min(SEGMENTS, x.shape[2])).flatten(1)
     rows = []

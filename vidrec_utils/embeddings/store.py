@@ -73,8 +73,8 @@ class Store:
                     self.reasons[key] = reason
                 self.rows[key] = len(self.rows)
             self.log_bytes += len(line)
-        there = self.vectors_file.stat().st_size if self.vectors_file.exists() else 0
-        if there < self.n * self.dim * 4:
+        size = self.vectors_file.stat().st_size if self.vectors_file.exists() else 0
+        if size < self.n * self.dim * 4:
             raise self._damaged(f"vectors.f32 is shorter than its {self.n} rows")
 
     @property
@@ -126,15 +126,15 @@ class Store:
             write_atomically(file, json.dumps(provenance, indent=1, sort_keys=True))
             return provenance
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            stored = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise self._damaged("provenance.json cannot be read") from error
         for key in CHECKED:
-            if found.get(key) != provenance.get(key):
+            if stored.get(key) != provenance.get(key):
                 raise self._damaged(
-                    f"its {key} is {found.get(key)!r}, the encoder's is {provenance.get(key)!r}"
+                    f"its {key} is {stored.get(key)!r}, the encoder's is {provenance.get(key)!r}"
                 )
-        return found
+        return stored
 
     def _parsed(self, line: bytes) -> dict[str, Any]:
         try:

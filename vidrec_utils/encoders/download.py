@@ -1,7 +1,8 @@
 """Fetching published weights: once, by hash, and never without being asked.
 
-`fetch` gets one file from a web address, `hub_folder` some files of a model-hub repository. What
-is at hand is hashed again at every call, since a disk or a person may have changed it meanwhile.
+`fetch` gets one file from a web address, `hub_folder` several files of a model-hub repository. A
+file that was fetched before is hashed again at every call, since a disk or a person may have
+changed it meanwhile.
 
 `VIDREC_MIRROR=http://host:port` lets a server in the room stand for the internet: the address
 `https://example.org/a/b.pth` then becomes `<mirror>/example.org/a/b.pth`. The folder of fetched
@@ -42,8 +43,8 @@ def mirror() -> str | None:
 
 
 def kept_file(url: str, folder: Path | None = None) -> Path | None:
-    """Where `fetch` keeps the file of an address, or None if it is not there; nothing is hashed."""
-    file = _place(url, folder)
+    """Where `fetch` keeps the file of an address, or None if it is absent; nothing is hashed."""
+    file = _kept_at(url, folder)
     return file if file.is_file() else None
 
 
@@ -73,7 +74,7 @@ def fetch(
     progress : bool
         Show a bar while fetching.
     download : bool
-        False: only what is at hand.
+        False: only look for a file that was fetched before.
 
     Returns
     -------
@@ -82,13 +83,13 @@ def fetch(
     Raises
     ------
     WeightsNotAvailable
-        If it cannot be had: no network, not found, too slow, broken off; names the remedy.
+        If it cannot be downloaded: no network, not found, too slow, broken off; names the remedy.
     WeightsError
-        If the bytes are other ones. A wrong download is removed, a wrong file at hand is left.
+        If the hash differs. A wrong download is removed, a wrong file of before is left.
     ValueError
-        If the address or the hash has not the form of one.
+        If the address or the hash is malformed.
     """
-    file = _place(url, folder)
+    file = _kept_at(url, folder)
     expected = _checked_hash(sha256) or _remembered(file)
     if file.is_file():
         _compare(file, expected, f"Remove {file} and fetch it again, from {_host(url)}.")
@@ -97,8 +98,8 @@ def fetch(
         _download(url, file, expected, timeout_s, progress)
     else:
         raise WeightsNotAvailable(
-            f"{file.name} is not at hand and was not asked for on the network. With a network, say "
-            f"download=True; or put the file from {_host(url)} at {file}."
+            f"{file.name} is not available, and downloading it was not allowed. With a network, "
+            f"say download=True; or put the file from {_host(url)} at {file}."
         )
     if expected is None:
         write_atomically(_record(file), f"{digest_of(file)}\n")
@@ -124,30 +125,30 @@ def hub_folder(
     repo : str
         `owner/name`.
     files : sequence of str
-        Files wanted, all of them.
+        All files that are needed.
     revision : str
         A commit (which can never change), or a branch or tag.
     sha256 : mapping of str to str, optional
-        SHA-256 of some of the files, or its first 8 digits or more.
+        SHA-256 of files for which it is known, or its first 8 digits or more.
     download : bool
-        Whether files that are not at hand may be fetched.
+        Whether files that are not in the cache may be fetched.
     timeout_s : float
         Seconds in which the hub must answer at all.
 
     Returns
     -------
     Path or None
-        None if a file is not at hand and `download` is False.
+        None if a file is not in the cache and `download` is False.
 
     Raises
     ------
     WeightsNotAvailable
-        If a file should be fetched and cannot be had; names the remedy.
+        If a file cannot be downloaded; names the remedy.
     WeightsError
-        If the bytes are other ones. A wrong download is removed, a wrong file at hand is left.
+        If the hash differs. A wrong download is removed, a wrong file of before is left.
     """
     expected = {name: _checked_hash(value) for name, value in (sha256 or {}).items()}
-    found = []
+    paths = []
     for name in files:
         file, fresh = _in_hub_cache(repo, name, revision), False
         if file is None and not download:
@@ -155,8 +156,8 @@ def hub_folder(
         if file is None:
             file, fresh = _from_hub(repo, name, revision, timeout_s), True
         _compare_in_hub(file, expected.get(name), fresh, repo)
-        found.append((name, file))
-    name, file = found[0]
+        paths.append((name, file))
+    name, file = paths[0]
     return file.parents[len(Path(name).parts) - 1]
 
 
@@ -273,29 +274,30 @@ class HubCheckpoint:
         return hub_folder(self.repo, files, revision=self.revision, sha256=known, download=download)
 
 
-def _place(url: str, folder: Path | None) -> Path:
-    parts = urlsplit(url)
-    path = [unquote(part) for part in parts.path.split("/") if part]
-    if parts.scheme not in ("http", "https") or not parts.hostname or not path:
+def _kept_at(url: str, folder: Path | None) -> Path:
+    address = urlsplit(url)
+    path = [unquote(part) for part in address.path.split("/") if part]
+    if address.scheme not in ("http", "https") or not address.hostname or not path:
         raise ValueError(f"{url!r} is not an http address of a file, as https://host/folder/file.")
     if any(part in (".", "..") or set(part) & set('\\/:*?"<>|\0') for part in path):
         raise ValueError(f"The path of {url!r} cannot be a file's path; give an address without.")
     if folder is not None:
         return Path(folder) / path[-1]
-    return settings.cache_dir().joinpath("weights", parts.hostname, *path)
+    return settings.cache_dir().joinpath("weights", address.hostname, *path)
 
 
 def _host(url: str) -> str:
     """The address as far as a person needs it; what follows `?` may be a secret."""
-    parts = urlsplit(url)
-    return f"{parts.hostname}{parts.path}"
+    address = urlsplit(url)
+    return f"{address.hostname}{address.path}"
 
 
 def _mirrored(url: str) -> str:
-    parts = urlsplit(url)
-    query = f"?{parts.query}" if parts.query else ""
-    there = mirror()
-    return f"{there}/{parts.netloc.rpartition('@')[2]}{parts.path}{query}" if there else url
+    address = urlsplit(url)
+    query = f"?{address.query}" if address.query else ""
+    server = mirror()
+    host = address.netloc.rpartition("@")[2]
+    return f"{server}/{host}{address.path}{query}" if server else url
 
 
 def _checked_hash(value: str | None) -> str | None:
@@ -324,10 +326,10 @@ def _remembered(file: Path) -> str | None:
 
 
 def _compare(file: Path, expected: str | None, remedy: str, name: str | None = None) -> None:
-    found = digest_of(file)
-    if expected is not None and not found.startswith(expected):
+    digest = digest_of(file)
+    if expected is not None and not digest.startswith(expected):
         raise WeightsError(
-            f"{name or file.name} has SHA-256 {found[:12]}..., expected {expected[:12]}...: it is "
+            f"{name or file.name} has SHA-256 {digest[:12]}..., expected {expected[:12]}...: it is "
             f"damaged or is another file. {remedy}"
         )
 
@@ -357,9 +359,9 @@ def _download(url: str, file: Path, expected: str | None, timeout_s: float, bar:
 
 def _from(url: str) -> str:
     """Which server was asked."""
-    there = mirror()
+    server = mirror()
     host = str(urlsplit(url).hostname)
-    return f"{urlsplit(there).netloc} (VIDREC_MIRROR, for {host})" if there else host
+    return f"{urlsplit(server).netloc} (VIDREC_MIRROR, for {host})" if server else host
 
 
 def _happened(error: Exception, timeout_s: float) -> str:
@@ -381,8 +383,8 @@ def _happened(error: Exception, timeout_s: float) -> str:
 def _in_hub_cache(repo: str, name: str, revision: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repo, name, revision=revision)
-    return Path(found) if isinstance(found, str) else None
+    path = try_to_load_from_cache(repo, name, revision=revision)
+    return Path(path) if isinstance(path, str) else None
 
 
 def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
@@ -394,14 +396,16 @@ def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
     base = mirror()
     endpoint = f"{base}/{urlsplit(HUB).netloc}" if base else constants.ENDPOINT
     remedy = (
-        f"Look after the network and try again; or copy the folder of {repo} in the hub's cache "
+        f"Check the network and try again; or copy the folder of {repo} in the hub's cache "
         "(HF_HOME) from a machine that has it."
     )
     if constants.is_offline_mode():
         raise WeightsNotAvailable(
-            f"{name} of {repo} is not at hand, and HF_HUB_OFFLINE forbids the network. Unset it "
+            f"{name} of {repo} is not available, and HF_HUB_OFFLINE forbids the network. Unset it "
             "and try again."
         )
+    failures: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError)
+    failures += (OfflineModeIsEnabled, *_client_errors())
     url = f"{endpoint}/{repo}/resolve/{revision}/{name}"
     server = _from(HUB) if base else str(urlsplit(endpoint).hostname)
     try:
@@ -409,12 +413,16 @@ def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
         requests.head(url, timeout=timeout_s, allow_redirects=True).raise_for_status()
         file = hf_hub_download(repo, name, revision=revision, endpoint=endpoint)
     except requests.RequestException as error:
-        told = f"{name} of {repo} cannot be had: {server} {_happened(error, timeout_s)}."
-        raise WeightsNotAvailable(f"{told} {remedy}") from error
-    except (OSError, ValueError, RuntimeError, OfflineModeIsEnabled, *_client_errors()) as error:
+        reason = f"{server} {_happened(error, timeout_s)}"
+        raise WeightsNotAvailable(
+            f"{name} of {repo} cannot be downloaded: {reason}. {remedy}"
+        ) from error
+    except failures as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
-        told = f"{name} of {repo} could not be fetched whole from {server}"
-        raise WeightsNotAvailable(f"{told} ({type(error).__name__}: {first}). {remedy}") from error
+        raise WeightsNotAvailable(
+            f"{name} of {repo} could not be fetched whole from {server} "
+            f"({type(error).__name__}: {first}). {remedy}"
+        ) from error
     return Path(file)
 
 
@@ -434,18 +442,18 @@ def _client_errors() -> tuple[type[Exception], ...]:
 def _compare_in_hub(file: Path, expected: str | None, fresh: bool, repo: str) -> None:
     """Compare a cached file with its name in the cache and with what is known of it."""
     blob = file.resolve()
-    found = digest_of(file)
+    digest = digest_of(file)
     own = blob.name if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob.name) else None
     if expected is None:  # what is known of a file weighs more than the name it was given
         expected = own
-    if expected is None or found.startswith(expected) or expected == _git_sha1(file):
+    if expected is None or digest.startswith(expected) or expected == _git_sha1(file):
         return
     if fresh:
         file.unlink(missing_ok=True)
         blob.unlink(missing_ok=True)
     remedy = "The download was removed; try again." if fresh else f"Remove {blob}, fetch it again."
     raise WeightsError(
-        f"{file.name} of {repo} has SHA-256 {found[:12]}..., expected "
+        f"{file.name} of {repo} has SHA-256 {digest[:12]}..., expected "
         f"{expected[:12]}...: it is damaged or is another file. {remedy}"
     )
 

@@ -1,7 +1,7 @@
 """The same encoder on a faster runtime: OpenVINO in place of eager PyTorch, on a CPU.
 
-OpenVINO compiles the whole network for the processor at hand. The vectors are those of the encoder
-up to rounding (below 1e-4 of their length), but not to the last bit, so they have a fingerprint and
+OpenVINO compiles the whole network for this processor. The vectors are those of the encoder up to
+rounding (below 1e-4 of their length), but not to the last bit, so they have a fingerprint and
 a store of their own.
 """
 
@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -100,8 +100,10 @@ class _AcceleratedImages(AcceleratedEncoder):
 
     def encode(self, batch: list, batch_size: int = 8) -> np.ndarray:
         """Vectors of a batch, float32 `(n, dim)`."""
-        parts = [self.encode_prepared(self.prepare(part)) for part in batches(batch, batch_size)]
-        return np.concatenate(parts) if parts else np.empty((0, self.dim), dtype=np.float32)
+        if not len(batch):
+            return np.empty((0, self.dim), dtype=np.float32)
+        prepared = (self.prepare(list(part)) for part in batches(batch, batch_size))
+        return np.concatenate([self.encode_prepared(part) for part in prepared])
 
 
 class _AcceleratedTexts(AcceleratedEncoder):
@@ -131,8 +133,8 @@ def accelerate(encoder: Encoder, runtime: str = "openvino") -> AcceleratedEncode
     Returns
     -------
     AcceleratedEncoder
-        Its `name`, `fingerprint` and `preprocessing` tell the runtime, so its vectors are kept
-        apart from the original's. Layers for an audit, and all else, are still the original's.
+        Its `name`, `fingerprint` and `preprocessing` contain the runtime, so its vectors are kept
+        apart from the original's. Layers for an audit are computed by the original.
 
     Raises
     ------
@@ -144,6 +146,13 @@ def accelerate(encoder: Encoder, runtime: str = "openvino") -> AcceleratedEncode
         If the encoder has no network.
     RuntimeError
         If its random weights were not calibrated.
+
+    Examples
+    --------
+    >>> from vidrec_utils import image_encoders
+    >>> accelerate(image_encoders.load("pixels"))
+    Traceback (most recent call last):
+    TypeError: pixels cannot be accelerated: it has no PyTorch network. Use it as it is.
     """
     if runtime not in RUNTIMES:
         raise ValueError(f"runtime is {runtime!r}; choose from {', '.join(RUNTIMES)}.")
@@ -165,19 +174,26 @@ def accelerate(encoder: Encoder, runtime: str = "openvino") -> AcceleratedEncode
     return kind(cast(Tunable, encoder), f"openvino {openvino.__version__.split('-')[0]}")
 
 
-def milliseconds(encoder: Encoder, batch: Sequence, repeats: int = 5) -> float:
-    """Time that an encoder takes an item, preprocessing included, in ms.
+def milliseconds(encoder: Encoder, batch: list, repeats: int = 5) -> float:
+    """Measure how long an encoder takes for an item, preprocessing included, in ms.
 
-    The fastest run counts: what makes others slower is whatever else the machine is at.
+    The fastest run counts: others are slower because of whatever else the machine is doing.
 
     Parameters
     ----------
     encoder : Encoder
         Random weights take as long as trained ones; calibrate them first.
-    batch : sequence
+    batch : list
         Items as `encode` takes them, in one call.
     repeats : int
         Runs that are timed, after one that is not.
+
+    Examples
+    --------
+    >>> from vidrec_utils import text_encoders
+    >>> counts = text_encoders.load("tfidf").fit(["a cat", "a dog"])
+    >>> milliseconds(counts, ["a bird"], repeats=1) > 0
+    True
     """
     times = []
     for _ in range(repeats + 1):
@@ -230,14 +246,13 @@ def _compiled(module: torch.nn.Module, example: torch.Tensor | dict[str, torch.T
     import openvino
     import torch
 
-    if isinstance(example, dict):
-        options = {"example_input": example}
-    else:
-        shape = openvino.PartialShape([-1, *example.shape[1:]])
-        options = {"example_input": example[:1].contiguous(), "input": [shape]}
+    shapes = None
+    if isinstance(example, torch.Tensor):
+        shapes = [openvino.PartialShape([-1, *example.shape[1:]])]
+        example = example[:1].contiguous()
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing: shapes of items are fixed, and it is tested
-        model = openvino.convert_model(module, **options)
+        model = openvino.convert_model(module, example_input=example, input=shapes)
     options = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": settings.threads(),

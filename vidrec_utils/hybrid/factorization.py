@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from vidrec_utils import saving, settings
 from vidrec_utils.behavior_based.bpr import triples
+from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.sampled_softmax import in_batch_softmax
 from vidrec_utils.recommender import Recommender, require_at_least_one, require_one_of
@@ -309,5 +310,4 @@ def feature_rows(features: pd.DataFrame | None, ids: pd.Index, kind: str = "vide
     positions = own_ids.get_indexer(ids)
     rows = np.zeros((len(ids), values.shape[1]), dtype=np.float32)
     rows[positions >= 0] = values[positions[positions >= 0]]
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 1e-12)
+    return unit_rows(rows, 1e-12)

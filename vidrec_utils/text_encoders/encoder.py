@@ -24,7 +24,7 @@ Texts = Sequence[str] | pd.Series
 
 
 class TextEncoder:
-    """A network of the BERT or GPT family that reads a text and answers with one vector.
+    """A network of the BERT or GPT family that turns a text into one vector.
 
     A text is cut into tokens, the network gives each token a vector that depends on the others, and
     the mean over tokens is scaled to length 1. Of a text longer than `max_tokens` only the
@@ -41,7 +41,7 @@ class TextEncoder:
     prefix : str
         What the network was trained to see before each text; it is read, and counts in the mean.
     layers : tuple of str
-        What `activations` can tell: `"embeddings"`, then `"layer1"` up to the last, whose mean over
+        Layers for `activations`: `"embeddings"`, then `"layer1"` up to the last, whose mean over
         tokens is what `encode` scales to length 1.
     """
 
@@ -123,7 +123,7 @@ class TextEncoder:
         texts = check_texts(texts)
         out = np.zeros((len(texts), self.dim), dtype=np.float32)
         ids = self._ids(texts)
-        # Similar lengths side by side: less padding to compute.
+        # texts of similar length in one batch: less padding to compute
         order = sorted(
             (i for i, text in enumerate(texts) if text.strip()), key=lambda i: -len(ids[i])
         )
@@ -134,7 +134,7 @@ class TextEncoder:
         return out
 
     def activations(self, texts: Texts, layer: str, batch_size: int = 32) -> torch.Tensor:
-        """What a layer says of each token, before anything is pooled.
+        """Output of one layer for each token, before pooling.
 
         Parameters
         ----------
@@ -168,20 +168,20 @@ class TextEncoder:
         rows = [i for i, text in enumerate(texts) if text.strip()]
         with torch.inference_mode(), settings.precision(self.device):
             for start in range(0, len(rows), batch_size):
-                some = rows[start : start + batch_size]
-                batch, mask = (part.to(self.device) for part in _padded([ids[i] for i in some]))
-                told = self.net(input_ids=batch, attention_mask=mask, output_hidden_states=True)
-                states = told.hidden_states[self.layers.index(layer)].float().cpu()
-                for row, state in zip(some, states, strict=True):  # state: (tokens, dim)
+                chunk = rows[start : start + batch_size]
+                batch, mask = (part.to(self.device) for part in _padded([ids[i] for i in chunk]))
+                output = self.net(input_ids=batch, attention_mask=mask, output_hidden_states=True)
+                states = output.hidden_states[self.layers.index(layer)].float().cpu()
+                for row, state in zip(chunk, states, strict=True):  # state: (tokens, dim)
                     out[row, :, : len(ids[row])] = state[: len(ids[row])].T
         return out
 
     def tokens(self, text: str) -> list[str]:
-        """What the network reads of a text, token by token."""
+        """The tokens of a text as the network reads them."""
         return self.tokenizer.convert_ids_to_tokens(self._ids(check_texts([text]))[0])
 
     def reading(self, texts: Texts) -> pd.DataFrame:
-        """How well texts fit into the vocabulary and the window.
+        """Measure how well texts fit into the vocabulary and the window.
 
         Returns
         -------
@@ -250,6 +250,12 @@ def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     tensor, shape (batch, dim)
         Zeros for a text without tokens.
 
+    Examples
+    --------
+    >>> states = torch.tensor([[[1.0, 0.0], [3.0, 2.0], [9.0, 9.0]]])
+    >>> mean_pool(states, torch.tensor([[1, 1, 0]])).tolist()  # the third token is padding
+    [[2.0, 1.0]]
+
     References
     ----------
     Reimers, Gurevych: Sentence-BERT. EMNLP 2019 (arXiv:1908.10084), section 3.
@@ -278,12 +284,12 @@ def check_texts(texts: Texts) -> list[str]:
         If they are one string instead of a list, or an item is something else than a string.
     """
     if isinstance(texts, str):
-        raise TypeError("One string came where a list is wanted: encode([text]).")
+        raise TypeError("One string was given instead of a list: encode([text]).")
     texts = list(texts)
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(
-                f"Text {position} is {text!r} of type {type(text).__name__}, wanted is a string; "
+                f"Text {position} is {text!r} of type {type(text).__name__}, but must be a string; "
                 "leave missing titles out (titles.dropna()) or give an empty string."
             )
     # half a character, as a cut in the middle of an emoji leaves it, cannot be tokenized
@@ -291,7 +297,7 @@ def check_texts(texts: Texts) -> list[str]:
 
 
 def _digest_of(tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 of a tokenizer's rules and vocabulary; padding and truncation are ours to say."""
+    """SHA-256 of a tokenizer's rules and vocabulary, without padding and truncation."""
     rules = json.loads(tokenizer.backend_tokenizer.to_str())
     rules.pop("padding", None)
     rules.pop("truncation", None)

@@ -57,21 +57,20 @@ class Gazetteer:
         self._pattern = re.compile("|".join(map(self._matching, longest_first)), re.IGNORECASE)
 
     def find(self, texts: Texts) -> pd.DataFrame:
-        """All names in texts.
+        """Find all names in texts.
 
         Returns
         -------
         DataFrame
-            A row a find: `text` (position, or the index of a Series), `entity` (as written),
+            A row for each name: `text` (position, or the index of a Series), `entity` (as written),
             `kind`, `start`, `end` (characters) and `score`, here always 1.
         """
         index = texts.index if isinstance(texts, pd.Series) else range(len(texts))
         rows = []
         for label, text in zip(index, check_texts(texts), strict=True):
-            for found in self._pattern.finditer(text):
-                name = found.group().casefold()
-                kind = self._kinds[name]
-                rows.append((label, found.group(), kind, found.start(), found.end(), 1.0))
+            for match in self._pattern.finditer(text):
+                kind = self._kinds[match.group().casefold()]
+                rows.append((label, match.group(), kind, match.start(), match.end(), 1.0))
         return pd.DataFrame(rows, columns=COLUMNS)
 
     @staticmethod
@@ -116,7 +115,7 @@ def emoji_names(characters: Iterable[str] | None = None) -> dict[str, str]:
 
 
 class EntityTagger:
-    """A network of the BERT family that says of each token whether it is in a name, and of what.
+    """A network of the BERT family that predicts for each token whether it is part of a name.
 
     Attributes
     ----------
@@ -146,26 +145,25 @@ class EntityTagger:
         self.kinds = tuple(sorted({label[2:] for label in self.labels if label != "O"}))
 
     def find(self, texts: Texts, max_tokens: int = 256) -> pd.DataFrame:
-        """All names in texts, as `Gazetteer.find`; `score` is the lowest of a name's tokens."""
+        """Find all names, as `Gazetteer.find` does; `score` is the lowest of a name's tokens."""
         index = texts.index if isinstance(texts, pd.Series) else range(len(texts))
         rows = []
         for label, text in zip(index, check_texts(texts), strict=True):
             if text.strip():
-                rows += [(label, *found) for found in self._in(text, max_tokens)]
+                rows += [(label, *name) for name in self._names_in(text, max_tokens)]
         return pd.DataFrame(rows, columns=COLUMNS)
 
-    def _in(self, text: str, max_tokens: int) -> list[tuple[str, str, int, int, float]]:
+    def _names_in(self, text: str, max_tokens: int) -> list[tuple[str, str, int, int, float]]:
         read = self.tokenizer(
             text, truncation=True, max_length=max_tokens, return_offsets_mapping=True,
             return_tensors="pt",
         )  # fmt: skip
-        places = read.pop("offset_mapping")[0].tolist()
+        offsets = read.pop("offset_mapping")[0].tolist()
         with torch.inference_mode():
-            chances = (
-                self.net(**read.to(self.device)).logits[0].softmax(-1).cpu()
-            )  # (tokens, kinds)
+            logits = self.net(**read.to(self.device)).logits[0]
+            chances = logits.softmax(-1).cpu()  # (tokens, kinds)
         spans: list[list] = []
-        for (start, end), chance in zip(places, chances, strict=True):
+        for (start, end), chance in zip(offsets, chances, strict=True):
             best = self.labels[int(chance.argmax())]
             if start == end or best == "O":
                 spans.append([])  # special tokens and other words end a name

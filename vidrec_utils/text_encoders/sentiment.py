@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import Ridge
@@ -20,7 +22,8 @@ class Sentiment:
     Parameters
     ----------
     encoder : Encoder
-        Of texts. One of several languages carries over what it learned in one of them.
+        An encoder of texts. With one of several languages, sentiment that was learned in one
+        language carries over to the others.
     regularization : float
         Strength of the ridge (scikit-learn's `alpha`).
 
@@ -28,13 +31,24 @@ class Sentiment:
     ----------
     Alain, Bengio: Understanding intermediate layers using linear classifier probes. ICLR workshop
     2017 (arXiv:1610.01644).
+
+    Examples
+    --------
+    >>> from vidrec_utils import text_encoders
+    >>> comments = pd.Series(["great film", "boring film", "great", "boring"])
+    >>> words = text_encoders.load("tfidf").fit(comments)
+    >>> sentiment = Sentiment(words, 0.1).fit(comments, pd.Series([0.9, 0.1, 0.8, 0.2]))
+    >>> scores = sentiment(pd.Series(["great", "boring"]))
+    >>> bool(scores[0] > 0 > scores[1])
+    True
     """
 
     def __init__(self, encoder: Encoder, regularization: float = 1.0):
         self.encoder = encoder
         self.regularization = float(regularization)
+        self._probe: Ridge | None = None
 
-    def fit(self, comments: pd.Series, behaviour: pd.Series) -> Sentiment:
+    def fit(self, comments: pd.Series, behaviour: pd.Series) -> Self:
         """Learn from comments and what their writers did; returns itself.
 
         Parameters
@@ -42,9 +56,9 @@ class Sentiment:
         comments : Series of str
             Missing where an event has no comment.
         behaviour : Series of float
-            With the same index, larger for liking more: the watch ratio, or a sum of signals. Of
-            *all* events, since those without a comment tell what is usual; missing ones are left
-            out.
+            With the same index, larger for liking more: the watch ratio, or a sum of signals. It
+            should cover *all* events, since those without a comment show what is usual; missing
+            values are left out.
 
         Raises
         ------
@@ -59,8 +73,8 @@ class Sentiment:
                 f"The behaviour of the {len(ranks)} events with a comment does not differ; give "
                 "the watch ratio of more events."
             )
-        self._probe = Ridge(alpha=self.regularization)
-        self._probe.fit(self._vectors(comments[ranks.index]), ranks)
+        vectors = self._vectors(comments[ranks.index])
+        self._probe = Ridge(alpha=self.regularization).fit(vectors, ranks)
         return self
 
     def __call__(self, comments: pd.Series) -> pd.Series:
@@ -77,15 +91,15 @@ class Sentiment:
         RuntimeError
             If `fit` was not called.
         """
-        if not hasattr(self, "_probe"):
+        if self._probe is None:
             raise RuntimeError("Sentiment has to be learned first: call fit(comments, behaviour).")
         comments = pd.Series(comments)
         out = pd.Series(np.nan, index=comments.index, dtype="float64", name="sentiment")
         written = self._written(comments).to_numpy()
         if written.any():
             vectors = self._vectors(comments[written])
-            told = self._probe.predict(vectors).clip(-1, 1)
-            out[written] = np.where(vectors.any(axis=1), told, np.nan)
+            predicted = self._probe.predict(vectors).clip(-1, 1)
+            out[written] = np.where(vectors.any(axis=1), predicted, np.nan)
         return out
 
     def _vectors(self, comments: pd.Series) -> np.ndarray:

@@ -57,7 +57,7 @@ class GgufFile:
             )
         except ImportError as error:
             raise WeightsNotAvailable(
-                f"{self.path.name} is at hand, but the package 'gguf' that reads it is not. Run "
+                f"The package 'gguf' that reads {self.path.name} is not installed. Run "
                 "`pip install gguf`."
             ) from error
         except (OSError, ValueError, KeyError, IndexError, RuntimeError, struct.error) as error:
@@ -83,11 +83,11 @@ class GgufFile:
         for tensor in gguf.GGUFReader(self.path).tensors:
             layer, name = re.fullmatch(r"(?:blk\.(\d+)\.)?(\w+)\.weight", tensor.name).groups()
             values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-            if name in heads:  # llama.cpp keeps the two halves of a rotation side by side
+            if name in heads:  # llama.cpp keeps the two halves of a rotation next to each other
                 values = values.reshape(heads[name], -1, 2, values.shape[1]).swapaxes(1, 2)
                 values = values.reshape(-1, values.shape[-1])
-            place = f"layers.{layer}." if layer else ""
-            state[f"{place}{_NAMES[name]}.weight"] = torch.from_numpy(np.ascontiguousarray(values))
+            prefix = f"layers.{layer}." if layer else ""
+            state[f"{prefix}{_NAMES[name]}.weight"] = torch.from_numpy(np.ascontiguousarray(values))
         return state
 
 

@@ -1,4 +1,4 @@
-"""What encoders of text are asked for: a category without training, and words that tell apart."""
+"""Tasks for text encoders: categories without training, and the keywords of a text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.encoders.protocol import Encoder
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder
@@ -28,7 +29,7 @@ def zero_shot(
     labels : sequence of str
         Names of classes, in words that the encoder knows.
     encoder : Encoder
-        Of texts.
+        An encoder of texts.
     template : str
         A sentence around the label, which stands at `{}`.
 
@@ -48,6 +49,14 @@ def zero_shot(
     References
     ----------
     Yin, Hay, Roth: Benchmarking Zero-shot Text Classification. EMNLP 2019 (arXiv:1909.00161).
+
+    Examples
+    --------
+    >>> from vidrec_utils import text_encoders
+    >>> words = text_encoders.load("tfidf").fit(["cooking soup", "football goals"])
+    >>> table = zero_shot(["best goals"], ["cooking", "football goals"], words, "{}")
+    >>> table.idxmax(axis=1).tolist()
+    ['football goals']
     """
     labels = check_texts(labels)
     if not labels or len(set(labels)) < len(labels):
@@ -55,13 +64,13 @@ def zero_shot(
     if "{}" not in template:
         raise ValueError(f"The template {template!r} has no {{}} for the label to stand at.")
     index = texts.index if isinstance(texts, pd.Series) else None
-    said = _unit(encoder.encode(check_texts(texts)))  # (texts, dim)
-    asked = _unit(encoder.encode([template.replace("{}", label) for label in labels]))
-    return pd.DataFrame(said @ asked.T, index=index, columns=labels)
+    titles = unit_rows(encoder.encode(check_texts(texts)))  # (texts, dim)
+    classes = unit_rows(encoder.encode([template.replace("{}", label) for label in labels]))
+    return pd.DataFrame(titles @ classes.T, index=index, columns=labels)
 
 
 def keywords(texts: Texts, k: int = 3) -> pd.DataFrame:
-    """The k words of each text that tell it from the others: those of the largest TF-IDF weight.
+    """Find the k words that distinguish each text from the others: the largest TF-IDF weights.
 
     English function words and numbers are left out.
 
@@ -84,6 +93,11 @@ def keywords(texts: Texts, k: int = 3) -> pd.DataFrame:
         If k is not positive, or no text has a word.
     TypeError
         If a text is not a string.
+
+    Examples
+    --------
+    >>> keywords(["the cat sleeps", "the cat runs fast"], k=1)["keyword"].tolist()
+    ['sleeps', 'fast']
     """
     if k < 1:
         raise ValueError(f"k is {k}; ask for one keyword or more.")
@@ -91,16 +105,11 @@ def keywords(texts: Texts, k: int = 3) -> pd.DataFrame:
     texts = check_texts(texts)
     encoder = TfidfEncoder(max_words=100_000).fit(texts)
     names = np.asarray(encoder.vocabulary, dtype=object)
-    telling = np.array([not (w in ENGLISH_STOP_WORDS or w.isdigit()) for w in names])
+    eligible = np.array([not (w in ENGLISH_STOP_WORDS or w.isdigit()) for w in names])
     rows = []
     for label, text in zip(index, texts, strict=True):
-        weights = np.where(telling, encoder.encode([text])[0], 0)
+        weights = np.where(eligible, encoder.encode([text])[0], 0)
         best = np.argsort(-weights, kind="stable")[:k]  # the vocabulary is sorted
         best = best[weights[best] > 0]
         rows += [(label, r, names[w], float(weights[w])) for r, w in enumerate(best, start=1)]
     return pd.DataFrame(rows, columns=["text", "rank", "keyword", "weight"])
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)

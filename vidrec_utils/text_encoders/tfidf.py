@@ -7,6 +7,7 @@ import json
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import Self
 
 import emoji
 import numpy as np
@@ -25,37 +26,43 @@ def words(text: str) -> list[str]:
     """Cut a text into words, in lower case and in the order of reading.
 
     Where a script has no blanks (Chinese, Japanese) each pair of neighbouring characters is a word,
-    as is a character that stands alone; each emoji is a word.
+    as is a single character by itself; each emoji is a word.
 
     Parameters
     ----------
     text : str
         Any text, any mixture of scripts.
+
+    Examples
+    --------
+    >>> words("The cat's 小猫, OK")
+    ['the', "cat's", '小猫', 'ok']
     """
     plain = unicodedata.normalize("NFKC", text).lower()
-    found, end = [], 0
+    cut: list[str] = []
+    end = 0
     for piece in emoji.emoji_list(plain):
-        found += [*_plain_words(plain[end : piece["match_start"]]), piece["emoji"]]
+        cut += [*_plain_words(plain[end : piece["match_start"]]), piece["emoji"]]
         end = piece["match_end"]
-    return found + _plain_words(plain[end:])
+    return cut + _plain_words(plain[end:])
 
 
 def _plain_words(text: str) -> list[str]:
-    found: list[str] = []
+    cut: list[str] = []
     end = 0
     for run in _UNSPACED.finditer(text):
-        found += _WORD.findall(text[end : run.start()])
+        cut += _WORD.findall(text[end : run.start()])
         characters = run.group()
         pairs = [characters[i : i + 2] for i in range(len(characters) - 1)]
-        found += pairs or [characters]
+        cut += pairs or [characters]
         end = run.end()
-    return found + _WORD.findall(text[end:])
+    return cut + _WORD.findall(text[end:])
 
 
 class TfidfEncoder:
     """Term frequency times inverse document frequency, scaled to length 1.
 
-    It has to be shown texts first (`fit`), since only they tell which words are rare. A text none
+    It has to be shown texts first (`fit`), since only they show which words are rare. A text none
     of whose words were seen, and an empty one, gets the zero vector.
 
     Parameters
@@ -74,6 +81,14 @@ class TfidfEncoder:
     ----------
     Salton, Buckley: Term-weighting approaches in automatic text retrieval. Information Processing &
     Management 24(5), 1988; in scikit-learn's smoothed form.
+
+    Examples
+    --------
+    >>> encoder = TfidfEncoder().fit(["a cat", "a dog"])
+    >>> encoder.vocabulary
+    ['a', 'cat', 'dog']
+    >>> encoder.encode(["dog dog"]).tolist()
+    [[0.0, 0.0, 1.0]]
     """
 
     name = "tfidf"
@@ -100,12 +115,12 @@ class TfidfEncoder:
     def fingerprint(self) -> str:
         """Digest of the words and their weights."""
         self._require_fit()
-        told = json.dumps([self.name, self.preprocessing, self.vocabulary])
-        digest = hashlib.sha256(told.encode())
+        description = json.dumps([self.name, self.preprocessing, self.vocabulary])
+        digest = hashlib.sha256(description.encode())
         digest.update(np.ascontiguousarray(self._vectorizer.idf_).tobytes())
         return digest.hexdigest()
 
-    def fit(self, texts: Texts) -> TfidfEncoder:
+    def fit(self, texts: Texts) -> Self:
         """Learn which words there are and how rare each is; returns itself.
 
         Raises

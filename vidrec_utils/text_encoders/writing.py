@@ -1,4 +1,4 @@
-"""What models of the GPT family were trained for: going on with a text."""
+"""Text generation, which models of the GPT family were trained for."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ EXAMPLES = {
 
 
 def complete(encoder: TextEncoder, prompt: str, max_new_tokens: int = 16, stop: str = "\n") -> str:
-    """Go on with a text, each time by the most probable next token.
+    """Continue a text, each time by the most probable next token.
 
     Parameters
     ----------
     encoder : TextEncoder
-        Of the GPT family (`smollm2`, `gpt2`): its output layer is its table of token vectors.
+        A model of the GPT family (`smollm2`, `gpt2`), whose output layer is its table of token
+        vectors.
     prompt : str
-        What was said so far.
+        The text so far.
     max_new_tokens : int
         At most this many are added.
     stop : str
@@ -55,9 +56,10 @@ def complete(encoder: TextEncoder, prompt: str, max_new_tokens: int = 16, stop: 
     step, past = torch.tensor([ids], device=encoder.device), None
     with torch.inference_mode():
         for _ in range(max_new_tokens):
-            told = encoder.net(input_ids=step, past_key_values=past, use_cache=True)
-            past = told.past_key_values
-            following = int((table @ told.last_hidden_state[0, -1]).argmax())
+            output = encoder.net(input_ids=step, past_key_values=past, use_cache=True)
+            past = output.past_key_values
+            logits = table @ output.last_hidden_state[0, -1]  # (vocabulary,)
+            following = int(logits.argmax())
             if following == encoder.tokenizer.eos_token_id:
                 break
             added.append(following)
@@ -102,7 +104,8 @@ def write_tags(
     rows = []
     for title in check_texts(titles):
         line = " ".join(title.split())
-        told = complete(encoder, f"{shown}Title: {line}\nTags:") if line else ""
-        tags = (tag.strip(" .,\u3001").lower() for tag in told.replace("\uff0c", ",").split(","))
+        written = complete(encoder, f"{shown}Title: {line}\nTags:") if line else ""
+        written = written.replace("\uff0c", ",")
+        tags = (tag.strip(" .,\u3001").lower() for tag in written.split(","))
         rows.append(tuple(dict.fromkeys(tag for tag in tags if tag)))
     return pd.Series(rows, index=index, dtype=object)
