@@ -4,9 +4,9 @@
 package, so that it works offline, and so does `load("dinov2_small")`; `weights="random"` gives the
 same networks untrained, for the question "what did pretraining bring?"; `load("pixels")` is the
 baseline that has learned nothing at all. VGG-16, ResNet-50, Inception-v3 and CLIP read their
-authors' published weights where they are at hand. `available()` is the catalogue.
+authors' published weights where those are available. `available()` is the catalogue.
 
-`classify`, `detect` and `segment` turn pictures into names, things and areas, and
+`classify`, `detect` and `segment` turn images into names, things and areas, and
 `detection_features` those into columns of a catalogue; `finders()` lists the networks for it.
 
 EfficientNet-Lite0 is written out in `encoders/efficientnet_lite0.py`, in plain PyTorch.

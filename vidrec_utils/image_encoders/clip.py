@@ -1,4 +1,4 @@
-"""CLIP as an encoder: pictures and sentences in one space, so that words can name pictures."""
+"""CLIP as an encoder: images and sentences in one space, so that words can name images."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.encoders.download import HubCheckpoint
 from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
@@ -22,7 +23,7 @@ CLIP_TOKENS = 77
 
 
 class ClipEncoder(ImageEncoder):
-    """CLIP: `encode` for pictures, `encode_texts` for sentences, `zero_shot` for both.
+    """CLIP: `encode` for images, `encode_texts` for sentences, `zero_shot` for both.
 
     Parameters
     ----------
@@ -47,9 +48,9 @@ class ClipEncoder(ImageEncoder):
         self._tokenizer = None
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Vectors of sentences, float32 `(n, dim)`, comparable by cosine with those of pictures.
+        """Vectors of sentences, float32 `(n, dim)`, comparable by cosine with those of images.
 
-        Of a long text the first 77 tokens are read.
+        Only the first 77 tokens of a long text are read.
 
         Raises
         ------
@@ -59,36 +60,35 @@ class ClipEncoder(ImageEncoder):
             If no tokenizer came with the weights, as for random ones.
         """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise TypeError("Wanted is a list of strings: encode_texts(['a cat', 'a dog']).")
+            raise TypeError("Give a list of strings: encode_texts(['a cat', 'a dog']).")
         if not len(texts):
             return np.empty((0, self.dim), dtype=np.float32)
-        told = self._tokenize(list(texts))
+        tokens = self._tokenize(list(texts))
         with torch.inference_mode():
-            ids, mask = (told[key].to(self.device) for key in ("input_ids", "attention_mask"))
+            ids, mask = (tokens[key].to(self.device) for key in ("input_ids", "attention_mask"))
             return self.net.texts(ids, mask).float().cpu().numpy()
 
     def zero_shot(
         self, images: Images, labels: Sequence[str], template: str = "a photo of {}"
     ) -> pd.DataFrame:
-        """Probability of each label for each picture, without a single example.
+        """Probability of each label for each image, without a single example.
 
         Parameters
         ----------
         images : list of uint8 (height, width, 3)
-            Pictures.
+            RGB images.
         labels : sequence of str
-            What to choose from.
+            Labels to choose from.
         template : str
-            The sentence that a label is put into.
+            Sentence with `{}` for the label.
 
         Returns
         -------
         DataFrame
-            A row a picture, a column a label; rows sum to 1.
+            A row for each image, a column for each label; rows sum to 1.
         """
         texts = self.encode_texts([template.format(label) for label in labels])
-        pictures = self.encode(images)
-        cosine = _unit(pictures) @ _unit(texts).T  # (pictures, labels)
+        cosine = unit_rows(self.encode(images)) @ unit_rows(texts).T  # (images, labels)
         scale = self.net.net.logit_scale.detach().exp().item()
         chances = torch.from_numpy(cosine * scale).softmax(dim=1).numpy()
         return pd.DataFrame(chances, columns=list(labels))
@@ -112,10 +112,6 @@ class ClipEncoder(ImageEncoder):
         return self._tokenizer(
             texts, padding=True, truncation=True, max_length=most, return_tensors="pt"
         )
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A network with its preprocessing around it: from uint8 pictures to float32 vectors."""
+"""A network with its preprocessing around it: from uint8 images to float32 vectors."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ LITE0 = Recipe(224, None, mean=(127, 127, 127), std=(128, 128, 128), unit=1)
 
 
 class ImageEncoder:
-    """A network with its preprocessing, its device and the story of its weights.
+    """A network with its preprocessing, its device and the origin of its weights.
 
-    For EfficientNet-Lite0 a picture is cropped to its centre square, resized to `size x size`
+    For EfficientNet-Lite0 an image is cropped to its centre square, resized to `size x size`
     (bilinear, antialiased) and scaled to `(x - 127) / 128`. Its published accuracy was measured on
-    the central 87.5 % of each picture; a thumbnail is framed by hand, so here the whole shorter
-    side is kept. All other networks get what their authors' own preprocessing makes.
+    the central 87.5 % of each image; a thumbnail is framed by hand, so here the whole shorter
+    side is kept. All other networks get the preprocessing of their authors.
 
     Attributes
     ----------
     name, modality, dim, parameters, weights
         See `vidrec_utils.encoders.Encoder`.
     size : int
-        Pixels of the square that the network sees. Cost grows with its square.
+        Side of the square that the network sees, in pixels. Cost grows with its square.
     layers : tuple of str
-        What `activations` can be asked for, from the first stage to the last.
+        Layers for `activations`, from the first stage to the last.
     net : nn.Module
         With `features`, `activations`, `dim`, `classes` and `layers`.
     """
@@ -69,7 +69,7 @@ class ImageEncoder:
 
     @property
     def preprocessing(self) -> dict[str, object]:
-        """Everything that is done to a picture before the network sees it."""
+        """Everything that is done to an image before the network sees it."""
         return self.recipe.described()
 
     @property
@@ -83,12 +83,12 @@ class ImageEncoder:
         return fingerprint_of(self.net, self.name, self.dim, self.preprocessing)
 
     def prepare(self, images: Images) -> torch.Tensor:
-        """Pictures as the network wants them, float32 `(n, 3, size, size)` on the CPU.
+        """Images as the network takes them, float32 `(n, 3, size, size)` on the CPU.
 
         Raises
         ------
         ValueError
-            If a picture is not uint8 `(height, width, 3)`; the message says which.
+            If an image is not uint8 `(height, width, 3)`; the message says which.
         """
         return self.recipe(images).contiguous(memory_format=torch.channels_last)
 
@@ -107,14 +107,14 @@ class ImageEncoder:
         return twin
 
     def encode(self, images: Images, batch_size: int = 32) -> np.ndarray:
-        """Vectors of pictures: the layer before the classifier, averaged over the picture.
+        """Vectors of images: the layer before the classifier, averaged over all positions.
 
         Parameters
         ----------
         images : list of uint8 (height, width, 3), or uint8 (n, height, width, 3)
             RGB; sizes may differ.
         batch_size : int
-            Pictures in one forward pass; no effect on the values beyond 1e-4.
+            Images in one forward pass; no effect on the values beyond 1e-4.
 
         Returns
         -------
@@ -128,7 +128,7 @@ class ImageEncoder:
         return self._run(self.net.features, images, batch_size, (self.dim,)).numpy()
 
     def activations(self, images: Images, layer: str, batch_size: int = 32) -> torch.Tensor:
-        """What one layer makes of pictures.
+        """Output of one layer.
 
         Parameters
         ----------
@@ -137,13 +137,13 @@ class ImageEncoder:
         layer : str
             One of `layers`.
         batch_size : int
-            Pictures in one forward pass.
+            Images in one forward pass.
 
         Returns
         -------
         tensor of float32 on the CPU, shape (n, channels, height, width) or (n, channels)
-            Maps of a stage (of a transformer: the tokens of patches where they lie in the
-            picture), or vectors.
+            Maps of a stage (of a transformer: the tokens of the patches, at their positions in the
+            image), or vectors.
 
         Raises
         ------
@@ -162,7 +162,7 @@ class ImageEncoder:
         Raises
         ------
         ValueError
-            If the network was not trained to name classes.
+            If the network was not trained to predict classes.
         """
         if not self.net.classes:
             raise ValueError(
@@ -172,7 +172,7 @@ class ImageEncoder:
         return self._run(self.net, images, batch_size, (self.net.classes,)).numpy()
 
     def top(self, images: Images, k: int = 5) -> pd.DataFrame:
-        """The k most probable ImageNet classes of each picture.
+        """The k most probable ImageNet classes of each image.
 
         Returns
         -------
@@ -192,16 +192,15 @@ class ImageEncoder:
         )
 
     def calibrate(self, images: Images, batch_size: int = 32) -> ImageEncoder:
-        """Estimate the batch-norm statistics of a random network on pictures; returns itself.
+        """Estimate the batch-norm statistics of a random network on images; returns itself.
 
-        Fresh statistics (mean 0, variance 1) describe no layer of a random network: activations
-        fade from layer to layer, all pictures get nearly the same vector, and the network scores
-        exactly chance. That would be an artefact, not a baseline.
+        Without it a random network is no baseline; see `encoders.batch_norm`.
 
         Raises
         ------
         ValueError
-            If the weights are trained (they bring their statistics), or fewer than 2 pictures came.
+            If the weights are trained, since they bring their statistics, or fewer than 2 images
+            are given.
         """
         if self.weights.source != "random":
             raise ValueError(
@@ -209,7 +208,7 @@ class ImageEncoder:
                 "batch-norm statistics; only random weights are calibrated."
             )
         if len(images) < 2:
-            raise ValueError(f"{len(images)} pictures are too few to estimate statistics from.")
+            raise ValueError(f"{len(images)} images are too few to estimate statistics from.")
         prepared = (self.prepare(batch).to(self.device) for batch in batches(images, batch_size))
         estimate_batch_norm(self.net, self.net.features, prepared)
         self.calibrated = True
@@ -218,30 +217,30 @@ class ImageEncoder:
     def _run(
         self, function: Callable, images: Images, batch_size: int, shape: tuple[int, ...] | None
     ) -> torch.Tensor:
-        """Run a function over prepared batches; `shape` is that of one result, for no pictures."""
+        """Run a function over prepared batches; `shape` is that of one result, for no images."""
         if not self.calibrated:
             raise RuntimeError(
                 "Random weights need batch-norm statistics first: call encoder.calibrate(images) "
-                "with a few hundred pictures of your library."
+                "with a few hundred images of your library."
             )
         if shape is None and not len(images):
             blank = np.zeros((1, self.size, self.size, 3), np.uint8)
             shape = tuple(self._run(function, blank, 1, None).shape[1:])
         with torch.inference_mode(), settings.precision(self.device):
-            parts = [
+            outputs = [
                 function(self.prepare(batch).to(self.device)).float().cpu()
                 for batch in batches(images, batch_size)
             ]
-        return torch.cat(parts) if parts else torch.empty(0, *shape)
+        return torch.cat(outputs) if outputs else torch.empty(0, *shape)
 
 
 class PixelEncoder:
-    """The baseline that has learned nothing: a picture shrunk and written in a row.
+    """The baseline that has learned nothing: an image shrunk and flattened.
 
     Attributes
     ----------
     side : int
-        Pixels of the shrunk picture's side; `dim` is `side * side * 3`, values are in [0, 1].
+        Side of the shrunk image in pixels; `dim` is `side * side * 3`, values are in [0, 1].
     """
 
     name = "pixels"
@@ -261,14 +260,14 @@ class PixelEncoder:
         return hashlib.sha256(f"pixels centre-crop bilinear {self.side}".encode()).hexdigest()
 
     def encode(self, images: Images) -> np.ndarray:
-        """Shrunk pictures, float32 `(n, side * side * 3)`."""
+        """Shrunk images, float32 `(n, side * side * 3)`."""
         maps = self.activations(images).permute(0, 2, 3, 1)
         return maps.reshape(len(images), self.dim).numpy()
 
     def activations(self, images: Images, layer: str = "pixels") -> torch.Tensor:
-        """Shrunk pictures as maps, float32 `(n, 3, side, side)`."""
+        """Shrunk images as maps, float32 `(n, 3, side, side)`."""
         if layer not in self.layers:
-            raise ValueError(f"Of pixels there is no layer {layer!r}, only 'pixels'.")
+            raise ValueError(f"The encoder 'pixels' has no layer {layer!r}, only 'pixels'.")
         tensors = [torch.from_numpy(np.ascontiguousarray(i)) for i in checked(images, "Image")]
         small = [square(t.permute(2, 0, 1), self.side).float() / 255 for t in tensors]
         return torch.stack(small) if small else torch.empty(0, 3, self.side, self.side)

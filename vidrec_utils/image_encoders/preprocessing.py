@@ -25,14 +25,14 @@ class Recipe:
     Attributes
     ----------
     size : int
-        Pixels of the square that the network sees.
+        Side of the square that the network sees, in pixels.
     resize : int or None
-        Pixels of the shorter side before the centre square is cut out; None cuts the largest
-        square out first and resizes that, so that nothing of the shorter side is lost.
+        Shorter side in pixels before the centre square is cut out; None cuts the largest square
+        out first and resizes that, so that nothing of the shorter side is lost.
     interpolation : {"bilinear", "bicubic"}
         Always antialiased.
     mean, std : tuple of float
-        Of the three channels; the network gets `(x / unit - mean) / std`.
+        Mean and deviation of the three channels; the network gets `(x / unit - mean) / std`.
     unit : float
         255 where mean and std are of values in [0, 1].
     """

@@ -1,7 +1,7 @@
-"""What encoders are asked for besides vectors: names, things and areas, as catalogue features.
+"""Tasks of image networks besides vectors: names, things and areas, as catalogue features.
 
-`classify` names a picture as a whole, `detect` finds things and where they are, `segment` says how
-much of a picture each kind of thing covers. `detection_features` turns
+`classify` names an image as a whole, `detect` finds things and where they are, `segment` says how
+much of an image each kind of thing covers. `detection_features` turns
 the latter two into one row a video.
 """
 
@@ -27,7 +27,7 @@ from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Images
 
 SMALLEST = 8
-"""Pixels of a side below which a picture is enlarged before a detector looks."""
+"""Pixels of a side below which an image is enlarged before a detector sees it."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,14 @@ YEAR = 2019  # of MobileNet-V3, which all of them stand on
 
 
 class Detector:
-    """A network that finds things in pictures; see `load_finder`.
+    """A network that finds things in images; see `load_finder`.
 
     Attributes
     ----------
     name, task : str
         Its name in `finders()`, and `"detect"` or `"segment"`.
     labels : tuple of str
-        What it can find, in the order of its outputs; the first is the background.
+        Kinds of things that it finds, in the order of its outputs; the first is the background.
     weights : WeightsInfo
         Where its weights came from.
     """
@@ -119,22 +119,27 @@ class Detector:
         self.parameters = sum(p.numel() for p in net.parameters())
 
     def prepare(self, images: Images) -> Iterator[torch.Tensor]:
-        """Pictures one by one as the network wants them, float32 `(3, height, width)`."""
+        """Images one by one as the network wants them, float32 `(3, height, width)`."""
         for image in checked(images, "Image"):
             tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
             if min(tensor.shape[1:]) < SMALLEST or max(image.shape[:2]) > 8 * min(image.shape[:2]):
-                tensor = _bearable(tensor)
+                tensor = _enlarged(tensor)
             yield self.preset(tensor)
 
 
 def finders() -> pd.DataFrame:
-    """The catalogue of detectors and segmenters, and which weights are at hand now.
+    """List the detectors and segmenters, and which weights are available now.
 
     Returns
     -------
     DataFrame
         Indexed by `name`: `task, year, parameters, gflops` (a multiply and an add count as two)`,
         classes, licence, pretrained_on, accuracy, accuracy_source, available`.
+
+    Examples
+    --------
+    >>> finders().loc["lraspp_mobilenet_v3_large", ["task", "classes"]].to_dict()
+    {'task': 'segment', 'classes': 20}
     """
     rows = {}
     for name, finder in FINDERS.items():
@@ -175,9 +180,9 @@ def load_finder(
     device : torch.device or str, optional
         Default: `settings.device()`.
     seed : int
-        For random weights, which find nothing that is there; they serve to try the plumbing.
+        Seed of random weights, which find nothing sensible; they serve to try the pipeline.
     download : bool
-        Whether published weights may be fetched when they are not at hand.
+        Whether published weights may be fetched when they are not available.
 
     Raises
     ------
@@ -196,7 +201,7 @@ def load_finder(
 
 
 def classify(images: Images, encoder: ImageEncoder, k: int = 5) -> pd.DataFrame:
-    """The k most probable ImageNet classes of each picture.
+    """Find the k most probable ImageNet classes of each image.
 
     Returns
     -------
@@ -207,6 +212,14 @@ def classify(images: Images, encoder: ImageEncoder, k: int = 5) -> pd.DataFrame:
     ------
     ValueError
         If the encoder has no classifier, or k is not between 1 and the number of classes.
+
+    Examples
+    --------
+    >>> from skimage import data
+    >>> from vidrec_utils import image_encoders
+    >>> encoder = image_encoders.load("efficientnet_lite0", size=128)
+    >>> classify([data.coffee()], encoder, k=1)["label"].item()
+    'espresso'
     """
     if encoder.net.classes and not 1 <= k <= encoder.net.classes:
         raise ValueError(f"k is {k}; {encoder.name} knows {encoder.net.classes} classes.")
@@ -220,7 +233,7 @@ def detect(
     *,
     download: bool = False,
 ) -> pd.DataFrame:
-    """Find things in pictures.
+    """Find things in images.
 
     Parameters
     ----------
@@ -231,36 +244,43 @@ def detect(
     threshold : float
         Least score, in [0, 1].
     download : bool
-        Whether the published weights may be fetched when they are not at hand.
+        Whether the published weights may be fetched when they are not available.
 
     Returns
     -------
     DataFrame
-        A row a thing, by picture and falling score: `image` (position), `label`, `score`, `left,
-        top, right, bottom` and `area`, all parts of the picture's sides or area, in [0, 1].
+        A row a thing, by image and falling score: `image` (position), `label`, `score`, `left,
+        top, right, bottom` and `area`, all parts of the image's sides or area, in [0, 1].
 
     Raises
     ------
     WeightsNotAvailable
         If the weights are not on this machine; names the remedy.
     ValueError
-        If the model does not detect, the threshold is no score, or a picture is not uint8 RGB.
+        If the model does not detect, the threshold is no score, or an image is not uint8 RGB.
+
+    Examples
+    --------
+    >>> untrained = load_finder("ssdlite320_mobilenet_v3_large", "random")
+    >>> len(detect([np.zeros((40, 40, 3), np.uint8)], untrained, threshold=0.9))
+    0
     """
     model = _of_task(detector, "detect", download)
     if not 0 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}; scores lie between 0 and 1.")
     rows = []
     with torch.inference_mode():
-        for place, tensor in enumerate(model.prepare(images)):
-            found = {k: v.cpu() for k, v in model.net([tensor.to(model.device)])[0].items()}
+        for position, tensor in enumerate(model.prepare(images)):
+            output = model.net([tensor.to(model.device)])[0]
+            output = {key: value.cpu() for key, value in output.items()}
             height, width = tensor.shape[1:]
-            boxes = found["boxes"] / torch.tensor([width, height, width, height])
-            for box, label, score in zip(boxes, found["labels"], found["scores"], strict=True):
+            boxes = output["boxes"] / torch.tensor([width, height, width, height])
+            for box, label, score in zip(boxes, output["labels"], output["scores"], strict=True):
                 if score >= threshold:
                     left, top, right, bottom = box.clamp(0, 1).tolist()
                     area = (right - left) * (bottom - top)
                     corners = (left, top, right, bottom, area)
-                    rows.append((place, model.labels[label], score.item(), *corners))
+                    rows.append((position, model.labels[label], score.item(), *corners))
     columns = ["image", "label", "score", "left", "top", "right", "bottom", "area"]
     frame = pd.DataFrame(rows, columns=columns).astype({"image": int, "label": "str"})
     return frame.astype(dict.fromkeys(columns[2:], float)).sort_values(
@@ -274,7 +294,7 @@ def segment(
     *,
     download: bool = False,
 ) -> pd.DataFrame:
-    """Say how much of each picture each kind of thing covers.
+    """Measure how much of each image each kind of thing covers.
 
     Parameters
     ----------
@@ -283,73 +303,73 @@ def segment(
     segmenter : str or Detector
         A name of `finders()`, loaded with its published weights, or one from `load_finder`.
     download : bool
-        Whether the published weights may be fetched when they are not at hand.
+        Whether the published weights may be fetched when they are not available.
 
     Returns
     -------
     DataFrame
         A row for each class with at least one pixel, background included: `image` (position),
-        `label`, `area` (part of the picture, adding up to 1 over a picture's rows).
+        `label`, `area` (part of the image, adding up to 1 over an image's rows).
 
     Raises
     ------
     WeightsNotAvailable
         If the weights are not on this machine; names the remedy.
     ValueError
-        If the model does not segment, or a picture is not uint8 RGB.
+        If the model does not segment, or an image is not uint8 RGB.
     """
     model = _of_task(segmenter, "segment", download)
     rows = []
     with torch.inference_mode():
-        for place, tensor in enumerate(model.prepare(images)):
+        for position, tensor in enumerate(model.prepare(images)):
             logits = model.net(tensor.unsqueeze(0).to(model.device))["out"]  # (1, classes, h, w)
             counts = logits.argmax(dim=1).flatten().bincount(minlength=len(model.labels)).cpu()
             for label in counts.nonzero().flatten().tolist():
-                rows.append((place, model.labels[label], (counts[label] / counts.sum()).item()))
+                rows.append((position, model.labels[label], (counts[label] / counts.sum()).item()))
     frame = pd.DataFrame(rows, columns=["image", "label", "area"])
     return frame.astype({"image": int, "label": "str", "area": float})
 
 
-def detection_features(found: pd.DataFrame, video_ids: Sequence[str]) -> pd.DataFrame:
-    """What was found, as one row a video, to stand beside other catalogue features.
+def detection_features(detections: pd.DataFrame, video_ids: Sequence[str]) -> pd.DataFrame:
+    """Turn what was detected into one row a video, to join with other features of the catalogue.
 
     Parameters
     ----------
-    found : DataFrame
-        From `detect` or `segment`; position `i` is a picture of `video_ids[i]`.
+    detections : DataFrame
+        From `detect` or `segment`; position `i` is an image of `video_ids[i]`.
     video_ids : sequence of str
-        The video of each picture; several pictures of one video are averaged.
+        The video of each image; several images of one video are averaged.
 
     Returns
     -------
     DataFrame of float32
         Indexed by `video_id` in order of first appearance, zeros where nothing was found. Columns
-        `count <label>` (things a picture; only for detections) and `area <label>` (part of the
-        picture; where boxes overlap it may pass 1), labels in alphabetical order.
+        `count <label>` (things an image; only for detections) and `area <label>` (share of the
+        image; where boxes overlap it may pass 1), labels in alphabetical order.
 
     Raises
     ------
     ValueError
-        If `found` speaks of a picture that `video_ids` does not hold.
+        If `detections` names an image that `video_ids` does not hold.
     """
     ids = pd.Series(list(video_ids), dtype="str")
-    if len(found) and not found["image"].between(0, len(ids) - 1).all():
+    if len(detections) and not detections["image"].between(0, len(ids) - 1).all():
         raise ValueError(
-            f"Picture {found['image'].max()} was found in, but only {len(ids)} video ids came: "
-            "give one for each picture, in the same order."
+            f"There are detections in image {detections['image'].max()}, but only {len(ids)} video "
+            "ids: give one for each image, in the same order."
         )
-    pictures = ids.value_counts(sort=False)
-    video = ids.loc[found["image"]].to_numpy()
-    parts = []
-    if "score" in found:
-        parts.append(pd.crosstab(video, found["label"].to_numpy()).add_prefix("count "))
-    areas = found.assign(video=video).pivot_table(
+    images = ids.value_counts(sort=False)
+    video = ids.loc[detections["image"]].to_numpy()
+    tables = []
+    if "score" in detections:
+        tables.append(pd.crosstab(video, detections["label"].to_numpy()).add_prefix("count "))
+    areas = detections.assign(video=video).pivot_table(
         index="video", columns="label", values="area", aggfunc="sum"
     )
-    parts.append(areas.add_prefix("area "))
-    joined = pd.concat([part.reindex(pictures.index) for part in parts], axis=1).fillna(0)
+    tables.append(areas.add_prefix("area "))
+    joined = pd.concat([table.reindex(images.index) for table in tables], axis=1).fillna(0)
     joined.columns.name = None
-    return joined.div(pictures, axis=0).rename_axis("video_id").astype("float32")
+    return joined.div(images, axis=0).rename_axis("video_id").astype("float32")
 
 
 def _of_task(model: str | Detector, task: str, download: bool) -> Detector:
@@ -360,10 +380,10 @@ def _of_task(model: str | Detector, task: str, download: bool) -> Detector:
     return load_finder(model, download=download) if isinstance(model, str) else model
 
 
-def _bearable(picture: torch.Tensor) -> torch.Tensor:
-    """Bring a tiny or very long picture into a shape that the networks can halve five times."""
-    height, width = picture.shape[1:]
+def _enlarged(image: torch.Tensor) -> torch.Tensor:
+    """Bring a tiny or very long image into a shape that the networks can halve five times."""
+    height, width = image.shape[1:]
     longest = 8 * min(height, width)
-    picture = picture[:, : min(height, longest), : min(width, longest)]
-    scale = -(-SMALLEST // min(picture.shape[1:]))
-    return picture.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
+    image = image[:, : min(height, longest), : min(width, longest)]
+    scale = -(-SMALLEST // min(image.shape[1:]))
+    return image.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)

@@ -1,8 +1,8 @@
 """DINOv2 and CLIP: vision transformers, read with the library `transformers`.
 
-Both cut a picture into patches and let them look at each other. DINOv2 learned without any label,
-by agreeing with itself about crops of one picture; CLIP by matching pictures with their captions,
-so that a picture and a sentence about it get similar vectors.
+Both cut an image into patches, whose tokens attend to each other (self-attention). DINOv2 learned
+without any label, by agreeing with itself about crops of one image; CLIP by matching images with
+their captions, so that an image and a sentence about it get similar vectors.
 
 References
 ----------
@@ -44,7 +44,7 @@ DINOV2_SMALL = {
 
 
 class Dinov2Net(nn.Module):
-    """DINOv2; its vector is that of the class token, which no class was ever told."""
+    """DINOv2; its vector is that of the class token, which was trained without classes."""
 
     layers = ("stage1", "stage2", "stage3", "stage4", "penultimate")
     classes = 0
@@ -69,7 +69,7 @@ class Dinov2Net(nn.Module):
 
 
 class ClipNet(nn.Module):
-    """CLIP, both halves; the vector is where pictures and sentences meet."""
+    """CLIP, both halves; its vector lies in the space that images and sentences share."""
 
     layers = ("stage1", "stage2", "stage3", "stage4", "penultimate", "projection")
     classes = 0
@@ -249,11 +249,11 @@ def read_onnx(path: Path) -> dict[str, torch.Tensor]:
             layer = node.name.removeprefix("/backbone/").removesuffix("/MatMul").replace("/", ".")
             state[f"{layer}.weight"] = tensor(weights[0]).T.contiguous()
         elif node.name.startswith("/backbone/embeddings/"):
-            part = tensor(weights[0])  # (1, 1, dim) of the class token, (1, places, dim) of patches
+            part = tensor(weights[0])  # (1, 1, dim): class token; (1, patches, dim): patches
             positions[part.shape[1]] = part
     if positions:
         state["embeddings.position_embeddings"] = torch.cat(
-            [positions[places] for places in sorted(positions)], dim=1
+            [positions[length] for length in sorted(positions)], dim=1
         )
     if "embeddings.cls_token" in state:  # the mask of its training, which an export leaves out
         state["embeddings.mask_token"] = torch.zeros(1, state["embeddings.cls_token"].shape[-1])

@@ -13,7 +13,7 @@ What they are asked for: `zero_shot` (categories without training), `keywords` a
 
 from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.text_encoders.catalogue import available, load
-from vidrec_utils.text_encoders.comparing import against_random
+from vidrec_utils.text_encoders.comparison import against_random
 from vidrec_utils.text_encoders.encoder import TextEncoder, mean_pool
 from vidrec_utils.text_encoders.entities import EntityTagger, Gazetteer, emoji_names, load_tagger
 from vidrec_utils.text_encoders.sentiment import Sentiment

@@ -1,4 +1,4 @@
-"""What pretraining is worth: networks beside themselves with random weights."""
+"""Pretrained networks compared with the same networks with random weights."""
 
 from __future__ import annotations
 
@@ -18,24 +18,34 @@ def against_random(
     networks: Sequence[TextEncoder], texts: pd.Series, labels: pd.Series, groups: pd.Series,
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
-    """Probe networks, the same networks untrained, and TF-IDF, on groups that they were not shown.
+    """Probe networks, the same networks untrained, and TF-IDF, on groups held out from training.
 
     Parameters
     ----------
     networks : sequence of TextEncoder
-        Each by a name of the catalogue.
+        Encoders of the catalogue.
     texts, labels, groups : Series
-        With one index; see `linear_probe.linear_probe`.
+        Three columns with the same index; see `linear_probe.linear_probe`.
     seed : int
-        Of the random weights.
+        Seed of the random weights.
 
     Returns
     -------
     right : DataFrame of bool
-        A row a text; columns `"TF-IDF"`, and `"<name>"` and `"<name>, random"` of each network.
+        Whether the probe is right, a row for each text; columns `"TF-IDF"`, and `"<name>"` and
+        `"<name>, random"` of each network.
     cost : DataFrame
-        Indexed by name: `ms` (milliseconds a text, all of them in batches) and `megabytes` (of the
+        Indexed by name: `ms` (milliseconds a text, encoded in batches) and `megabytes` (size of the
         weights in memory, float32).
+
+    Examples
+    --------
+    >>> from vidrec_utils import text_encoders
+    >>> texts = pd.Series(["a cat", "a car"] * 5)
+    >>> labels, groups = texts.str[-3:], pd.Series([0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
+    >>> right, cost = against_random([text_encoders.load("minilm")], texts, labels, groups, 0)
+    >>> right.columns.tolist()
+    ['TF-IDF', 'minilm', 'minilm, random']
     """
 
     def hits(vectors: np.ndarray) -> np.ndarray:

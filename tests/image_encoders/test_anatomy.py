@@ -1,0 +1,32 @@
+"""The anatomy of networks by hand."""
+
+import pytest
+from torch import nn
+
+from vidrec_utils import image_encoders
+from vidrec_utils.image_encoders import anatomy
+from vidrec_utils.image_encoders.convolutional import Opened
+
+
+def test_receptive_field_is_that_of_the_formula():
+    # 3, then 3 and a pooling of 2 (as in VGG's first stage: 1 + 2 + 2 + 1), then 3 at step 2
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.AvgPool2d(2),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.Linear(1, 1),
+    )
+    net = Opened(layers[:4].append(layers[4]), {"stage1": "2", "stage2": "3"}, 8)
+    net.forward = lambda x: layers[:4](x)
+    net.net.forward = lambda x: layers[:4](x)
+    assert anatomy.receptive_field(net, "stage1", 32) == 6
+    assert anatomy.receptive_field(net, "stage2", 32) == 10
+
+
+def test_vggs_stages_see_as_far_as_the_paper_says():
+    vgg = image_encoders.load("vgg16", "random", "cpu", size=64)
+    assert [anatomy.receptive_field(vgg.net, f"stage{n}", 96) for n in (1, 2, 3)] == [6, 16, 44]
+    share = anatomy.parameter_shares(vgg.net)
+    assert share["Linear"] == pytest.approx(123_642_856 / 138_357_544)
+    assert share.sum() == pytest.approx(1)
