@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from vidrec_utils import reporting
 from vidrec_utils.evaluation.comparison import Comparison, compare
 from vidrec_utils.evaluation.ranking import evaluate
 from vidrec_utils.evaluation.results import Result
@@ -83,8 +82,7 @@ class Bench:
     ) -> Result:
         """Fit a model on train, measure it, and print the mean with its interval."""
         result = self.measure(model, on, vectors=vectors)
-        label = f"{self.metric.upper()}@{self.k}"
-        print(f"{model.name}: {label} {reporting.interval(*result.interval(self.metric))} on {on}.")
+        print(f"{result.sentence(self.metric)} on {on}.")
         return result
 
     def compare(self, a: Result, b: Result, which: str = "all") -> Comparison:

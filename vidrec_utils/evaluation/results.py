@@ -135,11 +135,13 @@ class Result:
         users = f"{len(self.rows(which)):,} users" + ("" if which == "all" else f", {which}")
         return "\n".join([f"{self.name} ({users})", *lines, f"  under: {self.protocol}"])
 
+    def sentence(self, metric: str = "ndcg") -> str:
+        """Write the mean of a metric with its interval, `name: METRIC@k mean [low, high]`."""
+        interval = reporting.interval(*self.interval(metric))
+        return f"{self.name}: {metric.upper()}@{self.k} {interval}"
+
     def __str__(self) -> str:
-        return (
-            f"{self.name}: NDCG@{self.k} {reporting.interval(*self.interval('ndcg'))} over "
-            f"{len(self.per_user)} users ({self.protocol})"
-        )
+        return f"{self.sentence()} over {len(self.per_user)} users ({self.protocol})"
 
 
 def percentile_interval(draws: np.ndarray, level: float) -> np.ndarray:
