@@ -111,5 +111,5 @@ def test_a_visitor_gets_next_videos(name):
     assert len(model.recommend_next([3], k=99)) == 19
     with pytest.raises(ValueError, match="one weight"):
         model.score_next(["3"], weights=[1, 2])
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1"):
         model.recommend_next(["3"], k=0)

@@ -42,7 +42,7 @@ __all__ = [
     "interaction_matrix",
     "load",
     "position",
-    "require_at_least_one",
+    "require_at_least",
     "require_positive",
     "top_k",
 ]
@@ -615,21 +615,24 @@ def require_positive(**values: float) -> None:
             raise ValueError(f"{label} is {value}; it must be positive.")
 
 
-def require_at_least_one(**values: float) -> None:
-    """Check options of a constructor that count something.
+def require_at_least(minimum: float, **values: float) -> None:
+    """Check options of a constructor.
 
     Raises
     ------
     ValueError
-        If a value is below 1; it names the first such option.
+        If a value is below the minimum; it names the first such option.
 
     Examples
     --------
-    >>> require_at_least_one(epochs=1, factors=8)
+    >>> require_at_least(1, epochs=1, factors=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: factors is 0; it must be at least 1.
     """
     for label, value in values.items():
-        if not value >= 1:
-            raise ValueError(f"{label} is {value}; it must be at least 1.")
+        if not value >= minimum:
+            raise ValueError(f"{label} is {value}; it must be at least {minimum:g}.")
 
 
 def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:

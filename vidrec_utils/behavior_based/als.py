@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from vidrec_utils import settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import as_ids, require_at_least_one, require_positive
+from vidrec_utils.recommender import as_ids, require_at_least, require_positive
 
 PADDED_VALUES = 2**20
 """Values gathered at once for a block of rows (4 MB of float32), so that they fit into a cache."""
@@ -107,7 +107,7 @@ class ALS(HistoryExplainable, SessionRecommender):
         progress: bool = True,
         name: str = "als",
     ):
-        require_at_least_one(factors=factors, iterations=iterations)
+        require_at_least(1, factors=factors, iterations=iterations)
         require_positive(regularization=regularization, unobserved=unobserved, alpha=alpha)
         if cg_steps is not None and cg_steps < 1:
             raise ValueError(f"cg_steps is {cg_steps}; take at least one, or None for Cholesky.")

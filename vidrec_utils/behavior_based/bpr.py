@@ -19,7 +19,7 @@ from scipy import sparse
 from tqdm.auto import tqdm
 
 from vidrec_utils import settings
-from vidrec_utils.recommender import Recommender, require_at_least_one, require_positive
+from vidrec_utils.recommender import Recommender, require_at_least, require_one_of, require_positive
 
 
 class BPR(Recommender):
@@ -81,12 +81,10 @@ class BPR(Recommender):
         progress: bool = True,
         name: str = "bpr",
     ):
-        require_at_least_one(factors=factors, epochs=epochs, batch_size=batch_size)
+        require_at_least(1, factors=factors, epochs=epochs, batch_size=batch_size)
         require_positive(learning_rate=learning_rate)
-        if regularization < 0:
-            raise ValueError(f"regularization is {regularization}; it must not be negative.")
-        if negatives not in ("uniform", "popular"):
-            raise ValueError(f"negatives is {negatives!r}; it is 'uniform' or 'popular'.")
+        require_at_least(0, regularization=regularization)
+        require_one_of("negatives", negatives, ("uniform", "popular"))
         self.factors = int(factors)
         self.epochs = int(epochs)
         self.learning_rate = float(learning_rate)

@@ -19,7 +19,7 @@ from scipy import sparse
 from vidrec_utils import settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import blocks, position, require_at_least_one, top_k
+from vidrec_utils.recommender import blocks, position, require_at_least, require_one_of, top_k
 
 
 class ItemKNN(HistoryExplainable, SessionRecommender):
@@ -79,11 +79,9 @@ class ItemKNN(HistoryExplainable, SessionRecommender):
         neighbours_of: str = "scored",
         name: str = "item-knn",
     ):
-        require_at_least_one(neighbours=neighbours)
-        if shrinkage < 0:
-            raise ValueError(f"shrinkage is {shrinkage}; it must not be negative.")
-        if neighbours_of not in ("scored", "watched"):
-            raise ValueError(f"neighbours_of is {neighbours_of!r}; it is 'scored' or 'watched'.")
+        require_at_least(1, neighbours=neighbours)
+        require_at_least(0, shrinkage=shrinkage)
+        require_one_of("neighbours_of", neighbours_of, ("scored", "watched"))
         self.neighbours = int(neighbours)
         self.shrinkage = float(shrinkage)
         self.neighbours_of = neighbours_of

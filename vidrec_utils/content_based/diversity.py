@@ -23,7 +23,7 @@ from vidrec_utils.recommender import (
     TrainingData,
     blocks,
     hide,
-    require_at_least_one,
+    require_at_least,
     top_k,
 )
 from vidrec_utils.saving import Array, below
@@ -71,7 +71,7 @@ def mmr(relevance: np.ndarray, similarity: np.ndarray, k: int, balance: float = 
     """
     if not 0 <= balance <= 1:
         raise ValueError(f"balance is {balance}; it must be between 0 and 1.")
-    require_at_least_one(k=k)
+    require_at_least(1, k=k)
     if relevance.ndim == 1:
         return mmr(relevance[None], similarity[None], k, balance)[0]
     users = np.arange(len(relevance))

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from vidrec_utils.content_based.profiles import VectorProfile
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.explanations import Explanation
-from vidrec_utils.recommender import position, require_at_least_one
+from vidrec_utils.recommender import position, require_at_least
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings import Embeddings
@@ -118,9 +118,8 @@ class InterestRecommender(VectorProfile):
         progress: bool = True,
     ):
         super().__init__(dislike, half_life_days)
-        require_at_least_one(interests=interests, longest=longest)
-        if not importance >= 0:
-            raise ValueError(f"importance is {importance}; it must not be negative.")
+        require_at_least(1, interests=interests, longest=longest)
+        require_at_least(0, importance=importance)
         self.vectors = vectors
         self.interests = int(interests)
         self.importance = float(importance)

@@ -24,7 +24,7 @@ from vidrec_utils.behavior_based.bpr import triples
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.sampled_softmax import in_batch_softmax
-from vidrec_utils.recommender import Recommender, require_at_least_one, require_one_of
+from vidrec_utils.recommender import Recommender, require_at_least, require_one_of
 from vidrec_utils.saving import Array, below
 
 LOSSES = ("bpr", "softmax")
@@ -135,7 +135,7 @@ class FeatureFactorization(Recommender):
         progress: bool = True,
         name: str = "feature factorisation",
     ):
-        require_at_least_one(factors=factors, epochs=epochs, batch_size=batch_size)
+        require_at_least(1, factors=factors, epochs=epochs, batch_size=batch_size)
         require_one_of("loss", loss, LOSSES)
         if video_features is None and not identity:
             raise ValueError(

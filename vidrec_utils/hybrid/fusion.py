@@ -29,7 +29,7 @@ from vidrec_utils.hybrid.normalization import (
     reciprocal_ranks,
     smallest,
 )
-from vidrec_utils.recommender import Recommender, require_at_least_one, require_one_of
+from vidrec_utils.recommender import Recommender, require_at_least, require_one_of
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -350,7 +350,7 @@ def tune(
     >>> tuned.weights, tuned.fusion.weights
     ({'good': 1.0, 'bad': 0.0}, [1.0, 0.0])
     """
-    require_at_least_one(steps=steps)
+    require_at_least(1, steps=steps)
     split = dataclasses.replace(split, validation=_sample(split.validation, max_users, seed))
     cached = _Cached(fusion).cache(split)
     names = [model.name for model in fusion.models]

@@ -32,7 +32,7 @@ from vidrec_utils.recommender import (
     Recommender,
     TrainingData,
     blocks,
-    require_at_least_one,
+    require_at_least,
     require_one_of,
 )
 from vidrec_utils.saving import Array
@@ -137,7 +137,7 @@ class Stacked(Ensemble):
             raise ValueError(f"share is {share}; it must be between 0 and 1.")
         if not 0 <= gap < 1 - share:
             raise ValueError(f"gap is {gap}; it must be from 0 to below 1 - share, {1 - share:g}.")
-        require_at_least_one(max_users=max_users, negatives=negatives)
+        require_at_least(1, max_users=max_users, negatives=negatives)
         if not regularization > 0:
             raise ValueError(f"regularization is {regularization}; it must be positive.")
         self.ranker = ranker
