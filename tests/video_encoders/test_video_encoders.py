@@ -6,7 +6,7 @@ import torch
 
 from vidrec_utils import image_encoders, video_encoders
 from vidrec_utils.encoders import Encoder
-from vidrec_utils.video_encoders.encoder import frame_places
+from vidrec_utils.video_encoders.encoder import frame_positions
 
 NAMES = ["frame_average", "efficientnet_lite0_3d", "lite0_correlation"]
 
@@ -32,7 +32,7 @@ def moving(step, time=8, size=64, seed=0):
     return frames
 
 
-def test_catalogue_tells_parameters_and_what_is_at_hand(encoders):
+def test_the_catalogue_has_parameters_and_what_is_available(encoders):
     catalogue = video_encoders.available()
     for name, encoder in encoders.items():
         assert catalogue.loc[name, "parameters"] == encoder.parameters
@@ -60,10 +60,10 @@ def test_protocol_batches_and_odd_clips(encoders, name):
 
 
 def test_frames_are_the_middles_of_segments():
-    assert frame_places(8, 4).tolist() == [1, 3, 5, 7]
-    assert frame_places(4, 4).tolist() == [0, 1, 2, 3]
-    assert frame_places(1, 3).tolist() == [0, 0, 0]
-    assert frame_places(2, 4).tolist() == [0, 0, 1, 1]
+    assert frame_positions(8, 4).tolist() == [1, 3, 5, 7]
+    assert frame_positions(4, 4).tolist() == [0, 1, 2, 3]
+    assert frame_positions(1, 3).tolist() == [0, 0, 0]
+    assert frame_positions(2, 4).tolist() == [0, 0, 1, 1]
 
 
 def test_centre_tap_equals_the_2d_network_on_every_frame(encoders):

@@ -34,9 +34,9 @@ class Framing:
     resize : int or tuple of int
         The shorter side before that, or height and width, whatever the shape was.
     mean, std : tuple of float
-        Of the three channels, for values in [0, 1].
+        Mean and standard deviation of the three channels, for values in [0, 1].
     antialias : bool
-        Torchvision's video networks were trained without.
+        Whether resizing smooths; torchvision's video networks were trained without.
     """
 
     size: int
@@ -46,7 +46,7 @@ class Framing:
     antialias: bool
 
     def at(self, size: int) -> Framing:
-        """The same for another size; the margin that is cut off stays the same part."""
+        """The same for another size; the margin that is cut off keeps its share."""
         if size == self.size:
             return self
         sides = self.resize if isinstance(self.resize, tuple) else (self.resize,)
@@ -69,12 +69,37 @@ class Framing:
         return frames.float().div_(255).sub_(mean).div_(std)
 
 
-class VideoEncoder:
-    """A network over clips with its preprocessing, its device and the story of its weights.
+class ClipNetwork(nn.Module):
+    """A network over clips: what a `VideoEncoder` needs of it.
 
-    Of a clip, `frame_contract.frames` frames are taken at the middles of equal segments (a shorter
-    clip repeats frames), cropped to the centre square, resized to `frame_contract.size` and scaled
-    to `(x - mean) / scale`; or prepared by `framing` where that is given.
+    A subclass has `dim` and `maps`, and `features` or its own `vector`.
+    """
+
+    layers: tuple[str, ...] = ("maps", "penultimate")
+
+    def maps(self, x: torch.Tensor) -> torch.Tensor:
+        """Feature maps, `(batch, channels, time, height, width)`, of prepared clips."""
+        raise NotImplementedError
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Features in the order of time, `(batch, dim, time)`; here the vector, as a single one."""
+        return self.vector(x)[:, :, None]
+
+    def vector(self, x: torch.Tensor) -> torch.Tensor:
+        """Features averaged over time, `(batch, dim)`."""
+        return self.features(x).mean(dim=2)
+
+    def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
+        """Output of one of `layers`."""
+        return self.vector(x) if layer == "penultimate" else self.maps(x)
+
+
+class VideoEncoder:
+    """A network over clips with its preprocessing, its device and the origin of its weights.
+
+    From each clip, `frame_contract.frames` frames are taken at the middles of equal segments (a
+    shorter clip repeats frames), cropped to the centre square, resized to `frame_contract.size` and
+    scaled to `(x - mean) / scale`; or prepared by `framing` where that is given.
 
     Attributes
     ----------
@@ -83,10 +108,20 @@ class VideoEncoder:
     frame_contract : FrameContract
         How many frames the network is given, and of which size.
     layers : tuple of str
-        What `activations` can be asked for, from the first stage to the last.
+        Names of the layers that `activations` shows, from the first stage to the last.
     net : nn.Module
-        With `maps`, `features` and `vector` for prepared clips; ready to be fine-tuned. Where it
-        has `layers` and `activations(x, layer)` of its own, the encoder offers those.
+        Has the attributes and methods of `ClipNetwork`, for prepared clips; can be fine-tuned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vidrec_utils import video_encoders
+    >>> encoder = video_encoders.load("slowfast_mini")
+    >>> clip = np.zeros((24, 64, 64, 3), dtype=np.uint8)  # 24 frames of 64 x 64 pixels
+    >>> encoder.prepare([clip]).shape  # 16 of them
+    torch.Size([1, 3, 16, 64, 64])
+    >>> encoder.encode([clip]).shape
+    (1, 768)
     """
 
     modality = "video"
@@ -101,7 +136,7 @@ class VideoEncoder:
         mean: float = 127.0,
         scale: float = 128.0,
         framing: Framing | None = None,
-    ):
+    ) -> None:
         self.name = name
         self.weights = weights
         self.frame_contract = contract
@@ -110,23 +145,19 @@ class VideoEncoder:
         self.device = torch.device(device) if device is not None else settings.device()
         self.net = net.eval().to(self.device)
         self.mean, self.scale, self.framing = mean, scale, framing
-        self.layers: tuple[str, ...] = getattr(net, "layers", ("maps", "penultimate"))
+        self.layers: tuple[str, ...] = net.layers
         self.calibrated = weights.source != "random" or not batch_norms(net)
 
     @property
     def preprocessing(self) -> dict[str, object]:
         """Everything that is done to a clip before the network sees it."""
+        steps: dict[str, object] = {"frames": "uniform, middles of segments"}
         if self.framing is not None:
-            told = {"frames": "uniform, middles of segments", "framing": asdict(self.framing)}
-            return told | asdict(self.frame_contract)
-        return {
-            "frames": "uniform, middles of segments",
-            "crop": "centre square",
-            "resize": "bilinear, antialias",
-            "mean": self.mean,
-            "scale": self.scale,
-            **asdict(self.frame_contract),
-        }
+            steps["framing"] = asdict(self.framing)
+        else:
+            steps |= {"crop": "centre square", "resize": "bilinear, antialias"}
+            steps |= {"mean": self.mean, "scale": self.scale}
+        return steps | asdict(self.frame_contract)
 
     @property
     def values_per_item(self) -> int:
@@ -139,7 +170,7 @@ class VideoEncoder:
         return fingerprint_of(self.net, self.name, self.dim, self.preprocessing)
 
     def prepare(self, clips: Clips) -> torch.Tensor:
-        """Clips as the network wants them, float32 `(n, 3, frames, size, size)` on the CPU.
+        """Turn clips into the network's input, float32 `(n, 3, frames, size, size)` on the CPU.
 
         Raises
         ------
@@ -148,14 +179,14 @@ class VideoEncoder:
         """
         frames, size = self.frame_contract.frames, self.frame_contract.size
         out = torch.empty(len(clips), 3, frames, size, size)
-        for place, clip in enumerate(checked(clips, "Clip")):
-            chosen = torch.from_numpy(clip[frame_places(len(clip), frames)]).permute(0, 3, 1, 2)
-            pictures = self.framing(chosen) if self.framing else square(chosen, size)
-            out[place] = pictures.transpose(0, 1)  # (3, frames, size, size)
+        for position, sampled in enumerate(_sampled(clips, frames)):
+            images = torch.from_numpy(sampled).permute(0, 3, 1, 2)  # (frames, 3, height, width)
+            images = self.framing(images) if self.framing else square(images, size)
+            out[position] = images.transpose(0, 1)  # (3, frames, size, size)
         return out if self.framing else out.sub_(self.mean).div_(self.scale)
 
     def encode_prepared(self, prepared: torch.Tensor) -> np.ndarray:
-        """Vectors of clips that `prepare` made ready, in one forward pass, float32 `(n, dim)`."""
+        """Vectors of what `prepare` returned, in one forward pass, float32 `(n, dim)`."""
         return self._forward(self.net.vector, prepared).numpy()
 
     def network_inputs(self, clips: Clips) -> tuple[torch.Tensor, ...]:
@@ -187,8 +218,8 @@ class VideoEncoder:
         RuntimeError
             If the weights are random and `calibrate` was not called.
         """
-        parts = list(self._run(self.net.vector, clips, batch_size))
-        return torch.cat(parts).numpy() if parts else np.empty((0, self.dim), dtype=np.float32)
+        vectors = list(self._run(self.net.vector, clips, batch_size))
+        return torch.cat(vectors).numpy() if vectors else np.empty((0, self.dim), dtype=np.float32)
 
     def features(self, clips: Clips, batch_size: int = 8) -> torch.Tensor:
         """Features in the order of time, float32 `(n, dim, time)` on the CPU."""
@@ -199,7 +230,7 @@ class VideoEncoder:
         return torch.cat(list(self._run(self.net.maps, clips, batch_size)))
 
     def activations(self, clips: Clips, layer: str, batch_size: int = 8) -> torch.Tensor:
-        """What one layer makes of clips.
+        """Output of one layer of the network for each clip.
 
         Parameters
         ----------
@@ -225,23 +256,19 @@ class VideoEncoder:
                 f"{self.name} has no layer {layer!r}; choose from {', '.join(self.layers)}."
             )
         if not len(clips):
-            raise ValueError("There is no clip to look at; give at least one.")
-        if hasattr(self.net, "activations"):
-            return torch.cat(
-                list(self._run(lambda x: self.net.activations(x, layer), clips, batch_size))
-            )
-        function = self.net.vector if layer == "penultimate" else self.net.maps
-        return torch.cat(list(self._run(function, clips, batch_size)))
+            raise ValueError("There is no clip; give at least one.")
+        outputs = self._run(lambda x: self.net.activations(x, layer), clips, batch_size)
+        return torch.cat(list(outputs))
 
-    def calibrate(self, clips: Clips, batch_size: int = 8) -> VideoEncoder:
+    def calibrate(self, clips: Clips, batch_size: int = 8) -> Self:
         """Estimate the batch-norm statistics of a random network on clips; returns itself.
 
-        Without it a random network is no baseline; see `ImageEncoder.calibrate`.
+        A random network is a fair baseline only after that; see `ImageEncoder.calibrate`.
 
         Raises
         ------
         ValueError
-            If the weights are trained, or fewer than 2 clips came.
+            If the weights are trained, or fewer than 2 clips are given.
         """
         if self.weights.source != "random":
             raise ValueError(
@@ -263,49 +290,56 @@ class VideoEncoder:
     def _forward(
         self, function: Callable[[torch.Tensor], torch.Tensor], prepared: torch.Tensor
     ) -> torch.Tensor:
-        if not self.calibrated:
-            raise RuntimeError(
-                "Random weights need batch-norm statistics first: call encoder.calibrate(clips) "
-                "with some clips of your library."
-            )
-        return _inferred(function, prepared, self.device)
+        return _inferred(self, function, prepared)
 
 
 class AveragedFrames(nn.Module):
-    """A picture network on every frame, its features averaged.
+    """A network for images on every frame, its features averaged.
 
     Parameters
     ----------
     net : nn.Module
-        With `features` of pictures.
+        Has `features` for images.
     """
 
-    def __init__(self, net: nn.Module):
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
         """`(batch, frames, 3, height, width)` to `(batch, dim)`."""
-        pictures = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return self.net.features(pictures).unflatten(0, (-1, x.shape[1])).mean(dim=1)
+        # every frame is an image of the batch: (batch * frames, 3, height, width)
+        images = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return self.net.features(images).unflatten(0, (-1, x.shape[1])).mean(dim=1)
 
 
 class FrameAverage:
-    """The baseline that knows no time: an image encoder on each frame, averaged.
+    """The baseline without time: an image encoder on each frame, averaged.
 
     Any order of the frames gives the same vector.
 
     Parameters
     ----------
     images : ImageEncoder
-        Sees each frame.
+        Encodes each frame.
     frames : int
-        How many.
+        How many frames are averaged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vidrec_utils import image_encoders
+    >>> average = FrameAverage(image_encoders.load("efficientnet_lite0", size=32), frames=2)
+    >>> clip = np.zeros((2, 32, 32, 3), dtype=np.uint8)
+    >>> clip[1] = 255  # black, then white
+    >>> forwards, backwards = average.encode([clip, clip[::-1]])
+    >>> bool(np.allclose(forwards, backwards, atol=1e-4))
+    True
     """
 
     modality = "video"
 
-    def __init__(self, images: ImageEncoder, frames: int = 8):
+    def __init__(self, images: ImageEncoder, frames: int = 8) -> None:
         self.images = images
         self.net = AveragedFrames(images.net)
         self.name = "frame_average"
@@ -321,12 +355,12 @@ class FrameAverage:
 
     @property
     def weights(self) -> WeightsInfo:
-        """The image encoder's."""
+        """Where the image encoder's weights came from."""
         return self.images.weights
 
     @property
     def device(self) -> torch.device:
-        """The image encoder's."""
+        """Where the image encoder's network lies."""
         return self.images.device
 
     @property
@@ -336,22 +370,20 @@ class FrameAverage:
 
     @property
     def preprocessing(self) -> dict[str, object]:
-        """The image encoder's, and the number of frames."""
+        """The image encoder's preprocessing, and the number of frames."""
         return {**self.images.preprocessing, **asdict(self.frame_contract)}
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the image encoder's and the number of frames."""
-        told = f"{self.name} {self.frame_contract.frames} {self.images.fingerprint}"
-        return hashlib.sha256(told.encode()).hexdigest()
+        """Digest of the image encoder's fingerprint and the number of frames."""
+        text = f"{self.name} {self.frame_contract.frames} {self.images.fingerprint}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def prepare(self, clips: Clips) -> torch.Tensor:
-        """Frames as the image network wants them, float32 `(n, frames, 3, size, size)`."""
+        """Turn frames into the image network's input, float32 `(n, frames, 3, size, size)`."""
         frames, size = self.frame_contract.frames, self.frame_contract.size
-        chosen = [clip[frame_places(len(clip), frames)] for clip in checked(clips, "Clip")]
-        if not chosen:
-            return torch.empty(0, frames, 3, size, size)
-        return torch.stack([self.images.prepare(clip) for clip in chosen])
+        prepared = [self.images.prepare(sampled) for sampled in _sampled(clips, frames)]
+        return torch.stack(prepared) if prepared else torch.empty(0, frames, 3, size, size)
 
     def network_inputs(self, clips: Clips) -> tuple[torch.Tensor, ...]:
         """What `prepare` returns, alone."""
@@ -379,57 +411,67 @@ class FrameAverage:
         return self.encode_prepared(self.prepare(clips))
 
     def encode_prepared(self, prepared: torch.Tensor) -> np.ndarray:
-        """Vectors of clips that `prepare` made ready, a clip at a time, float32 `(n, dim)`."""
-        if not self.images.calibrated:
-            raise RuntimeError(
-                "Random weights need batch-norm statistics first: call encoder.calibrate(clips) "
-                "with some clips of your library."
-            )
-        device = self.images.device
-        means = [_inferred(self.net.vector, clip[None], device) for clip in prepared]
+        """Vectors of what `prepare` returned, a clip at a time, float32 `(n, dim)`."""
+        means = [_inferred(self, self.net.vector, clip[None]) for clip in prepared]
         return torch.cat(means).numpy() if means else np.empty((0, self.dim), dtype=np.float32)
 
     def activations(self, clips: Clips, layer: str) -> torch.Tensor:
-        """What one of the image network's layers makes of the frames.
+        """Output of one of the image network's layers for the frames.
 
         Returns
         -------
         tensor of float32, shape (n, channels, frames, height, width) or (n, channels)
-            Maps of each frame; where a layer has no places left, the mean over frames.
+            Maps of each frame; of a layer without spatial dimensions, the mean over frames.
 
         Raises
         ------
         ValueError
             If there is no such layer, or no clip.
         """
-        frames = self.frame_contract.frames
         if not len(clips):
-            raise ValueError("There is no clip to look at; give at least one.")
-        found = [
-            self.images.activations(clip[frame_places(len(clip), frames)], layer)
-            for clip in checked(clips, "Clip")
-        ]
-        if found[0].ndim == 2:
-            return torch.stack([each.mean(dim=0) for each in found])
-        return torch.stack([each.transpose(0, 1) for each in found])
+            raise ValueError("There is no clip; give at least one.")
+        samples = _sampled(clips, self.frame_contract.frames)
+        outputs = [self.images.activations(sampled, layer) for sampled in samples]
+        if outputs[0].ndim == 2:  # (frames, channels)
+            return torch.stack([output.mean(dim=0) for output in outputs])
+        return torch.stack([output.transpose(0, 1) for output in outputs])
 
-    def calibrate(self, clips: Clips) -> FrameAverage:
+    def calibrate(self, clips: Clips) -> Self:
         """Estimate the batch-norm statistics of random weights on the clips' frames."""
-        frames = self.frame_contract.frames
-        chosen = [clip[frame_places(len(clip), frames)] for clip in checked(clips, "Clip")]
-        self.images.calibrate([frame for clip in chosen for frame in clip])
+        samples = _sampled(clips, self.frame_contract.frames)
+        self.images.calibrate([frame for sampled in samples for frame in sampled])
         return self
 
 
-def frame_places(length: int, frames: int) -> np.ndarray:
-    """Which of `length` frames to take: those in the middle of `frames` equal segments."""
+def frame_positions(length: int, frames: int) -> np.ndarray:
+    """Positions of the frames in the middle of `frames` equal segments of a clip.
+
+    Examples
+    --------
+    >>> frame_positions(8, 4).tolist()
+    [1, 3, 5, 7]
+    >>> frame_positions(1, 3).tolist()  # a short clip repeats frames
+    [0, 0, 0]
+    """
     return np.floor((np.arange(frames) + 0.5) * length / frames).astype(np.int64)
 
 
+def _sampled(clips: Clips, frames: int) -> list[np.ndarray]:
+    """The frames of each clip that a network sees, uint8 `(frames, height, width, 3)`."""
+    return [clip[frame_positions(len(clip), frames)] for clip in checked(clips, "Clip")]
+
+
 def _inferred(
-    function: Callable[[torch.Tensor], torch.Tensor], prepared: torch.Tensor, device: torch.device
+    encoder: VideoEncoder | FrameAverage,
+    function: Callable[[torch.Tensor], torch.Tensor],
+    prepared: torch.Tensor,
 ) -> torch.Tensor:
-    """What a network answers without learning from it, float32 on the CPU."""
-    with torch.inference_mode(), settings.precision(device):
-        result = function(prepared.to(device)).float().cpu()
+    """Output of a part of an encoder's network, without gradients, float32 on the CPU."""
+    if not encoder.calibrated:
+        raise RuntimeError(
+            "Random weights need batch-norm statistics first: call encoder.calibrate(clips) "
+            "with some clips of your library."
+        )
+    with torch.inference_mode(), settings.precision(encoder.device):
+        result = function(prepared.to(encoder.device)).float().cpu()
     return result.clone()  # a normal tensor, which a head can be trained on

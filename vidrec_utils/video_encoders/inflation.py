@@ -26,6 +26,7 @@ from torch import nn
 from torch.nn import functional
 
 from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0
+from vidrec_utils.video_encoders.encoder import ClipNetwork
 
 Mode: TypeAlias = Literal["centre", "average"]
 Ends: TypeAlias = Literal["repeat", "zero"]
@@ -171,7 +172,7 @@ def set_frames(net: nn.Module, frames: int) -> None:
             module.frames = frames
 
 
-class InflatedLite0(nn.Module):
+class InflatedLite0(ClipNetwork):
     """EfficientNet-Lite0 over clips: depthwise filters get taps in time, all others stay per frame.
 
     Parameters
@@ -203,10 +204,6 @@ class InflatedLite0(nn.Module):
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Maps averaged over each frame, `(batch, 1280, time)`."""
         return self.maps(x).mean(dim=(3, 4))
-
-    def vector(self, x: torch.Tensor) -> torch.Tensor:
-        """Features averaged over time, `(batch, 1280)`."""
-        return self.features(x).mean(dim=2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of the 2D network's classes, `(batch, classes)`."""

@@ -1,7 +1,7 @@
 """Where one shot ends and the next begins, by TransNetV2: a video is cut before it is encoded.
 
-A vector of a whole video mixes all its shots. Each shot alone is one place, seen by one camera, and
-often one thing that happens.
+A vector of a whole video mixes all its shots. Each shot alone shows one scene, seen by one camera,
+and often one event.
 
 References
 ----------
@@ -39,7 +39,7 @@ WEIGHTS = PackagedFile(
 HEIGHT, WIDTH = 27, 48
 
 
-def at_hand() -> bool:
+def is_available() -> bool:
     """Tell whether TransNetV2's package, which carries its weights, is installed."""
     return WEIGHTS.is_available()
 
@@ -55,23 +55,24 @@ def shot_boundaries(
     *,
     fps: float | None = None,
 ) -> pd.DataFrame:
-    """The shots of a video, in the order of time.
+    """Find the shots of a video, in the order of time.
 
     Parameters
     ----------
     video : path, or ndarray of uint8, shape (time, height, width, 3)
         A file, all of whose frames are read, or all frames in order.
     threshold : float
-        How probable a transition must be, between 0 and 1. Lower finds more of them.
+        How probable a transition must be, between 0 and 1. A lower one finds more of them.
     fps : float, optional
-        Frames a second, where frames are given; without it there are no seconds.
+        Frames a second, where frames are given; without it the seconds are not known.
 
     Returns
     -------
     DataFrame
-        One row a shot: `start_frame` and `end_frame` (so that `frames[start_frame:end_frame]` is
-        the shot), `start_s` and `end_s` (seconds from the first frame; NaN if not known). Frames
-        of a fade belong to no shot. A video without transitions is one shot.
+        One row for each shot: `start_frame` and `end_frame` (so that
+        `frames[start_frame:end_frame]` is the shot), `start_s` and `end_s` (seconds from the first
+        frame; NaN if not known). Frames of a fade belong to no shot. A video without transitions is
+        one shot.
 
     Raises
     ------
@@ -83,22 +84,30 @@ def shot_boundaries(
         If the package is not installed; names the remedy.
     WeightsError
         If its weights are not those on record.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> black = np.zeros((20, 48, 64, 3), dtype=np.uint8)
+    >>> shots = shot_boundaries(np.concatenate([black, black + 255]), fps=10)
+    >>> shots[["start_frame", "end_frame"]].to_numpy().tolist()
+    [[0, 20], [20, 40]]
     """
-    small, moments = _small_frames(video, fps)
+    small, seconds = _small_frames(video, fps)
     spans = shots_of(_probabilities(small), threshold)
     frame = pd.DataFrame(spans, columns=["start_frame", "end_frame"])
-    frame["start_s"] = moments[frame["start_frame"]]
-    frame["end_s"] = moments[frame["end_frame"]]
+    frame["start_s"] = seconds[frame["start_frame"]]
+    frame["end_s"] = seconds[frame["end_frame"]]
     return frame
 
 
 def transition_probabilities(video: str | PathLike[str] | np.ndarray) -> np.ndarray:
-    """How probable it is that the shot changes between each frame and the next.
+    """Estimate how probable it is that the shot changes between each frame and the next.
 
     Parameters
     ----------
     video : path, or ndarray of uint8, shape (time, height, width, 3)
-        As for `shot_boundaries`, which see also for errors.
+        As for `shot_boundaries`, which also lists the errors.
 
     Returns
     -------
@@ -108,7 +117,7 @@ def transition_probabilities(video: str | PathLike[str] | np.ndarray) -> np.ndar
 
 
 def shots_of(likely: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """Spans between transitions, int64 `(shots, 2)`: first frame, and the one after the last.
+    """Spans between transitions, int64 `(shots, 2)`: the first frame, and the one after the last.
 
     Where several frames in a row are above the threshold (a fade), the shot ends after the first
     of them, and the next begins after the last.
@@ -117,6 +126,11 @@ def shots_of(likely: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     ------
     ValueError
         If the threshold is not between 0 and 1.
+
+    Examples
+    --------
+    >>> shots_of(np.array([0.0, 0.9, 0.0, 0.0])).tolist()
+    [[0, 2], [2, 4]]
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold is {threshold}; it must be between 0 and 1.")
@@ -131,7 +145,7 @@ def shots_of(likely: np.ndarray, threshold: float = 0.5) -> np.ndarray:
 
 
 def can_cut() -> bool:
-    """Tell whether TransNetV2's weights are at hand; if not, the remedy is printed."""
+    """Tell whether TransNetV2's weights are available; if not, print the remedy."""
     try:
         WEIGHTS.path()
     except WeightsNotAvailable as missing:
@@ -141,7 +155,7 @@ def can_cut() -> bool:
 
 
 def _probabilities(small: np.ndarray) -> np.ndarray:
-    device = "cuda" if settings.device().type == "cuda" else "cpu"  # on MPS it answers otherwise
+    device = "cuda" if settings.device().type == "cuda" else "cpu"  # on MPS its results differ
     net = _network(WEIGHTS.path(), device)
     with torch.inference_mode():
         single, _ = net.predict_frames(torch.from_numpy(small).to(device), quiet=True)
@@ -151,7 +165,7 @@ def _probabilities(small: np.ndarray) -> np.ndarray:
 def _small_frames(
     video: str | PathLike[str] | np.ndarray, fps: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All frames as the network wants them, and when each starts and the last one ends.
+    """Read all frames at the network's size, and when each starts and the last one ends.
 
     Returns uint8 `(time, 27, 48, 3)` and seconds `(time + 1,)`, NaN where they are not known.
     """
@@ -161,20 +175,20 @@ def _small_frames(
         last = np.median(np.diff(times)) if len(times) > 1 else 1 / rate
         return frames, np.append(times, times[-1] + last)
     frames = np.ascontiguousarray(checked([video], "Clip")[0])
-    pictures = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    small = v2.functional.resize(pictures, [HEIGHT, WIDTH], antialias=True)
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2)  # (time, 3, height, width)
+    small = v2.functional.resize(images, [HEIGHT, WIDTH], antialias=True)
     n = len(frames) + 1
-    moments = np.arange(n) / fps if fps else np.full(n, np.nan)
-    return small.permute(0, 2, 3, 1).contiguous().numpy(), moments
+    seconds = np.arange(n) / fps if fps else np.full(n, np.nan)
+    return small.permute(0, 2, 3, 1).contiguous().numpy(), seconds
 
 
 @lru_cache(maxsize=1)
 def _network(path: Path, device: str) -> torch.nn.Module:
-    """TransNetV2 with its weights, built without its habits.
+    """Build TransNetV2 with its weights, without the side effects of its package.
 
     The package's class seeds every generator, switches deterministic algorithms on for the whole
     process, and reads its weights unchecked; importing it changes an environment variable and the
-    warning filters. None of this may last.
+    warning filters. None of this may outlast the call.
     """
     weights_io.verify(path, WEIGHTS.sha256)
     kept = os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK")

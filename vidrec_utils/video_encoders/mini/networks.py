@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn import functional
 
 from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0, SameConv2d
+from vidrec_utils.video_encoders.encoder import ClipNetwork
 from vidrec_utils.video_encoders.flow import cross_modality_stem
 from vidrec_utils.video_encoders.inflation import inflate_layers, set_frames
 
@@ -39,7 +40,7 @@ HALVED = 5
 """Before this block the I3D halves the number of time steps: the larger of two neighbours."""
 
 
-class SlowFastMini(nn.Module):
+class SlowFastMini(ClipNetwork):
     """SlowFast as pytorchvideo builds it, with a quarter of the channels and fewer blocks.
 
     The slow pathway sees every `alpha`-th frame through 16 and more channels. The fast pathway has
@@ -145,10 +146,6 @@ class SlowFastMini(nn.Module):
         """Both pathways pooled over time and concatenated, `(batch, dim, 1, h, w)`."""
         return self.net.blocks[5](self.stages(x))
 
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """The vector as a sequence of one, `(batch, dim, 1)`: both pathways are pooled in time."""
-        return self.vector(x)[:, :, None]
-
     def vector(self, x: torch.Tensor) -> torch.Tensor:
         """The layer before the classifier, `(batch, dim)`."""
         return self.maps(x).mean(dim=(2, 3, 4))
@@ -158,7 +155,7 @@ class SlowFastMini(nn.Module):
         return self.net.blocks[-1](self.maps(x)).flatten(1)
 
 
-class I3DMini(nn.Module):
+class I3DMini(ClipNetwork):
     """An I3D: EfficientNet-Lite0's blocks, the depthwise filters inflated to three frames.
 
     Top-heavy, as "Rethinking Spatiotemporal Feature Learning" (arXiv:1712.04851) found best: stem
@@ -222,10 +219,6 @@ class I3DMini(nn.Module):
         """Mean and largest value of each map, `(batch, 224, time / 2)`."""
         maps = self.maps(x)  # (batch, 112, time / 2, h, w)
         return torch.cat([maps.mean(dim=(3, 4)), maps.amax(dim=(3, 4))], dim=1)
-
-    def vector(self, x: torch.Tensor) -> torch.Tensor:
-        """Features averaged over time, `(batch, 224)`."""
-        return self.features(x).mean(dim=2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(batch, classes)`."""
@@ -307,7 +300,7 @@ class FlowStream(SpatialStream):
         return self.classify(self.dropout(self.scale(self.vector(x))))
 
 
-class TwoStreamMini(nn.Module):
+class TwoStreamMini(ClipNetwork):
     """Two streams, one for what is seen and one for how it moves, concatenated at the end.
 
     The spatial stream is a network for images with its own, unchanged weights; the temporal stream
@@ -344,10 +337,6 @@ class TwoStreamMini(nn.Module):
         `(batch, 5, time, height, width)`.
         """
         return self.temporal.maps(self._flow(x))[:, :, None]
-
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """The vector as a sequence of one, `(batch, dim, 1)`."""
-        return self.vector(x)[:, :, None]
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
         """Both streams' vectors, each of length 1, `(batch, dim)`."""
