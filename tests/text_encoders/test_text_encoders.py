@@ -267,7 +267,7 @@ def test_reading_tells_what_the_vocabulary_lacks_and_what_is_cut(tiny_bert, tiny
 @pytest.mark.parametrize("bad", [[None], ["a", float("nan")], ["a", b"b"], [["a"]]])
 def test_what_is_no_text_is_named(minilm, tfidf, bad):
     for encoder in (minilm, tfidf):
-        with pytest.raises(TypeError, match=f"Text {len(bad) - 1} is .*wanted is a string"):
+        with pytest.raises(TypeError, match=f"Text {len(bad) - 1} is .*must be a string"):
             encoder.encode(bad)
         with pytest.raises(TypeError, match="One string"):
             encoder.encode("cat")

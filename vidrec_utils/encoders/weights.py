@@ -164,6 +164,35 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     return dict(state)
 
 
+def read_settings(folder: Path, file: str = "config.json", kind: str = "") -> dict[str, object]:
+    """Read one of the JSON files that lie next to weights.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of a checkpoint.
+    file : str
+        Name of the file.
+    kind : str
+        What its `model_type` must be; empty: anything.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, or is of another model.
+    """
+    try:
+        settings = json.loads((folder / file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{file} in {folder.name} cannot be read: {error}") from error
+    if kind and settings.get("model_type") != kind:
+        raise WeightsError(
+            f"{folder.name} is a checkpoint of another model: {settings.get('model_type')!r}, but "
+            f"{kind!r} is needed."
+        )
+    return settings
+
+
 def load_strictly(model: torch.nn.Module, state: dict[str, torch.Tensor], origin: str) -> None:
     """Copy a state dict into a model; every key and shape must fit.
 

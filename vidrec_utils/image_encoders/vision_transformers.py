@@ -13,7 +13,6 @@ Radford and others: Learning Transferable Visual Models From Natural Language Su
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,24 +173,13 @@ class VisionTransformer(Entry[ImageEncoder]):
                 f"There is no checkpoint in {folder}: give a folder with config.json and "
                 f"{hub.weights[0]}, as in the repository {hub.repo}."
             )
-        net = self.untrained(self._config(folder), request.seed)
+        config = weights_io.read_settings(folder, kind=self.kind)
+        net = self.untrained(config, request.seed)
         weights_io.load_strictly(net.net, renamed(weights_io.read_checkpoint(file)), file.name)
         info = weights_io.file_info(file)
         if published:
             info = replace(info, source="published", licence=hub.licence)
         return net, info, folder
-
-    def _config(self, folder: Path) -> dict[str, object]:
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"config.json in {folder.name} cannot be read: {error}") from error
-        if config.get("model_type") != self.kind:
-            raise WeightsError(
-                f"{folder.name} is a checkpoint of another model: {config.get('model_type')!r}, "
-                f"but {self.kind!r} is needed."
-            )
-        return config
 
 
 def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -61,7 +61,7 @@ class R2Plus1D(nn.Module):
         return self.activations(x, "stage4")
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps averaged over the picture, `(batch, 512, time / 8)`."""
+        """Maps averaged over the frame, `(batch, 512, time / 8)`."""
         return self.maps(x).mean(dim=(3, 4))
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
@@ -84,7 +84,7 @@ class R2Plus1D(nn.Module):
 
 
 class TokenNet(nn.Module):
-    """A transformer over clips: what it has in common with networks of maps.
+    """A transformer over clips: the part that all of them share.
 
     Subclasses give `tokens(x, layer)`, patches `(batch, dim, time, height, width)` after a stage.
     """
@@ -92,7 +92,7 @@ class TokenNet(nn.Module):
     layers = (*STAGES, "token_mean", "penultimate", "logits")
 
     def tokens(self, x: torch.Tensor, stage: int) -> torch.Tensor:
-        """Patches after a quarter of the network, where they lie in the clip."""
+        """Patches after a quarter of the network, at their positions in the clip."""
         raise NotImplementedError
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
@@ -100,7 +100,7 @@ class TokenNet(nn.Module):
         return self.tokens(x, 3)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Patches averaged over the picture, `(batch, dim, time)`."""
+        """Patches averaged over the frame, `(batch, dim, time)`."""
         return self.maps(x).mean(dim=(3, 4))
 
     def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
@@ -140,22 +140,22 @@ class MViTv2(TokenNet):
 
     def tokens(self, x: torch.Tensor, stage: int) -> torch.Tensor:
         """Patches after the last block of a width; the last after the norm, as the class token."""
-        tokens, places = self._passed(x, MVIT_STAGES[stage] + 1)
+        tokens, grid = self._passed(x, MVIT_STAGES[stage] + 1)
         tokens = self.net.norm(tokens) if stage == 3 else tokens
-        return tokens[:, 1:].transpose(1, 2).unflatten(2, places)
+        return tokens[:, 1:].transpose(1, 2).unflatten(2, grid)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(batch, classes)`."""
         return self.net.head(self.vector(x))
 
     def _passed(self, x: torch.Tensor, blocks: int) -> tuple[torch.Tensor, tuple[int, int, int]]:
-        """All tokens after the first blocks, and how many there are in time, height and width."""
+        """All tokens after the first blocks, and the grid of patches: time, height, width."""
         net = self.net
         tokens = net.pos_encoding(net.conv_proj(x).flatten(2).transpose(1, 2))
-        places = (net.pos_encoding.temporal_size, *net.pos_encoding.spatial_size)
+        grid = (net.pos_encoding.temporal_size, *net.pos_encoding.spatial_size)
         for block in net.blocks[:blocks]:
-            tokens, places = block(tokens, places)
-        return tokens, places
+            tokens, grid = block(tokens, grid)
+        return tokens, grid
 
 
 def contract_for(contract: TimedContract, request: LoadRequest) -> TimedContract:

@@ -1,7 +1,7 @@
 """SlowFast, I3D and X3D, built by pytorchvideo in the layout of its published checkpoints.
 
-SlowFast has a slow path for what is seen and a fast one for how it moves. I3D inflates a network of
-pictures. X3D grows a tiny network in one direction at a time, and stays cheap.
+SlowFast has a slow path for what is seen and a fast one for how it moves. I3D inflates an image
+network. X3D grows a tiny network in one dimension at a time, and stays cheap.
 
 References
 ----------
@@ -25,10 +25,10 @@ STAGES = ("stage1", "stage2", "stage3", "stage4")
 
 
 class FittedPool(nn.AvgPool3d):
-    """Average pooling whose window is no larger than what it is given.
+    """Average pooling whose window is no larger than its input.
 
-    The heads of pytorchvideo pool over a window of the size of training; fewer frames or a smaller
-    picture would be an error. It has no weights, so the published layout stays as it is.
+    The heads of pytorchvideo pool over a window of the size of training; fewer frames or smaller
+    ones would be an error. It has no weights, so the published layout stays as it is.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -69,7 +69,7 @@ class SlowFastR50(nn.Module):
         return self.vector(x)[:, :, None]
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """Both paths pooled, side by side, `(batch, 2304, 1, height / 32 - 6, width / 32 - 6)`."""
+        """Both paths pooled and joined, `(batch, 2304, 1, height / 32 - 6, width / 32 - 6)`."""
         return self.net.blocks[-2](self._paths(x, len(self.net.blocks) - 2))
 
     def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
@@ -114,17 +114,17 @@ class ZooNet(nn.Module):
         fit_pools(net.blocks[-1])
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """What the head is given, `(batch, channels, time, height / 32, width / 32)`."""
+        """Input of the head, `(batch, channels, time, height / 32, width / 32)`."""
         for block in self.net.blocks[:-1]:
             x = block(x)
         return x
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps averaged over the picture, `(batch, channels, time)`."""
+        """Maps averaged over the frame, `(batch, channels, time)`."""
         return self.maps(x).mean(dim=(3, 4))
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
-        """What the classifier is given, averaged over places, `(batch, dim)`."""
+        """Input of the classifier, averaged over positions, `(batch, dim)`."""
         return self.net.blocks[-1].pool(self.maps(x)).mean(dim=(2, 3, 4))
 
     def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
@@ -138,7 +138,7 @@ class ZooNet(nn.Module):
         return x
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(batch, classes)`: those of all places averaged, which is the average's."""
+        """Logits `(batch, classes)` of the averaged positions."""
         head = self.net.blocks[-1]
         return head.proj(head.dropout(self.vector(x)))
 

@@ -1,7 +1,7 @@
-"""VideoMAE, from the model hub: a transformer that learned by filling in what was hidden from it.
+"""VideoMAE, from the model hub: a transformer that learned by reconstructing masked patches.
 
-Nine tenths of a clip's patches are hidden, so that copying a neighbour does not help. Afterwards it
-was told the classes of Kinetics.
+Nine tenths of a clip's patches are masked, so that copying a neighbour does not help. Afterwards it
+was fine-tuned to the classes of Kinetics.
 
 References
 ----------
@@ -10,7 +10,6 @@ Tong, Song, Wang, Wang: VideoMAE. NeurIPS 2022 (arXiv:2203.12602).
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from vidrec_utils.encoders import weights as weights_io
 from vidrec_utils.encoders.catalogue import Entry, LoadRequest
 from vidrec_utils.encoders.download import HubCheckpoint
 from vidrec_utils.encoders.protocol import TimedContract, WeightsInfo
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
+from vidrec_utils.encoders.weights import WeightsNotAvailable
 from vidrec_utils.video_encoders.encoder import Framing, VideoEncoder
 from vidrec_utils.video_encoders.published import (
     TokenNet,
@@ -66,20 +65,20 @@ class VideoMAE(TokenNet):
         self.channels = self.dim = int(net.config.hidden_size)
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
-        """What the classifier is given, `(batch, dim)`."""
+        """Input of the classifier, `(batch, dim)`."""
         tokens = self.net.videomae(x.transpose(1, 2)).last_hidden_state
         return tokens[:, 0] if self.net.fc_norm is None else self.net.fc_norm(tokens.mean(dim=1))
 
     def tokens(self, x: torch.Tensor, stage: int) -> torch.Tensor:
         """Patches after each quarter of the depth."""
-        body = self.net.videomae
-        tokens = body.embeddings(x.transpose(1, 2), None)
-        for layer in body.encoder.layer[: len(body.encoder.layer) * (stage + 1) // 4]:
+        backbone, config = self.net.videomae, self.net.config
+        tokens = backbone.embeddings(x.transpose(1, 2), None)  # (batch, patches, dim)
+        layers = backbone.encoder.layer
+        for layer in layers[: len(layers) * (stage + 1) // 4]:
             tokens = layer(tokens)
-        told = self.net.config
-        side = told.image_size // told.patch_size
-        places = (told.num_frames // told.tubelet_size, side, side)
-        return tokens.transpose(1, 2).unflatten(2, places)
+        side = config.image_size // config.patch_size
+        grid = (config.num_frames // config.tubelet_size, side, side)
+        return tokens.transpose(1, 2).unflatten(2, grid)  # (batch, dim, time, height, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(batch, classes)`."""
@@ -104,22 +103,13 @@ def _settings(folder: Path | None) -> tuple[dict[str, object], Framing]:
 
     if folder is None:
         return VideoMAEConfig.from_dict(SMALL).to_dict(), FRAMING
-    found = []
     for name in HUB.settings:
         if not (folder / name).is_file():
             raise WeightsNotAvailable(
                 f"There is no {name} in {folder}: give a folder as in the repository {HUB.repo}."
             )
-        try:
-            found.append(json.loads((folder / name).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"{name} in {folder.name} cannot be read: {error}") from error
-    told, recipe = found
-    if told.get("model_type") != "videomae":
-        raise WeightsError(
-            f"{folder.name} is a checkpoint of another model: {told.get('model_type')!r}, wanted "
-            "is 'videomae'."
-        )
+    config = weights_io.read_settings(folder, kind="videomae")
+    recipe = weights_io.read_settings(folder, "preprocessor_config.json")
     size, crop = recipe.get("size", 224), recipe.get("crop_size", 224)
     framing = Framing(
         int(crop["height"] if isinstance(crop, dict) else crop),
@@ -128,18 +118,18 @@ def _settings(folder: Path | None) -> tuple[dict[str, object], Framing]:
         tuple(recipe.get("image_std", FRAMING.std)),
         antialias=True,
     )
-    return VideoMAEConfig.from_dict(told).to_dict(), framing
+    return VideoMAEConfig.from_dict(config).to_dict(), framing
 
 
-def _built(told: dict[str, object], contract: TimedContract, seed: int) -> VideoMAE:
+def _untrained(config: dict[str, object], contract: TimedContract, seed: int) -> VideoMAE:
     from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
-    config = VideoMAEConfig.from_dict(
-        told | {"num_frames": contract.frames, "image_size": contract.size}
-    )
+    check_contract("videomae_small", contract, (2, 16), (2, 16))
+    sizes = {"num_frames": contract.frames, "image_size": contract.size}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return VideoMAE(VideoMAEForVideoClassification(config).float().eval())
+        net = VideoMAEForVideoClassification(VideoMAEConfig.from_dict(config | sizes))
+        return VideoMAE(net.float().eval())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +145,7 @@ class VideoMAEEntry(Entry[VideoEncoder]):
         if request.weights == "random":
             config, framing = _settings(None)
             info = WeightsInfo("random")
-            net = self._untrained(config, contract, request.seed)
+            net = _untrained(config, contract, request.seed)
         else:
             folder = self._folder(request)
             config, framing = _settings(folder)
@@ -169,7 +159,7 @@ class VideoMAEEntry(Entry[VideoEncoder]):
             info = WeightsInfo("file", file.name, digest_of(file, request.sha256))
             if request.weights == "published":
                 info = replace(info, source="published", licence=self.published.licence)
-            net = self._untrained(config, contract, request.seed)
+            net = _untrained(config, contract, request.seed)
             state = renamed(weights_io.read_checkpoint(file))
             weights_io.load_strictly(net.net, state, file.name)
         framing = framing.at(contract.size)
@@ -192,10 +182,6 @@ class VideoMAEEntry(Entry[VideoEncoder]):
                 f"not {contract.frames} of {contract.size}."
             )
         return replace(contract, frames=frames, size=size, read_size=max(128, size))
-
-    def _untrained(self, config: dict[str, object], contract: TimedContract, seed: int) -> VideoMAE:
-        check_contract(self.name, contract, (2, 16), (2, 16))
-        return _built(config, contract, seed)
 
 
 ENTRY = VideoMAEEntry(
