@@ -81,7 +81,7 @@ class Explanation:
 
 
 class Explainable:
-    """Something that scores videos for users, and may be able to say why."""
+    """Something that scores videos for users, and may be able to explain its scores."""
 
     video_ids: pd.Index
     user_ids: pd.Index
@@ -229,12 +229,12 @@ def contrasting_users(
     directions = vectors[rows] - vectors[rows].mean(axis=0) if center else vectors[rows]
     lengths = np.linalg.norm(directions, axis=1)
     unit = directions / np.maximum(lengths, 1e-12)[:, None]
-    likeness = -lengths if center else unit @ unit.mean(axis=0)  # with the average
-    chosen = [int(np.argmin(likeness))]
+    similarity = -lengths if center else unit @ unit.mean(axis=0)  # with the average
+    chosen = [int(np.argmin(similarity))]
     while len(chosen) < min(n, len(rows)):
-        likeness = (unit @ unit[chosen].T).max(axis=1)
-        likeness[chosen] = np.inf
-        chosen.append(int(np.argmin(likeness)))
+        similarity = (unit @ unit[chosen].T).max(axis=1)
+        similarity[chosen] = np.inf
+        chosen.append(int(np.argmin(similarity)))
     return list(ids[rows[chosen]])
 
 

@@ -1,9 +1,9 @@
-"""Recommending from behaviour alone: what people who watched this watched too.
+"""Recommending from behaviour alone: what people who watched this also watched.
 
 No model here needs a file or a title, only who watched what, and when; a video that nobody watched
 is therefore invisible to all of them.
 
-- `signal_weights`: what each signal (watching, liking, sharing, commenting) says by itself.
+- `signal_weights`: the weights of events by one signal alone (watching, liking, sharing, ...).
 - `WindowedPopularity`, `DecayedPopularity`: what is popular now.
 - `ItemKNN`, `EASE`: from video to video, by counting and in closed form.
 - `ALS`, `BPR`: vectors of users and videos, by least squares and by pairs.

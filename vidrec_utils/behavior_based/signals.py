@@ -123,7 +123,7 @@ _WEIGHTS: dict[str, Callable[..., pd.Series]] = {
     "liked": _by(like=1.0),
     "shared": _by(share=1.0),
     "comment": _by(comment=1.0),
-    "sentiment": lambda frame, mood, _: event_weights(
-        frame, **{**OFF, "comment": 1.0}, sentiment=mood
+    "sentiment": lambda frame, sentiment, _: event_weights(
+        frame, **{**OFF, "comment": 1.0}, sentiment=sentiment
     ),
 }

@@ -1,4 +1,4 @@
-"""Lists whose videos are not all alike: maximal marginal relevance.
+"""Lists whose videos differ from each other: maximal marginal relevance (MMR).
 
 References
 ----------

@@ -201,9 +201,9 @@ class LearnedRanker(HistoryProfile):
             return profiles
         # (p_u - s v_i) / (1 - |s|), with s the share of the example's own video
         own = _at(self.shares, rows, columns)[:, None]  # (n_examples, 1)
-        rest = 1 - np.abs(own)
+        scale = 1 - np.abs(own)
         others = profiles - own * self.unit[columns]
-        return np.divide(others, rest, out=np.zeros_like(others), where=rest > 1e-6)
+        return np.divide(others, scale, out=np.zeros_like(others), where=scale > 1e-6)
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         # sum_d (agree_d p_ud + liked_d) v_id  (users, n_videos)

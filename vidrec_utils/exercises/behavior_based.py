@@ -18,7 +18,7 @@ def weigh(log: pd.DataFrame, like: float = 2.0) -> pd.Series:
 
 
 def _log() -> pd.DataFrame:
-    """Watched in part, played twice, known for a like alone, known for nothing, passed over."""
+    """Five events: watched in part, played twice, only a like, nothing known, skipped."""
     return pd.DataFrame(
         {
             "watch_ratio": [0.5, 2.0, np.nan, np.nan, 0.0],
@@ -45,10 +45,12 @@ def check_weigh(function: Callable[..., pd.Series]) -> str:
     )
     values = got.astype(float).to_numpy()
     assert values[1] != 4.0, "played twice is not twice the taste: cut the watch ratio to 1."
-    assert values[0] == 0.5, f"watched to a half and not liked weighs 0.5, yours says {values[0]}."
-    assert values[1] == 3.0, f"watched to the end and liked weighs 1 + 2, yours {values[1]}."
-    assert values[2] == 2.0, f"an event known for a like alone weighs 2, yours says {values[2]}."
-    assert values[3] == values[4] == 0.0, "what is unknown or passed over weighs 0, not less."
+    assert values[0] == 0.5, f"watched to one half and not liked weighs 0.5, yours is {values[0]}."
+    assert values[1] == 3.0, f"watched to the end and liked weighs 1 + 2, yours is {values[1]}."
+    assert values[2] == 2.0, (
+        f"an event of which only a like is known weighs 2, yours is {values[2]}."
+    )
+    assert values[3] == values[4] == 0.0, "what is unknown or skipped weighs 0, not less."
     tripled = function(log, like=3.0).astype(float).to_numpy()
     assert tripled[2] == 3.0, "use the argument `like`, not a number of your own."
     return "every event has a weight, and not knowing is not the same as disliking."

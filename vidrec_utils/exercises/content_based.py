@@ -33,7 +33,7 @@ def _candidates() -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_next_pick(function: Callable[[np.ndarray, np.ndarray, list[int], float], int]) -> str:
-    """Check an attempt at `next_pick` on four candidates, two pairs of which are alike."""
+    """Check an attempt at `next_pick` on four candidates, two pairs of which are similar."""
     relevance, similarity = _candidates()
     first = function(relevance, similarity, [], 0.5)
     assert first is not None, "your function returns nothing; end it with `return`."
@@ -42,7 +42,7 @@ def check_next_pick(function: Callable[[np.ndarray, np.ndarray, list[int], float
     second = function(relevance, similarity, [0], 0.5)
     assert second != 0, "candidate 0 is picked already; leave out what is in `picked`."
     assert second == 2, (
-        f"after 0 comes 2, not {second}: candidate 1 is more relevant, but so like 0 that it adds "
+        f"after 0 comes 2, not {second}: candidate 1 is more relevant, but so similar to 0 that it adds "
         "less; subtract its similarity."
     )
     # 1 gains .45 - .4 and 3 gains .2 - .45; by the mean similarity 1 and 3 would not change, by
