@@ -75,6 +75,7 @@ RENAMED_ARRAYS: dict[str, dict[str, str]] = {
         "norm_network": "norm_feed_forward",
         "place": "position",
     },
+    "recommender.FixedScores": {"rows": "ids"},
     "content_based.TermRecommender": {"asks": "queries", "tells": "term_weights"},
 }
 """By class, with the keys of today: words of array names in older files, and these words now.
@@ -109,8 +110,9 @@ class Recommender(Explainable, ABC):
     - **k** beyond the catalogue gives what there is; a user who saw everything gets no rows.
 
     `save` and `load` need to know which attributes `_fit` has set: a subclass lists those that are
-    arrays in `_learned`, or defines `_state` and `_restore`. Every subclass is registered when it
-    is defined, so that `load` knows it.
+    arrays in `_learned`, or defines `_state` and `_restore`. Arguments of the constructor that JSON
+    cannot hold are named in `_array_arguments`; `_state` has to keep them, and `_rebuild` to use
+    them. Every subclass is registered when it is defined, so that `load` knows it.
 
     Attributes
     ----------
@@ -139,6 +141,7 @@ class Recommender(Explainable, ABC):
     name = "recommender"
 
     _learned: ClassVar[tuple[str, ...]] = ()
+    _array_arguments: ClassVar[tuple[str, ...]] = ()
     _classes: ClassVar[dict[str, type[Recommender]]] = {}
 
     video_ids: pd.Index
@@ -282,8 +285,9 @@ class Recommender(Explainable, ABC):
         return best, best_scores
 
     def parameters(self) -> dict[str, object]:
-        """Arguments of the constructor by name, such as JSON can hold."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        """Arguments of the constructor by name, without those of `_array_arguments`."""
+        names = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in names if name not in self._array_arguments}
 
     def save(self, folder: Path | str) -> Path:
         """Keep a fitted model in a folder: JSON and safetensors, no pickle. Returns the folder.
@@ -559,24 +563,19 @@ class FixedScores(Recommender):
     ['dog']
     """
 
+    _array_arguments: ClassVar = ("scores",)
+
     def __init__(self, scores: pd.DataFrame, name: str = "fixed scores"):
         self.scores = scores.set_axis(as_ids(scores.index), axis=0)
         self.scores = self.scores.set_axis(as_ids(scores.columns), axis=1)
         self.name = name
 
-    def parameters(self) -> dict[str, object]:
-        """Arguments of the constructor, without the scores."""
-        return {"name": self.name}
-
     def _state(self) -> dict[str, Array]:
-        ids = {"rows": self.scores.index, "columns": self.scores.columns}
-        encoded = {label: saving.encode_ids(index) for label, index in ids.items()}
-        return {**encoded, "values": self.scores.to_numpy(dtype=np.float32)}
+        return saving.encode_frame(self.scores)
 
     @classmethod
     def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
-        rows, columns = (saving.decode_ids(state[label]) for label in ("rows", "columns"))
-        return cls(pd.DataFrame(state["values"], index=rows, columns=columns), **parameters)
+        return cls(saving.decode_frame(state), **parameters)
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return self._score_unknown(self.user_ids[users])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from scipy import sparse
@@ -142,6 +143,27 @@ def encode_ids(ids: Iterable[str]) -> np.ndarray:
 def decode_ids(array: np.ndarray) -> list[str]:
     """Strings from what `encode_ids` made."""
     return json.loads(array.tobytes().decode())
+
+
+def encode_frame(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """A frame of numbers as arrays: `ids` of the rows, `columns` and `values` (float32)."""
+    labels = {"ids": map(str, frame.index), "columns": map(str, frame.columns)}
+    arrays = {name: encode_ids(index) for name, index in labels.items()}
+    return {**arrays, "values": frame.to_numpy(dtype=np.float32)}
+
+
+def decode_frame(arrays: Mapping[str, Array]) -> pd.DataFrame:
+    """The frame that `encode_frame` took apart.
+
+    Examples
+    --------
+    >>> print(decode_frame(encode_frame(pd.DataFrame({"cat": [0.5, 2.0]}, index=["ann", "bob"]))))
+         cat
+    ann  0.5
+    bob  2.0
+    """
+    ids = decode_ids(arrays["ids"])
+    return pd.DataFrame(arrays["values"], index=ids, columns=decode_ids(arrays["columns"]))
 
 
 def ids_digest(*ids: Iterable[str]) -> str:

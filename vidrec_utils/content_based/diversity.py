@@ -9,13 +9,13 @@ Producing Summaries. SIGIR 1998.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from vidrec_utils.content_based.vectors import aligned, unit_vectors
+from vidrec_utils.content_based.vectors import VectorModel, aligned, unit_vectors
 from vidrec_utils.recommender import (
     Description,
     EventWeights,
@@ -92,7 +92,7 @@ def mmr(relevance: np.ndarray, similarity: np.ndarray, k: int, balance: float = 
     return picks
 
 
-class Diversified(Recommender):
+class Diversified(VectorModel):
     """The lists of another recommender, re-ranked so that they repeat themselves less.
 
     Of the `depth` best videos that a user was not shown, `k` are picked by `mmr`. Relevance is the
@@ -134,6 +134,8 @@ class Diversified(Recommender):
     ['a', 'c', 'b']
     """
 
+    _learned: ClassVar = ("unit",)
+
     def __init__(
         self,
         base: Recommender,
@@ -163,8 +165,7 @@ class Diversified(Recommender):
 
     def parameters(self) -> dict[str, object]:
         """Arguments of the constructor, without the vectors; the base by its description."""
-        own = {name: v for name, v in super().parameters().items() if name != "vectors"}
-        return {**own, "base": self.base.description()}
+        return {**super().parameters(), "base": self.base.description()}
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         vectors = aligned(self.vectors, self.video_ids)
@@ -211,18 +212,12 @@ class Diversified(Recommender):
         return np.where(scores > -np.inf, -position, -np.inf).astype(np.float32)
 
     def _state(self) -> dict[str, Array]:
-        vectors = aligned(self.vectors, self.video_ids)
-        return {**self.base.packed("base."), "unit": self.unit, "vectors": vectors}
+        return {**super()._state(), **self.base.packed("base.")}
 
     @classmethod
     def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
-        description = parameters.pop("base")
-        base = Recommender.unpacked(description, below(state, "base."), parameters["name"])
-        return cls(base, pd.DataFrame(state["vectors"]), **parameters)
-
-    def _restore(self, state: Mapping[str, Array]) -> None:
-        self.unit = state["unit"]
-        self.vectors.index = self.video_ids
+        base = Recommender.unpacked(parameters["base"], below(state, "base."), parameters["name"])
+        return super()._rebuild({**parameters, "base": base}, state)
 
     @classmethod
     def _upgraded(

@@ -12,17 +12,15 @@ Lops, de Gemmis, Semeraro: Content-based Recommender Systems. Recommender System
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from vidrec_utils.content_based.vectors import aligned, unit_vectors
+from vidrec_utils.content_based.vectors import VectorModel, aligned, unit_vectors
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
 from vidrec_utils.recommender import Recommender, position, require_positive, top_k
-from vidrec_utils.saving import Array
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings import Embeddings
@@ -134,27 +132,11 @@ class HistoryProfile(HistoryExplainable, Recommender):
         """Contribution of a unit share of each video of `history` to each column, `(n, m)`."""
 
 
-class VectorProfile(HistoryProfile):
-    """A history profile over vectors of the caller, which are saved with the model."""
+class VectorProfile(VectorModel, HistoryProfile):
+    """A history profile over vectors of the caller."""
 
-    vectors: Embeddings | pd.DataFrame
     center: bool
     unit: np.ndarray
-
-    def parameters(self) -> dict[str, object]:
-        """Arguments of the constructor, without the vectors."""
-        return {name: v for name, v in super().parameters().items() if name != "vectors"}
-
-    def _state(self) -> dict[str, Array]:
-        return {**super()._state(), "vectors": aligned(self.vectors, self.video_ids)}
-
-    @classmethod
-    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
-        return cls(pd.DataFrame(state["vectors"]), **parameters)
-
-    def _restore(self, state: Mapping[str, Array]) -> None:
-        super()._restore(state)
-        self.vectors.index = self.video_ids
 
     def _unit_vectors(self) -> np.ndarray:
         """Set `unit`, the vectors centred and of length 1; return which videos have none."""

@@ -236,6 +236,7 @@ class TermRecommender(HistoryProfile):
     ['cat']
     """
 
+    _array_arguments: ClassVar = ("documents",)
     _learned: ClassVar = ("queries", "term_weights", "missing", "shares", "profiled")
 
     def __init__(
@@ -285,10 +286,6 @@ class TermRecommender(HistoryProfile):
         reason = np.array(self.vocabulary, dtype=object)[document.col]
         rows = pd.DataFrame({"kind": "term", "reason": reason, "contribution": contribution})
         return Explanation.from_rows(user_id, video_id, rows)
-
-    def parameters(self) -> dict[str, object]:
-        """Arguments of the constructor, without the documents."""
-        return {name: v for name, v in super().parameters().items() if name != "documents"}
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         terms = self._terms()

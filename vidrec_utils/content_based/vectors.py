@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
 from vidrec_utils.embeddings import join
 from vidrec_utils.embeddings.geometry import unit_rows
-from vidrec_utils.recommender import as_ids
+from vidrec_utils.recommender import Recommender, as_ids
+from vidrec_utils.saving import Array
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings import Embeddings
@@ -45,6 +46,25 @@ def unit_vectors(vectors: np.ndarray, missing: np.ndarray, center: bool = True) 
     if center and not missing.all():
         rows[~missing] -= rows[~missing].mean(axis=0, dtype=np.float64).astype(np.float32)
     return unit_rows(rows, 1e-12)
+
+
+class VectorModel(Recommender):
+    """A recommender over vectors of the caller, one row a video, which are saved with the model."""
+
+    _array_arguments: ClassVar = ("vectors",)
+
+    vectors: Embeddings | pd.DataFrame
+
+    def _state(self) -> dict[str, Array]:
+        return {**super()._state(), "vectors": aligned(self.vectors, self.video_ids)}
+
+    @classmethod
+    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
+        return cls(vectors=pd.DataFrame(state["vectors"]), **parameters)
+
+    def _restore(self, state: Mapping[str, Array]) -> None:
+        super()._restore(state)
+        self.vectors.index = self.video_ids
 
 
 def aligned(vectors: Embeddings | pd.DataFrame, video_ids: pd.Index) -> np.ndarray:

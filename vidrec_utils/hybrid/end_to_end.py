@@ -169,6 +169,7 @@ class EndToEnd(SASRec):
     2
     """
 
+    _array_arguments: ClassVar = ("clips",)
     _learned: ClassVar = ("histories", "warm")
 
     def __init__(
@@ -334,10 +335,6 @@ class EndToEnd(SASRec):
         with torch.no_grad():
             inputs = (tensor.to(device) for tensor in prepare(self.encoder, clips))
             return self.vectors.project(self.vectors.encoder(*inputs)).cpu().numpy()
-
-    def parameters(self) -> dict[str, object]:
-        """Arguments of the constructor, without the clips."""
-        return {name: v for name, v in super().parameters().items() if name != "clips"}
 
     def _state(self) -> dict[str, Array]:
         state = {**super()._state(), "losses": np.array(self.losses, dtype=np.float64)}

@@ -116,6 +116,7 @@ class FeatureFactorization(Recommender):
     True
     """
 
+    _array_arguments: ClassVar = ("video_features", "user_features")
     _learned: ClassVar = (
         "user_vectors", "video_vectors", "video_bias", "active", "own_features", "own_rows",
     )  # fmt: skip
@@ -259,31 +260,24 @@ class FeatureFactorization(Recommender):
         scores[described] = vectors @ self.video_vectors.T + self.video_bias
         return scores
 
-    def parameters(self) -> dict[str, object]:
-        """Arguments of the constructor, without the features."""
-        tables = ("video_features", "user_features")
-        return {name: v for name, v in super().parameters().items() if name not in tables}
-
     def _state(self) -> dict[str, Array]:
-        state = dict(super()._state())
-        for kind, frame in (("video", self.video_features), ("user", self.user_features)):
-            if frame is not None:
-                state[f"{kind}.ids"] = saving.encode_ids(as_ids(frame.index))
-                state[f"{kind}.columns"] = saving.encode_ids(map(str, frame.columns))
-                state[f"{kind}.values"] = frame.to_numpy(dtype=np.float32)
+        tables = {"video": self.video_features, "user": self.user_features}
+        arrays = {
+            f"{kind}.{name}": array
+            for kind, frame in tables.items()
+            if frame is not None
+            for name, array in saving.encode_frame(frame).items()
+        }
         vectors = {f"features.{kind}": array for kind, array in self.feature_vectors.items()}
-        return {**state, **vectors}
+        return {**super()._state(), **arrays, **vectors}
 
     @classmethod
     def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
-        tables: dict[str, pd.DataFrame] = {}
-        for kind in ("video", "user"):
-            arrays = below(state, f"{kind}.")
-            if arrays:
-                ids = saving.decode_ids(arrays["ids"])
-                columns = saving.decode_ids(arrays["columns"])
-                table = pd.DataFrame(arrays["values"], index=ids, columns=columns)
-                tables[f"{kind}_features"] = table
+        tables = {
+            f"{kind}_features": saving.decode_frame(below(state, f"{kind}."))
+            for kind in ("video", "user")
+            if f"{kind}.values" in state
+        }
         return cls(**tables, **parameters)
 
     def _restore(self, state: Mapping[str, Array]) -> None:

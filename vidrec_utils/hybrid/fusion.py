@@ -22,14 +22,14 @@ from tqdm.auto import tqdm
 
 from vidrec_utils.evaluation import bootstrap_means, evaluate
 from vidrec_utils.events import as_ids
-from vidrec_utils.hybrid.ensemble import Ensemble, fitted
+from vidrec_utils.hybrid.ensemble import Ensemble
 from vidrec_utils.hybrid.normalization import (
     NORMALIZATIONS,
     normalized,
     reciprocal_ranks,
     smallest,
 )
-from vidrec_utils.recommender import Recommender, require_at_least, require_one_of
+from vidrec_utils.recommender import FixedScores, Recommender, require_at_least, require_one_of
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -352,16 +352,21 @@ def tune(
     """
     require_at_least(1, steps=steps)
     split = dataclasses.replace(split, validation=_sample(split.validation, max_users, seed))
-    cached = _Cached(fusion).cache(split)
     names = [model.name for model in fusion.models]
+    fitted = copy.copy(fusion).fit(split)
+    users = as_ids(split.validation["user_id"]).unique().sort_values()
+    values = fitted.comparable(fitted.member_scores(users))  # (n_members, n_users, n_videos)
+    known = FixedScores(pd.DataFrame(index=users, columns=fitted.video_ids)).fit(split)
     rows = []
     grid = simplex(len(names), steps)
     for weights in tqdm(grid, desc="tuning", delay=2, leave=False, disable=not progress):
-        cached.weights = weights
-        result = evaluate(cached, split, k, "validation", slices=False, progress=False)
-        values = result.per_user[metric]
-        ends = np.percentile(bootstrap_means(values.to_numpy()[:, None], 1000, seed), [2.5, 97.5])
-        rows.append([*weights, float(values.mean()), *ends])
+        scores = weighted_sum(values, weights, bool(fusion.blind))
+        scores[np.isnan(scores)] = -np.inf  # never recommended
+        known.scores = pd.DataFrame(scores, users, fitted.video_ids)
+        result = evaluate(known, split, k, "validation", slices=False, progress=False)
+        metrics = result.per_user[metric]
+        means = bootstrap_means(metrics.to_numpy()[:, None], 1000, seed)
+        rows.append([*weights, float(metrics.mean()), *np.percentile(means, [2.5, 97.5])])
     table = pd.DataFrame(rows, columns=[*names, metric, "low", "high"])
     # the best metric first; among equals, the smallest distance from equal weights
     uneven = ((table[names] - 1 / len(names)) ** 2).sum(axis=1).round(12)
@@ -371,32 +376,6 @@ def tune(
     chosen = copy.copy(fusion)
     chosen.weights = checked_weights(best, names)
     return Tuned(best, table, chosen)
-
-
-class _Cached(Recommender):
-    """A fusion whose members' scores for the users of validation are kept."""
-
-    name = "tuned"
-
-    def __init__(self, fusion: Fusion):
-        self.fusion = fusion
-
-    def cache(self, split: Split) -> _Cached:
-        self.cached_ids = as_ids(split.validation["user_id"]).unique().sort_values()
-        fusion = copy.copy(self.fusion)
-        fusion.members = fitted(fusion.models, split) if fusion.refit else fusion.models
-        self.fit(split)
-        fusion.video_ids = self.video_ids
-        if len(self.cached_ids):
-            self.values = fusion.comparable(fusion.member_scores(self.cached_ids))
-        return self
-
-    def score(self, user_ids: pd.Index) -> np.ndarray:
-        rows = self.cached_ids.get_indexer(as_ids(user_ids))
-        return weighted_sum(self.values[:, rows], self.weights, bool(self.fusion.blind))
-
-    def _score(self, users: np.ndarray) -> np.ndarray:
-        return self.score(self.user_ids[users])
 
 
 def _sample(interactions: pd.DataFrame, n_users: int, seed: int) -> pd.DataFrame:

@@ -14,7 +14,7 @@ Volkovs, Yu, Poutanen: DropoutNet: Addressing Cold Start in Recommender Systems.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,9 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from vidrec_utils import settings
-from vidrec_utils.content_based import aligned
+from vidrec_utils.content_based.vectors import VectorModel, aligned
 from vidrec_utils.hybrid.sampled_softmax import CORRECTIONS, full_softmax, in_batch_softmax
-from vidrec_utils.recommender import Recommender, require_at_least, require_one_of
+from vidrec_utils.recommender import require_at_least, require_one_of
 from vidrec_utils.saving import Array, below
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Towers(nn.Module):
         return embedding(positions.clamp_min(0)) * known[:, None]
 
 
-class TwoTower(Recommender):
+class TwoTower(VectorModel):
     """Retrieval by two towers, trained with the videos of a batch as each other's negatives.
 
     The user tower sees the weighted mean of the contents of what the user watched, and the user's
@@ -281,25 +281,12 @@ class TwoTower(Recommender):
         scores[~self.active[users]] = self.popularity
         return scores
 
-    def parameters(self) -> dict[str, object]:
-        """Arguments of the constructor, without the vectors."""
-        return {name: v for name, v in super().parameters().items() if name != "vectors"}
-
     def _state(self) -> dict[str, Array]:
-        return {
-            **super()._state(),
-            "losses": np.array(self.losses, dtype=np.float64),
-            **{f"net.{name}": array for name, array in self.state.items()},
-            "vectors": aligned(self.vectors, self.video_ids),
-        }
-
-    @classmethod
-    def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
-        return cls(pd.DataFrame(state["vectors"]), **parameters)
+        net = {f"net.{name}": array for name, array in self.state.items()}
+        return {**super()._state(), "losses": np.array(self.losses, dtype=np.float64), **net}
 
     def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
-        self.vectors.index = self.video_ids
         self.losses = state["losses"].tolist()
         self.state = below(state, "net.")
 
