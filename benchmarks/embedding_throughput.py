@@ -2,10 +2,10 @@
 
 Three ways to the vectors of the same files, by the same network, in one process and in turns:
 
-- bare: the network alone, on tensors that lie ready in memory; no loop over files can be faster;
+- bare: the network alone, on tensors that are ready in memory; no loop over files can be faster;
 - ours: `embeddings.embed` from files into an empty store, with decoding, hashing and writing; once
   on PyTorch, once through `accelerate` (then the bare pass runs on the same runtime);
-- usual: for pictures PIL, torchvision's transforms and a `DataLoader`; for clips pytorchvideo's
+- usual: for images PIL, torchvision's transforms and a `DataLoader`; for clips pytorchvideo's
   `EncodedVideo.get_clip`, subsampling, transforms and a `DataLoader`; the network in PyTorch.
 
     python benchmarks/embedding_throughput.py --repeats 5
@@ -16,6 +16,7 @@ The claims: at least 0.9 of the bare pass's throughput, and at least twice the u
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import tempfile
 import warnings
@@ -36,23 +37,19 @@ from vidrec_utils.video_encoders.encoder import frame_positions
 OF_BARE, OF_USUAL = 0.9, 2.0
 
 
-class Stepwise:
-    """An encoder whose preparing `embed` does in another thread."""
+def stepwise(encoder):
+    """A copy of an encoder, whose items `embed` prepares in another thread."""
 
-    def __init__(self, encoder):
-        self.encoder = encoder
-        method = "vector" if hasattr(encoder.net, "vector") else "features"
-        self.forward = getattr(encoder.net, method)
-
-    def __getattr__(self, name):
-        return getattr(self.encoder, name)
-
-    def encode_prepared(self, prepared):
+    def encode_prepared(prepared: torch.Tensor) -> np.ndarray:
         with torch.inference_mode():
-            return self.forward(prepared).numpy()
+            return encoder.network_vectors(encoder.net, prepared).numpy()
+
+    twin = copy.copy(encoder)
+    twin.encode_prepared = encode_prepared
+    return twin
 
 
-class Pictures(Dataset):
+class Thumbnails(Dataset):
     """The usual loop: PIL opens, torchvision transforms."""
 
     def __init__(self, paths, size):
@@ -70,8 +67,8 @@ class Pictures(Dataset):
     def __len__(self):
         return len(self.paths)
 
-    def __getitem__(self, place):
-        with Image.open(self.paths[place]) as image:
+    def __getitem__(self, index):
+        with Image.open(self.paths[index]) as image:
             return self.transform(image.convert("RGB"))
 
 
@@ -91,10 +88,10 @@ class Clips(Dataset):
     def __len__(self):
         return len(self.paths)
 
-    def __getitem__(self, place):
+    def __getitem__(self, index):
         from pytorchvideo.data.encoded_video import EncodedVideo
 
-        video = EncodedVideo.from_path(str(self.paths[place]), decode_audio=False)
+        video = EncodedVideo.from_path(str(self.paths[index]), decode_audio=False)
         frames = video.get_clip(0, float(video.duration))["video"]  # (3, time, height, width)
         video.close()
         chosen = frames[:, frame_positions(frames.shape[1], self.frames)]
@@ -108,9 +105,9 @@ def usual(dataset: Dataset, forward: Callable, batch_size: int) -> np.ndarray:
 
 def compare(name, library, encoder, of, dataset, batch_size, repeats) -> list[str]:
     """Time all ways in turns; returns the claims that do not hold."""
-    eager, fast = Stepwise(encoder), accelerate(encoder)
+    eager, fast = stepwise(encoder), accelerate(encoder)
     paths = [library.file(i, of="thumbnail" if of == "thumbnail" else "path") for i in library.ids]
-    contract = getattr(encoder, "frame_contract", None)
+    contract = encoder.frame_contract if of == "clip" else None
     read = (
         video_io.read_image
         if contract is None
@@ -126,6 +123,9 @@ def compare(name, library, encoder, of, dataset, batch_size, repeats) -> list[st
             got = embeddings.embed(library, one, of, Path(root), batch_size, progress=False)
             return np.array(got.vectors)
 
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        return encoder.network_vectors(encoder.net, batch)
+
     def bare(one) -> np.ndarray:
         return np.concatenate([one.encode_prepared(batch) for batch in ready])
 
@@ -134,7 +134,7 @@ def compare(name, library, encoder, of, dataset, batch_size, repeats) -> list[st
         "ours, PyTorch": lambda: ours(eager),
         "bare, OpenVINO": lambda: bare(fast),
         "ours, OpenVINO": lambda: ours(fast),
-        "usual loop": lambda: usual(dataset, eager.forward, batch_size),
+        "usual loop": lambda: usual(dataset, forward, batch_size),
     }
     reference = bare(eager)
     for way, run in ways.items():  # warms up, too
@@ -156,8 +156,8 @@ def compare(name, library, encoder, of, dataset, batch_size, repeats) -> list[st
     return failed
 
 
-class Some:
-    """The first good videos of a library, as `embed` wants it."""
+class Sample:
+    """The first good videos of a library, as `embed` takes it."""
 
     def __init__(self, library, of: str, n: int):
         self.library, self.ids = library, []
@@ -189,18 +189,18 @@ def main() -> None:
     library = datasets.load(options.library)
     failed = []
     image = image_encoders.load("efficientnet_lite0", size=224, device="cpu")
-    some = Some(library, "thumbnail", options.thumbnails)
-    paths = [some.file(i, of="thumbnail") for i in some.ids]
+    sample = Sample(library, "thumbnail", options.thumbnails)
+    paths = [sample.file(i, of="thumbnail") for i in sample.ids]
     failed += compare(
         "efficientnet_lite0, thumbnails at 224",
-        *(some, image, "thumbnail", Pictures(paths, 224), 32, options.repeats),
+        *(sample, image, "thumbnail", Thumbnails(paths, 224), 32, options.repeats),
     )
     video = video_encoders.load("efficientnet_lite0_3d", frames=8, size=160, device="cpu")
-    some = Some(library, "clip", options.clips)
-    paths = [some.file(i) for i in some.ids]
+    sample = Sample(library, "clip", options.clips)
+    paths = [sample.file(i) for i in sample.ids]
     failed += compare(
         "efficientnet_lite0_3d, clips of 8 x 160",
-        *(some, video, "clip", Clips(paths, 8, 160), 8, options.repeats),
+        *(sample, video, "clip", Clips(paths, 8, 160), 8, options.repeats),
     )
     if failed:
         raise SystemExit("\n".join(failed))

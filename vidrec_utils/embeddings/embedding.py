@@ -156,6 +156,19 @@ def embed(
         If the folder of these vectors is damaged or of another provenance.
     MemoryError
         If not even one item at a time fits into memory.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from vidrec_utils import text_encoders
+    >>> from vidrec_utils.datasets import VideoLibrary
+    >>> videos = pd.DataFrame({"video_id": ["x", "y"], "title": ["a cat", ""]}, dtype="str")
+    >>> log = pd.DataFrame(columns=["user_id", "video_id", "timestamp"])
+    >>> encoder = text_encoders.load("tfidf").fit(["a cat"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     got = embed(VideoLibrary(videos, log), encoder, "title", Path(folder), progress=False)
+    ...     print(got.vectors.shape, got.failures["reason"].tolist())
+    (2, 2) ['there is no title']
     """
     if of not in MODALITY:
         raise ValueError(f"of is {of!r}; choose from {', '.join(MODALITY)}.")

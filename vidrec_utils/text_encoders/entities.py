@@ -47,6 +47,12 @@ class Gazetteer:
     ------
     ValueError
         If there is no name, or a blank one.
+
+    Examples
+    --------
+    >>> gazetteer = Gazetteer({"Paris": "city", "cat": "animal"})
+    >>> gazetteer.find(["A cat in paris"])[["entity", "kind"]].to_numpy().tolist()
+    [['cat', 'animal'], ['paris', 'city']]
     """
 
     def __init__(self, names: Mapping[str, str]):
@@ -81,7 +87,7 @@ class Gazetteer:
 
 
 def emoji_names(characters: Iterable[str] | None = None) -> dict[str, str]:
-    """English and Chinese names of emoji, each with its English name: a small bilingual lexicon.
+    """Map English and Chinese names of emoji to the English one: a small bilingual lexicon.
 
     Parameters
     ----------
@@ -96,6 +102,11 @@ def emoji_names(characters: Iterable[str] | None = None) -> dict[str, str]:
     References
     ----------
     The Unicode Consortium: Common Locale Data Repository, as the package `emoji` carries it.
+
+    Examples
+    --------
+    >>> emoji_names(["🐈"])
+    {'cat': 'cat', '🐈': 'cat', '猫': 'cat'}
     """
     emoji.config.load_language("zh")
     chosen = emoji.EMOJI_DATA if characters is None else characters

@@ -95,6 +95,15 @@ def write_tags(
     References
     ----------
     Brown and others: Language Models are Few-Shot Learners. NeurIPS 2020 (arXiv:2005.14165).
+
+    Examples
+    --------
+    >>> from vidrec_utils import text_encoders
+    >>> writer = text_encoders.load("smollm2")  # doctest: +SKIP
+    >>> write_tags(["Bowling for beginners"], writer)[0]  # doctest: +SKIP
+    ('bowling', 'beginners')
+    >>> write_tags([" "], text_encoders.load("minilm"))[0]  # a blank title is not sent to it
+    ()
     """
     shown = "".join(
         f"Title: {title}\nTags: {', '.join(tags)}\n"
