@@ -109,7 +109,19 @@ def row_overlap(split: Split) -> Finding:
 
 
 def time_travel(split: Split) -> Finding:
-    """Rows for training that are not older than the first row that is asked for."""
+    """Rows for training that are not older than the first row that is asked for.
+
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import Split
+    >>> log = pd.DataFrame({"user_id": list("uvw"), "video_id": list("abc")})
+    >>> log["timestamp"] = pd.to_datetime(["2025-01-01", "2025-01-02", "2025-01-03"])
+    >>> videos = pd.DataFrame(index=["a", "b", "c"])
+    >>> bool(time_travel(Split(log[:2], log[:0], log[2:], videos, "sound")))
+    False
+    >>> time_travel(Split(log[1:], log[:0], log[:1], videos, "leaky")).n
+    2
+    """
 
     def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
         begin = later["timestamp"].min()

@@ -51,6 +51,19 @@ def check(split: Split, k: int = 10, seed: int = 0) -> list[Finding]:
     """Run the detectors that need nothing but a split: a log in three parts and a catalogue.
 
     `row_overlap`, `time_travel` (where there are timestamps), `popularity_drift`, `tie_order`.
+
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import Split
+    >>> users = ["u", "v", "w"]
+    >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
+    >>> test = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> [finding.leak for finding in check(split, k=1) if finding]
+    []
+    >>> leaky = Split(pd.concat([train, test[:1]]), train[:0], test, split.videos, "leaky")
+    >>> print(check(leaky, k=1)[0].detail)
+    1 rows are in two parts, such as u/b (train and test).
     """
     findings = [row_overlap(split)]
     if "timestamp" in split.train and "timestamp" in split.test:

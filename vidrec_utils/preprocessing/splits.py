@@ -302,6 +302,18 @@ def check_split(
     ------
     LeakError
         If `strict` and there is a leak; its message lists all.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"user_id": list("uvw"), "video_id": list("abc")})
+    >>> log["timestamp"] = pd.to_datetime(["2025-01-01", "2025-01-02", "2025-01-03"])
+    >>> videos = pd.DataFrame(index=["a", "b", "c"])
+    >>> check_split(Split(log[:2], log[:0], log[2:], videos, "sound")).empty
+    True
+    >>> leaky = Split(log[1:], log[:0], log[:1], videos, "leaky")
+    >>> check_split(leaky, strict=False)[["leak", "n", "where"]]
+              leak  n              where
+    0  time travel  2  train and test: 2
     """
     if by is None and split.name.startswith("grouped by "):
         by = split.name.removeprefix("grouped by ")
