@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.datasets._problems import MISSING_COLUMN, join_problems, problem_frame
+from vidrec_utils.datasets._problems import (
+    MISSING_COLUMN,
+    Origin,
+    join_problems,
+    problem_frame,
+)
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets._library import VideoLibrary
@@ -45,13 +50,14 @@ def _lacks(library: VideoLibrary, table: str, column: str) -> bool:
     return bool((here & (known["problem"] == MISSING_COLUMN)).any())
 
 
+def _origin(library: VideoLibrary, table: str, column: str | None = None) -> Origin:
+    return Origin(library.source(table), library.rows(table), column)
+
+
 def _empty_tables(library: VideoLibrary) -> list[pd.DataFrame]:
-    tables = ("videos", "interactions")
     return [
-        problem_frame(
-            library.source(table), None, None, None, "there are no rows", f"Add the {table}."
-        )
-        for table in tables
+        _origin(library, table).report_all("there are no rows", f"Add the {table}.")
+        for table in ("videos", "interactions")
         if not len(getattr(library, table))
     ]
 
@@ -67,31 +73,20 @@ def _ids(library: VideoLibrary, table: str, column: str) -> list[pd.DataFrame]:
     own = table != "users" or library.has_users_table
     if not own or _lacks(library, table, column):
         return []
-    file, rows, ids = library.source(table), library.rows(table), _column(library, table, column)
+    origin, ids = _origin(library, table, column), _column(library, table, column)
     stripped = ids.str.strip()
     empty = (stripped.isna() | (stripped == "")).to_numpy()
     padded = ~empty & (stripped != ids).to_numpy()
     out = [
-        problem_frame(
-            file,
-            rows[empty],
-            column,
-            ids[empty],
-            "the id is empty",
-            "Write an id or remove the row.",
-        ),
-        problem_frame(
-            file, rows[padded], column, ids[padded], "has blanks around it", "Remove the blanks."
-        ),
+        origin.report(empty, ids, "the id is empty", "Write an id or remove the row."),
+        origin.report(padded, ids, "has blanks around it", "Remove the blanks."),
     ]
     if table != "interactions":
         codes = pd.factorize(ids)[0]
         again = pd.Series(codes).duplicated().to_numpy() & ~empty
-        firsts = _first_rows(codes, rows)[again]
+        firsts = _first_rows(codes, origin.rows)[again]
         problem = [f"occurs already in row {first}" for first in firsts]
-        out.append(
-            problem_frame(file, rows[again], column, ids[again], problem, "Keep one of the rows.")
-        )
+        out.append(origin.report(again, ids, problem, "Keep one of the rows."))
     return out
 
 
@@ -117,10 +112,9 @@ def _unknown(library: VideoLibrary) -> list[pd.DataFrame]:
         unknown = (ids.notna() & (ids.str.strip() != "") & ~ids.isin(known)).to_numpy()
         if severity == "warning":
             unknown = unknown & ~ids.duplicated().to_numpy()
-        rows = library.rows("interactions")[unknown]
         problem = f"is not in {library.source(table)}"
-        file = library.source("interactions")
-        out.append(problem_frame(file, rows, column, ids[unknown], problem, remedy, severity))
+        origin = _origin(library, "interactions", column)
+        out.append(origin.report(unknown, ids, problem, remedy, severity))
     return out
 
 
@@ -135,21 +129,20 @@ def _media(library: VideoLibrary) -> list[pd.DataFrame]:
     """Report media paths that leave the folder (errors) and absent files (warnings)."""
     if library.root is None:
         return []
-    file, rows, out = library.source("videos"), library.rows("videos"), []
+    out = []
     for column in ("path", "thumbnail"):
-        paths = library.videos[column].reset_index(drop=True).dropna()
-        reasons = {path: path_problem(library.root, path) for path in paths.unique()}
-        bad = {path for path, reason in reasons.items() if reason}
-        absent = {p for p in reasons if p not in bad and not (library.root / p).is_file()}
-        leaving, missing = paths[paths.isin(bad)], paths[paths.isin(absent)]
-        problem = [str(reasons[path]) for path in leaving]
+        origin = _origin(library, "videos", column)
+        paths = library.videos[column].reset_index(drop=True)
+        reasons = {path: path_problem(library.root, path) for path in paths.dropna().unique()}
+        bad = [path for path, reason in reasons.items() if reason]
+        sound = [path for path, reason in reasons.items() if not reason]
+        absent = [path for path in sound if not (library.root / path).is_file()]
+        problem = [str(reasons[path]) for path in paths[paths.isin(bad)]]
         remedy = "Write the path relative to the library's folder, with forward slashes."
-        out.append(problem_frame(file, rows[leaving.index], column, leaving, problem, remedy))
+        out.append(origin.report(paths.isin(bad), paths, problem, remedy))
         remedy = "Put the file there or correct the path."
-        where = rows[missing.index]
-        out.append(
-            problem_frame(file, where, column, missing, "is no existing file", remedy, "warning")
-        )
+        mask = paths.isin(absent)
+        out.append(origin.report(mask, paths, "is no existing file", remedy, "warning"))
     return out
 
 
@@ -183,33 +176,23 @@ def _timestamps(library: VideoLibrary, now: pd.Timestamp) -> list[pd.DataFrame]:
     """Report timestamps that are missing, too early, in the future, or before publication."""
     out = []
     for table, column in (("interactions", "timestamp"), ("videos", "published_at")):
-        file, rows = library.source(table), library.rows(table)
+        origin = _origin(library, table, column)
         times = getattr(library, table)[column].reset_index(drop=True)
-        if times.isna().all() or _whole_column_wrong(library, file, column):
+        if times.isna().all() or _whole_column_wrong(library, origin.file, column):
             continue
-        early = (times < library.earliest).to_numpy()
-        late = (times > now + _CLOCK_SLACK).to_numpy()
-        year = library.earliest.year
-        for mask, problem in ((early, f"is before {year}"), (late, "is in the future")):
-            remedy = "Correct the time, or leave it to preprocessing."
-            shown = times[mask].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-            out.append(problem_frame(file, rows[mask], column, shown, problem, remedy, "warning"))
+        remedy = "Correct the time, or leave it to preprocessing."
+        early, late = times < library.earliest, times > now + _CLOCK_SLACK
+        for mask, problem in (
+            (early, f"is before {library.earliest.year}"),
+            (late, "is in the future"),
+        ):
+            out.append(origin.report(mask, times, problem, remedy, "warning"))
         if table == "interactions":
-            gone = times.isna().to_numpy()
             already = library._reading.loc[library._reading["column"] == column, "row"]
-            gone = gone & ~np.isin(rows, already.dropna().to_numpy(dtype="int64"))
+            reported = np.isin(origin.rows, already.dropna().to_numpy(dtype="int64"))
+            gone = times.isna() & ~reported
             remedy = "Write the time, or leave it to preprocessing."
-            out.append(
-                problem_frame(
-                    file,
-                    rows[gone],
-                    column,
-                    None if not gone.any() else times[gone],
-                    "the time is missing",
-                    remedy,
-                    "warning",
-                )
-            )
+            out.append(origin.report(gone, times, "the time is missing", remedy, "warning"))
     return [*out, *_watched_too_early(library)]
 
 
@@ -225,8 +208,8 @@ def _watched_too_early(library: VideoLibrary) -> list[pd.DataFrame]:
     usable = published.index.notna() & ~published.index.duplicated() & published.notna()
     if not usable.any() or interactions["timestamp"].isna().all():
         return []
-    file = library.source("interactions")
-    wrong = [(file, "timestamp"), (library.source("videos"), "published_at")]
+    origin = _origin(library, "interactions", "timestamp")
+    wrong = [(origin.file, "timestamp"), (library.source("videos"), "published_at")]
     if any(_whole_column_wrong(library, *column) for column in wrong):
         return []
     published = published[usable]
@@ -238,27 +221,20 @@ def _watched_too_early(library: VideoLibrary) -> list[pd.DataFrame]:
         & timestamp.notna().to_numpy()
         & (timestamp.astype("int64").to_numpy() < since)
     )
-    values = timestamp[early].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     ids = interactions.loc[early, "video_id"]
     problem = [f"is before the video {video!r} was published" for video in ids]
     remedy = "Correct one of the two times, or leave it to preprocessing."
-    rows = library.rows("interactions")[early]
-    return [problem_frame(file, rows, "timestamp", values, problem, remedy, "warning")]
+    return [origin.report(early, timestamp, problem, remedy, "warning")]
 
 
 def _titles(library: VideoLibrary) -> list[pd.DataFrame]:
     """Report missing titles if the source has titles at all."""
-    gone = library.videos["title"].isna().to_numpy()
-    if gone.all():
+    titles = library.videos["title"]
+    if titles.isna().all():
         return []
+    origin = _origin(library, "videos", "title")
     remedy = "Write a title, or leave it to preprocessing."
-    rows = library.rows("videos")[gone]
-    file = library.source("videos")
-    return [
-        problem_frame(
-            file, rows, "title", [None] * len(rows), "the title is missing", remedy, "warning"
-        )
-    ]
+    return [origin.report(titles.isna(), titles, "the title is missing", remedy, "warning")]
 
 
 def _repeats(library: VideoLibrary) -> list[pd.DataFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -81,9 +82,47 @@ _EMPTY = no_problems()
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, str | bytes) or not pd.api.types.is_scalar(value):
         return value
     return None if pd.isna(value) else value
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file, rows and column that values come from.
+
+    Attributes
+    ----------
+    file : str
+        The file (or table).
+    rows : numpy.ndarray of int
+        Row of each value in the file.
+    column : str, optional
+        The column; None for problems of whole rows or of the file.
+    """
+
+    file: str
+    rows: np.ndarray
+    column: str | None = None
+
+    def report(
+        self,
+        mask: np.ndarray | pd.Series,
+        values: pd.Series,
+        problem: str | Iterable[str],
+        remedy: str,
+        severity: str = "error",
+    ) -> pd.DataFrame:
+        """Report the values where a mask is true; see `problem_frame`."""
+        mask = np.asarray(mask, dtype=bool)
+        rows = self.rows[mask]
+        return problem_frame(self.file, rows, self.column, values[mask], problem, remedy, severity)
+
+    def report_all(self, problem: str, remedy: str) -> pd.DataFrame:
+        """Report a problem of the whole column or file, in one row."""
+        return problem_frame(self.file, None, self.column, None, problem, remedy)
 
 
 def join_problems(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:

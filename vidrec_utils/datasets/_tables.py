@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from vidrec_utils.datasets._problems import MISSING_COLUMN, problem_frame
+from vidrec_utils.datasets._problems import MISSING_COLUMN, Origin, problem_frame
 from vidrec_utils.datasets._times import MISSING_WORDS, read_times
 
 TEXT = pd.StringDtype(na_value=np.nan)
@@ -58,18 +58,6 @@ class Tidy:
     notes: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Origin:
-    """The file, column and rows that values come from, for reports."""
-
-    file: str
-    column: str
-    rows: np.ndarray
-
-    def bad(self, mask: np.ndarray, values: pd.Series, problem: str, remedy: str) -> pd.DataFrame:
-        return problem_frame(self.file, self.rows[mask], self.column, values[mask], problem, remedy)
-
-
 def tidy(table: str, frame: pd.DataFrame, file: str, rows: np.ndarray | None = None) -> Tidy:
     """Bring a copy of a frame into the shape of a table.
 
@@ -99,10 +87,8 @@ def tidy(table: str, frame: pd.DataFrame, file: str, rows: np.ndarray | None = N
     kinds = {key: "id", **kinds} if key else kinds
     out = Tidy(pd.DataFrame(index=frame.index))
     for name in repeated:
-        remedy = "Rename or remove one of them."
-        out.problems.append(
-            problem_frame(file, None, name, None, "the header names it twice", remedy)
-        )
+        problem, remedy = "the header names it twice", "Rename or remove one of them."
+        out.problems.append(Origin(file, rows, name).report_all(problem, remedy))
     columns: dict[str, pd.Series] = {}
     for column, kind in kinds.items():
         if column in frame.columns:
@@ -110,28 +96,28 @@ def tidy(table: str, frame: pd.DataFrame, file: str, rows: np.ndarray | None = N
         else:
             values = pd.Series(np.nan, index=frame.index)
             if column in NEEDED[table]:
-                out.problems.append(_missing_column(file, column, frame))
-        columns[column] = _read(kind, values, _Origin(file, column, rows), out)
+                out.problems.append(_missing_column(Origin(file, rows, column), frame))
+        columns[column] = _read(kind, values, Origin(file, rows, column), out)
     for column in frame.columns.drop([c for c in kinds if c in frame.columns]):
         kind = OPTIONAL_COLUMNS.get(column, "extra") if table == "interactions" else "extra"
-        columns[str(column)] = _read(kind, frame[column], _Origin(file, str(column), rows), out)
+        columns[str(column)] = _read(kind, frame[column], Origin(file, rows, str(column)), out)
     out.frame = pd.DataFrame(columns, index=frame.index)
     if key:
         out.frame = out.frame.set_index(key)
     return out
 
 
-def _missing_column(file: str, column: str, frame: pd.DataFrame) -> pd.DataFrame:
+def _missing_column(origin: Origin, frame: pd.DataFrame) -> pd.DataFrame:
     names = [str(name) for name in frame.columns]
     remedy = f"Add it, or rename the column that holds it; there are: {', '.join(names) or 'none'}."
     if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
         remedy = "The header seems to be split by semicolons or tabs: save the file with commas."
-    return problem_frame(file, None, column, None, MISSING_COLUMN, remedy)
+    return origin.report_all(MISSING_COLUMN, remedy)
 
 
-def _read(kind: str, values: pd.Series, origin: _Origin, out: Tidy) -> pd.Series:
+def _read(kind: str, values: pd.Series, origin: Origin, out: Tidy) -> pd.Series:
     if kind == "time":
-        series, problems, note = read_times(values, origin.file, origin.column, origin.rows)
+        series, problems, note = read_times(values, origin)
         if note:
             out.notes[f"{origin.file}, column {origin.column}"] = note
     else:
@@ -150,7 +136,7 @@ def _plain(values: pd.Series) -> pd.Series:
     return values
 
 
-def read_text(values: pd.Series, origin: _Origin) -> _Result:
+def read_text(values: pd.Series, origin: Origin) -> _Result:
     """Read texts; whole numbers become their digits, an empty text is missing."""
     values = _plain(values)
     if pd.api.types.is_float_dtype(values.dtype):
@@ -182,7 +168,7 @@ def _whole_texts(values: pd.Series) -> pd.Series:
     return pd.Series(number, index=values.index).map(_text_of)
 
 
-def read_tags(values: pd.Series, origin: _Origin) -> _Result:
+def read_tags(values: pd.Series, origin: Origin) -> _Result:
     """Read tags as one text joined with '|'; lists are joined."""
     if values.dtype == object:
         values = values.map(
@@ -193,7 +179,7 @@ def read_tags(values: pd.Series, origin: _Origin) -> _Result:
     return read_text(values, origin)
 
 
-def read_ids(values: pd.Series, origin: _Origin) -> _Result:
+def read_ids(values: pd.Series, origin: Origin) -> _Result:
     """Read ids as texts. Texts like '1.0' throughout were whole numbers once: an error."""
     text, _ = read_text(values, origin)
     if not isinstance(values.dtype, pd.StringDtype):
@@ -214,7 +200,7 @@ def read_ids(values: pd.Series, origin: _Origin) -> _Result:
     return text, [problem_frame(origin.file, rows, origin.column, None, problem, remedy)]
 
 
-def read_numbers(values: pd.Series, origin: _Origin) -> _Result:
+def read_numbers(values: pd.Series, origin: Origin) -> _Result:
     """Read numbers as float64; anything else is an error."""
     values = _plain(values)
     if pd.api.types.is_numeric_dtype(values.dtype):
@@ -225,7 +211,7 @@ def read_numbers(values: pd.Series, origin: _Origin) -> _Result:
         number = _exact_numbers(text)
         readable = readable | number.notna().to_numpy()
     readable = readable & ~np.isinf(number.to_numpy())
-    problem = origin.bad(
+    problem = origin.report(
         ~readable, values, "is not a number", "Write a number or leave the cell empty."
     )
     return number.where(readable), [problem]
@@ -261,16 +247,16 @@ def cast_text(text: pd.Series, to: pa.DataType) -> pa.Array:
     return cast.combine_chunks() if isinstance(cast, pa.ChunkedArray) else cast
 
 
-def read_ratios(values: pd.Series, origin: _Origin) -> _Result:
+def read_ratios(values: pd.Series, origin: Origin) -> _Result:
     """Read watch ratios: numbers from 0 up (above 1 when the video was watched again)."""
     number, problems = read_numbers(values, origin)
     negative = (number < 0).to_numpy()
     remedy = "Write watched time divided by duration (0 or more), or leave the cell empty."
-    problems.append(origin.bad(negative, values, "is negative", remedy))
+    problems.append(origin.report(negative, values, "is negative", remedy))
     return number.mask(negative), problems
 
 
-def read_flags(values: pd.Series, origin: _Origin) -> _Result:
+def read_flags(values: pd.Series, origin: Origin) -> _Result:
     """Read yes or no as nullable booleans."""
     values = _plain(values)
     if pd.api.types.is_bool_dtype(values.dtype):
@@ -287,22 +273,22 @@ def read_flags(values: pd.Series, origin: _Origin) -> _Result:
     flags = pd.Series(pd.arrays.BooleanArray(true, ~(true | false)), index=values.index)
     bad = ~(true | false | gap)
     return flags, [
-        origin.bad(bad, values, "is neither yes nor no", "Write true, false or nothing.")
+        origin.report(bad, values, "is neither yes nor no", "Write true, false or nothing.")
     ]
 
 
-def read_whole(values: pd.Series, origin: _Origin) -> _Result:
+def read_whole(values: pd.Series, origin: Origin) -> _Result:
     """Read whole numbers as nullable integers."""
     number, problems = read_numbers(values, origin)
     broken = (number.notna() & (number != number.round())).to_numpy()
     whole = number.mask(broken).astype("Int64")
     if broken.any():
         remedy = "Write a whole number or leave the cell empty."
-        problems.append(origin.bad(broken, values, "is not a whole number", remedy))
+        problems.append(origin.report(broken, values, "is not a whole number", remedy))
     return whole, problems
 
 
-def read_extra(values: pd.Series, origin: _Origin) -> _Result:
+def read_extra(values: pd.Series, origin: Origin) -> _Result:
     """Read a column that the contract does not know: only texts are made uniform."""
     values = _plain(values)
     texts = isinstance(values.dtype, pd.StringDtype)
@@ -311,7 +297,7 @@ def read_extra(values: pd.Series, origin: _Origin) -> _Result:
     return read_text(values, origin) if texts else (values, [])
 
 
-_COLUMN_READERS: dict[str, Callable[[pd.Series, _Origin], _Result]] = {
+_COLUMN_READERS: dict[str, Callable[[pd.Series, Origin], _Result]] = {
     "id": read_ids,
     "text": read_text,
     "tags": read_tags,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.datasets._problems import problem_frame
+from vidrec_utils.datasets._problems import Origin, problem_frame
 
 UTC_MICROSECONDS = "datetime64[us, UTC]"
 MISSING_WORDS = ["", "NA", "N/A", "NaN", "nan", "NaT", "null", "NULL", "None", "<NA>"]
@@ -22,7 +22,7 @@ _ISO = "Write times as ISO 8601 in UTC, for example 2024-05-01T12:30:00Z."
 
 
 def read_times(
-    values: pd.Series, file: str, column: str, rows: np.ndarray
+    values: pd.Series, origin: Origin
 ) -> tuple[pd.Series, list[pd.DataFrame], str | None]:
     """Read a column of times.
 
@@ -33,10 +33,8 @@ def read_times(
     ----------
     values : pandas.Series
         The column as the file has it.
-    file, column : str
-        Names for the report.
-    rows : numpy.ndarray of int
-        Row of each value in the file.
+    origin : Origin
+        The file, rows and column, for the report.
 
     Returns
     -------
@@ -50,17 +48,17 @@ def read_times(
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(values.cat.categories.dtype)
     if values.dtype == UTC_MICROSECONDS:
-        return values, _wrong_unit(_seconds(values), file, column), None
+        return values, _wrong_unit(_seconds(values), origin), None
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return _from_datetimes(values, file, column, rows)
+        return _from_datetimes(values, origin)
     if pd.api.types.is_numeric_dtype(values.dtype):
-        return _from_numbers(values, values, file, column, rows)
+        return _from_numbers(values, values, origin)
     text = values.astype("str").str.strip()
     text = text.mask(text.isin(MISSING_WORDS))
     if 2 * int(text.str.fullmatch(_NUMBER).sum()) > int(text.notna().sum()):
         numbers = pd.to_numeric(text, errors="coerce")
-        return _from_numbers(numbers, text, file, column, rows)
-    return _from_texts(text, file, column, rows)
+        return _from_numbers(numbers, text, origin)
+    return _from_texts(text, origin)
 
 
 def _seconds(times: pd.Series) -> np.ndarray:
@@ -69,7 +67,7 @@ def _seconds(times: pd.Series) -> np.ndarray:
     return times.dropna().astype("int64").to_numpy(dtype="float64") / per_second
 
 
-def _wrong_unit(seconds: np.ndarray, file: str, column: str) -> list[pd.DataFrame]:
+def _wrong_unit(seconds: np.ndarray, origin: Origin) -> list[pd.DataFrame]:
     """Return the error for a column of datetimes in a wrong unit, or no error."""
     if not len(seconds):
         return []
@@ -81,43 +79,43 @@ def _wrong_unit(seconds: np.ndarray, file: str, column: str) -> list[pd.DataFram
         for meant, read in ((names[0], names[step]), (names[step], names[0])):
             factor = _UNITS[read] / _UNITS[meant]
             if _EARLIEST <= median * factor < _LATEST:
-                return [_unit_error(file, column, f"looks like {meant} that were read as {read}")]
+                return [_unit_error(origin, f"looks like {meant} that were read as {read}")]
     if median >= _LATEST:
-        return [_unit_error(file, column, "lies after the year 2100, in no unit that we know")]
+        return [_unit_error(origin, "lies after the year 2100, in no unit that we know")]
     return []
 
 
-def _unit_error(file: str, column: str, what: str) -> pd.DataFrame:
-    return problem_frame(file, None, column, None, f"the whole column {what}", _ISO)
+def _unit_error(origin: Origin, what: str) -> pd.DataFrame:
+    return origin.report_all(f"the whole column {what}", _ISO)
 
 
 def _from_datetimes(
-    values: pd.Series, file: str, column: str, rows: np.ndarray
+    values: pd.Series, origin: Origin
 ) -> tuple[pd.Series, list[pd.DataFrame], None]:
     values = values.dt.tz_localize("UTC") if values.dt.tz is None else values.dt.tz_convert("UTC")
-    problems = _wrong_unit(_seconds(values), file, column)
+    problems = _wrong_unit(_seconds(values), origin)
     try:
         return values.astype(UTC_MICROSECONDS), problems, None
     except (pd.errors.OutOfBoundsDatetime, OverflowError):
         # Only coarser units reach this far: over 290,000 years from now.
         far = values.astype("int64").abs().to_numpy() > _MICROSECONDS_LIMIT / 1e6
-        problems.append(_unreadable(file, column, rows, values, far))
+        problems.append(_unreadable(origin, values, far))
         return values.mask(far).astype(UTC_MICROSECONDS), problems, None
 
 
 def _from_numbers(
-    numbers: pd.Series, shown: pd.Series, file: str, column: str, rows: np.ndarray
+    numbers: pd.Series, shown: pd.Series, origin: Origin
 ) -> tuple[pd.Series, list[pd.DataFrame], str | None]:
     number = numbers.to_numpy(dtype="float64", na_value=np.nan)
     finite = np.isfinite(number)
     nothing = pd.Series(pd.NaT, index=numbers.index, dtype=UTC_MICROSECONDS)
     if not finite.any():
         bad = shown.notna().to_numpy()
-        return nothing, [_unreadable(file, column, rows, shown, bad)], None
+        return nothing, [_unreadable(origin, shown, bad)], None
     median = float(np.median(number[finite]))
     unit = next((u for u, n in _UNITS.items() if _EARLIEST <= median / n < _LATEST), None)
     if unit is None:
-        return nothing, [_unit_error(file, column, _guess(number[finite], median))], None
+        return nothing, [_unit_error(origin, _guess(number[finite], median))], None
     if pd.api.types.is_integer_dtype(numbers.dtype) and unit in ("microseconds", "nanoseconds"):
         whole = numbers.fillna(0).to_numpy(dtype="int64")  # exact where a float is not
         microseconds = whole.astype("float64") if unit == "microseconds" else whole // 1000
@@ -128,7 +126,7 @@ def _from_numbers(
     times = pd.Series(filled, index=numbers.index).dt.tz_localize("UTC").where(usable)
     bad = shown.notna().to_numpy() & ~usable
     note = f"numbers read as {unit} since 1970"
-    return times.astype(UTC_MICROSECONDS), [_unreadable(file, column, rows, shown, bad)], note
+    return times.astype(UTC_MICROSECONDS), [_unreadable(origin, shown, bad)], note
 
 
 def _guess(number: np.ndarray, median: float) -> str:
@@ -155,27 +153,24 @@ def _guess(number: np.ndarray, median: float) -> str:
     )
 
 
-def _from_texts(
-    text: pd.Series, file: str, column: str, rows: np.ndarray
-) -> tuple[pd.Series, list[pd.DataFrame], None]:
+def _from_texts(text: pd.Series, origin: Origin) -> tuple[pd.Series, list[pd.DataFrame], None]:
     times = pd.to_datetime(text, utc=True, errors="coerce", format="ISO8601")
     times = times.astype(UTC_MICROSECONDS)
     bad = (text.notna() & times.isna()).to_numpy()
     if bad.any() and bad.sum() == int(text.notna().sum()):
         example = text[bad].iloc[0]
         problem = f"the whole column is unreadable as times (for example {example!r})"
-        return times, [problem_frame(file, None, column, None, problem, _ISO)], None
+        return times, [origin.report_all(problem, _ISO)], None
     problems = [
-        _unreadable(file, column, rows, text, bad),
-        *_wrong_unit(_seconds(times), file, column),
+        _unreadable(origin, text, bad),
+        *_wrong_unit(_seconds(times), origin),
     ]
     return times, problems, None
 
 
-def _unreadable(
-    file: str, column: str, rows: np.ndarray, values: pd.Series, bad: np.ndarray
-) -> pd.DataFrame:
+def _unreadable(origin: Origin, values: pd.Series, bad: np.ndarray) -> pd.DataFrame:
     problem = "is not a readable time; it counts as missing"
+    texts = values[bad].astype("str")
     return problem_frame(
-        file, rows[bad], column, values[bad].astype("str"), problem, _ISO, "warning"
+        origin.file, origin.rows[bad], origin.column, texts, problem, _ISO, "warning"
     )
