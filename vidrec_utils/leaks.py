@@ -89,7 +89,7 @@ def row_overlap(split: Split) -> Finding:
     >>> bool(row_overlap(Split(log[:2], log[:0], log[2:], videos, "sound")))
     False
     >>> print(row_overlap(Split(log, log[:0], log[2:], videos, "leaky")).detail)
-    1 rows are in two parts, such as v/a (train and test).
+    1 rows are in two parts, such as in train and test: v/a.
     """
 
     def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
@@ -126,7 +126,7 @@ def time_travel(split: Split) -> Finding:
     def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
         begin = later["timestamp"].min()
         late = earlier["timestamp"][earlier["timestamp"] >= begin]
-        return len(late), f"{late.max()}, where the later part begins at {begin}"
+        return len(late), f"{late.max()} where the later part begins at {begin}"
 
     return _finding(
         "time travel",
@@ -197,7 +197,7 @@ def future_videos(split: Split) -> Finding:
         rows = getattr(split, name)
         if published is not None and {"timestamp", "video_id"} <= set(rows):
             early = rows["video_id"][rows["timestamp"] < rows["video_id"].map(published)]
-            evidence[name] = (len(early), f"of {next(iter(early), None)}")
+            evidence[name] = (len(early), f"a view of {next(iter(early), None)}")
     return _finding(
         "future videos",
         evidence,
@@ -411,7 +411,7 @@ def _finding(leak: str, evidence: Mapping[str, tuple[int, str]], what: str, reme
     """An alarm if there is any case in the evidence: where -> number and example."""
     cases = {where: case for where, case in evidence.items() if case[0]}
     n = sum(number for number, _ in cases.values())
-    examples = (f", such as {example} ({where})" for where, (_, example) in cases.items())
+    examples = (f", such as in {where}: {example}" for where, (_, example) in cases.items())
     detail = f"{n:,} {what}{next(examples, '')}."
     where = ", ".join(f"{names}: {number:,}" for names, (number, _) in cases.items())
     return Finding(leak, bool(cases), n, detail, remedy, where)

@@ -109,7 +109,7 @@ def test_near_duplicates_under_another_name():
     ):
         found = leaks.near_duplicates(split, **given)
         assert found.n == 1
-        assert "new, which resembles v07 (train and test)" in found.detail
+        assert "in train and test: new, which resembles v07" in found.detail
     assert not leaks.near_duplicates(split, hashes=hashes, max_bits=2)
     # by hash alone alike, by vectors not: two takes of one scene
     other = vectors.assign(**{}).copy()

@@ -254,7 +254,7 @@ def test_a_duplicate_under_another_name_is_found(world):
     assert leaks_of(split) == set()
     leaks = check_split(split, duplicates=copies, strict=False)
     assert leaks["leak"].tolist() == ["duplicate videos"]
-    example = f"{split.train.index[0]} and {split.test.index[0]} (train and test)"
+    example = f"in train and test: {split.train.index[0]} and {split.test.index[0]}"
     assert example in leaks.loc[0, "detail"]
     # Two copies of a third video meet as well.
     both = pd.DataFrame(
@@ -269,7 +269,7 @@ def test_a_video_from_the_future_is_found(world):
     split = split_by_time(log, videos)
     assert leaks_of(split) == {"future videos"}
     (detail,) = check_split(split, strict=False)["detail"]
-    assert "such as of v7 (" in detail
+    assert "a view of v7" in detail
 
 
 def test_describe_split_says_sizes_and_leaks():

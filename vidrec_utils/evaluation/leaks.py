@@ -63,7 +63,7 @@ def check(split: Split, k: int = 10, seed: int = 0) -> list[Finding]:
     []
     >>> leaky = Split(pd.concat([train, test[:1]]), train[:0], test, split.videos, "leaky")
     >>> print(check(leaky, k=1)[0].detail)
-    1 rows are in two parts, such as u/b (train and test).
+    1 rows are in two parts, such as in train and test: u/b.
     """
     findings = [row_overlap(split)]
     if "timestamp" in split.train and "timestamp" in split.test:
