@@ -42,8 +42,8 @@ def check_next_pick(function: Callable[[np.ndarray, np.ndarray, list[int], float
     second = function(relevance, similarity, [0], 0.5)
     assert second != 0, "candidate 0 is picked already; leave out what is in `picked`."
     assert second == 2, (
-        f"after 0 comes 2, not {second}: candidate 1 is more relevant, but so similar to 0 that it adds "
-        "less; subtract its similarity."
+        f"after 0 comes 2, not {second}: candidate 1 is more relevant, but so similar to 0 that it "
+        "adds less; subtract its similarity."
     )
     # 1 gains .45 - .4 and 3 gains .2 - .45; by the mean similarity 1 and 3 would not change, by
     # the last pick alone 1 gains .75
