@@ -127,13 +127,9 @@ class Result:
 
     def report(self, which: str = "all", names: Iterable[str] = RANKING_METRICS) -> str:
         """Several metrics with their intervals, and the protocol below them, as text."""
-        table = self.table(which).loc[list(names)]
-        lines = [
-            f"  {metric:<10} {reporting.interval(row['mean'], row['low'], row['high'], '.4f')}"
-            for metric, row in table.iterrows()
-        ]
+        lines = reporting.sentences(self.table(which).loc[list(names)], form=".4f")
         users = f"{len(self.rows(which)):,} users" + ("" if which == "all" else f", {which}")
-        return "\n".join([f"{self.name} ({users})", *lines, f"  under: {self.protocol}"])
+        return f"{self.name} ({users})\n{lines}\nMeasured under: {self.protocol}"
 
     def sentence(self, metric: str = "ndcg") -> str:
         """Write the mean of a metric with its interval, `name: METRIC@k mean [low, high]`."""
