@@ -121,11 +121,6 @@ class TrainingFormat(NamedTuple):
     onednn: bool
     warning: str
 
-    @property
-    def mixed(self) -> bool:
-        """Whether the forward pass is in a lower precision than the weights."""
-        return self.dtype.itemsize < 4
-
 
 def training_format(
     instruction_set: str,

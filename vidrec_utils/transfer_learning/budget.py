@@ -96,14 +96,16 @@ def label_budget(
     """
     labels = np.asarray(labels)
     groups = np.asarray(groups) if groups is not None else np.arange(len(labels))
-    rows = [] if done is None else done.to_dict("records")
-    known = {_key(row): row for row in rows}
+    known = {_key(row): row for row in ([] if done is None else done.to_dict("records"))}
     clips = [clips[row] for row in range(len(labels))]
 
     def measured(name: str, split: str, per_class: int | None, numbers: dict) -> dict[str, Any]:
-        run = _Run(name, split, per_class or 0, seed, numbers)
-        row = known.get(_key(vars(run)))
-        return row or run.measure(ways[name], clips, labels, groups, *rows_of[split], checkpoints)
+        run = {"way": name, "split": split, "per_class": per_class or 0, "seed": seed,
+               "numbers": numbers}  # fmt: skip
+        rows = rows_of[split]
+        return known.get(_key(run)) or run | _measure(
+            run, ways[name], clips, labels, groups, *rows, checkpoints
+        )
 
     for seed in seeds:
         train, held = hold_out(labels.tolist(), test, groups, seed)
@@ -125,42 +127,32 @@ def label_budget(
                 yield measured(name, "test", budget, chosen[name])
 
 
-@dataclass(frozen=True)
-class _Run:
-    """One training and one test."""
-
-    way: str
-    split: str
-    per_class: int
-    seed: int
-    numbers: dict[str, Any]
-
-    def measure(
-        self,
-        way: Way,
-        clips: list,
-        labels: np.ndarray,
-        groups: np.ndarray,
-        train: np.ndarray,
-        held: np.ndarray,
-        checkpoints: Path | None,
-    ) -> dict[str, Any]:
-        """Train, test, and return one row of the table."""
-        rows = train[few(labels[train], self.per_class or None, groups[train], self.seed)]
-        numbers = " ".join(f"{name} {value}" for name, value in self.numbers.items())
-        file = f"{self.way} {self.split} {self.per_class} {self.seed} {numbers}.safetensors"
-        began = time.perf_counter()
-        model = fine_tune(
-            way.load(self.seed), [clips[r] for r in rows], labels[rows].tolist(), way.strategy,
-            progress=False, seed=self.seed, **self.numbers,
-            checkpoint=None if checkpoints is None else checkpoints / file,
-        )  # fmt: skip
-        right = int((model.predict([clips[r] for r in held]) == labels[held]).sum())
-        return {
-            **vars(self), "n": len(rows), "right": right, "tested": len(held),
-            "accuracy": right / len(held), "constant": constant_share(labels[rows], labels[held]),
-            "seconds": round(time.perf_counter() - began, 1),
-        }  # fmt: skip
+def _measure(
+    run: dict[str, Any],
+    way: Way,
+    clips: list,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    train: np.ndarray,
+    held: np.ndarray,
+    checkpoints: Path | None,
+) -> dict[str, Any]:
+    """Train and test once, and return the columns of the table that were measured."""
+    rows = train[few(labels[train], run["per_class"] or None, groups[train], run["seed"])]
+    numbers = [f"{name} {value}" for name, value in run["numbers"].items()]
+    named = [run["way"], run["split"], str(run["per_class"]), str(run["seed"]), *numbers]
+    began = time.perf_counter()
+    model = fine_tune(
+        way.load(run["seed"]), [clips[r] for r in rows], labels[rows].tolist(), way.strategy,
+        progress=False, seed=run["seed"], **run["numbers"],
+        checkpoint=checkpoints and checkpoints / f"{' '.join(named)}.safetensors",
+    )  # fmt: skip
+    right = int((model.predict([clips[r] for r in held]) == labels[held]).sum())
+    return {
+        "n": len(rows), "right": right, "tested": len(held), "accuracy": right / len(held),
+        "constant": constant_share(labels[rows], labels[held]),
+        "seconds": round(time.perf_counter() - began, 1),
+    }  # fmt: skip
 
 
 def constant_share(train: Sequence, test: Sequence) -> float:

@@ -14,9 +14,10 @@ whole one did. Where it does not, or cannot be run like this, the whole one is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -238,7 +239,7 @@ def cache(
 
     with ExitStack() as hooks:
         for frozen, into in zip(part.needed, outputs, strict=True):
-            hooks.enter_context(_removed(frozen.module.register_forward_hook(catch(into))))
+            hooks.enter_context(frozen.module.register_forward_hook(catch(into)))
         computed = vectors(backbone, inputs, device)
     try:
         pairs = zip(part.needed, outputs, strict=True)
@@ -247,17 +248,14 @@ def cache(
             return computed, None
         network = CachedNetwork(backbone, part)
         with torch.no_grad():
-            for rows in np.split(np.arange(len(inputs))[::-1].copy(), _cuts(len(inputs))):
+            cuts = range(OTHER_BATCH, len(inputs), OTHER_BATCH)
+            for rows in np.split(np.arange(len(inputs))[::-1].copy(), list(cuts)):
                 batch = (output.to(device) for output in cached.batch(rows))
                 if not _same(network(*batch).float().cpu(), computed[torch.as_tensor(rows)]):
                     return computed, None
     except (RuntimeError, ValueError, IndexError):  # clips of another length than those of `find`
         return computed, None
     return computed, cached
-
-
-def _cuts(n: int) -> Iterable[int]:
-    return range(OTHER_BATCH, n, OTHER_BATCH)
 
 
 @contextmanager
@@ -297,11 +295,11 @@ def _frozen_modules(
     """
     outputs: dict[nn.Module, list] = {}
 
-    def mark(_module: nn.Module, _inputs: object, output: object) -> object:
+    def mark(_module: nn.Module, _inputs: object, output: Any) -> Any:
         plain = torch.is_tensor(output) and output.is_floating_point() and not output.requires_grad
         return output.clone().requires_grad_() if plain else output
 
-    def note(module: nn.Module, _inputs: object, output: object) -> None:
+    def note(module: nn.Module, _inputs: object, output: Any) -> None:
         # a copy: later layers may write into the output
         copy = output.detach().clone() if torch.is_tensor(output) else None
         dependent = torch.is_tensor(output) and output.requires_grad
@@ -309,9 +307,9 @@ def _frozen_modules(
 
     with ExitStack() as hooks, torch.enable_grad():
         for module in random:
-            hooks.enter_context(_removed(module.register_forward_hook(mark)))
+            hooks.enter_context(module.register_forward_hook(mark))
         for module in backbone.modules():
-            hooks.enter_context(_removed(module.register_forward_hook(note)))
+            hooks.enter_context(module.register_forward_hook(note))
         backbone(*batch)
 
     frozen = []
@@ -379,12 +377,3 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
     """Equal up to rounding, which depends on how many clips go through a network at once."""
     close = 1e-3 * float(other.abs().nanmean()) + 1e-7
     return one.shape == other.shape and torch.allclose(one, other, 1e-3, close, equal_nan=True)
-
-
-@contextmanager
-def _removed(hook: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
-    """Remove a hook afterwards."""
-    try:
-        yield
-    finally:
-        hook.remove()

@@ -24,10 +24,13 @@ class Task(ABC):
         One of `TASKS`.
     outputs : int
         Number of outputs of the head for an example.
+    classes : list
+        Classes or tags, in the order of the outputs; empty for numbers.
     """
 
     kind: ClassVar[str]
     outputs: int
+    classes: list
 
     @abstractmethod
     def targets(self, labels: Iterable) -> torch.Tensor:
@@ -54,34 +57,41 @@ class Task(ABC):
         """What `restore` needs, in a form that JSON can represent."""
 
 
-class SingleLabel(Task):
-    """Each example has exactly one class. Cross-entropy; the score is accuracy.
+class ClassTask(Task):
+    """One output for each class or tag.
 
     Parameters
     ----------
     classes : sequence
-        All classes, in the order of the outputs.
+        All classes or tags, in the order of the outputs.
     """
-
-    kind = "single"
 
     def __init__(self, classes: Sequence):
         self.classes = list(classes)
         self.outputs = len(self.classes)
+        self.positions = {name: index for index, name in enumerate(self.classes)}
+
+    def metadata(self) -> dict[str, Any]:
+        """The classes."""
+        return {"kind": self.kind, "classes": [_plain(name) for name in self.classes]}
+
+
+class SingleLabel(ClassTask):
+    """Each example has exactly one class. Cross-entropy; the score is accuracy."""
+
+    kind = "single"
 
     def targets(self, labels: Iterable) -> torch.Tensor:
         """Index of each label among the classes, int64 `(n,)`."""
-        positions = {name: index for index, name in enumerate(self.classes)}
-        targets = []
-        for row, label in enumerate(_values(labels)):
-            if label not in positions:
+        values = _values(labels)
+        for row, label in enumerate(values):
+            if label not in self.positions:
                 raise ValueError(
                     f"Example {row} is of class {label!r}, which training does not know: its "
                     f"classes are {_listed(self.classes)}. Give all of them as classes=[...], or "
                     "leave the example out."
                 )
-            targets.append(positions[label])
-        return torch.tensor(targets, dtype=torch.int64)
+        return torch.tensor([self.positions[label] for label in values], dtype=torch.int64)
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
         """Cross-entropy; with smoothing, a share of each target is spread over all classes."""
@@ -99,39 +109,24 @@ class SingleLabel(Task):
         """Accuracy."""
         return float((logits.argmax(dim=1) == targets).double().mean())
 
-    def metadata(self) -> dict[str, Any]:
-        """The classes."""
-        return {"kind": self.kind, "classes": [_plain(name) for name in self.classes]}
 
-
-class MultiLabel(Task):
-    """Each example has any number of tags. Binary cross-entropy; the score is micro F1.
-
-    Parameters
-    ----------
-    classes : sequence of str
-        All tags, in the order of the outputs.
-    """
+class MultiLabel(ClassTask):
+    """Each example has any number of tags. Binary cross-entropy; the score is micro F1."""
 
     kind = "multi"
 
-    def __init__(self, classes: Sequence[str]):
-        self.classes = list(classes)
-        self.outputs = len(self.classes)
-
     def targets(self, labels: Iterable) -> torch.Tensor:
         """1 for each tag of each example, float32 `(n, tags)`."""
-        positions = {name: index for index, name in enumerate(self.classes)}
         rows = tag_sets(labels)
         out = torch.zeros(len(rows), self.outputs)
         for row, tags in enumerate(rows):
-            strange = [tag for tag in tags if tag not in positions]
+            strange = [tag for tag in tags if tag not in self.positions]
             if strange:
                 raise ValueError(
                     f"Example {row} has the tag {strange[0]!r}, which training does not know: its "
                     f"tags are {_listed(self.classes)}. Give all of them as classes=[...]."
                 )
-            out[row, [positions[tag] for tag in tags]] = 1
+            out[row, [self.positions[tag] for tag in tags]] = 1
         return out
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor, smoothing: float) -> torch.Tensor:
@@ -153,10 +148,6 @@ class MultiLabel(Task):
         right = float((predicted & (targets > 0.5)).sum())
         total = float(predicted.sum() + targets.sum())
         return 2 * right / total if total else 1.0
-
-    def metadata(self) -> dict[str, Any]:
-        """The tags."""
-        return {"kind": self.kind, "classes": [_plain(name) for name in self.classes]}
 
 
 class Regression(Task):

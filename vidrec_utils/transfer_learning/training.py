@@ -202,6 +202,7 @@ def train(
     # multiplies the loss so that small gradients do not become 0
     device = next(model.parameters()).device
     precision = _precision(model, device)
+    mixed = precision.dtype != torch.float32
     scaler = torch.amp.GradScaler(device.type, enabled=precision.dtype == torch.float16)
 
     # AdamW, with a learning rate of its own for each group of parameters
@@ -241,7 +242,7 @@ def train(
                     x = tuple(part.to(device) for part in inputs.batch(batch))  # (batch, ...)
                     y = targets[torch.as_tensor(batch)].to(device)
                     with settings.onednn(precision.onednn):
-                        with torch.autocast(device.type, precision.dtype, precision.mixed):
+                        with torch.autocast(device.type, precision.dtype, mixed):
                             logits = model(*x)  # (batch, outputs)
                         losses = task.loss(logits.float(), y, recipe.smoothing)  # (batch,)
                         scaler.scale(losses.sum() / len(rows)).backward()
@@ -273,7 +274,7 @@ def train(
                     state.save()
 
             # At the end of the epoch: loss and score on the validation clips
-            row = {"epoch": epoch + 1, "step": done.step}
+            row: dict[str, float] = {"epoch": epoch + 1, "step": done.step}
             row["rate"] = warmup_cosine(done.step - 1, total, recipe.warmup)
             row["train_loss"] = float(np.mean(done.losses[-steps_per_epoch:]))
             row |= _validate(model, task, validation, recipe.batch_size)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from vidrec_utils.encoders import Tunable
 from vidrec_utils.evaluation import bootstrap_means
+from vidrec_utils.evaluation.results import percentile_interval
 from vidrec_utils.reporting import difference, interval
 from vidrec_utils.transfer_learning.backbone import original
 from vidrec_utils.transfer_learning.budget import constant_share
@@ -289,7 +290,8 @@ def print_scores(table: pd.DataFrame, what: str = "right") -> None:
     for name, row in table.iterrows():
         sentence = f"{name}: {interval(row['mean'], row['low'], row['high'], '.0%')} {what}"
         if pd.notna(row.get("than")):
-            points = interval(*(100 * row[["more", "more_low", "more_high"]]), "+.0f")
+            more, low, high = 100 * row[["more", "more_low", "more_high"]]
+            points = interval(more, low, high, "+.0f")
             sentence += f"; {points} points against {row['than']}"
         print(f"{sentence}.")
 
@@ -298,7 +300,7 @@ def _right(predicted: Iterable, target: Iterable) -> np.ndarray:
     return (np.asarray(list(predicted)) == np.asarray(list(target))).astype(np.float64)
 
 
-def _shares(right: Mapping[str, np.ndarray], seed: int, level: float = 0.95) -> pd.DataFrame:
+def _shares(right: Mapping[str, np.ndarray], seed: int) -> pd.DataFrame:
     """Means of `right` (0 to 1 an item), and of the differences to the first, with intervals.
 
     All columns are resampled together, so that differences are those on the same items.
@@ -306,8 +308,7 @@ def _shares(right: Mapping[str, np.ndarray], seed: int, level: float = 0.95) -> 
     names = list(right)
     shares = np.stack(list(right.values()), axis=1)  # (items, models)
     columns = np.concatenate([shares, shares - shares[:, :1]], axis=1)  # (items, 2 * models)
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(bootstrap_means(columns, 2000, seed), tails, axis=0)
+    low, high = percentile_interval(bootstrap_means(columns, 2000, seed), 0.95)
     intervals = np.stack([columns.mean(axis=0), low, high], axis=1)  # (2 * models, 3)
     table = pd.DataFrame(intervals[: len(names)], names, ["mean", "low", "high"])
     table["than"] = pd.Series([None] + names[:1] * (len(names) - 1), names, dtype="str")
