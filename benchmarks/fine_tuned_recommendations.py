@@ -45,6 +45,7 @@ from vidrec_utils.evaluation import Result, compare, evaluate
 from vidrec_utils.files import write_atomically
 from vidrec_utils.minitube import truth
 from vidrec_utils.transfer_learning import checkpoints
+from vidrec_utils.transfer_learning.budget import write_record
 
 WORLDS = (0, 1, 2, 3, 4)
 ASKED = (
@@ -168,7 +169,9 @@ def measure(seeds: list[int], minutes: float) -> None:
     if not all(file.is_file() for file in files):
         print("These worlds are done.")
         return
-    write_record(files)
+    rows = [row for file in files for row in json.loads(file.read_text(encoding="utf-8"))]
+    write_record(tl.GAINS, "python benchmarks/fine_tuned_recommendations.py", rows)
+    print("All is done.")
 
 
 def part_of(seed: int, target: str, strategy: str) -> Path:
@@ -176,17 +179,6 @@ def part_of(seed: int, target: str, strategy: str) -> Path:
     how = checkpoints.digest(EPOCHS, RATES[strategy])
     folder = settings.cache_dir() / "recommendation-gains"
     return folder / f"{seed}-{target}-{strategy}-{how}.json"
-
-
-def write_record(files: list[Path]) -> None:
-    """Join the rows of all files."""
-    lines = [
-        json.dumps(row) for file in files for row in json.loads(file.read_text(encoding="utf-8"))
-    ]
-    command = json.dumps("python benchmarks/fine_tuned_recommendations.py")
-    joined = ",\n  ".join(lines)
-    write_atomically(tl.GAINS, f'{{"command": {command}, "rows": [\n  {joined}\n]}}\n')
-    print("All is done.")
 
 
 def main() -> None:

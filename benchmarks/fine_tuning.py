@@ -110,61 +110,44 @@ def rates(which: str, *values: float) -> tuple[dict, ...]:
     return tuple({which: value} for value in values)
 
 
-HEAD = rates("head_rate", 1e-4, 3e-4, 1e-3, 3e-3)
+LOADERS = {
+    "motion": lambda seed: video_encoders.load("two_stream_mini", device="cpu"),
+    "category": lambda seed: video_encoders.load("two_stream_mini", device="cpu"),
+    "category from titles": lambda seed: text_encoders.load("minilm", max_tokens=16, device="cpu"),
+    "category from thumbnails": lambda seed: image_encoders.load(
+        "efficientnet_lite0", size=64, device="cpu"
+    ),
+}
+"""The pretrained encoder for each target."""
+
+
+def untrained(seed: int):
+    """The encoder of clips with random weights."""
+    return video_encoders.load("two_stream_mini", weights="random", seed=seed, device="cpu")
 
 
 def ways(target: str) -> dict[str, budget.Way]:
-    """What is compared; each way has four sets of numbers to choose from."""
+    """The ways that are compared; each has four sets of numbers to choose from."""
+    load, longer = LOADERS[target], {"epochs": 8}
+    probe = budget.Way(load, "probe", {}, rates("head_rate", 1e-4, 3e-4, 1e-3, 3e-3))
     if target == "category from titles":
-        return reading_ways()
-    if target == "category from thumbnails":
-        return viewing_ways()
-
-    def pretrained(seed: int):
-        return video_encoders.load("two_stream_mini", device="cpu")
-
-    tried = ("backbone_rate", 1e-4, 3e-4, 1e-3)
-
-    def untrained(seed: int):
-        return video_encoders.load("two_stream_mini", weights="random", seed=seed, device="cpu")
-
+        lora = rates("backbone_rate", 3e-4, 1e-3, 3e-3, 1e-2)
+        return {"probe": probe, "LoRA": budget.Way(load, "lora", longer, lora)}
+    tried = rates("backbone_rate", 1e-4, 3e-4, 1e-3, 3e-3)
     compared = {
-        "probe": budget.Way(pretrained, "probe", {}, HEAD),
-        "partial": budget.Way(pretrained, "partial", {"epochs": 8}, rates(*tried, 3e-3)),
-        "full": budget.Way(pretrained, "full", {"epochs": 8}, rates(*tried, 3e-3)),
+        "probe": probe,
+        "partial": budget.Way(load, "partial", longer, tried),
+        "full": budget.Way(load, "full", longer, tried),
         "from scratch": budget.Way(untrained, "full", {}, (
             {"epochs": 12, "backbone_rate": 3e-3}, {"epochs": 12, "backbone_rate": 1e-2},
             {"epochs": 12, "backbone_rate": 3e-2}, {"epochs": 30, "backbone_rate": 1e-2},
         )),
     }  # fmt: skip
-    return compared if target == "motion" else {n: compared[n] for n in ("probe", "full")}
-
-
-def reading_ways() -> dict[str, budget.Way]:
-    """For titles."""
-
-    def reader(seed: int):
-        return text_encoders.load("minilm", max_tokens=16, device="cpu")
-
-    lora = rates("backbone_rate", 3e-4, 1e-3, 3e-3, 1e-2)
-    return {
-        "probe": budget.Way(reader, "probe", {}, HEAD),
-        "LoRA": budget.Way(reader, "lora", {"epochs": 8}, lora),
+    left_out = {
+        "category": ("partial", "from scratch"),
+        "category from thumbnails": ("from scratch",),
     }
-
-
-def viewing_ways() -> dict[str, budget.Way]:
-    """For thumbnails."""
-
-    def eye(seed: int):
-        return image_encoders.load("efficientnet_lite0", size=64, device="cpu")
-
-    tried = rates("backbone_rate", 1e-4, 3e-4, 1e-3, 3e-3)
-    return {
-        "probe": budget.Way(eye, "probe", {}, HEAD),
-        "partial": budget.Way(eye, "partial", {"epochs": 8}, tried),
-        "full": budget.Way(eye, "full", {"epochs": 8}, tried),
-    }
+    return {name: way for name, way in compared.items() if name not in left_out.get(target, ())}
 
 
 BUDGETS = {
@@ -203,17 +186,15 @@ def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
                     raise SystemExit("Not all is done yet; run the same command again to go on.")
             write_atomically(part.with_suffix(".whole"), json.dumps(rows))
     earlier = json.loads(budget.RECORD.read_text(encoding="utf-8"))["rows"]
-    lines = []
-    for target in BUDGETS:  # what was measured now, and the rows of other targets as they are
+    record = []
+    for target in BUDGETS:  # rows measured now, and the rows of other targets unchanged
         files = [folder / f"{target}-{seed}.whole" for seed in SEEDS]
         if target in targets and all(file.is_file() for file in files):
             rows = [r for file in files for r in json.loads(file.read_text(encoding="utf-8"))]
         else:
             rows = [row for row in earlier if row["target"] == target]
-        lines += [json.dumps({"target": target, **row}) for row in rows]
-    command = json.dumps("python benchmarks/fine_tuning.py --budget")
-    joined = ",\n  ".join(lines)
-    write_atomically(budget.RECORD, f'{{"command": {command}, "rows": [\n  {joined}\n]}}\n')
+        record += [{"target": target, **row} for row in rows]
+    budget.write_record(budget.RECORD, "python benchmarks/fine_tuning.py --budget", record)
     print("The record holds all targets of which all seeds are done.")
 
 

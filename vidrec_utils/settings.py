@@ -92,7 +92,7 @@ def dtype(on: torch.device | None = None) -> torch.dtype:
 
 
 def instruction_set() -> str:
-    """The widest vector instructions of this processor: `"AVX512"`, `"AVX2"`, `"NEON"`, ...
+    """The widest vector instructions of this processor: `"AVX512"`, `"AVX2"`, `"DEFAULT"`, ...
 
     What the processor has counts, not what `ATEN_CPU_CAPABILITY` restricts PyTorch's own kernels
     to, because oneDNN does not follow that variable.

@@ -1,5 +1,7 @@
 """Few labels and many, the table that is committed, and the figures."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -118,6 +120,13 @@ def test_the_committed_table_is_whole():
     assert (found["right"] / found["tested"]).to_numpy() == pytest.approx(found["accuracy"])
     clips = found.groupby(["target", "per_class", "seed"])["n"].nunique()
     assert (clips == 1).all()  # every way had the same clips
+
+
+def test_a_record_is_written_as_the_committed_one(tmp_path):
+    text = budget.RECORD.read_text(encoding="utf-8")
+    record = json.loads(text)
+    budget.write_record(tmp_path / "record.json", record["command"], record["rows"])
+    assert (tmp_path / "record.json").read_text(encoding="utf-8") == text
 
 
 def test_figures(table):

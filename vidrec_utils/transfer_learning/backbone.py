@@ -252,11 +252,7 @@ def units(backbone: nn.Module, batch: Batch) -> dict[str, list[nn.Module]]:
         # One backward pass: the vectors depend on the layers that get a gradient
         with torch.enable_grad():
             backbone(*batch).square().sum().backward()
-        alive = [
-            m
-            for m in owners
-            if any(p.grad is not None for p in m._parameters.values() if p is not None)
-        ]
+        alive = [m for m in owners if any(p.grad is not None for p in m.parameters(recurse=False))]
     finally:
         for hook in hooks:
             hook.remove()

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils.encoders import Tunable
+from vidrec_utils.files import write_atomically
 from vidrec_utils.transfer_learning.checkpoints import current_names
 from vidrec_utils.transfer_learning.fine_tuning import fine_tune
 from vidrec_utils.transfer_learning.holdout import few, hold_out
@@ -170,6 +171,12 @@ def _key(row: dict[str, Any]) -> tuple:
     """Key that identifies a run."""
     numbers = json.dumps(current_names(row["numbers"]), sort_keys=True)
     return row["way"], row["split"], row["per_class"], row["seed"], numbers
+
+
+def write_record(path: Path, command: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Write the table that `recorded` reads, one row a line, with the command that measured it."""
+    lines = ",\n  ".join(json.dumps(row) for row in rows)
+    write_atomically(path, f'{{"command": {json.dumps(command)}, "rows": [\n  {lines}\n]}}\n')
 
 
 def recorded(path: Path = RECORD, split: str = "test") -> pd.DataFrame:

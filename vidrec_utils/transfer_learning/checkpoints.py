@@ -116,11 +116,12 @@ class TrainingState:
         """Write the checkpoint, in one process of all."""
         if self.path is None or processes.join()[0]:
             return
-        tensors = {
-            **with_prefix(changing_tensors(self.model), "model/"),
-            **with_prefix(self.best, "best/"),
-            **with_prefix(pack(self.optimizer), "optimizer/"),
+        saved = {
+            "model": changing_tensors(self.model),
+            "best": self.best,
+            "optimizer": pack(self.optimizer),
         }
+        tensors = {f"{kind}/{name}": t for kind, own in saved.items() for name, t in own.items()}
         progress, scaler = asdict(self.progress), self.scaler.state_dict()
         write(self.path, tensors, {"run": self.run, "progress": progress, "scaler": scaler})
 
@@ -259,8 +260,3 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
 def without_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     """Tensors whose name starts with `prefix`, with the prefix removed."""
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-
-def with_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """The same tensors with `prefix` in front of each name."""
-    return {prefix + name: tensor for name, tensor in tensors.items()}

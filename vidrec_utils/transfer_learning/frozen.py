@@ -125,15 +125,14 @@ def run_once(
     total = len(inputs) + (0 if validation is None else len(validation))
     part = find(backbone, batch, eval_modules, total)
     if part is None:
-        features = vectors(backbone, inputs, device)
-        return Trainable(features, inputs, validation, lambda model: model)
+        return Trainable(vectors(backbone, inputs, device), inputs, validation, lambda model: model)
     features, cached = cache(backbone, part, inputs, device)
-    cached_validation = None
+    held = None
     if cached is not None and validation is not None:
-        _, cached_validation = cache(backbone, part, validation, device)
-    if cached is None or (cached_validation is None) != (validation is None):
+        _, held = cache(backbone, part, validation, device)
+    if cached is None or (held is None) != (validation is None):
         return Trainable(features, inputs, validation, lambda model: model)
-    return Trainable(features, cached, cached_validation, lambda model: CachedNetwork(model, part))
+    return Trainable(features, cached, held, lambda model: CachedNetwork(model, part))
 
 
 def find(

@@ -18,12 +18,11 @@ from torch import distributed
 
 def join() -> tuple[int, int]:
     """Return the number of this process and how many there are; 0 and 1 outside of `torchrun`."""
-    if not distributed.is_available():
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    if not distributed.is_available() or (alone and not distributed.is_initialized()):
         return 0, 1
-    if not distributed.is_initialized() and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     if not distributed.is_initialized():
-        return 0, 1
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     return distributed.get_rank(), distributed.get_world_size()
 
 

@@ -251,9 +251,8 @@ def task_for(labels: Iterable, kind: str = "auto", classes: Sequence | None = No
 
 def restore(metadata: dict[str, Any]) -> Task:
     """Make a task from what `Task.metadata` returned."""
-    if metadata["kind"] == "regression":
-        return Regression(metadata["mean"], metadata["scale"])
-    return {"single": SingleLabel, "multi": MultiLabel}[metadata["kind"]](metadata["classes"])
+    kinds = {task.kind: task for task in (SingleLabel, MultiLabel, Regression)}
+    return kinds[metadata["kind"]](**{k: v for k, v in metadata.items() if k != "kind"})
 
 
 def tag_sets(labels: Iterable) -> list[tuple[str, ...]]:
@@ -277,25 +276,24 @@ def _kind_of(label: object) -> str:
     return "regression" if isinstance(label, (float, np.floating)) else "single"
 
 
+def _refuse(bad: Iterable[bool], what: str) -> None:
+    rows = np.flatnonzero(list(bad))
+    if len(rows):
+        raise ValueError(
+            f"{len(rows)} labels are {what}, the first is example {rows[0]}; leave those examples "
+            "out."
+        )
+
+
 def _values(labels: Iterable) -> list:
     values = list(labels)
-    lacking = [row for row, label in enumerate(values) if pd.isna(label)]
-    if lacking:
-        raise ValueError(
-            f"{len(lacking)} labels are missing, the first is example {lacking[0]}; leave those "
-            "examples out."
-        )
+    _refuse(map(pd.isna, values), "missing")
     return values
 
 
 def _numbers(labels: Iterable) -> np.ndarray:
     values = np.asarray(list(labels), dtype=float)
-    strange = np.flatnonzero(~np.isfinite(values))
-    if len(strange):
-        raise ValueError(
-            f"{len(strange)} labels are no finite numbers, the first is example {strange[0]}; "
-            "leave those examples out."
-        )
+    _refuse(~np.isfinite(values), "no finite numbers")
     return values
 
 

@@ -36,6 +36,9 @@ from vidrec_utils.transfer_learning.backbone import Inputs
 from vidrec_utils.transfer_learning.checkpoints import Progress
 from vidrec_utils.transfer_learning.tasks import Task
 
+COUNTS = ("epochs", "batch_size", "accumulate", "blocks", "rank")
+SHARES = ("warmup", "smoothing", "dropout")
+
 
 class TrainingDiverged(RuntimeError):
     """Training diverged: the loss or the gradient is NaN or infinite.
@@ -117,13 +120,11 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "blocks", "rank"):
-            value = getattr(self, name)
-            if not (isinstance(value, int) and value >= 1):
+        for name, value in asdict(self).items():
+            if name in COUNTS and not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"{name} is {value!r}; it must be a whole number from 1 up.")
-        for name in ("warmup", "smoothing", "dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be in 0..1, below 1.")
+            if name in SHARES and not 0 <= value < 1:
+                raise ValueError(f"{name} is {value}; it must be in 0..1, below 1.")
         if self.batch_norm not in ("auto", "frozen", "train"):
             raise ValueError(
                 f"batch_norm is {self.batch_norm!r}; choose 'auto', 'frozen' or 'train'."
@@ -201,7 +202,11 @@ def train(
     # The number format of the forward pass: float32 on a CPU, float16 on a GPU, where the scaler
     # multiplies the loss so that small gradients do not become 0
     device = next(model.parameters()).device
-    precision = _precision(model, device)
+    precision = settings.training_format(
+        settings.instruction_set(), device, settings.dtype(device), filter_layout(model)
+    )
+    if precision.warning:
+        warnings.warn(precision.warning, RuntimeWarning, stacklevel=2)
     mixed = precision.dtype != torch.float32
     scaler = torch.amp.GradScaler(device.type, enabled=precision.dtype == torch.float16)
 
@@ -279,7 +284,8 @@ def train(
             row["train_loss"] = float(np.mean(done.losses[-steps_per_epoch:]))
             row |= _validate(model, task, validation, recipe.batch_size)
 
-            # Early stopping: keep the best epoch's weights, end after `patience` without a better
+            # Early stopping: keep the best epoch's weights, and end the run after `patience` epochs
+            # without a better one
             if validation is None or row["valid_loss"] < done.best:
                 done.best = row["valid_loss"]
                 done.waited = 0
@@ -393,19 +399,8 @@ def filter_layout(model: nn.Module) -> torch.memory_format:
     filters = [p for p in model.parameters() if p.ndim == 5]
     if not filters:
         return torch.preserve_format
-    if all(p.is_contiguous() for p in filters):
-        return torch.contiguous_format
-    return torch.channels_last_3d
-
-
-def _precision(model: nn.Module, device: torch.device) -> settings.TrainingFormat:
-    """The number format of the forward pass, chosen for the processor; warns where it matters."""
-    precision = settings.training_format(
-        settings.instruction_set(), device, settings.dtype(device), filter_layout(model)
-    )
-    if precision.warning:
-        warnings.warn(precision.warning, RuntimeWarning, stacklevel=3)
-    return precision
+    contiguous = all(p.is_contiguous() for p in filters)
+    return torch.contiguous_format if contiguous else torch.channels_last_3d
 
 
 def _validate(
