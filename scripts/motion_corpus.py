@@ -2,8 +2,8 @@
 
 Sprites are OpenMoji characters that MiniTube does not use, scenes are procedural textures where
 MiniTube has photographs, and the motions are other ones: oblique drifts, spirals, turning growth,
-squares, swings. A network that has learned them knows *that* and *which way* things move; what
-MiniTube calls its motions it has still to be told.
+squares, swings. A network that has learned them knows *that* and *which way* things move; it has
+yet to learn MiniTube's own motions.
 
 `motions.track` of MiniTube is not used either, so that no formula is shared.
 """
@@ -33,7 +33,7 @@ GROWTHS = ("grow_cw", "grow_ccw", "shrink_cw", "shrink_ccw")
 MOTIONS = (
     *DRIFTS, *SPIRALS, *GROWTHS, "square_ccw", "square_cw", "swing", "pulse", "tremble", "still",
 )  # fmt: skip
-"""What moves how; drifts are named by their angle in degrees, counter-clockwise from the right."""
+"""All motions; drifts are named by their angle in degrees, counter-clockwise from the right."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def characters() -> tuple[str, ...]:
     """Single emoji that the font draws and MiniTube does not use, in a fixed order."""
     taken = {one for many in SUBJECTS.values() for one in many}
     taken |= {one.rstrip("\ufe0f") for one in taken}
-    found = []
+    usable = []
     for one in sorted(emoji.EMOJI_DATA):
         if len(one) > 1 or one in taken or emoji.EMOJI_DATA[one]["status"] > 2:
             continue
@@ -93,12 +93,12 @@ def characters() -> tuple[str, ...]:
             sprite(one)
         except ValueError:
             continue
-        found.append(one)
-    return tuple(found)
+        usable.append(one)
+    return tuple(usable)
 
 
 def texture(rng: np.random.Generator, size: int = SIZE) -> np.ndarray:
-    """A background that no camera took: coloured noise of several grains, stripes, a gradient.
+    """Draw a background that no camera took: coloured noise of several grains, stripes, a gradient.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def texture(rng: np.random.Generator, size: int = SIZE) -> np.ndarray:
     steps = np.linspace(0, 1, size, dtype=np.float32)
     y, x = np.meshgrid(steps, steps, indexing="ij")
     slope = rng.normal(size=(2, 3)) * rng.uniform(0, 90)
-    picture = rng.uniform(40, 215, size=3) + x[..., None] * slope[0] + y[..., None] * slope[1]
+    image = rng.uniform(40, 215, size=3) + x[..., None] * slope[0] + y[..., None] * slope[1]
     for grain in (3, 6, 12, 24, 48):
         noise = rng.normal(size=(grain, grain, 3)) * rng.uniform(0, 28)
         if rng.random() < 0.5:
@@ -117,16 +117,16 @@ def texture(rng: np.random.Generator, size: int = SIZE) -> np.ndarray:
             np.asarray(Image.fromarray(noise[..., c].astype(np.float32)).resize((size, size), 3))
             for c in range(3)
         ]
-        picture = picture + np.stack(layers, axis=-1)
+        image = image + np.stack(layers, axis=-1)
     if rng.random() < 0.4:
         angle, waves = rng.uniform(0, np.pi), rng.uniform(2, 12)
         stripes = np.sin(2 * np.pi * waves * (np.cos(angle) * x + np.sin(angle) * y))
-        picture = picture + stripes[..., None] * rng.normal(size=3) * 25
-    return picture.clip(0, 255).astype(np.float32)
+        image = image + stripes[..., None] * rng.normal(size=3) * 25
+    return image.clip(0, 255).astype(np.float32)
 
 
 def path(name: str, rng: np.random.Generator, frames: int = FRAMES) -> np.ndarray:
-    """Where a sprite is in each frame.
+    """Compute where a sprite is in each frame.
 
     Returns
     -------
@@ -200,7 +200,7 @@ def clip(name: str, shapes: tuple[str, ...], rng: np.random.Generator) -> np.nda
 
 
 def _bar(rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, int, int, int]] | None:
-    """Colour and box of a bar that hides part of the picture in a third of the clips."""
+    """Colour and box of a bar that hides part of the image in a third of the clips."""
     if rng.random() > 0.33:
         return None
     at, width = int(rng.integers(8, SIZE - 16)), int(rng.integers(4, 10))
@@ -208,14 +208,14 @@ def _bar(rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, int, int
     return tuple(int(c) for c in rng.integers(20, 200, size=3)), box
 
 
-def _some(part: str, start: int, stop: int, seed: int) -> np.ndarray:
+def _rendered(part: str, start: int, stop: int, seed: int) -> np.ndarray:
     shapes = characters()[1::5] if part == "validation" else _training_shapes()
     rng = np.random.default_rng([seed, *part.encode(), start])
     return np.stack([clip(MOTIONS[i % len(MOTIONS)], shapes, rng) for i in range(start, stop)])
 
 
 def _training_shapes() -> tuple[str, ...]:
-    return tuple(one for place, one in enumerate(characters()) if place % 5 != 1)
+    return tuple(one for number, one in enumerate(characters()) if number % 5 != 1)
 
 
 def build(folder: Path, part: str, n: int, seed: int = 1234, jobs: int = 2) -> Corpus:
@@ -243,7 +243,7 @@ def build(folder: Path, part: str, n: int, seed: int = 1234, jobs: int = 2) -> C
         file.parent.mkdir(parents=True, exist_ok=True)
         starts = range(0, n, 100)
         work = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-            joblib.delayed(_some)(part, start, min(start + 100, n), seed) for start in starts
+            joblib.delayed(_rendered)(part, start, min(start + 100, n), seed) for start in starts
         )
         done = np.concatenate(list(tqdm(work, total=len(starts), desc=f"clips, {part}")))
         unfinished = file.with_suffix(".part.npy")

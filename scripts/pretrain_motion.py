@@ -7,7 +7,7 @@ No package carries weights that were trained on video, so these are made here, f
 `motion_corpus.py` renders: other sprites, scenes, motions and seed than MiniTube's. For each model
 the weights (safetensors), a record (JSON: data, recipe, curve, scores, versions) and a model card
 are written to `vidrec_utils/video_encoders/mini/weights`, or to `--output`. MiniTube is never
-looked at here.
+used here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from vidrec_utils import settings
+from vidrec_utils.encoders.batch_norm import batch_norms
 from vidrec_utils.files import sha256
 from vidrec_utils.video_encoders import VideoEncoder, mini
 
@@ -57,8 +58,8 @@ ABOUT = {
 CLIPS = {"train": 22 * 300, "validation": 22 * 30}
 
 
-def label_map(changed: object) -> torch.Tensor:
-    """Position of the motion that each motion turns into."""
+def label_map(changed: Callable[[str], str]) -> torch.Tensor:
+    """For each motion, the position in `MOTIONS` of the one that it turns into."""
     return torch.tensor([MOTIONS.index(changed(name)) for name in MOTIONS])
 
 
@@ -99,7 +100,7 @@ def augmented(
 def batches(
     corpus: Corpus, size: int, steps: int, rng: np.random.Generator
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Augmented batches; every clip is seen once before any is seen twice."""
+    """Yield augmented batches; every clip is seen once before any is seen twice."""
     rounds = size * steps // len(corpus.motions) + 1
     order = np.concatenate([rng.permutation(len(corpus.motions)) for _ in range(rounds)])
     for step in range(steps):
@@ -109,7 +110,7 @@ def batches(
 
 
 def score(model: VideoEncoder, corpus: Corpus, size: int = 32) -> dict[str, float]:
-    """Loss and accuracy on a part of the corpus, in its order and without augmentation."""
+    """Compute loss and accuracy on a part of the corpus, in its order, without augmentation."""
     model.net.eval()
     losses, right = [], 0
     for start in range(0, len(corpus.motions), size):
@@ -124,16 +125,15 @@ def score(model: VideoEncoder, corpus: Corpus, size: int = 32) -> dict[str, floa
 def train(
     model: VideoEncoder, data: dict[str, Corpus], recipe: dict[str, float], seed: int
 ) -> list[dict[str, float]]:
-    """Train in place by AdamW with a one-cycle rate; returns the curve."""
+    """Train in place by AdamW with a one-cycle rate; return the learning curve."""
     rng = np.random.default_rng(seed)
     net, steps = model.net, int(recipe["steps"])
-    for module in net.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.momentum = 0.1  # EfficientNet's .01 would leave them stale after so few steps
-    wanted = [p for p in net.parameters() if p.requires_grad]
+    for module in batch_norms(net):
+        module.momentum = 0.1  # with EfficientNet's .01, statistics lag behind in so few steps
+    trained = [p for p in net.parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in wanted if p.ndim > 1], "weight_decay": recipe["weight_decay"]},
-        {"params": [p for p in wanted if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe["weight_decay"]},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=recipe["rate"])
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe["rate"], steps, pct_start=0.2)
@@ -144,7 +144,7 @@ def train(
         loss = functional.cross_entropy(net(model.prepare(list(clips.numpy()))), labels)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(wanted, 5.0)
+        nn.utils.clip_grad_norm_(trained, 5.0)
         optimizer.step()
         schedule.step()
         running.append(loss.item())
@@ -158,7 +158,7 @@ def train(
 
 
 def rounded(net: nn.Module) -> dict[str, torch.Tensor]:
-    """The state of a network in half precision, which is what is kept of it."""
+    """Return the state of a network in half precision, in which it is saved."""
     state = net.state_dict().items()
     return {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state}
 
@@ -174,7 +174,7 @@ def write(name: str, model: VideoEncoder, record: dict[str, object], folder: Pat
 
 
 def card(record: dict[str, object]) -> str:
-    """The model card that belongs to a record, as Markdown."""
+    """Write the model card that belongs to a record, as Markdown."""
     name, data, recipe, scores = (
         record["name"], record["data"], record["recipe"], record["scores"]
     )  # fmt: skip

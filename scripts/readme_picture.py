@@ -1,4 +1,4 @@
-"""Draw the picture of the README: what the platform looks like, and what the first notebook finds.
+"""Draw the image of the README: what the platform looks like, and what the first notebook finds.
 
     python scripts/readme_picture.py      # writes .github/picture.jpg, about a minute
 
@@ -31,19 +31,19 @@ ROWS, COLUMNS = 3, 4
 
 
 def measure(library: datasets.VideoLibrary) -> pd.DataFrame:
-    """NDCG@10 of five recommenders on the future, with intervals."""
+    """Measure NDCG@10 of five recommenders on the future, with intervals."""
     split = preprocessing.split_by_time(
         library.interactions, library.videos, validation=0.1, test=0.2
     )
-    looks = embeddings.embed(
+    thumbnails = embeddings.embed(
         library, image_encoders.load("efficientnet_lite0", size=128), of="thumbnail"
     )
-    moves = embeddings.embed(library, video_encoders.load("lite0_correlation"), of="clip")
+    motion = embeddings.embed(library, video_encoders.load("lite0_correlation"), of="clip")
     models = [
         Random(seed=settings.SEED),
         Popularity(),
-        ContentRecommender(looks, name="thumbnails"),
-        ContentRecommender(embeddings.join(looks, moves), name="thumbnails and motion"),
+        ContentRecommender(thumbnails, name="thumbnails"),
+        ContentRecommender(embeddings.join(thumbnails, motion), name="thumbnails and motion"),
         ItemKNN(name="behaviour"),
     ]
     results = {m.name: evaluate(m.fit(split), split, seed=settings.SEED) for m in models}
@@ -51,7 +51,7 @@ def measure(library: datasets.VideoLibrary) -> pd.DataFrame:
 
 
 def draw(library: datasets.VideoLibrary, table: pd.DataFrame) -> None:
-    """Write clips on the left and bars on the right."""
+    """Draw clips on the left and bars on the right, and write the image."""
     from matplotlib import pyplot
 
     plots.use_style()

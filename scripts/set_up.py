@@ -8,7 +8,7 @@ Complete means: the stamp `.venv/.installed-<hash>` is there, with the hash take
 that decide what is installed. It is written last and removed before any change, so that an
 interrupted installation is never mistaken for a whole one. When the requirements change, a complete
 environment is brought up to date; what was interrupted, or meant for another PyTorch or checkout,
-is made anew. The environment keeps its Python, whichever one runs this script, until it is told:
+is made anew. The environment keeps its Python, whichever one runs this script, unless asked to:
 
     python3.13 scripts/set_up.py --this-python   # anew, unless it is of this very Python
 """
@@ -48,7 +48,7 @@ def blocks(lock: str) -> dict[str, str]:
         The whole entry (with its hashes) under the project's name. A name that occurs twice,
         for two markers, keeps both.
     """
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     name = ""
     for line in lock.splitlines(keepends=True):
         if line.startswith("#") or not line.strip():
@@ -56,8 +56,8 @@ def blocks(lock: str) -> dict[str, str]:
         if not line[0].isspace():
             name = line.split("==")[0].strip().lower()
         if not line.lstrip().startswith("#"):
-            found[name] = found.get(name, "") + line
-    return found
+            entries[name] = entries.get(name, "") + line
+    return entries
 
 
 def without_cuda(entries: dict[str, str]) -> dict[str, str]:
@@ -76,8 +76,8 @@ def pinned(entry: str) -> str:
 
 def stamp(environment: Path) -> Path:
     """The file that says: this environment is complete for these requirements."""
-    parts = [LOCK.read_bytes(), WEIGHTS.read_bytes(), (REPO / "pyproject.toml").read_bytes()]
-    return environment / f".installed-{hashlib.sha256(b'|'.join(parts)).hexdigest()[:16]}"
+    contents = [LOCK.read_bytes(), WEIGHTS.read_bytes(), (REPO / "pyproject.toml").read_bytes()]
+    return environment / f".installed-{hashlib.sha256(b'|'.join(contents)).hexdigest()[:16]}"
 
 
 def basis(torch: str) -> list[str]:
@@ -86,7 +86,7 @@ def basis(torch: str) -> list[str]:
 
 
 def choice(environment: Path) -> Path:
-    """The file that keeps which PyTorch was asked for, so that it need be said only once."""
+    """The file that keeps which PyTorch was asked for, so that it has to be given only once."""
     return environment / ".torch"
 
 
@@ -96,7 +96,7 @@ def built_on(environment: Path, torch: str, *, this_python: bool = False) -> str
     Parameters
     ----------
     environment : Path
-        Its folder.
+        The environment's folder.
     torch : str
         The PyTorch that it must have.
     this_python : bool
@@ -109,11 +109,11 @@ def built_on(environment: Path, torch: str, *, this_python: bool = False) -> str
     """
     if not interpreter(environment).exists():
         return None
-    wanted = basis(torch)
+    expected = basis(torch)
     for path in environment.glob(".installed-*"):
         text = path.read_text(encoding="utf-8")
-        python, *rest = text.splitlines() or [""]
-        if rest != wanted[1:] or (this_python and python != wanted[0]):
+        python, *others = text.splitlines() or [""]
+        if others != expected[1:] or (this_python and python != expected[0]):
             continue
         # Its Python may have been replaced by one that looks for packages in another folder.
         series = f"Python {sys.version_info[0]}.{sys.version_info[1]}."
@@ -191,8 +191,8 @@ def install(environment: Path, torch: str, *, anew: bool) -> None:
     entries = blocks(LOCK.read_text(encoding="utf-8"))
     install_locked(python, {"setuptools": entries.pop("setuptools")})
     if torch == "cpu" and sys.platform == "linux":
-        wanted = [pinned(entries[name]) for name in FROM_CPU_WHEELS]
-        pip_install(python, "--no-deps", "--index-url", CPU_WHEELS, *wanted)
+        pins = [pinned(entries[name]) for name in FROM_CPU_WHEELS]
+        pip_install(python, "--no-deps", "--index-url", CPU_WHEELS, *pins)
         entries = without_cuda(entries)
     install_locked(python, entries)
     pip_install(python, "--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(WEIGHTS))

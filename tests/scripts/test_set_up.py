@@ -60,13 +60,13 @@ def test_requirements_name_every_package_that_we_import() -> None:
             else:
                 continue
             imported |= {name.partition(".")[0]: path.name for name in names}
-    wanted = {canonicalize_name(Requirement(line).name) for line in doctor.requirement_lines()}
+    required = {canonicalize_name(Requirement(line).name) for line in doctor.requirement_lines()}
     weights = set_up.blocks((REPO / "requirements-weights.txt").read_text("utf-8"))
-    wanted |= {canonicalize_name(name) for name in weights}
+    required |= {canonicalize_name(name) for name in weights}
     from_where = packages_distributions()
     for name in imported.keys() - sys.stdlib_module_names - {"vidrec_utils"}:
         projects = {canonicalize_name(project) for project in from_where.get(name, [])}
-        assert projects & wanted, f"{imported[name]} imports {name}; requirements.txt lacks it"
+        assert projects & required, f"{imported[name]} imports {name}; requirements.txt lacks it"
 
 
 def test_entries_keep_both_versions_of_a_name() -> None:
@@ -108,27 +108,27 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def test_set_up_runs_once(tmp_path: Path, calls: list[list[str]]) -> None:
-    place = ["--environment", str(tmp_path / "env")]
-    assert set_up.main(place) == 0
+    arguments = ["--environment", str(tmp_path / "env")]
+    assert set_up.main(arguments) == 0
     first = len(calls)
     assert calls[0] == ["create"]
     assert all("--require-hashes" in call for call in calls[1:-1])
     assert "--editable" in calls[-1]
     assert "--no-build-isolation" in calls[-1]
-    assert set_up.main(place) == 0
+    assert set_up.main(arguments) == 0
     assert len(calls) == first
 
 
 def test_changed_requirements_bring_a_whole_environment_up_to_date(
     tmp_path: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = ["--environment", str(tmp_path / "env")]
-    set_up.main(place)
+    arguments = ["--environment", str(tmp_path / "env")]
+    set_up.main(arguments)
     changed = tmp_path / "requirements.lock"
     changed.write_text(LOCK + "\n", "utf-8")
     monkeypatch.setattr(set_up, "LOCK", changed)
     calls.clear()
-    set_up.main(place)
+    set_up.main(arguments)
     assert len(calls) >= 3
     assert ["create"] not in calls
 
@@ -136,13 +136,13 @@ def test_changed_requirements_bring_a_whole_environment_up_to_date(
 def test_interrupted_set_up_begins_anew(
     tmp_path: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = ["--environment", str(tmp_path / "env")]
+    arguments = ["--environment", str(tmp_path / "env")]
     with monkeypatch.context() as patch:
         patch.setattr(set_up, "install_locked", lambda *_: (_ for _ in ()).throw(SystemExit(1)))
         with pytest.raises(SystemExit):
-            set_up.main(place)
+            set_up.main(arguments)
     calls.clear()
-    set_up.main(place)
+    set_up.main(arguments)
     assert calls[0] == ["create"]
 
 
@@ -150,43 +150,43 @@ def test_cpu_choice_is_remembered(
     tmp_path: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    place = ["--environment", str(tmp_path / "env")]
-    set_up.main([*place, "--torch", "cpu"])
+    arguments = ["--environment", str(tmp_path / "env")]
+    set_up.main([*arguments, "--torch", "cpu"])
     (from_cpu,) = [call for call in calls if "--index-url" in call]
     assert from_cpu[-2].startswith("torch==")
     assert from_cpu[-1].startswith("torchvision==")
     before = len(calls)
-    set_up.main(place)
+    set_up.main(arguments)
     assert len(calls) == before
-    set_up.main([*place, "--torch", "default"])
+    set_up.main([*arguments, "--torch", "default"])
     assert calls[before] == ["create"]
 
 
 def test_another_python_changes_nothing_unless_asked_to(
     tmp_path: Path, calls: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = ["--environment", str(tmp_path / "env")]
-    set_up.main(place)
+    arguments = ["--environment", str(tmp_path / "env")]
+    set_up.main(arguments)
     (stamp,) = (tmp_path / "env").glob(".installed-*")
     before = stamp.read_text("utf-8")
     calls.clear()
     monkeypatch.setattr(sys, "version", "3.99.0 (another one)")
-    set_up.main(place)
+    set_up.main(arguments)
     assert calls == []
     # Changed requirements: brought up to date, by the Python that the environment has.
     changed = tmp_path / "requirements.lock"
     changed.write_text(LOCK + "\n", "utf-8")
     monkeypatch.setattr(set_up, "LOCK", changed)
-    set_up.main(place)
+    set_up.main(arguments)
     assert calls
     assert ["create"] not in calls
     (stamp,) = (tmp_path / "env").glob(".installed-*")
     assert stamp.read_text("utf-8") == before
     calls.clear()
-    set_up.main([*place, "--this-python"])
+    set_up.main([*arguments, "--this-python"])
     assert calls[0] == ["create"]
     calls.clear()
-    set_up.main([*place, "--this-python"])
+    set_up.main([*arguments, "--this-python"])
     assert calls == []
 
 
