@@ -4,7 +4,8 @@
 two tables and checks the promises that the course builds on. `--write` puts the tables into
 `data/README.md`. Some minutes a seed on two cores; thumbnails are embedded once and kept.
 
-Categories and motions are told on subjects never seen in training (five folds grouped by subject).
+Categories and motions are predicted for subjects never seen in training (five folds, grouped by
+subject).
 Preference is NDCG@10 over all videos that a user was not shown in the first three weeks, against
 what the user watched to four fifths or liked in the fourth. "Perfect reader" rows use the latent
 labels themselves, so they show what a modality could give to a flawless encoder; the oracle knows
@@ -45,8 +46,8 @@ READERS = {
 """What a flawless encoder of each modality would know."""
 
 
-def told(features: np.ndarray, labels: pd.Series, groups: pd.Series) -> np.ndarray:
-    """Tell which labels a linear probe gets right on subjects that it was not trained on."""
+def correct(features: np.ndarray, labels: pd.Series, groups: pd.Series) -> np.ndarray:
+    """Which labels a linear probe predicts correctly for subjects that it was not trained on."""
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
     folds = GroupKFold(5, shuffle=True, random_state=0)
     guess = cross_val_predict(probe, features, labels, groups=groups, cv=folds)
@@ -60,7 +61,7 @@ def share(right: np.ndarray) -> str:
 
 
 def vision(library: datasets.VideoLibrary, known: truth.Truth) -> dict[str, str]:
-    """Tell category and direction of motion, by features of every kind."""
+    """Predict category and direction of motion from features of every kind."""
     usable = known.videos[known.videos["media"] == "clip"]
     thumbnails = [video_io.read_image(library.file(v, "thumbnail")) for v in usable.index]
     encoders = {
@@ -72,7 +73,7 @@ def vision(library: datasets.VideoLibrary, known: truth.Truth) -> dict[str, str]
     }
     out = {}
     for name, encoder in encoders.items():
-        right = told(encoder.encode(thumbnails), usable["category"], usable["subject"])
+        right = correct(encoder.encode(thumbnails), usable["category"], usable["subject"])
         out[f"category, thumbnails, {name}"] = share(right)
     out |= motion(library, usable, encoders["packaged EfficientNet-Lite0"])
     return out
@@ -81,26 +82,26 @@ def vision(library: datasets.VideoLibrary, known: truth.Truth) -> dict[str, str]
 def motion(
     library: datasets.VideoLibrary, usable: pd.DataFrame, images: image_encoders.ImageEncoder
 ) -> dict[str, str]:
-    """Tell the motion from frames without their order, and from a model of time."""
+    """Predict the motion from frames without their order, and with a model of time."""
     clips = [video_io.sample_frames(library.file(v), n=16) for v in usable.index]
     averaged = video_encoders.FrameAverage(images, frames=4)
     temporal = video_encoders.load("lite0_correlation")
     out = {}
     for name, encoder in (("mean over frames", averaged), ("lite0_correlation", temporal)):
         features = encoder.encode(clips)
-        right = told(features, usable["motion"], usable["subject"])
+        right = correct(features, usable["motion"], usable["subject"])
         out[f"motion (12 kinds), {name}"] = share(right)
         out[f"direction in time-reversed pairs, {name}"] = share(directions(features, usable))
     return out
 
 
 def directions(features: np.ndarray, videos: pd.DataFrame) -> np.ndarray:
-    """Tell, within each pair of motions that are each other's reversal, which of the two it is."""
+    """Predict which one it is of two motions that are each other's reversal."""
     right = []
     for forward, backward in REVERSED.items():
         pair = videos["motion"].isin([forward, backward]).to_numpy()
         labels = (videos.loc[pair, "motion"] == forward).astype(int)
-        right.append(told(features[pair], labels, videos.loc[pair, "subject"]))
+        right.append(correct(features[pair], labels, videos.loc[pair, "subject"]))
     return np.concatenate(right)
 
 
@@ -207,8 +208,8 @@ def promises(seed: int, seen: dict[str, str], liked: dict[str, Result]) -> list[
 
 def ranks(results: dict[str, Result]) -> dict[str, str]:
     """NDCG@10 with its interval, as text."""
-    found = {name: result.interval("ndcg") for name, result in results.items()}
-    return {n: f"{mean:.3f} [{low:.3f}, {high:.3f}]" for n, (mean, low, high) in found.items()}
+    intervals = {name: result.interval("ndcg") for name, result in results.items()}
+    return {n: f"{mean:.3f} [{low:.3f}, {high:.3f}]" for n, (mean, low, high) in intervals.items()}
 
 
 def main() -> int:

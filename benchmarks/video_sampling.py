@@ -53,7 +53,7 @@ def decode_all(path: Path) -> np.ndarray:
             (float(frame.pts * frame.time_base), frame.to_ndarray(format="rgb24"))
             for frame in container.decode(video=0)
         ]
-    return np.stack([on_display(frames, moment) for moment in moments()])
+    return np.stack([on_display(frames, timestamp) for timestamp in timestamps()])
 
 
 def pytorchvideo(path: Path) -> np.ndarray:
@@ -69,12 +69,12 @@ def pytorchvideo(path: Path) -> np.ndarray:
     return frames[:, chosen].permute(1, 2, 3, 0).numpy().astype(np.uint8)
 
 
-def moments() -> list[float]:
+def timestamps() -> list[float]:
     return [SECONDS * (i + 0.5) / N for i in range(N)]
 
 
-def on_display(frames: list[tuple[float, np.ndarray]], moment: float) -> np.ndarray:
-    return max((f for f in frames if f[0] <= moment + 1e-6), key=lambda f: f[0])[1]
+def on_display(frames: list[tuple[float, np.ndarray]], timestamp: float) -> np.ndarray:
+    return max((f for f in frames if f[0] <= timestamp + 1e-6), key=lambda f: f[0])[1]
 
 
 def seconds_of(work: Callable[[Path], np.ndarray], path: Path) -> tuple[float, float]:

@@ -99,7 +99,7 @@ def test_contact_sheet_has_an_axes_for_each_image_and_takes_mixed_forms():
         ([], None, "no image"),
         ([noise(3, 8, 8)], None, r"\(3, 8, 8\)"),
         ([noise(8, 8, 3).astype(np.float32)], None, "values from 0 to 1"),
-        ([noise(8, 8, 3)], ["a", "b"], "1 pictures but 2 titles"),
+        ([noise(8, 8, 3)], ["a", "b"], "1 images but 2 titles"),
     ],
 )
 def test_contact_sheet_refuses_what_it_cannot_draw(images, titles, message):
@@ -207,8 +207,8 @@ def test_show_puts_a_described_png_under_the_cell(shown):
     ((data, metadata),) = shown
     assert metadata == {"image/png": {"alt": "a line that rises"}}
     assert data["text/plain"] == "a line that rises"
-    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
-    assert picture.size == (400, 300)
+    image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert image.size == (400, 300)
 
 
 @pytest.mark.parametrize("alt", ["", "  \n", None])
@@ -262,12 +262,12 @@ def test_playing_sheet_moves_is_described_and_fits(shown, monkeypatch, avif):
     assert base64.b64decode(encoded) == data
     assert len(data) <= plots.MAX_BYTES
     assert html.unescape(output["text/plain"]) == 'squares that "travel"'
-    picture = Image.open(io.BytesIO(data))
-    assert picture.n_frames == 8
-    assert picture.width == 2 * 64 + 4
-    first = np.asarray(picture.convert("RGB")).astype(int)
-    picture.seek(7)
-    last = np.asarray(picture.convert("RGB")).astype(int)
+    image = Image.open(io.BytesIO(data))
+    assert image.n_frames == 8
+    assert image.width == 2 * 64 + 4
+    first = np.asarray(image.convert("RGB")).astype(int)
+    image.seek(7)
+    last = np.asarray(image.convert("RGB")).astype(int)
     assert first[30, 10, 0] > 200 > 100 > last[30, 10, 0]
     assert last[30, 40, 0] > 200 > 100 > first[30, 40, 0]
 
@@ -280,8 +280,8 @@ def test_playing_sheet_coarsens_until_it_fits(shown):
 
 def test_playing_sheet_starts_short_clips_again(shown):
     data = plots.playing_sheet([moving(1, 4)[0], moving(1, 8)[0]], alt="two squares", tile=64)
-    picture = Image.open(io.BytesIO(data))
-    assert picture.n_frames == 8
+    image = Image.open(io.BytesIO(data))
+    assert image.n_frames == 8
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_playing_sheet_starts_short_clips_again(shown):
         (moving(), None, "", "alt"),
         ([], None, "nothing", "no clip"),
         (moving()[0], None, "one clip", r"clip\[None\]"),
-        (moving(), ["a"], "three", "3 pictures but 1 titles"),
+        (moving(), ["a"], "three", "3 images but 1 titles"),
     ],
 )
 def test_playing_sheet_names_what_is_wrong(shown, clips, labels, alt, message):
@@ -304,11 +304,11 @@ def test_playing_sheet_that_cannot_fit_is_refused(shown):
         plots.playing_sheet(noise(2, 4, 32, 32, 3), alt="noise", tile=32, max_bytes=500)
 
 
-def test_contact_sheet_keeps_the_place_of_a_picture_that_is_not_there():
+def test_contact_sheet_draws_a_square_for_a_missing_image():
     figure = plots.contact_sheet([noise(8, 8, 3), None], ["a", "b"])
     assert len(figure.axes[0].images) == 1
     assert not figure.axes[1].images
-    assert [text.get_text() for text in figure.axes[1].texts] == ["no picture"]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["no image"]
 
 
 def test_scatter_draws_each_group_apart_counts_it_and_leaves_gaps_out():

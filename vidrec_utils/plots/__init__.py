@@ -1,7 +1,7 @@
 """Figures that read well in a notebook: labelled, light, described, safe for colour blindness.
 
 The drawing functions take data and return a `matplotlib.figure.Figure`; nothing appears until
-`show(figure, alt="...")` puts it under a cell, with a description for those who cannot see it and
+`show(figure, alt="...")` puts it under a cell, with a description for readers who cannot see it and
 below a size limit. `playing_sheet` shows moving clips in the same way.
 """
 
@@ -13,8 +13,8 @@ from vidrec_utils.plots._charts import (
     split_spans,
     watch_time,
 )
+from vidrec_utils.plots._images import contact_sheet, filmstrip
 from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
-from vidrec_utils.plots._pictures import contact_sheet, filmstrip
 from vidrec_utils.plots._style import PALETTE, safe_text, use_style
 
 __all__ = [

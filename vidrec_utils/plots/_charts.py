@@ -66,7 +66,16 @@ def bars_with_intervals(
     Raises
     ------
     ValueError
-        If the frame is empty, lacks a column, or an interval does not hold its value.
+        If the frame is empty, lacks a column, or a value lies outside its interval.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"mean": [0.5, 0.9], "low": [0.4, 0.8], "high": [0.6, 0.95]})
+    >>> table.index = ["frames", "motion"]
+    >>> figure = bars_with_intervals(table, "mean", "low", "high", xlabel="accuracy")
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['frames', 'motion']
     """
     _need(frame, [value, low, high, *([label] if label else [])])
     if frame.empty:
@@ -79,17 +88,23 @@ def bars_with_intervals(
             f"Row {row}: {value} lies outside its interval; are {low} and {high} ends, not widths?"
         )
     names = [safe_text(text, 40) for text in (frame[label] if label else frame.index)]
-    places = np.arange(len(frame))
+    positions = np.arange(len(frame))
     figure = Figure(figsize=(7.0, 1.1 + 0.42 * len(frame)), layout="constrained")
     axes = figure.add_subplot()
-    axes.barh(places, score, height=0.6, color=PALETTE[5])
+    axes.barh(positions, score, height=0.6, color=PALETTE[5])
     axes.errorbar(
-        score, places, xerr=np.clip(ends, 0, None), fmt="o", color="black", capsize=4, markersize=4
+        score,
+        positions,
+        xerr=np.clip(ends, 0, None),
+        fmt="o",
+        color="black",
+        capsize=4,
+        markersize=4,
     )
     if reference is not None:
         axes.axvline(reference, color=PALETTE[3], linestyle="--", label=safe_text(reference_label))
         figure.legend(loc="outside lower right")
-    axes.set_yticks(places, names)
+    axes.set_yticks(positions, names)
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     axes.set_xlabel(safe_text(xlabel or value))
@@ -122,6 +137,13 @@ def class_balance(
     ------
     ValueError
         If nothing is counted.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> figure = class_balance(pd.Series({"sport": 1, "music": 3}))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['3 (75%)', '1 (25%)']
     """
     total = float(counts.sum()) if len(counts) else 0.0
     if total <= 0:
@@ -168,6 +190,15 @@ def watch_time(
     ------
     ValueError
         If a column is missing, or no row has both a watch ratio and a time.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> days = pd.to_datetime(["2025-03-01", "2025-03-01", "2025-03-02"], utc=True)
+    >>> log = pd.DataFrame({"timestamp": days, "watch_ratio": [0.2, 0.9, 1.0]})
+    >>> histogram, by_day = watch_time(log, threshold=0.8).axes
+    >>> [int(bar.get_height()) for bar in by_day.patches]  # exposures on each day
+    [2, 1]
     """
     _need(interactions, ["watch_ratio", "timestamp"])
     known = interactions[["watch_ratio", "timestamp"]].dropna()
@@ -196,7 +227,7 @@ def watch_time(
 
 
 def confusion(matrix: np.ndarray, labels: Sequence[object], *, title: str = "") -> Figure:
-    """Show which classes are taken for which, as shares of each true class.
+    """Show which classes are confused with which, as shares of each true class.
 
     Parameters
     ----------
@@ -216,6 +247,13 @@ def confusion(matrix: np.ndarray, labels: Sequence[object], *, title: str = "") 
     ------
     ValueError
         If the matrix is not square, or the labels do not match it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> figure = confusion(np.array([[3, 1], [0, 4]]), ["rise", "fall"])
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['0.75', '0.25', '1.00']
     """
     counts = np.asarray(matrix, dtype=float)
     n = len(labels)
@@ -254,7 +292,7 @@ def scatter(
     y_line: float | None = None,
     log_x: bool = False,
 ) -> Figure:
-    """Compare groups of things by two numbers each, a colour and a form for each group.
+    """Compare groups of rows by two numbers each, with a colour and a marker for each group.
 
     Parameters
     ----------
@@ -281,12 +319,20 @@ def scatter(
     ------
     ValueError
         If there is no group, there are more than six, or a frame lacks a column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> points = pd.DataFrame({"ms": [3.0, 9.0], "accuracy": [0.7, 0.8]})
+    >>> figure = scatter({"fast": points[:1], "slow": points[1:]}, "ms", "accuracy")
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['fast (1)', 'slow (1)']
     """
     if not 0 < len(groups) <= len(MARKERS):
         raise ValueError(f"Give one to {len(MARKERS)} groups to draw, not {len(groups)}.")
     figure = Figure(figsize=(7.5, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    for place, (name, frame) in enumerate(groups.items()):
+    for number, (name, frame) in enumerate(groups.items()):
         _need(frame, [x, y])
         known = frame[[x, y]].dropna()
         axes.scatter(
@@ -294,8 +340,8 @@ def scatter(
             known[y].to_numpy(float),
             s=22,
             alpha=0.7,
-            marker=MARKERS[place],
-            color=PALETTE[place],
+            marker=MARKERS[number],
+            color=PALETTE[number],
             linewidths=0,
             label=safe_text(f"{name} ({len(known):,})", 40),
         )
@@ -319,7 +365,7 @@ def scatter(
 
 
 def split_spans(splits: Sequence[Split], *, title: str = "") -> Figure:
-    """Show from when to when each part of some splits of a log reaches.
+    """Show the span of time of each part of one or more splits of a log.
 
     In an honest split by time the bars of training, validation and test follow each other; where
     they lie above each other, the model is trained on what comes after its test.
@@ -340,27 +386,37 @@ def split_spans(splits: Sequence[Split], *, title: str = "") -> Figure:
     ------
     ValueError
         If there is no split, or a part has no timestamps.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from vidrec_utils.datasets import Split
+    >>> days = pd.to_datetime(["2025-03-01", "2025-03-02", "2025-03-03"], utc=True)
+    >>> log = pd.DataFrame({"timestamp": days})
+    >>> figure = split_spans([Split(log[:1], log[1:2], log[2:], pd.DataFrame(), "by time")])
+    >>> len(figure.axes[0].patches)  # training, validation, test
+    3
     """
     if not len(splits):
         raise ValueError("There is no split to draw.")
     figure = Figure(figsize=(7.5, 0.9 + 1.1 * len(splits)), layout="constrained")
     axes = figure.add_subplot()
     for row, split in enumerate(splits):
-        for place, part in enumerate(("train", "validation", "test")):
+        for number, part in enumerate(("train", "validation", "test")):
             rows = getattr(split, part)
             if rows.empty:
                 continue
             _need(rows, ["timestamp"])
             first, last = (
-                moment.tz_localize(None) for moment in (rows["timestamp"].agg(["min", "max"]))
+                timestamp.tz_localize(None) for timestamp in rows["timestamp"].agg(["min", "max"])
             )
-            height = row + 0.25 * (place - 1)
+            height = row + 0.25 * (number - 1)
             axes.barh(
                 height,
                 max(last - first, pd.Timedelta(1, "h")),
                 left=first,
                 height=0.22,
-                color=PALETTE[place],
+                color=PALETTE[number],
                 label=part if row == 0 else None,
             )
             axes.annotate(

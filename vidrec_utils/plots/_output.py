@@ -13,7 +13,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, features
 
-from vidrec_utils.plots._pictures import _matching, _pixels
+from vidrec_utils.plots._images import _matching, _pixels
 from vidrec_utils.plots._style import safe_text
 
 MAX_BYTES = 80_000
@@ -22,7 +22,7 @@ MAX_BYTES = 80_000
 
 def _described(alt: str) -> str:
     if not isinstance(alt, str) or not alt.strip():
-        raise ValueError("Say in `alt` what the picture shows, for those who cannot see it.")
+        raise ValueError("Say in `alt` what the image shows, for readers who cannot see it.")
     return " ".join(alt.split())
 
 
@@ -70,6 +70,12 @@ def encode_figure(
     ------
     ValueError
         If even the coarsest form is too large.
+
+    Examples
+    --------
+    >>> kind, data = encode_figure(Figure(figsize=(2, 1)))
+    >>> kind, len(data) < MAX_BYTES
+    ('image/png', True)
     """
     for scale in (1.0, 0.85, 0.7, 0.55, 0.4):
         image = _render(figure, dpi * scale)
@@ -83,7 +89,7 @@ def encode_figure(
                 return "image/jpeg", data
     raise ValueError(
         f"The figure takes {len(data):,} bytes at its smallest, over the limit of {max_bytes:,}; "
-        "show fewer pictures or use a smaller figure."
+        "show fewer images or use a smaller figure."
     )
 
 
@@ -95,7 +101,7 @@ def show(figure: Figure, alt: str, max_bytes: int = MAX_BYTES) -> None:
     figure : matplotlib.figure.Figure
         The figure, from this module or from pyplot.
     alt : str
-        What the picture shows, in a sentence, for those who cannot see it.
+        What the figure shows, in a sentence, for readers who cannot see it.
     max_bytes : int
         The limit.
 
@@ -103,6 +109,16 @@ def show(figure: Figure, alt: str, max_bytes: int = MAX_BYTES) -> None:
     ------
     ValueError
         If the description is empty or the figure cannot be made small enough.
+
+    Examples
+    --------
+    >>> import contextlib
+    >>> figure = Figure()
+    >>> lines = figure.add_subplot().plot([1, 2, 4])
+    >>> with contextlib.redirect_stdout(io.StringIO()) as output:  # a notebook needs no redirection
+    ...     show(figure, "A line that rises.")
+    >>> "A line that rises." in output.getvalue()
+    True
     """
     text = _described(alt)
     kind, data = encode_figure(figure, max_bytes)
@@ -126,10 +142,10 @@ def _captioned(clip: np.ndarray, label: object, tile: int) -> list[Image.Image]:
     text = safe_text(label, max(4, int(tile / (0.6 * font.size)))).replace(r"\$", "$")
     frames = []
     for frame in clip:
-        picture = Image.fromarray(_pixels(frame))
-        picture.thumbnail((tile, tile))
+        image = Image.fromarray(_pixels(frame))
+        image.thumbnail((tile, tile))
         canvas = Image.new("RGB", (tile, tile + strip), "white")
-        canvas.paste(picture, ((tile - picture.width) // 2, (tile - picture.height) // 2))
+        canvas.paste(image, ((tile - image.width) // 2, (tile - image.height) // 2))
         if label:
             ImageDraw.Draw(canvas).text((2, tile + 1), text, fill="black", font=font)
         frames.append(canvas)
@@ -140,11 +156,12 @@ def _mosaic(tiles: list[list[Image.Image]], columns: int) -> list[Image.Image]:
     width, height = tiles[0][0].size
     rows = -(-len(tiles) // columns)
     sheets = []
-    for moment in range(max(len(frames) for frames in tiles)):
+    for step in range(max(len(frames) for frames in tiles)):
         sheet = Image.new("RGB", (columns * (width + 4) - 4, rows * (height + 4) - 4), "white")
-        for place, frames in enumerate(tiles):
-            x, y = place % columns * (width + 4), place // columns * (height + 4)
-            sheet.paste(frames[moment % len(frames)], (x, y))
+        for position, frames in enumerate(tiles):
+            row, column = divmod(position, columns)
+            corner = (column * (width + 4), row * (height + 4))
+            sheet.paste(frames[step % len(frames)], corner)
         sheets.append(sheet)
     return sheets
 
@@ -174,10 +191,10 @@ def playing_sheet(
     tile: int = 128,
     max_bytes: int = MAX_BYTES,
 ) -> bytes:
-    """Show clips playing side by side under the cell, as one animated picture.
+    """Show clips playing side by side under the cell, as one animated image.
 
-    The picture is an AVIF, or a WebP where Pillow lacks AVIF. Quality is lowered first, then every
-    other frame is left out, then the tiles shrink, until the picture is below the limit.
+    The image is an AVIF, or a WebP where Pillow lacks AVIF. Quality is lowered first, then every
+    other frame is left out, then the tiles shrink, until the image is below the limit.
 
     Parameters
     ----------
@@ -187,7 +204,7 @@ def playing_sheet(
     labels : sequence, optional
         One text per clip, written below it.
     alt : str
-        What is seen, in a sentence, for those who cannot see it.
+        What is seen, in a sentence, for readers who cannot see it.
     columns : int
         Clips per row.
     fps : float
@@ -200,13 +217,23 @@ def playing_sheet(
     Returns
     -------
     bytes
-        The picture that was shown, as a file.
+        The image that was shown, as a file.
 
     Raises
     ------
     ValueError
-        If there is no clip, a clip has another form, the labels do not match in number, the
+        If there is no clip, a clip has another shape, the number of labels differs, the
         description is empty, or the limit cannot be met.
+
+    Examples
+    --------
+    >>> import contextlib
+    >>> clips = np.zeros((2, 8, 32, 32, 3), dtype=np.uint8)
+    >>> with contextlib.redirect_stdout(io.StringIO()):  # a notebook needs no redirection
+    ...     data = playing_sheet(clips, ["first", "second"], alt="Two black clips.", tile=32)
+    >>> image = Image.open(io.BytesIO(data))
+    >>> image.n_frames, image.width  # two tiles of 32 pixels and 4 between them
+    (8, 68)
     """
     text = _described(alt)
     if len(clips) == 0:

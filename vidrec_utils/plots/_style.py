@@ -1,4 +1,4 @@
-"""Fonts, colours, and text that every font at hand can draw."""
+"""Fonts, colours, and text that the available fonts can draw."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ def use_style() -> None:
 
     Where a font with Chinese glyphs is installed, it is used for those glyphs; where none is,
     `safe_text` keeps warnings about missing glyphs away.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> with matplotlib.rc_context():  # only to leave this session's settings alone
+    ...     use_style()
+    ...     matplotlib.rcParams["axes.labelsize"]
+    11.0
     """
     mpl.rcParams.update(
         {
@@ -87,11 +95,16 @@ def safe_text(text: object, width: int | None = None) -> str:
     Returns
     -------
     str
-        The text on one line. Each character that no font at hand can draw becomes a hollow
+        The text on one line. Each character that no available font can draw becomes a hollow
         square, and dollar signs, which matplotlib would read as mathematics, are escaped.
+
+    Examples
+    --------
+    >>> safe_text("one line, and more than fits", width=10)
+    'one line,…'
     """
     line = "" if text is None or text != text else re.sub(r"\s+", " ", str(text)).strip()
-    # Variation selectors and joiners have no picture of their own, and few fonts list them.
+    # Variation selectors and joiners draw nothing themselves, and few fonts list them.
     line = re.sub(r"[\u200b-\u200f\ufe00-\ufe0f]", "", line)
     if width is not None and len(line) > width:
         line = line[: max(width - 1, 0)].rstrip() + "…"

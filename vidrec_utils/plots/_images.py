@@ -1,9 +1,10 @@
-"""Pictures of videos: sheets of thumbnails and strips of frames."""
+"""Images of videos: sheets of thumbnails and strips of frames."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,11 +13,11 @@ from PIL import Image
 
 from vidrec_utils.plots._style import safe_text
 
-Picture = np.ndarray | Image.Image
+Drawable: TypeAlias = np.ndarray | Image.Image
 
 
-def _pixels(image: Picture) -> np.ndarray:
-    """Return an image as `(height, width, 3)` uint8, or raise what it is instead."""
+def _pixels(image: Drawable) -> np.ndarray:
+    """Return an image as uint8 `(height, width, 3)`, or raise an error that says what it is."""
     pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
@@ -39,7 +40,7 @@ def _matching(titles: Sequence[object] | None, n: int) -> list[object]:
     if titles is None:
         return [""] * n
     if len(titles) != n:
-        raise ValueError(f"There are {n} pictures but {len(titles)} titles.")
+        raise ValueError(f"There are {n} images but {len(titles)} titles.")
     return list(titles)
 
 
@@ -52,14 +53,14 @@ def _bare(axes: Axes) -> None:
 
 
 def _empty(axes: Axes) -> None:
-    """Draw the place of a picture that is not there."""
+    """Draw a grey square where an image is missing."""
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set_facecolor("#e8e8e8")
-    axes.text(0.5, 0.5, "no picture", ha="center", va="center", fontsize=8, color="#555555")
+    axes.text(0.5, 0.5, "no image", ha="center", va="center", fontsize=8, color="#555555")
 
 
 def contact_sheet(
-    images: Sequence[Picture | None],
+    images: Sequence[Drawable | None],
     titles: Sequence[object] | None = None,
     columns: int = 6,
     size: float = 1.3,
@@ -70,8 +71,8 @@ def contact_sheet(
     Parameters
     ----------
     images : sequence of arrays, PIL images or None
-        Each `(height, width, 3)`, uint8 or floats from 0 to 1; sizes may differ. None leaves its
-        place empty and says so.
+        Each `(height, width, 3)`, uint8 or floats from 0 to 1; sizes may differ. For None a
+        grey square is drawn.
     titles : sequence, optional
         One text per image; long ones are cut.
     columns : int
@@ -89,7 +90,15 @@ def contact_sheet(
     Raises
     ------
     ValueError
-        If there is no image, an image has another form, or the titles do not match in number.
+        If there is no image, an image has another shape, or the number of titles differs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> black, white = np.zeros((8, 8, 3)), np.ones((8, 8, 3))
+    >>> figure = contact_sheet([black, white, None], ["dark", "light", "lost"], columns=3)
+    >>> [axes.get_title() for axes in figure.axes]
+    ['dark', 'light', 'lost']
     """
     if len(images) == 0:
         raise ValueError("There is no image to show.")
@@ -98,8 +107,8 @@ def contact_sheet(
     rows = math.ceil(len(images) / columns)
     height = size * (1.0 if titles is None else 1.2)
     figure = Figure(figsize=(columns * size, rows * height), layout="constrained")
-    for place, (image, text) in enumerate(zip(images, texts, strict=True), start=1):
-        axes = figure.add_subplot(rows, columns, place)
+    for position, (image, text) in enumerate(zip(images, texts, strict=True), start=1):
+        axes = figure.add_subplot(rows, columns, position)
         if image is None:
             _empty(axes)
         else:
@@ -114,8 +123,8 @@ def _strip(frames: Sequence[np.ndarray]) -> np.ndarray:
     """Put frames side by side with white between them, a twenty-fifth of a frame wide."""
     height, width = frames[0].shape[:2]
     gap = np.full((height, max(1, round(width / 25)), 3), 255, dtype=np.uint8)
-    apart = [part for frame in frames for part in (gap, frame)]
-    return np.concatenate(apart[1:], axis=1)
+    pieces = [piece for frame in frames for piece in (gap, frame)]
+    return np.concatenate(pieces[1:], axis=1)
 
 
 def filmstrip(
@@ -146,7 +155,15 @@ def filmstrip(
     Raises
     ------
     ValueError
-        If there is no clip, a clip has another form, or the titles do not match in number.
+        If there is no clip, a clip has another shape, or the number of titles differs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clip = np.zeros((8, 16, 16, 3), dtype=np.uint8)  # eight frames of 16 x 16 pixels
+    >>> figure = filmstrip([clip, clip[::-1]], ["forwards", "backwards"])
+    >>> figure.axes[0].images[0].get_array().shape  # frames side by side, 7 gaps of a pixel
+    (16, 135, 3)
     """
     if len(clips) == 0:
         raise ValueError("There is no clip to show.")
@@ -162,8 +179,8 @@ def filmstrip(
     longest = max(len(clip) for clip in clips)
     row = size * (1.0 if titles is None else 1.25)
     figure = Figure(figsize=(longest * size, len(strips) * row), layout="constrained")
-    for place, (strip, text) in enumerate(zip(strips, texts, strict=True), start=1):
-        axes = figure.add_subplot(len(strips), 1, place)
+    for position, (strip, text) in enumerate(zip(strips, texts, strict=True), start=1):
+        axes = figure.add_subplot(len(strips), 1, position)
         axes.imshow(strip)
         _bare(axes)
         if titles is not None:
