@@ -44,12 +44,14 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     n_groups = 4 * k
     if m < 4 * n_groups:
         return _by_partition(values, k)
+    # First sweep: a value that at least k columns reach, from the maxima of groups of columns.
     depth = m // n_groups
     groups = values[:, : depth * n_groups].reshape(n, depth, n_groups)
     maxima = groups.max(axis=1)  # (rows, groups)
-    reached = np.partition(maxima, n_groups - k, axis=1)[:, n_groups - k, None]
-    candidates = values >= reached
-    counts = np.count_nonzero(candidates, axis=1)
+    reached = np.partition(maxima, n_groups - k, axis=1)[:, n_groups - k, None]  # (rows, 1)
+    # Second sweep: the columns that reach it; only they are sorted where they are few.
+    candidates = values >= reached  # (rows, m)
+    counts = np.count_nonzero(candidates, axis=1)  # (rows,)
     few = counts <= n_groups
     best = np.empty((n, k), dtype=np.int64)
     if few.any():
@@ -66,6 +68,7 @@ def _by_candidates(
     if not rows.all():
         values, candidates, counts = values[rows], candidates[rows], counts[rows]
     row, column = np.divmod(np.flatnonzero(candidates), values.shape[1])
+    # Number of each candidate within its row, its column in a narrow table of candidates.
     slot = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
     table = np.full((len(counts), counts.max()), np.inf, dtype=values.dtype)
     columns = np.zeros(table.shape, dtype=np.int64)
@@ -82,7 +85,7 @@ def _by_partition(values: np.ndarray, k: int) -> np.ndarray:
     Only rows where several columns hold exactly that value need a decision, and the first win.
     """
     n, m = values.shape
-    threshold = np.partition(values, m - k, axis=1)[:, m - k, None]
+    threshold = np.partition(values, m - k, axis=1)[:, m - k, None]  # k-th highest, (rows, 1)
     chosen = values >= threshold
     surplus = chosen.sum(axis=1) > k
     if surplus.any():
