@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vidrec_utils.datasets._library import VideoLibrary
 
 _CLOCK_SLACK = pd.Timedelta(days=1)
+_WHOLE_COLUMN = "the whole column"
 
 
 def problems(library: VideoLibrary, now: pd.Timestamp | None = None) -> pd.DataFrame:
@@ -43,11 +44,16 @@ def problems(library: VideoLibrary, now: pd.Timestamp | None = None) -> pd.DataF
     )
 
 
-def _lacks(library: VideoLibrary, table: str, column: str) -> bool:
-    """Whether a needed column is missing altogether, which is reported only once."""
+def _reported(library: VideoLibrary, table: str, column: str, text: str) -> bool:
+    """Whether reading a table already reported a problem of a column that contains a text."""
     known = library._reading
     here = (known["file"] == library.source(table)) & (known["column"] == column)
-    return bool((here & (known["problem"] == MISSING_COLUMN)).any())
+    return bool((here & known["problem"].str.contains(text, regex=False)).any())
+
+
+def _lacks(library: VideoLibrary, table: str, column: str) -> bool:
+    """Whether a needed column is missing altogether, which is reported only once."""
+    return _reported(library, table, column, MISSING_COLUMN)
 
 
 def _origin(library: VideoLibrary, table: str, column: str | None = None) -> Origin:
@@ -105,7 +111,8 @@ def _unknown(library: VideoLibrary) -> list[pd.DataFrame]:
     for column, table, severity, remedy in cases:
         if _lacks(library, "interactions", column) or _lacks(library, table, column):
             continue
-        if _reported_as_decimals(library, column):
+        tables = (table, "interactions")
+        if any(_reported(library, name, column, "decimal numbers") for name in tables):
             continue
         ids = library.interactions[column]
         known = getattr(library, table).index
@@ -116,13 +123,6 @@ def _unknown(library: VideoLibrary) -> list[pd.DataFrame]:
         origin = _origin(library, "interactions", column)
         out.append(origin.report(unknown, ids, problem, remedy, severity))
     return out
-
-
-def _reported_as_decimals(library: VideoLibrary, column: str) -> bool:
-    known = library._reading
-    return bool(
-        ((known["column"] == column) & known["problem"].str.contains("decimal numbers")).any()
-    )
 
 
 def _media(library: VideoLibrary) -> list[pd.DataFrame]:
@@ -178,7 +178,7 @@ def _timestamps(library: VideoLibrary, now: pd.Timestamp) -> list[pd.DataFrame]:
     for table, column in (("interactions", "timestamp"), ("videos", "published_at")):
         origin = _origin(library, table, column)
         times = getattr(library, table)[column].reset_index(drop=True)
-        if times.isna().all() or _whole_column_wrong(library, origin.file, column):
+        if times.isna().all() or _reported(library, table, column, _WHOLE_COLUMN):
             continue
         remedy = "Correct the time, or leave it to preprocessing."
         early, late = times < library.earliest, times > now + _CLOCK_SLACK
@@ -196,12 +196,6 @@ def _timestamps(library: VideoLibrary, now: pd.Timestamp) -> list[pd.DataFrame]:
     return [*out, *_watched_too_early(library)]
 
 
-def _whole_column_wrong(library: VideoLibrary, file: str, column: str) -> bool:
-    known = library._reading
-    here = (known["file"] == file) & (known["column"] == column) & known["row"].isna()
-    return bool((here & known["problem"].str.startswith("the whole column")).any())
-
-
 def _watched_too_early(library: VideoLibrary) -> list[pd.DataFrame]:
     interactions, videos = library.interactions, library.videos
     published = videos["published_at"]
@@ -209,8 +203,8 @@ def _watched_too_early(library: VideoLibrary) -> list[pd.DataFrame]:
     if not usable.any() or interactions["timestamp"].isna().all():
         return []
     origin = _origin(library, "interactions", "timestamp")
-    wrong = [(origin.file, "timestamp"), (library.source("videos"), "published_at")]
-    if any(_whole_column_wrong(library, *column) for column in wrong):
+    columns = (("interactions", "timestamp"), ("videos", "published_at"))
+    if any(_reported(library, *column, _WHOLE_COLUMN) for column in columns):
         return []
     published = published[usable]
     position = published.index.get_indexer(interactions["video_id"])
@@ -238,24 +232,35 @@ def _titles(library: VideoLibrary) -> list[pd.DataFrame]:
 
 
 def _repeats(library: VideoLibrary) -> list[pd.DataFrame]:
+    """Report interactions that repeat an earlier one."""
     again = _repeated_interactions(library)
-    problem = [
-        f"the row repeats the user, video and time of row {row}" for row in again["first_row"]
-    ]
+    rows, first_rows = again["row"].to_numpy(), again["first_row"]
+    problem = [f"the row repeats the user, video and time of row {row}" for row in first_rows]
     file, remedy = library.source("interactions"), "Remove it, or leave it to preprocessing."
-    return [
-        problem_frame(file, again["row"], None, [None] * len(again), problem, remedy, "warning")
-    ]
+    return [problem_frame(file, rows, None, None, problem, remedy, "warning")]
 
 
 def _repeated_interactions(library: VideoLibrary) -> pd.DataFrame:
-    frame, rows = library.interactions, library.rows("interactions")
     keys = ["user_id", "video_id", "timestamp"]
-    if frame["timestamp"].isna().all():  # without times, watching again is no repetition
-        return pd.DataFrame({"row": rows[:0], "first_row": rows[:0]})
+    # Without times, watching again is no repetition: a missing key makes none.
+    return _repeated(library, "interactions", keys, library.interactions[keys].notna().all(axis=1))
+
+
+def _repeated(
+    library: VideoLibrary, table: str, keys: list[str], eligible: pd.Series
+) -> pd.DataFrame:
+    """List eligible rows of a table whose keys occurred before: `kind`, file and both rows."""
+    frame, rows = getattr(library, table), library.rows(table)
     codes = _codes([frame[key] for key in keys])
-    again = pd.Series(codes).duplicated().to_numpy() & frame[keys].notna().all(axis=1).to_numpy()
-    return pd.DataFrame({"row": rows[again], "first_row": _first_rows(codes, rows)[again]})
+    again = pd.Series(codes).duplicated().to_numpy() & eligible.to_numpy()
+    return pd.DataFrame(
+        {
+            "kind": {"videos": "title"}.get(table, "interaction"),
+            "file": library.source(table),
+            "row": rows[again],
+            "first_row": _first_rows(codes, rows)[again],
+        }
+    )
 
 
 def _codes(columns: list[pd.Series]) -> np.ndarray:
@@ -269,21 +274,8 @@ def _codes(columns: list[pd.Series]) -> np.ndarray:
 
 def duplicates(library: VideoLibrary) -> pd.DataFrame:
     """List repeated interactions and titles; see `VideoLibrary.duplicates`."""
-    interactions = _repeated_interactions(library)
-    interactions.insert(0, "file", library.source("interactions"))
-    interactions.insert(0, "kind", "interaction")
-    videos, rows = library.videos, library.rows("videos")
-    keys = ["title"] + (["year"] if "year" in videos else [])
-    codes = _codes([videos[key] for key in keys])
-    again = pd.Series(codes).duplicated().to_numpy() & videos["title"].notna().to_numpy()
-    titles = pd.DataFrame(
-        {
-            "kind": "title",
-            "file": library.source("videos"),
-            "row": rows[again],
-            "first_row": _first_rows(codes, rows)[again],
-        }
-    )
-    return pd.concat([interactions, titles], ignore_index=True).astype(
-        {"kind": "str", "file": "str"}
-    )
+    videos = library.videos
+    keys = ["title", "year"] if "year" in videos else ["title"]
+    titles = _repeated(library, "videos", keys, videos["title"].notna())
+    table = pd.concat([_repeated_interactions(library), titles], ignore_index=True)
+    return table.astype({"kind": "str", "file": "str"})
