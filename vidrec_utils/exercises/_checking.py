@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import functools
 import importlib
 import inspect
 import linecache
@@ -202,6 +203,18 @@ def _where(error: BaseException, function: Callable[..., Any]) -> str:
     return f"line {number} of your function" + (f" (`{line}`)" if line else "")
 
 
+def _returning(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function that forgets its `return` fail with the hint that it does."""
+
+    @functools.wraps(function)
+    def call(*values: Any, **options: Any) -> Any:
+        result = function(*values, **options)
+        assert result is not None, "your function returns nothing; end it with `return`."
+        return result
+
+    return call
+
+
 def grade(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -> Grade:
     """Judge one attempt, without printing.
 
@@ -225,7 +238,7 @@ def grade(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -
     if unsolved(module, name, function):
         return Grade(False, f"replace the line `{PLACEHOLDER}` by your own code, then run again.")
     try:
-        shown = getattr(module, f"check_{name}")(function)
+        shown = getattr(module, f"check_{name}")(_returning(function))
     except (Exception, SystemExit) as error:
         line = _where(error, function)
         what = type(error).__name__ + (f": {error}" if str(error) else "")

@@ -36,7 +36,6 @@ def check_next_pick(function: Callable[[np.ndarray, np.ndarray, list[int], float
     """Check an attempt at `next_pick` on four candidates, two pairs of which are similar."""
     relevance, similarity = _candidates()
     first = function(relevance, similarity, [], 0.5)
-    assert first is not None, "your function returns nothing; end it with `return`."
     assert np.ndim(first) == 0, "return one candidate, a number, not a list of them."
     assert first == 0, f"with nothing picked the most relevant comes first: 0, not {first}."
     second = function(relevance, similarity, [0], 0.5)
@@ -97,7 +96,6 @@ def check_fading_profile(function: Callable[[np.ndarray, np.ndarray, float], np.
     """Check an attempt at `fading_profile` on three videos, by hand."""
     vectors, days = np.array([[4.0, 0.0], [0.0, 2.0], [0.0, 0.0]]), np.array([0.0, 7.0, 14.0])
     got = function(vectors, days, 7.0)
-    assert got is not None, "your function returns nothing; end it with `return`."
     assert np.shape(got) == (2,), f"a profile is one vector of 2 numbers, not {np.shape(got)}."
     assert not np.allclose(got, [4 / 3, 2 / 3]), "that is the plain mean: let age lower the weight."
     assert not np.allclose(got, [4, 1]), "divide by the sum of the weights: a mean, not a sum."

@@ -25,7 +25,6 @@ def ndcg(hits: list[bool], n_relevant: int) -> float:
 def check_ndcg(function: Callable[[list[bool], int], float]) -> str:
     """Check an attempt at `ndcg`."""
     first = function([True, False], 1)
-    assert first is not None, "your function returns nothing; end it with `return`."
     assert np.isfinite(first), "rank 1 gains 1 / log2(1 + 1) = 1; ranks begin at 1, not at 0."
     assert abs(first - 1) < 1e-6, f"a hit at the top of a list is perfect, 1; yours is {first:.3f}."
     second = function([False, True], 1)
@@ -94,7 +93,6 @@ def check_balanced_accuracy(function: Callable[[list[str], list[str]], float]) -
     """Check an attempt at `balanced_accuracy`."""
     labels = ["a", "a", "a", "b"]
     constant = function(labels, ["a"] * 4)
-    assert constant is not None, "your function returns nothing; end it with `return`."
     assert abs(constant - 0.75) > 1e-9, (
         "0.75 is the plain accuracy, which the common class dominates; average over the classes."
     )

@@ -22,7 +22,6 @@ def check_fuse_ranks(function: Callable[..., dict[str, float]]) -> str:
     """Check an attempt at `fuse_ranks` on two lists that share one video."""
     lists = [["a", "b", "c"], ["b", "d"]]
     got = function([list(ranked) for ranked in lists], constant=10.0)
-    assert got is not None, "your function returns nothing; end it with `return`."
     assert isinstance(got, dict), "return a dict from video to score."
     assert set(got) == set("abcd"), (
         f"every video of any list has a score; yours are {sorted(got)}. A list that lacks a video "
@@ -82,7 +81,6 @@ def check_corrected(function: Callable[..., np.ndarray]) -> str:
     scores, share = rng.normal(size=20), rng.dirichlet(np.ones(20))
     before = scores.copy()
     got = function(scores, share, 50)
-    assert got is not None, "your function returns nothing; end it with `return`."
     assert np.shape(got) == (20,), f"one number for each score, so (20,), not {np.shape(got)}."
     assert np.array_equal(scores, before), "the caller's scores were changed; return new ones."
     estimate = 50 * (share * np.exp(got)).sum()  # what 50 draws by `share` give on average

@@ -27,7 +27,6 @@ def receptive_field(kernels: list[int], strides: list[int]) -> int:
 def check_receptive_field(function: Callable[[list[int], list[int]], int]) -> str:
     """Check an attempt at `receptive_field`."""
     plain = function([3, 3], [1, 1])
-    assert plain is not None, "your function returns nothing; end it with `return`."
     assert plain != 6, "two filters of 3 overlap: the second adds 2 pixels, not 3."
     assert plain == 5, f"two filters of 3 see 5 pixels, yours says {plain}."
     assert function([7], [2]) == 7, "a single filter sees its own size, whatever its stride."
@@ -79,7 +78,6 @@ def check_centred_cosine(function: Callable[[np.ndarray, np.ndarray, np.ndarray]
     a, b, mean = np.array([3.0, 1.0]), np.array([1.0, 1.0]), np.array([2.0, 1.0])
     kept = a.copy(), b.copy()
     plain = function(a, b, mean)
-    assert plain is not None, "your function returns nothing; end it with `return`."
     assert np.array_equal(a, kept[0]), "the caller's vectors were changed; make new ones."
     assert np.array_equal(b, kept[1]), "the caller's vectors were changed; make new ones."
     assert plain < 0, (
@@ -95,7 +93,7 @@ def check_centred_cosine(function: Callable[[np.ndarray, np.ndarray, np.ndarray]
     return "seen from the mean, videos differ that all looked alike from the origin."
 
 
-def _in_place(a: np.ndarray, b: np.ndarray, mean: np.ndarray) -> float:
+def _on_the_callers_arrays(a: np.ndarray, b: np.ndarray, mean: np.ndarray) -> float:
     a -= mean
     b -= mean
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
@@ -108,6 +106,6 @@ WRONG_CENTRED_COSINE = [
         lambda a, b, mean: (a - mean) @ (b - mean) / np.linalg.norm(a) / np.linalg.norm(b),
         "centred",
     ),
-    (_in_place, "were changed"),
+    (_on_the_callers_arrays, "were changed"),
     (lambda a, b, mean: print(0), "returns nothing"),
 ]

@@ -23,26 +23,24 @@ def pool(tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def check_pool(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> str:
     """Check an attempt at `pool`."""
     tokens = np.array([[1.0, 3.0], [3.0, 5.0], [9.0, 9.0], [9.0, 9.0]])
-    found = function(tokens, np.array([1, 1, 0, 0]))
-    assert found is not None, "your function returns nothing; end it with `return`."
-    found = np.asarray(found)
-    assert found.shape == (2,), (
-        f"a text has one number per column, so the shape is (2,), yours is {found.shape}: "
+    mean = np.asarray(function(tokens, np.array([1, 1, 0, 0])))
+    assert mean.shape == (2,), (
+        f"a text has one number per column, so the shape is (2,), yours is {mean.shape}: "
         "average over the rows."
     )
-    assert not np.allclose(found, tokens.mean(axis=0)), (
+    assert not np.allclose(mean, tokens.mean(axis=0)), (
         "the padding counts in your mean; a text must not change with the length of its neighbours."
     )
-    assert not np.allclose(found, [1, 2]), (
+    assert not np.allclose(mean, [1, 2]), (
         "you divide by the number of all rows; divide by the number of real tokens."
     )
-    assert not np.allclose(found, [4, 8]), "that is the sum; divide by the number of real tokens."
-    assert np.allclose(found, [2, 4]), f"the mean of the real tokens is [2, 4], yours is {found}."
+    assert not np.allclose(mean, [4, 8]), "that is the sum; divide by the number of real tokens."
+    assert np.allclose(mean, [2, 4]), f"the mean of the real tokens is [2, 4], yours is {mean}."
     whole = np.asarray(function(tokens, np.ones(4)))
     assert np.allclose(whole, tokens.mean(axis=0)), (
-        "without padding the mean is over all rows; read the mask instead of counting on its place."
+        "without padding the mean is over all rows; read the mask instead of assuming its position."
     )
-    return "a title has the same vector whatever stands beside it in the batch."
+    return "a title has the same vector whatever the others in the batch are."
 
 
 WRONG_POOL = [
@@ -73,11 +71,10 @@ def best_label(text: np.ndarray, labels: dict[str, np.ndarray]) -> str:
 def check_best_label(function: Callable[[np.ndarray, dict[str, np.ndarray]], str]) -> str:
     """Check an attempt at `best_label`."""
     plain = {"up": np.array([0.0, 1.0]), "right": np.array([1.0, 0.0])}
-    found = function(np.array([1.0, 0.2]), plain)
-    assert found is not None, "your function returns nothing; end it with `return`."
-    assert isinstance(found, str), f"return the label itself, a string; yours is {found!r}."
-    assert found == "right", (
-        f"[1, 0.2] points to the right, yours is {found!r}: take the largest similarity."
+    label = function(np.array([1.0, 0.2]), plain)
+    assert isinstance(label, str), f"return the label itself, a string; yours is {label!r}."
+    assert label == "right", (
+        f"[1, 0.2] points to the right, yours is {label!r}: take the largest similarity."
     )
     long = {"up": np.array([0.0, 90.0]), "right": np.array([1.0, 0.0])}
     assert function(np.array([1.0, 0.2]), long) == "right", (

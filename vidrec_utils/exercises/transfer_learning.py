@@ -14,24 +14,22 @@ def rates_by_depth(blocks: int, top: float, decay: float) -> list[float]:
     For example, 3 blocks, `top` 0.8 and `decay` 0.5 give `[0.2, 0.4, 0.8]`.
     """
     # solution
-    return [top * decay ** (blocks - 1 - place) for place in range(blocks)]
+    return [top * decay ** (blocks - 1 - depth) for depth in range(blocks)]
     # end solution
 
 
 def check_rates_by_depth(function: Callable[[int, float, float], list[float]]) -> str:
     """Check an attempt at `rates_by_depth`."""
-    found = function(3, 0.8, 0.5)
-    assert found is not None, "your function returns nothing; end it with `return`."
-    found = [float(rate) for rate in found]
-    assert len(found) == 3, f"3 blocks have 3 rates, yours are {len(found)}."
-    assert not np.allclose(found, [0.8, 0.4, 0.2]), (
+    rates = [float(rate) for rate in function(3, 0.8, 0.5)]
+    assert len(rates) == 3, f"3 blocks have 3 rates, yours are {len(rates)}."
+    assert not np.allclose(rates, [0.8, 0.4, 0.2]), (
         "the first block is the one at the input, and it is the slowest: turn the order round."
     )
-    assert not np.allclose(found, [0.1, 0.2, 0.4]), (
+    assert not np.allclose(rates, [0.1, 0.2, 0.4]), (
         "the last block has the rate `top` itself: the power of `decay` begins at 0."
     )
-    assert np.allclose(found, [0.2, 0.4, 0.8]), (
-        f"the rates are [0.2, 0.4, 0.8], yours are {found}: multiply by `decay` once for each "
+    assert np.allclose(rates, [0.2, 0.4, 0.8]), (
+        f"the rates are [0.2, 0.4, 0.8], yours are {rates}: multiply by `decay` once for each "
         "block between this one and the last."
     )
     assert np.allclose(function(1, 0.3, 0.1), [0.3]), "a single block is the last one: rate `top`."
@@ -65,24 +63,22 @@ def tempered(logits: np.ndarray, temperature: float) -> np.ndarray:
 def check_tempered(function: Callable[[np.ndarray, float], np.ndarray]) -> str:
     """Check an attempt at `tempered`."""
     logits = np.array([[0.0, np.log(9.0)], [np.log(4.0), 0.0]])
-    found = function(logits, 2.0)
-    assert found is not None, "your function returns nothing; end it with `return`."
-    found = np.asarray(found, dtype=float)
-    assert found.shape == (2, 2), f"two rows of two classes have shape (2, 2), not {found.shape}."
-    wanted = np.array([[0.25, 0.75], [2 / 3, 1 / 3]])
-    assert not np.allclose(found, [[0.1, 0.9], [0.8, 0.2]]), (
+    shares = np.asarray(function(logits, 2.0), dtype=float)
+    assert shares.shape == (2, 2), f"two rows of two classes have shape (2, 2), not {shares.shape}."
+    target = np.array([[0.25, 0.75], [2 / 3, 1 / 3]])
+    assert not np.allclose(shares, [[0.1, 0.9], [0.8, 0.2]]), (
         "these are the probabilities at temperature 1; divide the logits by it first."
     )
-    assert not np.allclose(found, [[1 / 82, 81 / 82], [16 / 17, 1 / 17]]), (
+    assert not np.allclose(shares, [[1 / 82, 81 / 82], [16 / 17, 1 / 17]]), (
         "a higher temperature makes answers less sure; divide by it, do not multiply."
     )
-    assert np.allclose(found.sum(axis=1), 1), "each row sums to 1: sum over the classes, axis=1."
-    assert np.allclose(found, wanted), f"the answer is {wanted.round(3).tolist()}."
+    assert np.allclose(shares.sum(axis=1), 1), "each row sums to 1: sum over the classes, axis=1."
+    assert np.allclose(shares, target), f"the answer is {target.round(3).tolist()}."
     large = np.asarray(function(np.array([[1000.0, 0.0]]), 1.0), dtype=float)
     assert np.allclose(large, [[1.0, 0.0]]), (
         "exp(1000) is infinite: subtract each row's largest value first, which changes nothing."
     )
-    assert np.array_equal(found.argmax(axis=1), logits.argmax(axis=1)), "the order must stay."
+    assert np.array_equal(shares.argmax(axis=1), logits.argmax(axis=1)), "the order must stay."
     return "the answers stay the same; only how sure they are changes."
 
 
