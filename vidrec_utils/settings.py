@@ -1,9 +1,9 @@
 """Paths, device, threads, seed and profile: every choice about the machine, made in one place.
 
 Each value is a function, not a constant, so that an environment variable set in a notebook or a
-test counts from then on. `VIDREC_DATA` moves the data folder, `VIDREC_DATASET` names the library
-that `datasets.load()` reads, `VIDREC_PROFILE` chooses the size of the embedded world, and
-`VIDREC_DEVICE` and `VIDREC_THREADS` overrule what is found on the machine.
+test takes effect from then on. `VIDREC_DATA` moves the data folder, `VIDREC_DATASET` names the
+library that `datasets.load()` reads, `VIDREC_PROFILE` chooses the size of the embedded world, and
+`VIDREC_DEVICE` and `VIDREC_THREADS` override what is detected on the machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 SEED = 0
-"""The course's seed. Notebooks hand it on explicitly; nothing reads it behind their back."""
+"""The course's seed. Notebooks pass it on explicitly; nothing else reads it."""
 
 PROFILES = ("small", "large")
 
@@ -30,7 +30,7 @@ def repository() -> Path | None:
 
 
 def data_dir() -> Path:
-    """The folder for worlds, vectors and other things that can be made again.
+    """The folder for worlds, vectors and other files that can be computed again.
 
     `VIDREC_DATA` if it is set, else `data/` of the checkout, else `vidrec-data/` in the current
     folder. The folder is created when something is first written there.
@@ -59,6 +59,11 @@ def profile() -> str:
     ------
     ValueError
         If `VIDREC_PROFILE` is neither of the two.
+
+    Examples
+    --------
+    >>> profile() in PROFILES
+    True
     """
     chosen = os.environ.get("VIDREC_PROFILE") or "small"
     if chosen not in PROFILES:
@@ -143,7 +148,7 @@ def training_format(
     device : torch.device
         Where the network is.
     dtype : torch.dtype
-        The number format that is wanted.
+        The number format that is asked for.
     memory_format : torch.memory_format
         The layout of the network's filters over time, `torch.contiguous_format` or
         `torch.channels_last_3d`. For a network without filters over time, `torch.channels_last` or
@@ -152,7 +157,7 @@ def training_format(
     Returns
     -------
     TrainingFormat
-        The number format is always the one that is wanted.
+        The number format is always the one that is asked for.
 
     Examples
     --------
@@ -203,12 +208,12 @@ def precision(on: torch.device) -> AbstractContextManager:
 
 
 SMALL_STEP = 2e8
-"""Multiplications below which a step of training is done before threads have found each other."""
+"""Multiplications below which a step of training takes less time than starting its threads."""
 
 
 @contextmanager
 def threads_for(multiplications: float) -> Iterator[None]:
-    """Let PyTorch and BLAS use one thread for small steps, and all that they had for large ones.
+    """Let PyTorch and BLAS use one thread for small steps, and all of their threads for large ones.
 
     On matrices as small as those of a course, threads mostly wait for one another: on a machine
     with other work the same training took twenty times the processor time with two of them.
@@ -216,7 +221,7 @@ def threads_for(multiplications: float) -> Iterator[None]:
     Parameters
     ----------
     multiplications : float
-        Of one step, roughly.
+        Approximate number of multiplications in one step.
     """
     if multiplications >= SMALL_STEP:
         yield

@@ -1,4 +1,4 @@
-"""Exercises of `05_transfer_learning`: rates that fall with depth, and probabilities that fit."""
+"""Exercises of `05_transfer_learning`: learning rates by depth, and a temperature."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_rates_by_depth(function: Callable[[int, float, float], list[float]]) -
         "block between this one and the last."
     )
     assert np.allclose(function(1, 0.3, 0.1), [0.3]), "a single block is the last one: rate `top`."
-    return "what is general, near the input, moves least; what is special, near the head, most."
+    return "general features near the input change least, special ones near the head most."
 
 
 WRONG_RATES_BY_DEPTH = [
@@ -70,7 +70,7 @@ def check_tempered(function: Callable[[np.ndarray, float], np.ndarray]) -> str:
         "these are the probabilities at temperature 1; divide the logits by it first."
     )
     assert not np.allclose(shares, [[1 / 82, 81 / 82], [16 / 17, 1 / 17]]), (
-        "a higher temperature makes answers less sure; divide by it, do not multiply."
+        "a higher temperature lowers the confidence; divide by it, do not multiply."
     )
     assert np.allclose(shares.sum(axis=1), 1), "each row sums to 1: sum over the classes, axis=1."
     assert np.allclose(shares, target), f"the answer is {target.round(3).tolist()}."
@@ -79,7 +79,7 @@ def check_tempered(function: Callable[[np.ndarray, float], np.ndarray]) -> str:
         "exp(1000) is infinite: subtract each row's largest value first, which changes nothing."
     )
     assert np.array_equal(shares.argmax(axis=1), logits.argmax(axis=1)), "the order must stay."
-    return "the answers stay the same; only how sure they are changes."
+    return "the predictions stay the same; only their confidence changes."
 
 
 def _plain_softmax(logits: np.ndarray, scale: float) -> np.ndarray:

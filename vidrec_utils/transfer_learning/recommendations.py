@@ -82,6 +82,25 @@ def recommendation_gains(
         Results by name.
     comparisons : list of Comparison
         One for each encoder but the first.
+
+    Examples
+    --------
+    Vectors gain nothing over themselves:
+
+    >>> from vidrec_utils import video_encoders
+    >>> from vidrec_utils.content_based import ContentRecommender
+    >>> from vidrec_utils.datasets import Split
+    >>> users = ["u", "v", "w"]
+    >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
+    >>> test = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> shades = {"a": 10, "b": 20, "c": 250}
+    >>> clips = {name: np.full((4, 32, 32, 3), s, np.uint8) for name, s in shades.items()}
+    >>> encoder = video_encoders.load("slowfast_mini", device="cpu")
+    >>> encoders = {"as it came": encoder, "again": encoder}
+    >>> results, gains = recommendation_gains(encoders, clips, ContentRecommender, split, k=1)
+    >>> list(results), gains[0].difference
+    (['as it came', 'again'], 0.0)
     """
     ready = prepare_once(next(iter(encoders.values())), clips, progress=False)
     results = {}
