@@ -1,5 +1,9 @@
 """The common interface: masks, ties, unknown users, cold videos, odd input."""
 
+import inspect
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,60 +27,6 @@ def library(interactions, videos):
 
 PAIRS = events(("u", "b"), ("u", "c"), ("v", "c"), ("w", "a"), ("w", "c"), watch_ratio=1.0)
 CATALOGUE = ["d", "c", "b", "a"]
-
-
-def test_event_weights_by_hand():
-    frame = events(
-        *[("u", "a")] * 4,
-        watch_ratio=[0.5, np.nan, 3.0, 0.0],
-        liked=pd.array([True, None, False, None], dtype="boolean"),
-        shared=pd.array([None, None, True, None], dtype="boolean"),
-        comment=pd.Series(["nice", None, " ", None], dtype="str"),
-    )
-    weights = rec.event_weights(frame)
-    assert weights.tolist() == [0.5 + 1 + 0.5, 0, 1 + 1, 0]
-    assert weights.index.equals(frame.index)
-    doubled = rec.event_weights(frame, watch=2, like=0, share=3, comment=0)
-    assert doubled.tolist() == [1, 0, 5, 0]
-    mood = pd.Series([-1.0, np.nan, np.nan, 0.5])
-    moody = rec.event_weights(frame, comment=2, sentiment=mood)
-    assert moody.tolist() == [0.5 + 1 - 2, 0, 2, 1]
-
-
-def test_absent_signals_contribute_nothing():
-    assert rec.event_weights(events(("u", "a"))).tolist() == [0]
-    gone = events(("u", "a"), liked=pd.array([None], dtype="boolean"), watch_ratio=np.nan)
-    assert rec.event_weights(gone).tolist() == [0]
-
-
-def test_top_k_equals_a_stable_sort():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        n, m = rng.integers(1, 12, 2)
-        scores = rng.integers(0, 4, (n, m)).astype("f4")
-        scores[rng.random((n, m)) < 0.2] = -np.inf
-        for k in (1, 3, m, m + 5):
-            expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-            np.testing.assert_array_equal(rec.top_k(scores, k), expected)
-    assert rec.top_k(np.array([[np.nan, 1.0, 2.0]]), 3).tolist() == [[2, 1, 0]]
-    assert rec.top_k(np.empty((0, 4)), 2).shape == (0, 2)
-
-
-def test_top_k_of_many_columns_equals_a_stable_sort():
-    rng = np.random.default_rng(1)
-    for values in (3, 50, 10**6):  # from nearly everything tied to hardly anything
-        scores = rng.integers(0, values, (9, 700)).astype("f4")
-        scores[0] = 1.0  # flat
-        scores[1, 4:] = -np.inf  # fewer than k are left
-        scores[2] = np.arange(700)
-        scores[3] = -np.arange(700)
-        scores[4, 690:] = np.nan
-        clean = np.where(np.isnan(scores), -np.inf, scores)
-        before = scores.copy()
-        for k in (1, 7, 40, 43, 44, 400):
-            expected = np.argsort(-clean, axis=1, kind="stable")[:, :k]
-            np.testing.assert_array_equal(rec.top_k(scores, k), expected)
-        np.testing.assert_array_equal(scores, before)
 
 
 def test_best_gives_the_same_as_arrays():
@@ -220,8 +170,76 @@ def test_errors_say_what_is_wrong():
         rec.Popularity().fit(PAIRS).recommend("u", k=0)
 
 
-@pytest.mark.parametrize("column", ["user_id", "video_id"])
-def test_interactions_without_a_column_are_refused_by_its_name(column):
-    log = pd.DataFrame({"user_id": ["a"], "video_id": ["1"]}).drop(columns=column)
-    with pytest.raises(ValueError, match=f"no column {column}"):
-        rec.Popularity().fit(log)
+# --- the registry of classes --------------------------------------------------------------------
+
+
+def test_a_class_is_registered_when_it_is_defined(tmp_path):
+    class Longest(rec.Recommender):
+        def _score(self, users):
+            return np.tile([len(video) for video in self.video_ids], (len(users), 1))
+
+    pairs = events(("u", "a"), ("u", "bbb"))
+    again = rec.load(Longest().fit(pairs).save(tmp_path))
+    assert type(again) is Longest
+    assert again.score("u").tolist() == [[1, 3]]
+
+
+def test_the_room_of_a_class_is_found_in_a_fresh_process():
+    """Nothing but `recommender` is imported before: loading must not depend on the caller."""
+    folder = Path(__file__).parent / "saved_models" / "diversified_fusion"
+    code = f"from vidrec_utils import recommender; print(recommender.load({str(folder)!r}).name)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "weighted fusion, diverse"
+
+
+@pytest.mark.parametrize(
+    "key", ["os.system", "vidrec_utils", "vidrec_utils.nowhere.Model", "this.s"]
+)
+def test_no_name_of_a_file_is_imported(key, monkeypatch):
+    imported = []
+    monkeypatch.setattr(rec.importlib, "import_module", imported.append)
+    assert rec._class_of(key) is None
+    assert imported == []
+
+
+def test_the_tables_of_renamed_names_name_what_there_is():
+    for key in rec.RENAMED_CLASSES.values():
+        assert rec._class_of(rec.PACKAGE + key) is not None
+    for key, names in rec.RENAMED_PARAMETERS.items():
+        parameters = inspect.signature(rec._class_of(rec.PACKAGE + key)).parameters
+        assert set(names.values()) <= set(parameters)
+        assert not set(names) & set(parameters)
+    for key in rec.RENAMED_ARRAYS:
+        assert rec._class_of(rec.PACKAGE + key) is not None
+
+
+def test_names_of_older_files_hold_for_subclasses(monkeypatch):
+    class Base(rec.Popularity):
+        _learned = ("weights",)
+
+        def __init__(self, size=1):
+            self.size = size
+
+    class Derived(Base):
+        pass
+
+    base = rec.class_key(Base).removeprefix(rec.PACKAGE)
+    monkeypatch.setitem(rec.RENAMED_PARAMETERS, base, {"width": "size"})
+    monkeypatch.setitem(rec.RENAMED_ARRAYS, base, {"w": "weights"})
+    model = Derived(size=3).fit(PAIRS)
+    model.weights = np.arange(2)
+    description, arrays = model.description(), model.packed()
+    description["parameters"] = {"width": 3}
+    arrays["state.w"] = arrays.pop("state.weights")
+    again = rec.Recommender.unpacked(description, arrays, "a file")
+    assert again.size == 3
+    assert again.weights.tolist() == [0, 1]
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+def test_options_are_checked_by_name():
+    rec.require_one_of("loss", "bpr", {"bpr": 1})
+    with pytest.raises(ValueError, match="loss is 'hinge'; choose from 'bpr', 'softmax'"):
+        rec.require_one_of("loss", "hinge", ("bpr", "softmax"))
