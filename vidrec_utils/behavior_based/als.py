@@ -260,7 +260,7 @@ def solve_rows(
     ridge : ndarray of float32, shape (n,)
         `r_u`.
     start : ndarray of float32, shape (n, factors), optional
-        Initial vectors of conjugate gradients.
+        Initial vectors of conjugate gradients; default: zeros.
     cg_steps : int, optional
         Number of steps of conjugate gradients; default: Cholesky.
 
@@ -281,8 +281,9 @@ def solve_rows(
         if cg_steps is None:
             solved[rows] = _cholesky(watched, weights, right, common, ridge[rows])
         else:
+            x = solved[rows] if start is None else start[rows]
             matrix = (watched, weights, common, ridge[rows, None])
-            solved[rows] = _conjugate_gradients(*matrix, right, start[rows], cg_steps)
+            solved[rows] = _conjugate_gradients(*matrix, right, x, cg_steps)
 
     with one_torch_thread(), ThreadPoolExecutor(settings.threads()) as pool:
         least = 8 if cg_steps else fixed.shape[1]  # Cholesky holds a square matrix for each row

@@ -227,8 +227,12 @@ class SASRec(SessionRecommender):
 
     def _train(self, sequences: np.ndarray) -> None:
         """Learn to predict each video of sequences `(users, length + 1)` from those before it."""
-        options = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
-        optimizer = torch.optim.AdamW(self.model.parameters(), betas=(0.9, 0.98), **options)
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=self.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=self.weight_decay,
+        )
         data = torch.from_numpy(sequences).to(settings.device())
         epochs = range(self.epochs if len(sequences) else 0)
         self.model.train()

@@ -9,7 +9,7 @@ Producing Summaries. SIGIR 1998.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -224,7 +224,7 @@ class Diversified(VectorModel):
         cls, description: Description, arrays: Mapping[str, Array]
     ) -> tuple[Description, Mapping[str, Array]]:
         description, arrays = super()._upgraded(description, arrays)
-        base = description["parameters"]["base"]
+        base = cast(Description, description["parameters"]["base"])
         if "ids_sha256" in base:
             return description, arrays
         # older files have the ids and the history once, for both

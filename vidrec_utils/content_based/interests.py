@@ -177,7 +177,7 @@ class InterestRecommender(VectorProfile):
         rows = table[table["reason"].isin(self.video_ids[columns])].copy()
         # the centre is the mean scaled to its length: the same factor for each of its videos
         mean = self.shares.data[span][members] @ self.unit[columns]
-        rows["weight"] *= np.linalg.norm(centres[winner]) / max(np.linalg.norm(mean), 1e-12)
+        rows["weight"] *= np.linalg.norm(centres[winner]) / max(float(np.linalg.norm(mean)), 1e-12)
         rows["contribution"] = rows["weight"] * rows["similarity"]
         return Explanation.from_rows(user_id, video_id, rows)
 
