@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from vidrec_utils.content_based.vectors import VectorModel, aligned, unit_vectors
+from vidrec_utils.content_based.vectors import VectorModel
 from vidrec_utils.recommender import (
     Description,
     EventWeights,
@@ -168,8 +168,7 @@ class Diversified(VectorModel):
         return {**super().parameters(), "base": self.base.description()}
 
     def _fit(self, matrix: sparse.csr_array) -> None:
-        vectors = aligned(self.vectors, self.video_ids)
-        self.unit = unit_vectors(vectors, ~np.isfinite(vectors).all(axis=1))
+        self._unit_vectors()
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return self._rerank(self.base._score(users), users)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from vidrec_utils.content_based.vectors import VectorModel, aligned, unit_vectors
+from vidrec_utils.content_based.vectors import VectorModel
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
 from vidrec_utils.recommender import Recommender, position, require_positive, top_k
 
@@ -134,16 +134,6 @@ class HistoryProfile(HistoryExplainable, Recommender):
 
 class VectorProfile(VectorModel, HistoryProfile):
     """A history profile over vectors of the caller."""
-
-    center: bool
-    unit: np.ndarray
-
-    def _unit_vectors(self) -> np.ndarray:
-        """Set `unit`, the vectors centred and of length 1; return which videos have none."""
-        vectors = aligned(self.vectors, self.video_ids)
-        missing = ~np.isfinite(vectors).all(axis=1)
-        self.unit = unit_vectors(vectors, missing, self.center)
-        return missing
 
     def _similarity(self, history: np.ndarray, columns: np.ndarray) -> np.ndarray:
         return self.unit[history] @ self.unit[columns].T

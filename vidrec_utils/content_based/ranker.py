@@ -83,7 +83,16 @@ class LearnedRanker(HistoryProfile):
     ['agreement', 'liking']
     """
 
-    _learned: ClassVar = ("unit", "missing", "shares", "profiled", "profiles", "agree", "liked")
+    _learned: ClassVar = (
+        "unit",
+        "widths",
+        "missing",
+        "shares",
+        "profiled",
+        "profiles",
+        "agree",
+        "liked",
+    )
 
     def __init__(
         self,
@@ -245,7 +254,7 @@ class LearnedRanker(HistoryProfile):
             f"part.{number}": aligned(table, self.video_ids)
             for number, table in enumerate(self.modalities.values())
         }
-        return {**super()._state(), **vectors, "widths": self.widths}
+        return {**super()._state(), **vectors}
 
     @classmethod
     def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
@@ -255,7 +264,6 @@ class LearnedRanker(HistoryProfile):
 
     def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
-        self.widths = state["widths"]
         for table in self.modalities.values():
             table.index = self.video_ids
 

@@ -54,6 +54,15 @@ class VectorModel(Recommender):
     _array_arguments: ClassVar = ("vectors",)
 
     vectors: Embeddings | pd.DataFrame
+    center = True
+    unit: np.ndarray
+
+    def _unit_vectors(self) -> np.ndarray:
+        """Set `unit`, the vectors centred and of length 1; return which videos have none."""
+        vectors = aligned(self.vectors, self.video_ids)
+        missing = ~np.isfinite(vectors).all(axis=1)
+        self.unit = unit_vectors(vectors, missing, self.center)
+        return missing
 
     def _state(self) -> dict[str, Array]:
         return {**super()._state(), "vectors": aligned(self.vectors, self.video_ids)}
