@@ -43,7 +43,7 @@ def test_each_way_has_each_budget_and_seed(table):
         assert len(set(ways)) == 1
 
 
-def test_the_constant_answer_is_the_commonest_of_training():
+def test_the_constant_prediction_is_the_commonest_of_training():
     assert budget.constant_share(["b", "a", "b"], ["a", "b", "a", "c"]) == 0.25
     assert budget.constant_share(["b", "a"], ["a", "a", "b"]) == pytest.approx(2 / 3)  # the first
 
@@ -72,9 +72,9 @@ def test_a_choice_is_made_on_groups_that_neither_train_nor_test(monkeypatch):
     ways = {"probe": Way(lambda seed: TinyEncoder(), "probe", {"dropout": 0.0}, rates)}
     asked = (ways, clips, labels, groups, (2, None), (0,))
     rows = list(label_budget(*asked, tried_on=(None,)))
-    told = pd.DataFrame(rows)
-    assert told["split"].tolist() == ["validation", "validation", "test", "test"]
-    tried = told[told["split"] == "validation"]
+    table = pd.DataFrame(rows)
+    assert table["split"].tolist() == ["validation", "validation", "test", "test"]
+    tried = table[table["split"] == "validation"]
     assert tried["accuracy"].iloc[1] > tried["accuracy"].iloc[0]
     assert [row["numbers"] for row in rows[2:]] == [{"dropout": 0.0, **rates[1]}] * 2
 
@@ -85,11 +85,11 @@ def test_a_choice_is_made_on_groups_that_neither_train_nor_test(monkeypatch):
     assert inner < train  # the groups chosen on are of the training part
     assert rows[0]["n"] + rows[0]["tested"] == rows[3]["n"]
     # nothing of what was measured is measured again, and what does not belong here is left out
-    strange = told.assign(numbers=[{"epochs": 99}] * len(told))
+    strange = table.assign(numbers=[{"epochs": 99}] * len(table))
     seen.clear()
-    again = list(label_budget(*asked, tried_on=(None,), done=pd.concat([strange, told])))
+    again = list(label_budget(*asked, tried_on=(None,), done=pd.concat([strange, table])))
     assert (again, seen) == (rows, [])
-    rest = list(label_budget(*asked, tried_on=(None,), done=told.iloc[:3]))
+    rest = list(label_budget(*asked, tried_on=(None,), done=table.iloc[:3]))
     assert (rest[3]["right"], len(seen)) == (rows[3]["right"], 1)
 
 

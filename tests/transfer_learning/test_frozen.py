@@ -1,4 +1,4 @@
-"""What is frozen is run once, and nothing changes by that."""
+"""Frozen modules are run once, and the results are the same."""
 
 import numpy as np
 import pytest
@@ -36,13 +36,13 @@ def freeze(net, *trained):
     return net
 
 
-def test_needed_are_the_answers_that_reach_what_is_trained():
+def test_needed_outputs_are_those_that_trained_layers_depend_on():
     net = freeze(Skips())
     net.last.requires_grad_(True)
-    found = frozen.find(net, (X,))
-    assert [p.module for p in found.needed] == [net.first, net.second]
-    assert [p.module for p in found.unused] == [net.before]
-    above = frozen.CachedNetwork(net, found)
+    part = frozen.find(net, (X,))
+    assert [p.module for p in part.needed] == [net.first, net.second]
+    assert [p.module for p in part.unused] == [net.before]
+    above = frozen.CachedNetwork(net, part)
     kept = [net.first(net.before(X))[:, None], net.second(net.first(net.before(X)))[:, None]]
     torch.testing.assert_close(above(*kept), net(X))
     assert "forward" not in vars(net.first)  # modules are themselves again
@@ -52,9 +52,9 @@ def test_needed_are_the_answers_that_reach_what_is_trained():
 def test_gradients_are_those_of_the_whole_network():
     net = freeze(Skips())
     net.last.requires_grad_(True)
-    found = frozen.find(net, (X,))
-    answers = [net.first(net.before(X)).detach(), net.second(net.first(net.before(X))).detach()]
-    frozen.CachedNetwork(net, found)(*(a[:, None] for a in answers)).square().sum().backward()
+    part = frozen.find(net, (X,))
+    outputs = [net.first(net.before(X)).detach(), net.second(net.first(net.before(X))).detach()]
+    frozen.CachedNetwork(net, part)(*(a[:, None] for a in outputs)).square().sum().backward()
     mine = net.last.weight.grad.clone()
     net.zero_grad()
     net(X).square().sum().backward()
@@ -75,7 +75,7 @@ def test_nothing_is_kept_where_it_would_not_do():
 
 
 class TimeFirst(nn.Module):
-    """Frames lie in the batch, all clips' first ones first: rows are not clip by clip."""
+    """Frames lie in the batch, the first frames of all clips first: rows are not clip by clip."""
 
     def __init__(self):
         super().__init__()
@@ -88,14 +88,14 @@ class TimeFirst(nn.Module):
 
 
 class Places(TimeFirst):
-    """A frozen table answers with a row for each moment, however many clips there are."""
+    """A frozen table returns one row for each timestamp, however many clips there are."""
 
     def __init__(self):
         super().__init__()
-        self.moments = nn.Embedding(2, 6)
+        self.timestamps = nn.Embedding(2, 6)
 
     def forward(self, x):
-        at = self.moments(torch.arange(2))
+        at = self.timestamps(torch.arange(2))
         return self.last((self.low(x.reshape(len(x), 2, 6)) + at).relu().mean(1))
 
 
@@ -117,7 +117,7 @@ def test_a_network_that_cannot_be_cut_is_run_whole(kind):
 
 
 class Switch(nn.Module):
-    """Above a threshold another layer answers, which no gradient tells."""
+    """Above a threshold another layer is used, which no gradient shows."""
 
     def __init__(self):
         super().__init__()
@@ -135,11 +135,11 @@ def test_every_clip_is_compared():
     net = freeze(Switch())
     net.last.requires_grad_(True)
     few, many = X, torch.cat([X, 100 * X])
-    found = frozen.find(net, (few,))
-    assert net.gate in [p.module for p in found.unused]
-    vectors, kept = frozen.cache(net, found, Features(few), torch.device("cpu"))
+    part = frozen.find(net, (few,))
+    assert net.gate in [p.module for p in part.unused]
+    vectors, kept = frozen.cache(net, part, Features(few), torch.device("cpu"))
     assert len(kept) == 2
-    vectors, kept = frozen.cache(net, found, Features(many), torch.device("cpu"))
+    vectors, kept = frozen.cache(net, part, Features(many), torch.device("cpu"))
     assert kept is None
     torch.testing.assert_close(vectors, net(many).detach())
 
@@ -159,9 +159,9 @@ class Drops(nn.Module):
 def test_what_draws_in_training_still_draws():
     net = freeze(Drops())
     net.last.requires_grad_(True)
-    found = frozen.find(net, (X,), eval_modules=[net.low])
-    assert [p.module for p in found.needed] == [net.low]
-    above = frozen.CachedNetwork(net, found).train()
+    part = frozen.find(net, (X,), eval_modules=[net.low])
+    assert [p.module for p in part.needed] == [net.low]
+    above = frozen.CachedNetwork(net, part).train()
     kept = net.low(X)[:, None]
     assert not torch.equal(above(kept), above(kept))
     torch.manual_seed(1)
@@ -185,19 +185,19 @@ def test_training_is_that_of_the_whole_network(options, monkeypatch):
     asked = {"epochs": 3, "batch_size": 6, "backbone_rate": 1e-2, "progress": False} | options
     held = (clips[15:], labels[15:])
     runs = []
-    asked_of = []
+    calls = []
     plain = frozen.find
 
-    def watched(*given):
-        asked_of.append(plain(*given))
-        return asked_of[-1]
+    def watched(*arguments):
+        calls.append(plain(*arguments))
+        return calls[-1]
 
     for find in (watched, lambda *_: None):
         monkeypatch.setattr(frozen, "find", find)
         runs.append(
             fine_tune(TinyEncoder(), clips[:15], labels[:15], "partial", validation=held, **asked)
         )
-    assert asked_of[0].needed  # the first run did keep something
+    assert calls[0].needed  # the first run did keep something
     np.testing.assert_allclose(runs[0].losses, runs[1].losses, rtol=1e-5)
     np.testing.assert_allclose(runs[0].encode(clips), runs[1].encode(clips), atol=1e-5)
     seen = ["train_loss", "valid_loss", "valid_score"]
@@ -230,7 +230,7 @@ ENCODERS = {
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_networks_of_the_course_are_cut_rightly(name):
+def test_networks_of_the_course_are_cut_correctly(name):
     encoder = ENCODERS[name]()
     rng = np.random.default_rng(0)
     items = [rng.integers(0, 255, (16, 64, 64, 3)).astype(np.uint8) for _ in range(3)]
@@ -238,13 +238,13 @@ def test_networks_of_the_course_are_cut_rightly(name):
     batch = backbone.prepare(items)
 
     choose(backbone, backbone.prepare(items[:1]), "partial", Recipe())
-    found = frozen.find(backbone, tuple(part[:2] for part in batch))
-    vectors, kept = frozen.cache(backbone, found, Features(*batch), torch.device("cpu"))
+    part = frozen.find(backbone, tuple(part[:2] for part in batch))
+    vectors, kept = frozen.cache(backbone, part, Features(*batch), torch.device("cpu"))
     with torch.no_grad():
         torch.testing.assert_close(vectors, backbone(*batch))
-        again = frozen.CachedNetwork(backbone, found)(*kept.batch(np.array([2, 0])))
+        again = frozen.CachedNetwork(backbone, part)(*kept.batch(np.array([2, 0])))
         torch.testing.assert_close(again, vectors[[2, 0]], rtol=1e-4, atol=1e-5)
-    assert sum(p.output[0].nbytes for p in found.needed) < batch[0][0].nbytes  # less to keep
+    assert sum(p.output[0].nbytes for p in part.needed) < batch[0][0].nbytes  # less to keep
 
 
 def test_validation_clips_of_another_length_are_run_whole():
@@ -258,7 +258,7 @@ def test_validation_clips_of_another_length_are_run_whole():
 
 
 class FrameNet(nn.Module):
-    """Frames in the batch, whose answers a trained layer weighs before they are averaged."""
+    """Frames in the batch, whose outputs a trained layer weighs before they are averaged."""
 
     def __init__(self):
         super().__init__()
@@ -277,7 +277,7 @@ class FrameWise(TinyEncoder):
         self.net = FrameNet().eval()
 
 
-def test_an_unfit_clip_is_named_by_its_place():
+def test_an_unfit_clip_is_named_by_its_position():
     clips, labels = coloured(6)
     encoder = video_encoders.load("two_stream_mini")
     large = [np.zeros((16, 64, 64, 3), np.uint8)] * 5 + [clips[5][:0]]

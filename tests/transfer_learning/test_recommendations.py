@@ -1,4 +1,4 @@
-"""What fine-tuned vectors are worth to a recommender."""
+"""How much fine-tuned vectors improve a recommender."""
 
 import numpy as np
 import pandas as pd
@@ -48,11 +48,11 @@ def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
     seen = {}
 
     class Model:
-        def __init__(self, given):
-            self.given = given
+        def __init__(self, vectors):
+            self.vectors = vectors
 
         def fit(self, split):
-            seen[self.name] = self.given
+            seen[self.name] = self.vectors
             return self
 
     monkeypatch.setattr(recommendations, "evaluate", lambda model, *_: model.name)
@@ -98,7 +98,7 @@ def test_the_interval_over_worlds_is_that_of_drawing_users_in_each():
     assert (found["low"], found["high"]) == pytest.approx((low, high), abs=5e-4)
 
 
-def test_what_is_beyond_doubt_is_told(capsys):
+def test_gains_that_exclude_zero_are_printed(capsys):
     table = pd.DataFrame(
         {"mean": [0.02, -0.03, 0.01], "low": [0.01, -0.04, 0.0], "high": [0.03, -0.02, 0.02],
          "better": [2, 0, 1], "worse": [0, 1, 0], "worlds": [5, 5, 5]}, ["a", "b", "c"]
@@ -157,5 +157,5 @@ def test_the_committed_gains_are_to_what_this_code_recommends_with():
     )
     encoders = {"as it came": video_encoders.load("two_stream_mini")}
     found, _ = recommendation_gains(encoders, clips, ContentRecommender, split)
-    told = recorded(GAINS).query("world == 0")["before"].iloc[0]
-    assert found["as it came"].interval("ndcg")[0] == pytest.approx(told, abs=1e-3)
+    recorded_value = recorded(GAINS).query("world == 0")["before"].iloc[0]
+    assert found["as it came"].interval("ndcg")[0] == pytest.approx(recorded_value, abs=1e-3)

@@ -166,7 +166,7 @@ def test_batch_of_one_with_batch_norm():
     assert np.isfinite(model.losses).all()
 
 
-def test_saved_and_loaded_it_answers_the_same(tmp_path):
+def test_saved_and_loaded_it_predicts_the_same(tmp_path):
     clips, labels = coloured(18)
     encoder = TinyEncoder()
     model = fine_tune(encoder, clips, labels, "lora", **QUICK).calibrated(*coloured(9, seed=2))
@@ -204,10 +204,10 @@ def test_a_text_encoder_with_lora():
 def test_an_image_encoder():
     encoder = image_encoders.load("efficientnet_lite0", size=32)
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 255, (32, 32, 3)).astype(np.uint8) for _ in range(4)]
-    model = fine_tune(encoder, pictures, ["a", "b", "a", "b"], "partial", epochs=2, progress=False)
+    images = [rng.integers(0, 255, (32, 32, 3)).astype(np.uint8) for _ in range(4)]
+    model = fine_tune(encoder, images, ["a", "b", "a", "b"], "partial", epochs=2, progress=False)
     found = changed(encoder, model)
     assert found == {"_conv_head.weight", "_bn1.weight", "_bn1.bias"}
     backbone = model.model.backbone
-    vectors = backbone(*backbone.prepare(pictures)).detach()
-    np.testing.assert_allclose(vectors, model.encode(pictures), atol=1e-4)
+    vectors = backbone(*backbone.prepare(images)).detach()
+    np.testing.assert_allclose(vectors, model.encode(images), atol=1e-4)

@@ -52,7 +52,7 @@ def test_regression():
 @pytest.mark.parametrize(
     "labels", [["a|b", "b"], [("a",), ("b",), ()], [1.0, 2.5], ["u", "v"], [3, 4]]
 )
-def test_a_task_comes_back_from_what_it_told(labels):
+def test_a_task_comes_back_from_what_its_metadata(labels):
     task = tasks.task_for(labels)
     again = tasks.restore(task.metadata())
     assert type(again) is type(task)
@@ -86,9 +86,9 @@ def test_a_class_that_training_lacks():
     every = ["blue", "green", "red", "violet"]
     with pytest.warns(UserWarning, match="No example in training has 'violet'"):
         model = fine_tune(TinyEncoder(), clips, labels, "full", classes=every, **QUICK)
-    said = model.probabilities(clips)
-    assert list(said.columns) == every
-    assert said["violet"].max() < said.drop(columns="violet").max(axis=1).min()
+    predicted = model.probabilities(clips)
+    assert list(predicted.columns) == every
+    assert predicted["violet"].max() < predicted.drop(columns="violet").max(axis=1).min()
     assert "violet" not in set(model.predict(clips))
 
 
@@ -104,9 +104,9 @@ def test_clips_by_id_follow_the_labels():
     named = dict(zip(ids, clips, strict=True))
     some = pd.Series(labels, ids).iloc[::-1].drop("clip-4")
     by_id = fine_tune(TinyEncoder(), named, some, **QUICK)
-    wanted = [named[name] for name in some.index]
-    by_place = fine_tune(TinyEncoder(), wanted, some.tolist(), **QUICK)
-    np.testing.assert_array_equal(by_id.losses, by_place.losses)
+    target = [named[name] for name in some.index]
+    by_position = fine_tune(TinyEncoder(), target, some.tolist(), **QUICK)
+    np.testing.assert_array_equal(by_id.losses, by_position.losses)
     with pytest.raises(ValueError, match="labels as a Series by id"):
         fine_tune(TinyEncoder(), named, labels, **QUICK)
     with pytest.raises(ValueError, match="no clip for 1 labels, the first is 'clip-99'"):
@@ -126,10 +126,10 @@ def test_tags_are_learned():
     tags = [("warm",) if c == "red" else ("cold", c) for c in colours]
     model = fine_tune(TinyEncoder(), clips, tags, "full", **QUICK)
     test, names = coloured(12, seed=5)
-    said = model.predict(test)
+    predicted = model.predict(test)
     right = [
         set(s) == ({"warm"} if c == "red" else {"cold", c})
-        for s, c in zip(said, names, strict=True)
+        for s, c in zip(predicted, names, strict=True)
     ]
     assert np.mean(right) > 0.8
     assert list(model.probabilities(test).columns) == ["blue", "cold", "green", "warm"]
@@ -140,11 +140,11 @@ def test_numbers_are_learned():
     redness = pd.Series([clip[..., 0].mean() / 255 for clip in clips], dtype=float)
     model = fine_tune(TinyEncoder(), clips, redness, "full", **QUICK | {"epochs": 40})
     test, _ = coloured(12, seed=5)
-    wanted = np.array([clip[..., 0].mean() / 255 for clip in test])
-    assert np.corrcoef(model.predict(test), wanted)[0, 1] > 0.9
+    target = np.array([clip[..., 0].mean() / 255 for clip in test])
+    assert np.corrcoef(model.predict(test), target)[0, 1] > 0.9
     assert model.history["train_loss"].iloc[-1] < 0.5
     with pytest.raises(ValueError, match="no probability"):
-        model.calibrated(test, wanted)
+        model.calibrated(test, target)
 
 
 def test_temperature_is_found_again():
@@ -157,7 +157,7 @@ def test_temperature_is_found_again():
     assert fit_temperature(logits[:, :2] * 2, yes, "multi") == pytest.approx(2, rel=0.05)
 
 
-def test_temperature_mends_calibration_and_keeps_the_answers():
+def test_temperature_mends_calibration_and_keeps_the_predictions():
     clips, labels = coloured(60)
     rng = np.random.default_rng(0)
     labels = [c if rng.random() < 0.7 else str(rng.choice(["red", "blue"])) for c in labels]
@@ -202,7 +202,7 @@ def test_few_takes_different_groups_first():
     assert len(few(labels, None)) == 9
 
 
-def test_answers_keep_the_index():
+def test_predictions_keep_the_index():
     clips, labels = coloured(6)
     model = fine_tune(TinyEncoder(), clips, labels, **QUICK)
     names = pd.Series(clips, index=list("uvwxyz"))

@@ -74,8 +74,8 @@ def test_a_step_is_the_plain_one():
         (bias, head.bias, slope.sum(dim=0), 0.0),
     ):
         # the first step of Adam is the gradient's sign times the rate
-        wanted = was * (1 - 0.01 * decay) - 0.01 * gradient / (gradient.abs() + 1e-8)
-        assert torch.allclose(is_, wanted, atol=1e-5)
+        target_weight = was * (1 - 0.01 * decay) - 0.01 * gradient / (gradient.abs() + 1e-8)
+        assert torch.allclose(is_, target_weight, atol=1e-5)
 
 
 def test_norms_and_biases_have_no_weight_decay():
@@ -281,7 +281,7 @@ class Broken(TinyEncoder):
         return torch.where((out == 1).all(dim=(1, 2, 3, 4), keepdim=True), torch.inf, out)
 
 
-def test_a_loss_that_is_no_number_names_batch_and_clip(tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_names_batch_and_clip(tmp_path, monkeypatch):
     clips, labels = coloured(20)
     file = tmp_path / "state.safetensors"
     plain = SingleLabel.loss
@@ -296,7 +296,7 @@ def test_a_loss_that_is_no_number_names_batch_and_clip(tmp_path, monkeypatch):
         return each
 
     monkeypatch.setattr(SingleLabel, "loss", loss)
-    names = [f"clip-{place}" for place in range(20)]
+    names = [f"clip-{index}" for index in range(20)]
     with pytest.raises(TrainingDiverged) as caught:
         fine_tune(TinyEncoder(), clips, labels, "full", ids=names, checkpoint=file, **QUICK)
     error = caught.value

@@ -1,4 +1,4 @@
-"""One division of the data, and what is said about ways to use it."""
+"""Trials on one division of the data, and how their results are printed."""
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,8 @@ from vidrec_utils.transfer_learning import (
 @pytest.fixture(scope="module")
 def trial():
     clips, labels = coloured(36)
-    ids = [f"clip-{place}" for place in range(36)]
-    groups = pd.Series([place // 2 for place in range(36)], ids)
+    ids = [f"clip-{index}" for index in range(36)]
+    groups = pd.Series([index // 2 for index in range(36)], ids)
     labels = pd.Series(labels, ids).where(pd.Series(ids, ids) != "clip-5")
     return Trial(dict(zip(ids, clips, strict=True)), labels, groups)
 
@@ -46,13 +46,13 @@ def test_scores_have_intervals(trial, capsys):
 
 
 class Says:
-    """Answers what it was told."""
+    """Predicts what it was made with."""
 
-    def __init__(self, said):
-        self.said = said
+    def __init__(self, labels_):
+        self.labels_ = labels_
 
     def predict(self, items):
-        return self.said
+        return self.labels_
 
 
 def test_models_are_compared_on_the_same_items(trial, capsys):
@@ -90,7 +90,7 @@ def test_unseen_items_share_no_group_with_the_few(trial):
 
 def test_where_every_group_was_seen_the_other_items_are_given_with_a_warning():
     clips, labels = coloured(24)
-    groups = pd.Series([place % 6 for place in range(24)])
+    groups = pd.Series([index % 6 for index in range(24)])
     trial = Trial(dict(enumerate(clips)), pd.Series(labels), groups)
     few = trial.sample(6)
     assert set(groups[few]) == set(groups[trial.train])
@@ -101,10 +101,10 @@ def test_where_every_group_was_seen_the_other_items_are_given_with_a_warning():
 
 
 def test_validation_of_a_trial_is_of_other_groups(trial, monkeypatch):
-    given = {}
-    monkeypatch.setattr(trials, "fine_tune", lambda *_, **options: given.update(options))
+    passed = {}
+    monkeypatch.setattr(trials, "fine_tune", lambda *_, **options: passed.update(options))
     trial.tune(TinyEncoder(), validation=0.25)
-    assert given["groups"] == trial.groups[trial.train].tolist()
+    assert passed["groups"] == trial.groups[trial.train].tolist()
 
 
 class Mean:
@@ -122,7 +122,7 @@ def test_mirrors_are_of_the_other_class():
     dark, bright = np.zeros((1, 4, 4, 3), np.uint8), np.full((1, 4, 4, 3), 220, np.uint8)
     up, down = np.concatenate([dark, bright]), np.concatenate([bright, dark])
     ids = list("abcdefgh")
-    clips = {i: down if place % 2 else up for place, i in enumerate(ids)}
+    clips = {i: down if index % 2 else up for index, i in enumerate(ids)}
     labels = pd.Series(["rises", "falls"] * 4, ids)
     trial = Trial(clips, labels, pd.Series(range(8), ids))
     table = trial.mirror_scores({"first": Mean(True), "average": Mean(False)})
@@ -136,8 +136,8 @@ def test_leads_are_taken_on_the_same_clips(capsys):
     rows += [("a", n, 0, 0.5) for n in (0, 2)] + [("b", n, 0, 0.5) for n in (0, 2)]
     table = pd.DataFrame(rows, columns=["way", "per_class", "seed", "accuracy"])
     assert differences(table, "a", "b").index.tolist() == [1, 2, 0]
-    found = differences(table, "a", "b").loc[1]
-    assert found.to_dict() == pytest.approx({"mean": 0.15, "low": 0.1, "high": 0.2})
+    row = differences(table, "a", "b").loc[1]
+    assert row.to_dict() == pytest.approx({"mean": 0.15, "low": 0.1, "high": 0.2})
     print_differences({"a": differences(table, "a", "b").loc[[1, 0]]}, "b")
     assert capsys.readouterr().out == (
         "1 labels per class: a minus b: +0.150 [+0.100, +0.200].\n"
@@ -150,17 +150,17 @@ def test_spread_over_seeds():
     table = pd.DataFrame(
         [*rows, ("b", "y", 0, 0.0)], columns=["way", "target", "per_class", "accuracy"]
     )
-    found = spread(table, "x")
-    assert found.index.tolist() == ["b", "a"]
-    assert found.loc["b"].tolist() == pytest.approx([0.6, 0.5, 0.7])
-    assert found.loc["a"].tolist() == [0.1, 0.1, 0.1]
+    row = spread(table, "x")
+    assert row.index.tolist() == ["b", "a"]
+    assert row.loc["b"].tolist() == pytest.approx([0.6, 0.5, 0.7])
+    assert row.loc["a"].tolist() == [0.1, 0.1, 0.1]
     with pytest.raises(ValueError, match="no column 'constant'"):
         spread(table, "x", constant="same")
     table = table.assign(seed=[0, 1, 0, 0, 0], constant=[0.2, 0.4, 0.2, 0.3, 0.9])
     with_it = spread(table, "x", constant="same")
     assert with_it.index.tolist() == ["same", "b", "a"]
     assert with_it.loc["same"].tolist() == pytest.approx([0.3, 0.2, 0.4])
-    pd.testing.assert_frame_equal(with_it.iloc[1:], found)
+    pd.testing.assert_frame_equal(with_it.iloc[1:], row)
 
 
 def test_a_trial_of_prepared_clips_gives_the_same_and_prepares_once():

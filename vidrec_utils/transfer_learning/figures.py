@@ -53,10 +53,8 @@ def plot_history(histories: Mapping[str, pd.DataFrame], score: str = "accuracy")
         if frame["valid_loss"].notna().any():
             left.plot(frame.index, frame["valid_loss"], linestyle="--", **style)
             right.plot(frame.index, frame["valid_score"], linestyle="--", label=name, **style)
-    left.set_xlabel("epoch")
-    left.set_ylabel("loss (dashed: validation)")
-    right.set_xlabel("epoch")
-    right.set_ylabel(f"{score} on validation")
+    left.set(xlabel="epoch", ylabel="loss (dashed: validation)")
+    right.set(xlabel="epoch", ylabel=f"{score} on validation")
     left.legend()
     return figure
 
@@ -107,8 +105,7 @@ def plot_budget(
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("labelled clips per class")
-    axes.set_ylabel("accuracy on unseen subjects")
+    axes.set(xlabel="labelled clips per class", ylabel="accuracy on unseen subjects")
     figure.legend(loc="outside right upper")
     return figure
 
@@ -204,9 +201,6 @@ def plot_reliability(
         size = 12 + 160 * table["n"] / table["n"].sum()
         axes.scatter(table["confidence"], table["accuracy"], size, color=color, marker=marker,
                      label=name)  # fmt: skip
-    axes.set_xlabel("stated confidence")
-    axes.set_ylabel("accuracy")
-    axes.set_xlim(0, 1.02)
-    axes.set_ylim(0, 1.04)
+    axes.set(xlabel="stated confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.04))
     figure.legend(loc="outside right upper")
     return figure

@@ -71,8 +71,7 @@ class Head(nn.Module):
         self.register_buffer("mean", features.mean(dim=0))
         self.register_buffer("scale", scale.clamp_min(least))  # constant features stay small
         self.dropout = nn.Dropout(dropout)
-        with torch.random.fork_rng(devices=[]):  # its random weights are not used
-            self.linear = nn.Linear(features.shape[1], outputs)
+        self.linear = nn.utils.skip_init(nn.Linear, features.shape[1], outputs)  # nothing is drawn
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
 
