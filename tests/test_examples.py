@@ -43,7 +43,6 @@ def called() -> dict[str, tuple[str, str]]:
     return documented
 
 
-@pytest.mark.xfail(reason="some examples are still being written")
 def test_everything_that_a_notebook_calls_has_an_example():
     has = re.compile(r"(?ms)^ *Examples\n *-{8}\n.*>>> ")
     lacking = {where: nb for where, (text, nb) in called().items() if not has.search(text)}

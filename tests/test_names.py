@@ -106,7 +106,6 @@ def all_hits() -> dict[tuple[str, str], str]:
     return sentences
 
 
-@pytest.mark.xfail(reason="some rooms are still being renamed")
 def test_no_name_holds_a_word_that_the_glossary_replaces():
     excepted = {(entry["file"], entry["name"]) for entry in EXCEPTIONS.get("exception", [])}
     sentences = all_hits()
@@ -135,7 +134,6 @@ def of_parameters(source: str) -> list[str]:
     return [match[2] for text in _texts(ast.parse(source)) for match in pattern.finditer(text)]
 
 
-@pytest.mark.xfail(reason="some rooms are still being renamed")
 def test_no_description_of_a_parameter_begins_with_of():
     lines = [f"{file}: {line}" for file, source in sources() for line in of_parameters(source)]
     assert not lines, "begin with what the parameter is or does:\n" + "\n".join(lines)

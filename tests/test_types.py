@@ -50,7 +50,6 @@ def anything(source: str) -> list[int]:
     ]
 
 
-@pytest.mark.xfail(reason="some shared rooms are still being cleaned")
 @pytest.mark.parametrize("path", SHARED, ids=lambda path: path.relative_to(REPO).as_posix())
 def test_no_public_signature_of_a_shared_room_holds_any(path: Path) -> None:
     lines = anything(path.read_text(encoding="utf-8"))

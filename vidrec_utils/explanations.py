@@ -130,7 +130,7 @@ class HistoryExplainable(Explainable):
         Returns
         -------
         Explanation
-            Of kind "history": `reason` is the id of a video of the history, `contribution` is the
+            Its kind is "history": `reason` is the id of a video of the history, `contribution` the
             product of the further columns `weight` (of that video in the history) and `similarity`
             (its influence on the video that is explained; 0 if it has none).
 

@@ -84,9 +84,9 @@ class Forward:
     Parameters
     ----------
     encode : callable
-        Of a batch that can be cut by slices, to float32 `(n, dim)`.
+        Turns a batch that can be cut by slices into float32 vectors `(n, dim)`.
     name : str
-        Of the encoder, for messages.
+        Name of the encoder, for messages.
     """
 
     def __init__(self, encode: Callable[..., np.ndarray], name: str):

@@ -52,7 +52,7 @@ class Embeddings:
     rows: np.ndarray
     stored: np.ndarray
     failures: pd.DataFrame
-    provenance: dict[str, Any]
+    provenance: dict[str, object]
 
     @property
     def dim(self) -> int:
@@ -132,8 +132,8 @@ def embed(
     library : VideoLibrary
         Files are found through `library.file`.
     encoder : Encoder
-        Of the modality that `of` needs: text for titles, image for thumbnails, video for clips
-        (its `frame_contract` says how many frames it is given).
+        An encoder of the modality that `of` needs: text for titles, image for thumbnails, video
+        for clips (its `frame_contract` says how many frames it is given).
     of : {"title", "thumbnail", "clip"}
         What to encode.
     root : Path, optional

@@ -50,9 +50,9 @@ class Store:
         If the folder holds vectors of another provenance, or is damaged.
     """
 
-    def __init__(self, folder: Path, provenance: dict[str, Any]):
+    def __init__(self, folder: Path, provenance: dict[str, object]):
         self.folder = Path(folder)
-        self.dim = int(provenance["dim"])
+        self.dim = int(str(provenance["dim"]))
         self.vectors_file = self.folder / "vectors.f32"
         self.log_file = self.folder / "log.jsonl"
         self.provenance = self._open(provenance)
@@ -114,7 +114,7 @@ class Store:
             return np.empty((0, self.dim), dtype="<f4")
         return np.memmap(self.vectors_file, dtype="<f4", mode="r", shape=(self.n, self.dim))
 
-    def _open(self, provenance: dict[str, Any]) -> dict[str, Any]:
+    def _open(self, provenance: dict[str, object]) -> dict[str, Any]:
         provenance = {"format": FORMAT, **json.loads(json.dumps(provenance))}
         file = self.folder / "provenance.json"
         if not file.exists():

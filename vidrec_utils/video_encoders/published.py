@@ -118,8 +118,8 @@ class MViTv2(TokenNet):
     Parameters
     ----------
     frames, size : int
-        Of a clip. Its tables of relative positions are those of 16 frames and 224 pixels;
-        torchvision interpolates them for others.
+        Number of frames of a clip, and the side of a frame in pixels. The published tables of
+        relative positions are those of 16 frames and 224 pixels; others are interpolated.
     classes : int
         400 for Kinetics.
     """
