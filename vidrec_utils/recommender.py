@@ -13,7 +13,7 @@ import importlib
 import inspect
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypeAlias, TypedDict, cast
 
@@ -597,6 +597,13 @@ def load(folder: Path | str) -> Recommender:
     return Recommender.load(folder)
 
 
+def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Slices of rows that keep a dense block near `BLOCK_VALUES` values."""
+    size = max(1, BLOCK_VALUES // max(n_columns, 1))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
 def require_positive(**values: float) -> None:
     """Check options of a constructor.
 
@@ -634,14 +641,7 @@ def require_at_least(minimum: float, **values: float) -> None:
             raise ValueError(f"{label} is {value}; it must be at least {minimum:g}.")
 
 
-def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
-    """Slices of rows that keep a dense block near `BLOCK_VALUES` values."""
-    size = max(1, BLOCK_VALUES // max(n_columns, 1))
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
-
-
-def require_one_of(label: str, value: object, options: Iterable[object]) -> None:
+def require_one_of(label: str, value: object, options: Collection[object]) -> None:
     """Check an option of a constructor that is one of a few.
 
     Raises
@@ -656,7 +656,6 @@ def require_one_of(label: str, value: object, options: Iterable[object]) -> None
     ...
     ValueError: loss is 'hinge'; choose from 'bpr', 'softmax'.
     """
-    options = list(options)
     if value not in options:
         raise ValueError(f"{label} is {value!r}; choose from {', '.join(map(repr, options))}.")
 

@@ -158,7 +158,7 @@ def test_one_part_keeps_its_order(kind):
         (lambda: WeightedFusion([ONE, OTHER], [1, NAN]), "0 or more"),
         (lambda: WeightedFusion([ONE, OTHER], {"one": 1}), "the members are"),
         (lambda: WeightedFusion([ONE], normalize="max"), "'zscore', 'minmax', 'rank'"),
-        (lambda: RankFusion([ONE], constant=-1), "0 or more"),
+        (lambda: RankFusion([ONE], constant=-1), "constant is -1"),
         (lambda: RankFusion([ONE], blind=["other"]), "the members are"),
     ],
 )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from vidrec_utils.evaluation import Result, evaluate
 from vidrec_utils.events import as_ids
-from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, require_at_least
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -99,8 +99,7 @@ def with_history(split: Split, user_ids: Iterable[str], events: int) -> Split:
     >>> late.test["user_id"].tolist()
     ['ann']
     """
-    if events < 0:
-        raise ValueError(f"events is {events}; it must be 0 or more.")
+    require_at_least(0, events=events)
     users = as_ids(list(user_ids))
     late = as_ids(split.train["user_id"]).isin(users)
     events_of_late = split.train[late].sort_values("timestamp", kind="stable")

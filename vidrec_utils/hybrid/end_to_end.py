@@ -31,7 +31,7 @@ from vidrec_utils.behavior_based.sasrec import PAD
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.hybrid.clip_networks import ENCODERS, prepare, rows_of, trainable_part
 from vidrec_utils.hybrid.cold_start import all_and_cold
-from vidrec_utils.recommender import require_at_least, require_one_of
+from vidrec_utils.recommender import require_at_least, require_one_of, require_positive
 from vidrec_utils.saving import Array, below
 
 if TYPE_CHECKING:
@@ -210,8 +210,7 @@ class EndToEnd(SASRec):
         )
         require_one_of("source", source, SOURCES)
         require_one_of("encoder", encoder, ENCODERS)
-        if not encoder_rate > 0:
-            raise ValueError(f"encoder_rate is {encoder_rate}; it must be positive.")
+        require_positive(encoder_rate=encoder_rate)
         require_at_least(1, fresh=fresh)
         self.clips = clips
         self.source = source

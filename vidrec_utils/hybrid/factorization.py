@@ -24,7 +24,7 @@ from vidrec_utils.behavior_based.bpr import triples
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.sampled_softmax import in_batch_softmax
-from vidrec_utils.recommender import Recommender, require_at_least, require_one_of
+from vidrec_utils.recommender import Recommender, require_at_least, require_one_of, require_positive
 from vidrec_utils.saving import Array, below
 
 LOSSES = ("bpr", "softmax")
@@ -143,8 +143,8 @@ class FeatureFactorization(Recommender):
                 "Give video_features, or set identity=True: otherwise videos have no "
                 "representation."
             )
-        if not learning_rate > 0 or weight_decay < 0:
-            raise ValueError("learning_rate must be positive, and weight_decay not negative.")
+        require_positive(learning_rate=learning_rate)
+        require_at_least(0, weight_decay=weight_decay)
         self.video_features = video_features
         self.user_features = user_features
         self.factors = int(factors)

@@ -57,15 +57,15 @@ def modalities(library: VideoLibrary) -> dict[str, Embeddings | pd.DataFrame]:
     words = metadata_features(library.videos)
     if len(words.columns):
         tables["words"] = words
-    if claims.has(library, "title"):
-        encoder = text_encoders.load("minilm")
-        tables["title"] = embeddings.embed(library, encoder, of="title", progress=False)
-    if claims.has(library, "thumbnail"):
-        encoder = image_encoders.load("efficientnet_lite0", size=128)
-        tables["thumbnail"] = embeddings.embed(library, encoder, of="thumbnail", progress=False)
-    if claims.has(library, "path"):
-        encoder = video_encoders.load("two_stream_mini")
-        tables["clip"] = embeddings.embed(library, encoder, of="clip", progress=False)
+    # the column that a library needs, and the encoder of each modality
+    encoders = {
+        "title": ("title", lambda: text_encoders.load("minilm")),
+        "thumbnail": ("thumbnail", lambda: image_encoders.load("efficientnet_lite0", size=128)),
+        "clip": ("path", lambda: video_encoders.load("two_stream_mini")),
+    }
+    for name, (column, load) in encoders.items():
+        if claims.has(library, column):
+            tables[name] = embeddings.embed(library, load(), of=name, progress=False)
     if not tables:
         raise ValueError(
             f"The library {library.name} has neither categories, tags, titles, thumbnails nor "

@@ -183,8 +183,7 @@ class RankFusion(Fusion):
         refit: bool = True,
         name: str = "rank fusion",
     ):
-        if not constant >= 0:
-            raise ValueError(f"constant is {constant}; it must be 0 or more.")
+        require_at_least(0, constant=constant)
         super().__init__(models, weights, blind, refit, name)
         self.constant = float(constant)
 

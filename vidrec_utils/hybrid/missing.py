@@ -19,7 +19,7 @@ from vidrec_utils.evaluation import evaluate
 from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.cold_start import all_and_cold
 from vidrec_utils.hybrid.features import Modalities
-from vidrec_utils.recommender import Recommender, require_one_of
+from vidrec_utils.recommender import Recommender, require_one_of, require_positive
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -69,8 +69,7 @@ class FillMissing:
 
     def __init__(self, how: str = "mean", ridge: float = 0.1):
         require_one_of("how", how, HOWS)
-        if not ridge > 0:
-            raise ValueError(f"ridge is {ridge}; it must be positive.")
+        require_positive(ridge=ridge)
         self.how = how
         self.ridge = float(ridge)
 
@@ -131,8 +130,8 @@ class FillMissing:
             x = np.where(gaps, 0, x)
         elif self.how == "predicted":
             x = self._predicted(x, gaps)
-        ids = next(iter(frames.values())).index
-        return pd.DataFrame(x.astype(np.float32), index=ids, columns=self.columns)
+        videos = next(iter(frames.values())).index
+        return pd.DataFrame(x.astype(np.float32), index=videos, columns=self.columns)
 
     def fit_transform(self, modalities: Modalities) -> pd.DataFrame:
         """Fit to tables and transform them."""

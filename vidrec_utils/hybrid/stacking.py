@@ -34,6 +34,7 @@ from vidrec_utils.recommender import (
     blocks,
     require_at_least,
     require_one_of,
+    require_positive,
 )
 from vidrec_utils.saving import Array
 from vidrec_utils.top_k import position
@@ -138,8 +139,7 @@ class Stacked(Ensemble):
         if not 0 <= gap < 1 - share:
             raise ValueError(f"gap is {gap}; it must be from 0 to below 1 - share, {1 - share:g}.")
         require_at_least(1, max_users=max_users, negatives=negatives)
-        if not regularization > 0:
-            raise ValueError(f"regularization is {regularization}; it must be positive.")
+        require_positive(regularization=regularization)
         self.ranker = ranker
         self.share = float(share)
         self.negatives = int(negatives)

@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from vidrec_utils import settings
 from vidrec_utils.content_based.vectors import VectorModel, aligned
 from vidrec_utils.hybrid.sampled_softmax import CORRECTIONS, full_softmax, in_batch_softmax
-from vidrec_utils.recommender import require_at_least, require_one_of
+from vidrec_utils.recommender import require_at_least, require_one_of, require_positive
 from vidrec_utils.saving import Array, below
 
 if TYPE_CHECKING:
@@ -180,8 +180,7 @@ class TwoTower(VectorModel):
         require_at_least(1, dim=dim, hidden=hidden, epochs=epochs, batch_size=batch_size)
         if not 0 <= id_dropout <= 1:
             raise ValueError(f"id_dropout is {id_dropout}; it is a share from 0 to 1.")
-        if not temperature > 0 or not learning_rate > 0:
-            raise ValueError("temperature and learning_rate must be positive.")
+        require_positive(temperature=temperature, learning_rate=learning_rate)
         require_one_of("correction", correction, CORRECTIONS)
         self.vectors = vectors
         self.dim = dim
