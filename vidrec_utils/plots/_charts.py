@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 
@@ -25,6 +26,13 @@ def _need(frame: pd.DataFrame, columns: Sequence[str]) -> None:
         raise ValueError(
             f"The table lacks {', '.join(lacking)}; it has {', '.join(map(str, frame.columns))}."
         )
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Write the names of rows next to the axis, the first one on top, without grid lines."""
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
 
 
 def bars_with_intervals(
@@ -104,9 +112,7 @@ def bars_with_intervals(
     if reference is not None:
         axes.axvline(reference, color=PALETTE[3], linestyle="--", label=safe_text(reference_label))
         figure.legend(loc="outside lower right")
-    axes.set_yticks(positions, names)
-    axes.invert_yaxis()
-    axes.grid(False, axis="y")
+    _name_rows(axes, names)
     axes.set_xlabel(safe_text(xlabel or value))
     axes.set_title(safe_text(title))
     return figure
@@ -159,9 +165,7 @@ def class_balance(
     bars = axes.barh(np.arange(len(values)), values, color=PALETTE[0])
     axes.bar_label(bars, [f"{v:,.0f} ({v / total:.0%})" for v in values], padding=4, fontsize=9)
     axes.margins(x=0.18)
-    axes.set_yticks(np.arange(len(values)), names)
-    axes.invert_yaxis()
-    axes.grid(False, axis="y")
+    _name_rows(axes, names)
     axes.set_xlabel(safe_text(xlabel))
     axes.set_title(safe_text(title))
     return figure
@@ -427,10 +431,8 @@ def split_spans(splits: Sequence[Split], *, title: str = "") -> Figure:
                 va="center",
                 fontsize=8,
             )
-    axes.set_yticks(range(len(splits)), [safe_text(split.name, 30) for split in splits])
-    axes.invert_yaxis()
+    _name_rows(axes, [safe_text(split.name, 30) for split in splits])
     axes.margins(x=0.08)
-    axes.grid(False, axis="y")
     low, high = axes.get_xlim()  # in days
     axes.xaxis.set_major_locator(AutoDateLocator(maxticks=7))
     axes.xaxis.set_major_formatter(DateFormatter("%d %b" if high - low < 300 else "%b %Y"))

@@ -16,7 +16,7 @@ from vidrec_utils.plots._style import safe_text
 Drawable: TypeAlias = np.ndarray | Image.Image
 
 
-def _pixels(image: Drawable) -> np.ndarray:
+def pixels_of(image: Drawable) -> np.ndarray:
     """Return an image as uint8 `(height, width, 3)`, or raise an error that says what it is."""
     pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     if pixels.ndim == 2:
@@ -36,12 +36,25 @@ def _pixels(image: Drawable) -> np.ndarray:
     return pixels[..., :3]
 
 
-def _matching(titles: Sequence[object] | None, n: int) -> list[object]:
+def matching(titles: Sequence[object] | None, n: int) -> list[object]:
+    """Return the titles of n images, empty ones if there are none."""
     if titles is None:
         return [""] * n
     if len(titles) != n:
         raise ValueError(f"There are {n} images but {len(titles)} titles.")
     return list(titles)
+
+
+def check_clips(clips: np.ndarray | Sequence[np.ndarray]) -> None:
+    """Raise an error if there is no clip, or one is not `(frames, height, width, 3)`."""
+    if len(clips) == 0:
+        raise ValueError("There is no clip to show.")
+    for clip in clips:
+        if np.ndim(clip) != 4 or len(clip) == 0:
+            raise ValueError(
+                f"A clip has shape (frames, height, width, 3), not {np.shape(clip)}; "
+                "for a single clip pass `clip[None]`."
+            )
 
 
 def _bare(axes: Axes) -> None:
@@ -102,7 +115,7 @@ def contact_sheet(
     """
     if len(images) == 0:
         raise ValueError("There is no image to show.")
-    texts = _matching(titles, len(images))
+    texts = matching(titles, len(images))
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     height = size * (1.0 if titles is None else 1.2)
@@ -112,7 +125,7 @@ def contact_sheet(
         if image is None:
             _empty(axes)
         else:
-            axes.imshow(_pixels(image))
+            axes.imshow(pixels_of(image))
         _bare(axes)
         if titles is not None:
             axes.set_title(safe_text(text, title_width), fontsize=8, loc="center", pad=3)
@@ -165,17 +178,9 @@ def filmstrip(
     >>> figure.axes[0].images[0].get_array().shape  # frames side by side, 7 gaps of a pixel
     (16, 135, 3)
     """
-    if len(clips) == 0:
-        raise ValueError("There is no clip to show.")
-    texts = _matching(titles, len(clips))
-    strips = []
-    for clip in clips:
-        if np.ndim(clip) != 4 or len(clip) == 0:
-            raise ValueError(
-                f"A clip has shape (frames, height, width, 3), not {np.shape(clip)}; "
-                "for a single clip pass `clip[None]`."
-            )
-        strips.append(_strip([_pixels(frame) for frame in clip]))
+    check_clips(clips)
+    texts = matching(titles, len(clips))
+    strips = [_strip([pixels_of(frame) for frame in clip]) for clip in clips]
     longest = max(len(clip) for clip in clips)
     row = size * (1.0 if titles is None else 1.25)
     figure = Figure(figsize=(longest * size, len(strips) * row), layout="constrained")

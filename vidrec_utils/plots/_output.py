@@ -13,7 +13,7 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, features
 
-from vidrec_utils.plots._images import _matching, _pixels
+from vidrec_utils.plots._images import check_clips, matching, pixels_of
 from vidrec_utils.plots._style import safe_text
 
 MAX_BYTES = 80_000
@@ -138,11 +138,11 @@ def _captioned(clip: np.ndarray, label: object, tile: int) -> list[Image.Image]:
     """Return the frames of a clip scaled to a tile, its label on a strip below."""
     path = font_manager.findfont("DejaVu Sans")
     font = ImageFont.truetype(path, max(9, tile // 10))
-    strip = font.size + 5 if label else 0
+    strip = round(font.size) + 5 if label else 0
     text = safe_text(label, max(4, int(tile / (0.6 * font.size)))).replace(r"\$", "$")
     frames = []
     for frame in clip:
-        image = Image.fromarray(_pixels(frame))
+        image = Image.fromarray(pixels_of(frame))
         image.thumbnail((tile, tile))
         canvas = Image.new("RGB", (tile, tile + strip), "white")
         canvas.paste(image, ((tile - image.width) // 2, (tile - image.height) // 2))
@@ -236,15 +236,8 @@ def playing_sheet(
     (8, 68)
     """
     text = _described(alt)
-    if len(clips) == 0:
-        raise ValueError("There is no clip to show.")
-    for clip in clips:
-        if np.ndim(clip) != 4 or len(clip) == 0:
-            raise ValueError(
-                f"A clip has shape (frames, height, width, 3), not {np.shape(clip)}; "
-                "for a single clip pass `clip[None]`."
-            )
-    names = _matching(labels, len(clips))
+    check_clips(clips)
+    names = matching(labels, len(clips))
     columns = min(columns, len(clips))
     kind = "AVIF" if features.check("avif") else "WEBP"
     for size in (tile, round(tile * 0.75), round(tile * 0.5)):

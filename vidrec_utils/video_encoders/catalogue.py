@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import nn
 
 from vidrec_utils.encoders.catalogue import Catalogue, Entry, LoadRequest
-from vidrec_utils.encoders.efficientnet_lite0 import IMAGENET, lite0_network
+from vidrec_utils.encoders.efficientnet_lite0 import IMAGENET, EfficientNetLite0, lite0_network
 from vidrec_utils.encoders.protocol import FrameContract
 from vidrec_utils.encoders.weights import PackagedFile
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.video_encoders import mini, published, videomae
 from vidrec_utils.video_encoders.correlation import CorrelationLite0
-from vidrec_utils.video_encoders.encoder import FrameAverage, VideoEncoder
+from vidrec_utils.video_encoders.encoder import ClipNetwork, FrameAverage, VideoEncoder
 from vidrec_utils.video_encoders.inflation import InflatedLite0
 from vidrec_utils.video_encoders.mini.loading import WEIGHTS
 
@@ -34,7 +33,7 @@ class Lite0Entry(Entry[VideoEncoder | FrameAverage]):
 
     packaged: PackagedFile = IMAGENET
     contract: FrameContract
-    build: Callable[[nn.Module], nn.Module] | None
+    build: Callable[[EfficientNetLite0], ClipNetwork] | None
 
     def load(self, request: LoadRequest) -> VideoEncoder | FrameAverage:
         """The encoder that is asked for; errors as in `load`."""
@@ -81,7 +80,7 @@ class MiniEntry(Entry[VideoEncoder]):
 def _of_images(
     name: str,
     contract: FrameContract,
-    build: Callable[[nn.Module], nn.Module] | None = None,
+    build: Callable[[EfficientNetLite0], ClipNetwork] | None = None,
     **about: object,
 ) -> Lite0Entry:
     shared = {

@@ -72,26 +72,33 @@ class Framing:
 class ClipNetwork(nn.Module):
     """A network over clips: what a `VideoEncoder` needs of it.
 
-    A subclass has `dim` and `maps`, and `features` or its own `vector`.
+    A subclass has at least `dim` and `maps`; where it shows its stages, also `layers` and `stage`.
     """
 
+    dim: int
     layers: tuple[str, ...] = ("maps", "penultimate")
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """Feature maps, `(batch, channels, time, height, width)`, of prepared clips."""
+        """Last feature maps, `(batch, channels, time, height, width)`, of prepared clips."""
         raise NotImplementedError
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Features in the order of time, `(batch, dim, time)`; here the vector, as a single one."""
-        return self.vector(x)[:, :, None]
+        """Maps averaged over each frame, `(batch, dim, time)`."""
+        return self.maps(x).mean(dim=(3, 4))
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
         """Features averaged over time, `(batch, dim)`."""
         return self.features(x).mean(dim=2)
 
+    def stage(self, x: torch.Tensor, layer: str) -> torch.Tensor:
+        """Output of a layer that is neither the vector nor the logits; here the last maps."""
+        return self.maps(x)
+
     def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
         """Output of one of `layers`."""
-        return self.vector(x) if layer == "penultimate" else self.maps(x)
+        if layer == "penultimate":
+            return self.vector(x)
+        return self(x) if layer == "logits" else self.stage(x, layer)
 
 
 class VideoEncoder:
@@ -129,7 +136,7 @@ class VideoEncoder:
     def __init__(
         self,
         name: str,
-        net: nn.Module,
+        net: ClipNetwork,
         weights: WeightsInfo,
         contract: FrameContract,
         device: torch.device | str | None = None,
@@ -145,7 +152,7 @@ class VideoEncoder:
         self.device = torch.device(device) if device is not None else settings.device()
         self.net = net.eval().to(self.device)
         self.mean, self.scale, self.framing = mean, scale, framing
-        self.layers: tuple[str, ...] = net.layers
+        self.layers = net.layers
         self.calibrated = weights.source != "random" or not batch_norms(net)
 
     @property

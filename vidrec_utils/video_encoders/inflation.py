@@ -201,10 +201,6 @@ class InflatedLite0(ClipNetwork):
         maps = functional.relu6(self.net._bn1(self.net._conv_head(y)))  # (batch * time, 1280, ...)
         return maps.unflatten(0, (batch, frames)).transpose(1, 2)
 
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps averaged over each frame, `(batch, 1280, time)`."""
-        return self.maps(x).mean(dim=(3, 4))
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of the 2D network's classes, `(batch, classes)`."""
         return self.net._fc(self.net._dropout(self.vector(x)))

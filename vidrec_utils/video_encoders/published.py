@@ -27,7 +27,7 @@ from vidrec_utils.encoders.protocol import TimedContract, WeightsInfo
 from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.files import sha256
 from vidrec_utils.video_encoders import slowfast
-from vidrec_utils.video_encoders.encoder import Framing, VideoEncoder
+from vidrec_utils.video_encoders.encoder import ClipNetwork, Framing, VideoEncoder
 from vidrec_utils.video_encoders.slowfast import STAGES
 
 ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
@@ -38,7 +38,7 @@ MVIT_STAGES = (0, 2, 13, 15)
 """The last block of each width."""
 
 
-class R2Plus1D(nn.Module):
+class R2Plus1D(ClipNetwork):
     """R(2+1)D with 18 layers, torchvision's.
 
     Parameters
@@ -58,20 +58,14 @@ class R2Plus1D(nn.Module):
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
         """Last maps, `(batch, 512, time / 8, height / 16, width / 16)`."""
-        return self.activations(x, "stage4")
-
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps averaged over the frame, `(batch, 512, time / 8)`."""
-        return self.maps(x).mean(dim=(3, 4))
+        return self.stage(x, "stage4")
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
         """Maps averaged over the clip, `(batch, 512)`."""
         return self.maps(x).mean(dim=(2, 3, 4))
 
-    def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
-        """Output of one of `layers`."""
-        if layer in ("penultimate", "logits"):
-            return self.vector(x) if layer == "penultimate" else self(x)
+    def stage(self, x: torch.Tensor, layer: str) -> torch.Tensor:
+        """Output of one of the four stages."""
         x = self.net.stem(x)
         net = self.net
         for stage in (net.layer1, net.layer2, net.layer3, net.layer4)[: STAGES.index(layer) + 1]:
@@ -83,7 +77,7 @@ class R2Plus1D(nn.Module):
         return self.net(x)
 
 
-class TokenNet(nn.Module):
+class TokenNet(ClipNetwork):
     """A transformer over clips: the part that all of them share.
 
     Subclasses give `tokens(x, layer)`, patches `(batch, dim, time, height, width)` after a stage.
@@ -99,14 +93,8 @@ class TokenNet(nn.Module):
         """Patches after the last layer, `(batch, dim, time, height, width)`."""
         return self.tokens(x, 3)
 
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Patches averaged over the frame, `(batch, dim, time)`."""
-        return self.maps(x).mean(dim=(3, 4))
-
-    def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
-        """Output of one of `layers`."""
-        if layer in ("penultimate", "logits"):
-            return self.vector(x) if layer == "penultimate" else self(x)
+    def stage(self, x: torch.Tensor, layer: str) -> torch.Tensor:
+        """Patches after a quarter of the network, or their mean, `(batch, dim)`."""
         if layer == "token_mean":
             return self.maps(x).mean(dim=(2, 3, 4))
         return self.tokens(x, STAGES.index(layer))

@@ -21,6 +21,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vidrec_utils.video_encoders.encoder import ClipNetwork
+
 STAGES = ("stage1", "stage2", "stage3", "stage4")
 
 
@@ -38,7 +40,59 @@ class FittedPool(nn.AvgPool3d):
         return functional.avg_pool3d(x, window, self.stride)
 
 
-class SlowFastR50(nn.Module):
+class SlowFast(ClipNetwork):
+    """Two pathways in pytorchvideo's layout, as `SlowFastR50` and `mini.SlowFastMini` build them.
+
+    The blocks of `net` are the stem, four stages, a pooling and the head. After the stem and the
+    first three stages, a lateral connection hands the fast pathway's features to the slow one.
+    """
+
+    alpha = 4
+    """The paper's alpha: how many times as many frames the fast pathway sees as the slow one."""
+
+    net: nn.Module
+
+    def pathways(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Inputs of the slow and the fast pathway for a clip `(batch, 3, frames, height, width)`.
+
+        Every `alpha`-th frame, `(batch, 3, frames / alpha, height, width)`, and all frames.
+        """
+        return [x[:, :, :: self.alpha].contiguous(), x]
+
+    def stages(self, x: torch.Tensor, upto: int = 5) -> list[torch.Tensor]:
+        """Both pathways of a clip `(batch, 3, frames, height, width)` after some of the stages.
+
+        Parameters
+        ----------
+        x : tensor, shape (batch, 3, frames, height, width)
+            The clip.
+        upto : int
+            How many stages it runs through: 1 is the stem alone, 5 are the stem and all stages.
+
+        Returns
+        -------
+        list of two tensors
+            Slow and fast. The slow one's channels include what the last lateral connection added.
+        """
+        pathways = self.pathways(x)  # a new list, for the stages overwrite it
+        for stage in self.net.blocks[:upto]:
+            pathways = stage(pathways)
+        return pathways
+
+    def maps(self, x: torch.Tensor) -> torch.Tensor:
+        """Both pathways pooled over time and concatenated, `(batch, dim, 1, h, w)`."""
+        return self.net.blocks[5](self.stages(x))
+
+    def vector(self, x: torch.Tensor) -> torch.Tensor:
+        """The layer before the classifier, `(batch, dim)`."""
+        return self.maps(x).mean(dim=(2, 3, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits `(batch, classes)`."""
+        return self.net.blocks[6](self.maps(x)).flatten(1)
+
+
+class SlowFastR50(SlowFast):
     """SlowFast R50 8x8 in pytorchvideo's layout, whose published checkpoint loads into `.net`.
 
     Parameters
@@ -47,53 +101,25 @@ class SlowFastR50(nn.Module):
         400 for Kinetics.
     """
 
-    alpha = 4  # the slow path sees every fourth frame
     layers = (*STAGES, "penultimate", "logits")
 
-    def __init__(self, classes: int = 400):
+    def __init__(self, classes: int = 400) -> None:
         super().__init__()
-        self.net = _pytorchvideo("slowfast").create_slowfast(
+        self.net = pytorchvideo("slowfast").create_slowfast(
             model_depth=50,
             slowfast_fusion_conv_kernel_size=(7, 1, 1),
             model_num_class=classes,
         )
-        fit_pools(self.net.blocks[-2])
+        fit_pools(self.net.blocks[5])
         self.channels = self.dim = 2304
 
-    def vector(self, x: torch.Tensor) -> torch.Tensor:
-        """The layer before the classifier, `(batch, 2304)`, of `(batch, 3, 32, height, width)`."""
-        return self.maps(x).mean(dim=(2, 3, 4))
-
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """The vector as a sequence of one, `(batch, 2304, 1)`: both paths are pooled over time."""
-        return self.vector(x)[:, :, None]
-
-    def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """Both paths pooled and joined, `(batch, 2304, 1, height / 32 - 6, width / 32 - 6)`."""
-        return self.net.blocks[-2](self._paths(x, len(self.net.blocks) - 2))
-
-    def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
-        """Output of one of `layers`; of a stage both paths, the fast one at the slow one's pace."""
-        if layer == "penultimate":
-            return self.vector(x)
-        if layer == "logits":
-            return self(x)
-        slow, fast = self._paths(x, 2 + STAGES.index(layer))
+    def stage(self, x: torch.Tensor, layer: str) -> torch.Tensor:
+        """Both pathways after a stage, the fast one averaged to the slow one's frames."""
+        slow, fast = self.stages(x, upto=2 + STAGES.index(layer))
         return torch.cat([slow, functional.adaptive_avg_pool3d(fast, slow.shape[2:])], dim=1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(batch, classes)`."""
-        return self.net.blocks[-1](self.maps(x)).flatten(1)
 
-    def _paths(self, x: torch.Tensor, blocks: int) -> list[torch.Tensor]:
-        """The slow and the fast path after the first blocks; a new list, for they overwrite it."""
-        paths = [x[:, :, :: self.alpha].contiguous(), x]
-        for block in self.net.blocks[:blocks]:
-            paths = block(paths)
-        return paths
-
-
-class ZooNet(nn.Module):
+class ZooNet(ClipNetwork):
     """A network of one path in pytorchvideo's layout: blocks in a row, a head at their end.
 
     Parameters
@@ -119,20 +145,12 @@ class ZooNet(nn.Module):
             x = block(x)
         return x
 
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps averaged over the frame, `(batch, channels, time)`."""
-        return self.maps(x).mean(dim=(3, 4))
-
     def vector(self, x: torch.Tensor) -> torch.Tensor:
         """Input of the classifier, averaged over positions, `(batch, dim)`."""
         return self.net.blocks[-1].pool(self.maps(x)).mean(dim=(2, 3, 4))
 
-    def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
-        """Output of one of `layers`."""
-        if layer == "penultimate":
-            return self.vector(x)
-        if layer == "logits":
-            return self(x)
+    def stage(self, x: torch.Tensor, layer: str) -> torch.Tensor:
+        """Output of one of the four stages."""
         for block in self.net.blocks[: self.stages[STAGES.index(layer)] + 1]:
             x = block(x)
         return x
@@ -145,7 +163,7 @@ class ZooNet(nn.Module):
 
 def i3d_r50(classes: int = 400) -> ZooNet:
     """I3D R50 8x8: a ResNet-50 with filters over three frames in every other block."""
-    net = _pytorchvideo("resnet").create_resnet(
+    net = pytorchvideo("resnet").create_resnet(
         model_num_class=classes,
         stem_conv_kernel_size=(5, 7, 7),
         stage1_pool=nn.MaxPool3d,
@@ -161,7 +179,7 @@ def i3d_r50(classes: int = 400) -> ZooNet:
 
 def x3d_s(classes: int = 400) -> ZooNet:
     """X3D-S: depthwise filters over space and time, 3.8 million parameters in all."""
-    net = _pytorchvideo("x3d").create_x3d(
+    net = pytorchvideo("x3d").create_x3d(
         model_num_class=classes, input_clip_length=13, input_crop_size=160
     )
     return ZooNet(net, (1, 2, 3, 4), 2048)
@@ -176,7 +194,8 @@ def fit_pools(module: nn.Module) -> None:
             fit_pools(child)
 
 
-def _pytorchvideo(name: str) -> ModuleType:
+def pytorchvideo(name: str) -> ModuleType:
+    """Import a module of `pytorchvideo.models`."""
     with warnings.catch_warnings():  # its torch.jit.script at import, none of ours
         warnings.simplefilter("ignore", FutureWarning)
         return importlib.import_module(f"pytorchvideo.models.{name}")

@@ -15,7 +15,6 @@ Temporal Segment Networks, ECCV 2016 (arXiv:1608.00859).
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Self
 
 import torch
@@ -26,6 +25,7 @@ from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0, SameConv
 from vidrec_utils.video_encoders.encoder import ClipNetwork
 from vidrec_utils.video_encoders.flow import cross_modality_stem
 from vidrec_utils.video_encoders.inflation import inflate_layers, set_frames
+from vidrec_utils.video_encoders.slowfast import SlowFast, pytorchvideo
 
 BLOCKS = 11
 """Blocks of EfficientNet-Lite0 that the I3D and the flow stream keep (112 channels, stride 16)."""
@@ -40,7 +40,7 @@ HALVED = 5
 """Before this block the I3D halves the number of time steps: the larger of two neighbours."""
 
 
-class SlowFastMini(ClipNetwork):
+class SlowFastMini(SlowFast):
     """SlowFast as pytorchvideo builds it, with a quarter of the channels and fewer blocks.
 
     The slow pathway sees every `alpha`-th frame through 16 and more channels. The fast pathway has
@@ -71,11 +71,6 @@ class SlowFastMini(ClipNetwork):
     classes : int
         Outputs of the classifier.
 
-    Attributes
-    ----------
-    alpha : int
-        How many times as many frames the fast pathway sees as the slow one.
-
     Examples
     --------
     >>> import torch
@@ -89,14 +84,9 @@ class SlowFastMini(ClipNetwork):
     ((1, 32, 4, 16, 16), (1, 8, 16, 16, 16))
     """
 
-    alpha = 4
-
     def __init__(self, classes: int) -> None:
         super().__init__()
-        with warnings.catch_warnings():  # its torch.jit.script at import, none of ours
-            warnings.simplefilter("ignore", FutureWarning)
-            from pytorchvideo.models.slowfast import create_slowfast
-        self.net = create_slowfast(
+        self.net = pytorchvideo("slowfast").create_slowfast(
             model_depth=50,
             model_num_class=classes,
             dropout_rate=0.2,
@@ -113,7 +103,7 @@ class SlowFastMini(ClipNetwork):
         self.channels = self.dim = self.net.blocks[-1].proj.in_features
 
     def pathways(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """What the slow and the fast pathway see of a clip `(batch, 3, frames, height, width)`.
+        """Inputs of the slow and the fast pathway for a clip `(batch, 3, frames, height, width)`.
 
         Every `alpha`-th frame, `(batch, 3, frames / alpha, height, width)`; and twice the change
         from each frame to the next (zero for the last), `(batch, 3, frames, height, width)`.
@@ -121,38 +111,6 @@ class SlowFastMini(ClipNetwork):
         slow = x[:, :, :: self.alpha].contiguous()
         changes = torch.diff(x, dim=2, append=x[:, :, -1:])  # frame t + 1 minus frame t
         return [slow, 2 * changes]
-
-    def stages(self, x: torch.Tensor, upto: int = 5) -> list[torch.Tensor]:
-        """Both pathways of a clip `(batch, 3, frames, height, width)` after some of the stages.
-
-        Parameters
-        ----------
-        x : tensor, shape (batch, 3, frames, height, width)
-            The clip.
-        upto : int
-            How many stages it runs through: 1 is the stem alone, 5 are the stem and all stages.
-
-        Returns
-        -------
-        list of two tensors
-            Slow and fast. The slow one's channels include what the last lateral connection added.
-        """
-        pathways = self.pathways(x)
-        for stage in self.net.blocks[:upto]:
-            pathways = stage(pathways)
-        return pathways
-
-    def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """Both pathways pooled over time and concatenated, `(batch, dim, 1, h, w)`."""
-        return self.net.blocks[5](self.stages(x))
-
-    def vector(self, x: torch.Tensor) -> torch.Tensor:
-        """The layer before the classifier, `(batch, dim)`."""
-        return self.maps(x).mean(dim=(2, 3, 4))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits `(batch, classes)`."""
-        return self.net.blocks[-1](self.maps(x)).flatten(1)
 
 
 class I3DMini(ClipNetwork):
@@ -337,6 +295,10 @@ class TwoStreamMini(ClipNetwork):
         `(batch, 5, time, height, width)`.
         """
         return self.temporal.maps(self._flow(x))[:, :, None]
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """The vector as a sequence of one, `(batch, dim, 1)`."""
+        return self.vector(x)[:, :, None]
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
         """Both streams' vectors, each of length 1, `(batch, dim)`."""
