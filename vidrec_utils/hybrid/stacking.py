@@ -237,10 +237,9 @@ class Stacked(Ensemble):
         interactions, video_ids = unpack(data)
         _, late = in_time(interactions, self.share)
         early, _ = in_time(interactions, self.share + self.gap)
+        early_weights = weights
         if not (weights is None or callable(weights)):
             early_weights = pd.Series(np.asarray(weights)[early], interactions.index[early])
-        else:
-            early_weights = weights
         x, y = self._examples(interactions[early], interactions[late], video_ids, early_weights)
         self._learn(x, y)
         super().fit(data, weights)
@@ -299,7 +298,8 @@ class Stacked(Ensemble):
     def _layers(self, x: np.ndarray, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """Weights and biases of the ranker, one pair a layer: a linear one has one."""
         if self.ranker == "linear":
-            # min_w,b  sum_i ln(1 + exp(-y_i (w . x_i + b))) + regularization / 2 |w|^2
+            # min over w, b of  sum_i ln(1 + exp(-y_i (w . x_i + b))) + regularization / 2 |w|^2,
+            # with y_i = 1 for a liked video and -1 for another
             model = LogisticRegression(C=1 / self.regularization, max_iter=1000).fit(x, y)
             pairs = [(model.coef_.T, model.intercept_)]
         else:
