@@ -37,6 +37,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from vidrec_utils.encoders import Tunable
 from vidrec_utils import datasets, minitube, preprocessing, settings, video_encoders, video_io
 from vidrec_utils import transfer_learning as tl
 from vidrec_utils.content_based import ContentRecommender
@@ -64,7 +65,7 @@ class World:
     """One MiniTube, its clips as the encoder wants them, and what a network is asked about them."""
 
     seed: int
-    encoder: Any
+    encoder: Tunable
     clips: dict[str, Any]
     split: datasets.Split
     labels: dict[str, pd.Series]

@@ -7,7 +7,7 @@ the tests find it through the list.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -77,12 +77,13 @@ class WeightsSource(Protocol):
 
     def is_available(self) -> bool:
         """Whether the weights are on this machine; damage shows when they are loaded."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry(Generic[LoadedEncoder]):
-    """One encoder of a catalogue; subclasses say how it is loaded.
+    """One encoder of a catalogue.
+
+    A subclass says in `load` how encoders of its kind are loaded; `loader` does for a single one.
 
     Attributes
     ----------
@@ -99,6 +100,8 @@ class Entry(Generic[LoadedEncoder]):
         The frames that a network of clips takes unless the caller asks for others.
     smallest : mapping of str to int
         The cheapest settings that `load` takes, as `{"frames": 4, "size": 32}`, for tests.
+    loader : callable or None
+        From a request to the encoder.
     """
 
     name: str
@@ -108,10 +111,13 @@ class Entry(Generic[LoadedEncoder]):
     random_needs_files: bool = False
     contract: FrameContract | None = None
     smallest: Mapping[str, int] = field(default_factory=dict)
+    loader: Callable[[LoadRequest], LoadedEncoder] | None = None
 
     def load(self, request: LoadRequest) -> LoadedEncoder:
         """The encoder that is asked for; errors as in the modality's `load`."""
-        raise NotImplementedError
+        if self.loader is None:
+            raise NotImplementedError(f"The entry {self.name!r} needs a loader or its own load().")
+        return self.loader(request)
 
     @property
     def has_weights(self) -> bool:

@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 
 from vidrec_utils import settings
 from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
+from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable, verify
 from vidrec_utils.files import sha256 as digest_of
 from vidrec_utils.files import write_atomically
 
@@ -92,7 +92,8 @@ def fetch(
     file = _kept_at(url, folder)
     expected = _checked_hash(sha256) or _remembered(file)
     if file.is_file():
-        _compare(file, expected, f"Remove {file} and fetch it again, from {_host(url)}.")
+        again = f"Remove {file} and fetch it again, from {_host(url)}."
+        verify(file, expected, remedy=again)
     elif download:
         file.parent.mkdir(parents=True, exist_ok=True)
         _download(url, file, expected, timeout_s, progress)
@@ -325,15 +326,6 @@ def _remembered(file: Path) -> str | None:
     return text
 
 
-def _compare(file: Path, expected: str | None, remedy: str, name: str | None = None) -> None:
-    digest = digest_of(file)
-    if expected is not None and not digest.startswith(expected):
-        raise WeightsError(
-            f"{name or file.name} has SHA-256 {digest[:12]}..., expected {expected[:12]}...: it is "
-            f"damaged or is another file. {remedy}"
-        )
-
-
 def _download(url: str, file: Path, expected: str | None, timeout_s: float, bar: bool) -> None:
     """Fetch into a temporary file beside the place, compare, and only then put it there."""
     import requests
@@ -346,7 +338,7 @@ def _download(url: str, file: Path, expected: str | None, timeout_s: float, bar:
     try:
         get(_mirrored(url), name, None)
         again = "The download was removed; try again, and if it stays so, do not use the file."
-        _compare(Path(name), expected, again, f"{file.name} from {_from(url)}")
+        verify(Path(name), expected, f"{file.name} from {_from(url)}", again)
         Path(name).replace(file)
     except requests.RequestException as error:
         raise WeightsNotAvailable(

@@ -93,37 +93,30 @@ class Encoder(Protocol):
     @property
     def name(self) -> str:
         """Name in the catalogue, or one that a caller gave."""
-        ...
 
     @property
     def modality(self) -> str:
         """What is encoded: `"text"`, `"image"` or `"video"`."""
-        ...
 
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        ...
 
     @property
     def parameters(self) -> int:
         """Number of parameters of the network."""
-        ...
 
     @property
     def weights(self) -> WeightsInfo:
         """Where the weights came from."""
-        ...
 
     @property
     def preprocessing(self) -> dict[str, object] | None:
         """What is done to an item before the network sees it, for the record; None: nothing."""
-        ...
 
     @property
     def values_per_item(self) -> int:
         """Float32 values that one item occupies before the network; batches are sized by it."""
-        ...
 
     @property
     def fingerprint(self) -> str:
@@ -132,14 +125,12 @@ class Encoder(Protocol):
         It changes with the weights, the preprocessing and the layer that is read, and with nothing
         else: the same on every processor.
         """
-        ...
 
     def encode(self, batch: list, /) -> np.ndarray:
         """Vectors of a batch of texts, images or clips, float32 `(n, dim)`.
 
         The same item gets the same vector in any batch, up to rounding.
         """
-        ...
 
 
 class ClipEncoder(Encoder, Protocol):
@@ -148,7 +139,6 @@ class ClipEncoder(Encoder, Protocol):
     @property
     def frame_contract(self) -> FrameContract:
         """How many frames of a clip it takes, and of which size."""
-        ...
 
 
 @runtime_checkable
@@ -157,11 +147,9 @@ class Staged(Protocol):
 
     def prepare(self, batch: list, /) -> torch.Tensor:
         """The network's input for a batch, on the CPU; slices of it are inputs, too."""
-        ...
 
     def encode_prepared(self, prepared: torch.Tensor, /) -> np.ndarray:
         """Vectors of what `prepare` returned, float32 `(n, dim)`."""
-        ...
 
 
 @runtime_checkable
@@ -171,14 +159,12 @@ class Layered(Protocol):
     @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers, from the first to the last."""
-        ...
 
     def activations(self, batch: list, layer: str, /) -> torch.Tensor:
         """Output of one layer, float32 on the CPU, `(n, channels, *positions)` or `(n, channels)`.
 
         NaN marks positions behind the end of an item that is shorter than others in the batch.
         """
-        ...
 
 
 @runtime_checkable
@@ -187,7 +173,6 @@ class LayeredInOnePass(Layered, Protocol):
 
     def all_activations(self, batch: list, layers: Sequence[str], /) -> dict[str, torch.Tensor]:
         """Outputs of several layers, by name; each as `activations` returns it."""
-        ...
 
 
 @runtime_checkable
@@ -197,29 +182,23 @@ class HasNetwork(Protocol):
     @property
     def net(self) -> nn.Module:
         """The network, in evaluation mode."""
-        ...
 
     @property
     def device(self) -> torch.device:
         """Where the network lies."""
-        ...
 
     @property
     def calibrated(self) -> bool:
         """Whether batch-norm statistics are trained or estimated; without any, true."""
-        ...
 
     def network_inputs(self, items: Sequence, /) -> tuple[torch.Tensor, ...]:
         """The network's inputs for a batch of items, on the CPU: tensors of `n` rows each."""
-        ...
 
     def network_vectors(self, net: nn.Module, /, *inputs: torch.Tensor) -> torch.Tensor:
         """Vectors `(n, dim)` of prepared inputs, by this encoder's network or a copy of it."""
-        ...
 
     def with_network(self, net: nn.Module, weights: WeightsInfo, /) -> Self:
         """A copy of the encoder around another network of the same architecture."""
-        ...
 
 
 class Tunable(Encoder, HasNetwork, Protocol):

@@ -107,13 +107,28 @@ class PackagedFile:
         return path, WeightsInfo("packaged", path.name, verify(path, self.sha256), self.licence)
 
 
-def file_info(path: Path) -> WeightsInfo:
-    """Where weights come from that a caller gives as a file; without a hash if it is absent."""
-    return WeightsInfo("file", path.name, sha256(path) if path.is_file() else None)
+def file_info(path: Path, expected: str | None = None) -> WeightsInfo:
+    """Where weights come from that a caller gives as a file; without a hash if it is absent.
+
+    Raises
+    ------
+    WeightsError
+        If `expected` is given and the hash is another one.
+    """
+    return WeightsInfo("file", path.name, verify(path, expected) if path.is_file() else None)
 
 
-def verify(path: Path, expected: str) -> str:
-    """Hash a file and compare it with what is known of it; returns the hash.
+def verify(path: Path, expected: str | None, origin: str = "", remedy: str = "") -> str:
+    """Hash a file, and compare the hash with what is known of it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    expected : str or None
+        Its SHA-256, or the first 8 digits or more; None: nothing is known.
+    origin, remedy : str
+        Name of the file and last sentence in the error.
 
     Raises
     ------
@@ -121,10 +136,11 @@ def verify(path: Path, expected: str) -> str:
         If the hash differs.
     """
     digest = sha256(path)
-    if digest != expected:
+    if expected is not None and digest[: max(len(expected), 8)] != expected.lower():
         raise WeightsError(
-            f"{path.name} has SHA-256 {digest[:12]}..., expected {expected[:12]}...: the file is "
-            f"damaged or is another one. Remove it and install or download it again."
+            f"{origin or path.name} has SHA-256 {digest[:12]}..., expected {expected[:12]}...: it "
+            "is damaged or is another file. "
+            + (remedy or "Remove it and install or download it again.")
         )
     return digest
 

@@ -28,15 +28,6 @@ class EfficientNetLite0Entry(Entry[ImageEncoder]):
         return ImageEncoder(self.name, net, info, request.device, size)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PixelEntry(Entry[PixelEncoder]):
-    """The baseline without weights."""
-
-    def load(self, request: LoadRequest) -> PixelEncoder:
-        """The encoder."""
-        return PixelEncoder()
-
-
 LITE0 = EfficientNetLite0Entry(
     name="efficientnet_lite0",
     about={
@@ -52,8 +43,10 @@ LITE0 = EfficientNetLite0Entry(
     },
     smallest={"size": 32},
 )
-PIXELS = PixelEntry(
-    name="pixels", about={"family": "baseline", "parameters": 0, "gflops": 0.0, "dim": 768}
+PIXELS = Entry(
+    name="pixels",
+    about={"family": "baseline", "parameters": 0, "gflops": 0.0, "dim": 768},
+    loader=lambda request: PixelEncoder(),
 )
 
 CATALOGUE: Catalogue[ImageEncoder | PixelEncoder] = Catalogue(

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.encoders.download import HubCheckpoint
@@ -38,8 +36,7 @@ class ClipEncoder(ImageEncoder):
         name: str,
         net: ClipNet,
         weights: WeightsInfo,
-        device: torch.device | str | None = None,
-        *,
+        device: torch.device | str | None,
         recipe: Recipe,
         folder: Path | None = None,
     ):
@@ -114,37 +111,13 @@ class ClipEncoder(ImageEncoder):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Clip(VisionTransformer):
-    """CLIP, whose encoder also takes sentences."""
+def _clip(config: dict[str, object]) -> ClipNet:
+    from transformers import CLIPConfig, CLIPModel
 
-    def recipe_at(self, size: int | None) -> Recipe:
-        """Preprocessing at the one size of its position embeddings."""
-        if size not in (None, self.recipe.size):
-            raise ValueError(
-                f"size is {size}; {self.name} sees images of {self.recipe.size} pixels only."
-            )
-        return self.recipe
-
-    def build(self, config: dict[str, object]) -> ClipNet:
-        """A network with the settings of a `config.json`."""
-        from transformers import CLIPConfig, CLIPModel
-
-        return ClipNet(CLIPModel(CLIPConfig.from_dict(config)))
-
-    def encoder(
-        self,
-        net: nn.Module,
-        info: WeightsInfo,
-        device: torch.device | str | None,
-        recipe: Recipe,
-        folder: Path | None,
-    ) -> ClipEncoder:
-        """The encoder around a network, with the tokenizer in `folder`."""
-        return ClipEncoder(self.name, net, info, device, recipe=recipe, folder=folder)
+    return ClipNet(CLIPModel(CLIPConfig.from_dict(config)))
 
 
-ENTRY = Clip(
+ENTRY = VisionTransformer(
     name="clip_vit_b32",
     kind="clip",
     about={
@@ -173,4 +146,7 @@ ENTRY = Clip(
         (0.48145466, 0.4578275, 0.40821073),
         (0.26862954, 0.26130258, 0.27577711),
     ),
+    sizes=range(224, 225),
+    build=_clip,
+    wrap=ClipEncoder,
 )

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable
-from typing import Self
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from vidrec_utils import settings
-from vidrec_utils.encoders.batch_norm import batch_norms, estimate_batch_norm
+from vidrec_utils.encoders.network import NetworkEncoder
 from vidrec_utils.encoders.pixels import checked, square
 from vidrec_utils.encoders.protocol import WeightsInfo, batches
-from vidrec_utils.encoders.weights import fingerprint_of
 from vidrec_utils.image_encoders.preprocessing import Images, Recipe
 
 LITE0 = Recipe(224, None, mean=(127, 127, 127), std=(128, 128, 128), unit=1)
 
 
-class ImageEncoder:
+class ImageEncoder(NetworkEncoder):
     """A network with its preprocessing, its device and the origin of its weights.
 
     For EfficientNet-Lite0 an image is cropped to its centre square, resized to `size x size`
@@ -57,15 +53,11 @@ class ImageEncoder:
         self.size = self.recipe.size
         if self.size < 32:
             raise ValueError(f"size is {size}; the network halves it five times, give at least 32.")
-        self.name = name
-        self.weights = weights
+        super().__init__(name, net, weights, device)
         self.dim = int(net.dim)
-        self.layers: tuple[str, ...] = net.layers
-        self.parameters = sum(p.numel() for p in net.parameters())
-        self.device = torch.device(device) if device is not None else settings.device()
+        self.layers = net.layers
         # channels_last: the 1x1 convolutions, most of this network, run about 1.5 times as fast
-        self.net = net.eval().to(self.device, memory_format=torch.channels_last)
-        self.calibrated = weights.source != "random" or not batch_norms(net)
+        self.net = self.net.to(memory_format=torch.channels_last)
 
     @property
     def preprocessing(self) -> dict[str, object]:
@@ -77,11 +69,6 @@ class ImageEncoder:
         """Values of the prepared image."""
         return 3 * self.size**2
 
-    @property
-    def fingerprint(self) -> str:
-        """Digest of the name, the values of all weights, and the preprocessing."""
-        return fingerprint_of(self.net, self.name, self.dim, self.preprocessing)
-
     def prepare(self, images: Images) -> torch.Tensor:
         """Images as the network takes them, float32 `(n, 3, size, size)` on the CPU.
 
@@ -92,19 +79,9 @@ class ImageEncoder:
         """
         return self.recipe(images).contiguous(memory_format=torch.channels_last)
 
-    def network_inputs(self, images: Images) -> tuple[torch.Tensor, ...]:
-        """What `prepare` returns, alone."""
-        return (self.prepare(images),)
-
     def network_vectors(self, net: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
         """Vectors `(n, dim)` of what `network_inputs` returned."""
         return net.features(*inputs)
-
-    def with_network(self, net: nn.Module, weights: WeightsInfo) -> Self:
-        """A copy of the encoder around another network of the same architecture."""
-        twin = copy.copy(self)
-        twin.net, twin.weights, twin.calibrated = net.eval(), weights, True
-        return twin
 
     def encode(self, images: Images, batch_size: int = 32) -> np.ndarray:
         """Vectors of images: the layer before the classifier, averaged over all positions.
@@ -150,10 +127,7 @@ class ImageEncoder:
         ValueError
             If there is no such layer.
         """
-        if layer not in self.layers:
-            raise ValueError(
-                f"{self.name} has no layer {layer!r}; choose from {', '.join(self.layers)}."
-            )
+        self.check_layer(layer)
         return self._run(lambda x: self.net.activations(x, layer), images, batch_size, None)
 
     def classify(self, images: Images, batch_size: int = 32) -> np.ndarray:
@@ -191,47 +165,16 @@ class ImageEncoder:
             }
         )
 
-    def calibrate(self, images: Images, batch_size: int = 32) -> ImageEncoder:
-        """Estimate the batch-norm statistics of a random network on images; returns itself.
-
-        Without it a random network is no baseline; see `encoders.batch_norm`.
-
-        Raises
-        ------
-        ValueError
-            If the weights are trained, since they bring their statistics, or fewer than 2 images
-            are given.
-        """
-        if self.weights.source != "random":
-            raise ValueError(
-                f"{self.name} has {self.weights.source} weights, which bring their own "
-                "batch-norm statistics; only random weights are calibrated."
-            )
-        if len(images) < 2:
-            raise ValueError(f"{len(images)} images are too few to estimate statistics from.")
-        prepared = (self.prepare(batch).to(self.device) for batch in batches(images, batch_size))
-        estimate_batch_norm(self.net, self.net.features, prepared)
-        self.calibrated = True
-        return self
-
     def _run(
         self, function: Callable, images: Images, batch_size: int, shape: tuple[int, ...] | None
     ) -> torch.Tensor:
         """Run a function over prepared batches; `shape` is that of one result, for no images."""
-        if not self.calibrated:
-            raise RuntimeError(
-                "Random weights need batch-norm statistics first: call encoder.calibrate(images) "
-                "with a few hundred images of your library."
-            )
         if shape is None and not len(images):
             blank = np.zeros((1, self.size, self.size, 3), np.uint8)
             shape = tuple(self._run(function, blank, 1, None).shape[1:])
-        with torch.inference_mode(), settings.precision(self.device):
-            outputs = [
-                function(self.prepare(batch).to(self.device)).float().cpu()
-                for batch in batches(images, batch_size)
-            ]
-        return torch.cat(outputs) if outputs else torch.empty(0, *shape)
+        slices = batches(images, batch_size)
+        outputs = [self.infer(function, self.prepare(batch)) for batch in slices]
+        return torch.cat(outputs) if outputs else torch.empty(0, *(shape or ()))
 
 
 class PixelEncoder:

@@ -14,6 +14,7 @@ Radford and others: Learning Transferable Visual Models From Natural Language Su
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,9 +104,20 @@ def _as_map(tokens: torch.Tensor) -> torch.Tensor:
     return tokens[:, 1:].transpose(1, 2).unflatten(2, (side, side))
 
 
+def _image_encoder(
+    name: str,
+    net: nn.Module,
+    info: WeightsInfo,
+    device: torch.device | str | None,
+    recipe: Recipe,
+    folder: Path | None,
+) -> ImageEncoder:
+    return ImageEncoder(name, net, info, device, recipe=recipe)
+
+
 @dataclass(frozen=True, kw_only=True)
 class VisionTransformer(Entry[ImageEncoder]):
-    """A vision transformer of the library `transformers`; subclasses say how it is built.
+    """A vision transformer of the library `transformers`.
 
     Attributes
     ----------
@@ -113,73 +125,64 @@ class VisionTransformer(Entry[ImageEncoder]):
         Its authors' preprocessing.
     kind : str
         Its family, as `model_type` in `config.json` names it.
+    sizes : range
+        Sides of the square that it can take, in pixels.
+    build : callable
+        From the settings in a `config.json` to the network; without settings, of published size.
+    wrap : callable
+        From name, network, origin of the weights, device, recipe and the folder of the checkpoint
+        (or None) to the encoder.
     """
 
+    packaged: PackagedFile | None = None
     published: HubCheckpoint
     recipe: Recipe
     kind: str
+    sizes: range
+    build: Callable[[dict[str, object]], nn.Module]
+    wrap: Callable[..., ImageEncoder] = _image_encoder
 
     def load(self, request: LoadRequest) -> ImageEncoder:
         """The encoder that is asked for; errors as in `image_encoders.load`."""
-        recipe = self.recipe_at(request.size)
+        size = request.size or self.recipe.size
+        if size not in self.sizes:
+            several = f"multiples of {self.sizes.step} from {self.sizes.start} on"
+            takes = several if len(self.sizes) > 1 else f"{self.sizes.start} pixels only"
+            raise ValueError(f"size is {size}; {self.name} takes {takes}.")
+        folder, config, state = None, {}, None
         if request.weights == "random":
-            net, info, folder = self.untrained({}, request.seed), WeightsInfo("random"), None
-        elif request.weights == "packaged":
-            net, info = self.read_packaged()
-            folder = None
+            info = WeightsInfo("random")
+        elif request.weights == "packaged" and self.packaged:
+            file, info = self.packaged.verified()
+            state = read_onnx(file)
         else:
-            net, info, folder = self._read_folder(request)
-        return self.encoder(net, info, request.device, recipe, folder)
-
-    def recipe_at(self, size: int | None) -> Recipe:
-        """Preprocessing at a size that the network can take."""
-        raise NotImplementedError
-
-    def build(self, config: dict[str, object]) -> nn.Module:
-        """A network with the settings of a `config.json`; without any, of the published size."""
-        raise NotImplementedError
-
-    def encoder(
-        self,
-        net: nn.Module,
-        info: WeightsInfo,
-        device: torch.device | str | None,
-        recipe: Recipe,
-        folder: Path | None,
-    ) -> ImageEncoder:
-        """The encoder around a network; `folder` holds its tokenizer, if any."""
-        return ImageEncoder(self.name, net, info, device, recipe=recipe)
-
-    def read_packaged(self) -> tuple[nn.Module, WeightsInfo]:
-        """The network with packaged weights, where there are any."""
-        raise NotImplementedError
-
-    def untrained(self, config: dict[str, object], seed: int) -> nn.Module:
-        """A network with random weights drawn from a seed; the global seed is not touched."""
+            folder, info = self._checkpoint(request)
+            config = weights_io.read_settings(folder, kind=self.kind)
+            state = weights_io.read_checkpoint(self.published.file(folder))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return self.build(config).float().eval()
+            torch.manual_seed(request.seed)
+            net = self.build(config).float().eval()
+        if state is not None:
+            weights_io.load_strictly(net.net, renamed(state), str(info.file))
+        return self.wrap(self.name, net, info, request.device, self.recipe.at(size), folder)
 
-    def _read_folder(self, request: LoadRequest) -> tuple[nn.Module, WeightsInfo, Path]:
+    def _checkpoint(self, request: LoadRequest) -> tuple[Path, WeightsInfo]:
+        """Folder of a checkpoint, and where it came from."""
         hub, published = self.published, request.weights == "published"
         if published:
             call = f"image_encoders.load({self.name!r}, 'published', download=True)"
             folder = hub.folder(call, request.download)
         else:
             folder = Path(request.weights)
-        file = hub.file(folder)
         if not (folder / "config.json").is_file():
             raise WeightsNotAvailable(
                 f"There is no checkpoint in {folder}: give a folder with config.json and "
                 f"{hub.weights[0]}, as in the repository {hub.repo}."
             )
-        config = weights_io.read_settings(folder, kind=self.kind)
-        net = self.untrained(config, request.seed)
-        weights_io.load_strictly(net.net, renamed(weights_io.read_checkpoint(file)), file.name)
-        info = weights_io.file_info(file)
+        info = weights_io.file_info(hub.file(folder))
         if published:
             info = replace(info, source="published", licence=hub.licence)
-        return net, info, folder
+        return folder, info
 
 
 def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -248,37 +251,13 @@ def read_onnx(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dinov2(VisionTransformer):
-    """DINOv2-small, packaged as an ONNX file with a decoder on top."""
+def _dinov2(config: dict[str, object]) -> Dinov2Net:
+    from transformers import Dinov2Config, Dinov2Model
 
-    packaged: PackagedFile
-
-    def recipe_at(self, size: int | None) -> Recipe:
-        """Preprocessing at a multiple of the patches' size."""
-        if size is None or size == self.recipe.size:
-            return self.recipe
-        if size < 42 or size % 14:
-            raise ValueError(
-                f"size is {size}; {self.name} takes multiples of 14 from 42 on, as 126."
-            )
-        return self.recipe.at(size)
-
-    def build(self, config: dict[str, object]) -> Dinov2Net:
-        """A network with the settings of a `config.json`."""
-        from transformers import Dinov2Config, Dinov2Model
-
-        return Dinov2Net(Dinov2Model(Dinov2Config.from_dict(config or DINOV2_SMALL)))
-
-    def read_packaged(self) -> tuple[nn.Module, WeightsInfo]:
-        """The network with the tensors of the ONNX file."""
-        path, info = self.packaged.verified()
-        net = self.untrained({}, 0)
-        weights_io.load_strictly(net.net, renamed(read_onnx(path)), path.name)
-        return net, info
+    return Dinov2Net(Dinov2Model(Dinov2Config.from_dict(config or DINOV2_SMALL)))
 
 
-DINOV2 = Dinov2(
+DINOV2 = VisionTransformer(
     name="dinov2_small",
     kind="dinov2",
     about={
@@ -309,5 +288,7 @@ DINOV2 = Dinov2(
         sha256="ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1",
     ),
     recipe=Recipe(224, 256, "bicubic"),
+    sizes=range(42, 1_000, 14),
+    build=_dinov2,
     smallest={"size": 42},
 )

@@ -37,11 +37,9 @@ class OpenedFile(Protocol):
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer."""
-        ...
 
     def state(self) -> dict[str, torch.Tensor]:
         """The tensors, under the names of `transformers`."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

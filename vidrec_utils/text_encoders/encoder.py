@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from vidrec_utils import settings
+from vidrec_utils.encoders.network import NetworkEncoder
 from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.encoders.weights import fingerprint_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Texts = Sequence[str] | pd.Series
 
 
-class TextEncoder:
+class TextEncoder(NetworkEncoder):
     """A network of the BERT or GPT family that turns a text into one vector.
 
     A text is cut into tokens, the network gives each token a vector that depends on the others, and
@@ -46,7 +46,6 @@ class TextEncoder:
     """
 
     modality = "text"
-    calibrated = True
 
     def __init__(
         self,
@@ -63,8 +62,7 @@ class TextEncoder:
                 f"max_tokens is {max_tokens}; {name} reads 4 to "
                 f"{net.config.max_position_embeddings} tokens."
             )
-        self.name = name
-        self.weights = weights
+        super().__init__(name, net, weights, device)
         self.max_tokens = int(max_tokens)
         self.prefix = prefix
         self.layers = (
@@ -72,9 +70,6 @@ class TextEncoder:
             *(f"layer{i + 1}" for i in range(net.config.num_hidden_layers)),
         )
         self.dim = int(net.config.hidden_size)
-        self.parameters = sum(p.numel() for p in net.parameters())
-        self.device = torch.device(device) if device is not None else settings.device()
-        self.net = net.eval().to(self.device)
         self.tokenizer = tokenizer
         self._tokenizer_digest = _digest_of(tokenizer)
 
@@ -130,7 +125,9 @@ class TextEncoder:
         with torch.inference_mode(), settings.precision(self.device):
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
-                out[rows] = self._forward([ids[i] for i in rows])
+                tokens, mask = (part.to(self.device) for part in _padded([ids[i] for i in rows]))
+                readable = torch.ones(len(rows), 1, device=self.device)
+                out[rows] = self.network_vectors(self.net, tokens, mask, readable).cpu().numpy()
         return out
 
     def activations(self, texts: Texts, layer: str, batch_size: int = 32) -> torch.Tensor:
@@ -157,10 +154,7 @@ class TextEncoder:
         TypeError
             If an item is not a string.
         """
-        if layer not in self.layers:
-            raise ValueError(
-                f"{self.name} has no layer {layer!r}; it has {', '.join(self.layers)}."
-            )
+        self.check_layer(layer)
         texts = check_texts(texts)
         ids = self._ids(texts)
         longest = max(map(len, ids), default=0)
@@ -207,13 +201,6 @@ class TextEncoder:
         texts = [self.prefix + text for text in texts]
         return self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"]
 
-    def _forward(self, ids: list[list[int]]) -> np.ndarray:
-        """Unit vectors of some token lists, shape `(len(ids), dim)`."""
-        batch, mask = (part.to(self.device) for part in _padded(ids))
-        states = self.net(input_ids=batch, attention_mask=mask).last_hidden_state
-        pooled = mean_pool(states.float(), mask)  # (batch, dim)
-        return torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
-
     def network_inputs(self, texts: Texts) -> tuple[torch.Tensor, ...]:
         """Token ids and mask `(n, tokens)`, and `(n, 1)`: whether there is anything to read."""
         tokens, mask = _padded(self._ids(list(texts)))
@@ -227,12 +214,6 @@ class TextEncoder:
         states = net(input_ids=tokens, attention_mask=mask).last_hidden_state
         pooled = mean_pool(states.float(), mask)  # (n, dim)
         return nn.functional.normalize(pooled, dim=1) * readable
-
-    def with_network(self, net: nn.Module, weights: WeightsInfo) -> Self:
-        """A copy of the encoder around another network of the same architecture."""
-        twin = copy.copy(self)
-        twin.net, twin.weights = net.eval(), weights
-        return twin
 
 
 def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -6,14 +6,13 @@ import hashlib
 import json
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import Self
 
 import emoji
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from vidrec_utils.encoders.catalogue import Entry, LoadRequest
+from vidrec_utils.encoders.catalogue import Entry
 from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
 
@@ -164,13 +163,8 @@ class TfidfEncoder:
             )
 
 
-@dataclass(frozen=True, kw_only=True)
-class TfidfEntry(Entry[TfidfEncoder]):
-    """The entry of the catalogue."""
-
-    def load(self, request: LoadRequest) -> TfidfEncoder:
-        """The encoder, to be fitted."""
-        return TfidfEncoder()
-
-
-ENTRY = TfidfEntry(name="tfidf", about={"family": "baseline", "parameters": 0, "gflops": 0.0})
+ENTRY = Entry(
+    name="tfidf",
+    about={"family": "baseline", "parameters": 0, "gflops": 0.0},
+    loader=lambda request: TfidfEncoder(),
+)

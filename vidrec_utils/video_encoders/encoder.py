@@ -13,11 +13,9 @@ import torch
 from torch import nn
 from torchvision.transforms import InterpolationMode, functional, v2
 
-from vidrec_utils import settings
-from vidrec_utils.encoders.batch_norm import batch_norms, estimate_batch_norm
+from vidrec_utils.encoders.network import NetworkEncoder
 from vidrec_utils.encoders.pixels import checked, cut_long_sides, square
 from vidrec_utils.encoders.protocol import FrameContract, WeightsInfo, batches
-from vidrec_utils.encoders.weights import fingerprint_of
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 
 Clips: TypeAlias = "Sequence[np.ndarray] | np.ndarray"
@@ -101,7 +99,7 @@ class ClipNetwork(nn.Module):
         return self(x) if layer == "logits" else self.stage(x, layer)
 
 
-class VideoEncoder:
+class VideoEncoder(NetworkEncoder):
     """A network over clips with its preprocessing, its device and the origin of its weights.
 
     From each clip, `frame_contract.frames` frames are taken at the middles of equal segments (a
@@ -132,6 +130,7 @@ class VideoEncoder:
     """
 
     modality = "video"
+    batch_size = 8
 
     def __init__(
         self,
@@ -144,16 +143,11 @@ class VideoEncoder:
         scale: float = 128.0,
         framing: Framing | None = None,
     ) -> None:
-        self.name = name
-        self.weights = weights
+        super().__init__(name, net, weights, device)
         self.frame_contract = contract
         self.dim = net.dim
-        self.parameters = sum(p.numel() for p in net.parameters())
-        self.device = torch.device(device) if device is not None else settings.device()
-        self.net = net.eval().to(self.device)
-        self.mean, self.scale, self.framing = mean, scale, framing
         self.layers = net.layers
-        self.calibrated = weights.source != "random" or not batch_norms(net)
+        self.mean, self.scale, self.framing = mean, scale, framing
 
     @property
     def preprocessing(self) -> dict[str, object]:
@@ -170,11 +164,6 @@ class VideoEncoder:
     def values_per_item(self) -> int:
         """Values of the frames of one clip."""
         return self.frame_contract.n_values
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of the name, the values of all weights, and the preprocessing."""
-        return fingerprint_of(self.net, self.name, self.dim, self.preprocessing)
 
     def prepare(self, clips: Clips) -> torch.Tensor:
         """Turn clips into the network's input, float32 `(n, 3, frames, size, size)` on the CPU.
@@ -194,21 +183,11 @@ class VideoEncoder:
 
     def encode_prepared(self, prepared: torch.Tensor) -> np.ndarray:
         """Vectors of what `prepare` returned, in one forward pass, float32 `(n, dim)`."""
-        return self._forward(self.net.vector, prepared).numpy()
-
-    def network_inputs(self, clips: Clips) -> tuple[torch.Tensor, ...]:
-        """What `prepare` returns, alone."""
-        return (self.prepare(clips),)
+        return self.infer(self.net.vector, prepared).numpy()
 
     def network_vectors(self, net: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
         """Vectors `(n, dim)` of what `network_inputs` returned."""
         return net.vector(*inputs)
-
-    def with_network(self, net: nn.Module, weights: WeightsInfo) -> Self:
-        """A copy of the encoder around another network of the same architecture."""
-        twin = copy.copy(self)
-        twin.net, twin.weights, twin.calibrated = net.eval(), weights, True
-        return twin
 
     def encode(self, clips: Clips, batch_size: int = 8) -> np.ndarray:
         """Vectors of clips, float32 `(n, dim)`.
@@ -258,46 +237,17 @@ class VideoEncoder:
         ValueError
             If there is no such layer, or no clip.
         """
-        if layer not in self.layers:
-            raise ValueError(
-                f"{self.name} has no layer {layer!r}; choose from {', '.join(self.layers)}."
-            )
+        self.check_layer(layer)
         if not len(clips):
             raise ValueError("There is no clip; give at least one.")
         outputs = self._run(lambda x: self.net.activations(x, layer), clips, batch_size)
         return torch.cat(list(outputs))
 
-    def calibrate(self, clips: Clips, batch_size: int = 8) -> Self:
-        """Estimate the batch-norm statistics of a random network on clips; returns itself.
-
-        A random network is a fair baseline only after that; see `ImageEncoder.calibrate`.
-
-        Raises
-        ------
-        ValueError
-            If the weights are trained, or fewer than 2 clips are given.
-        """
-        if self.weights.source != "random":
-            raise ValueError(
-                f"{self.name} has {self.weights.source} weights; only random ones are calibrated."
-            )
-        if len(clips) < 2:
-            raise ValueError(f"{len(clips)} clips are too few to estimate statistics from.")
-        prepared = (self.prepare(b).to(self.device) for b in batches(clips, batch_size))
-        estimate_batch_norm(self.net, self.net.vector, prepared)
-        self.calibrated = True
-        return self
-
     def _run(
         self, function: Callable[[torch.Tensor], torch.Tensor], clips: Clips, batch_size: int
     ) -> Iterator[torch.Tensor]:
         for batch in batches(clips, batch_size):
-            yield self._forward(function, self.prepare(batch))
-
-    def _forward(
-        self, function: Callable[[torch.Tensor], torch.Tensor], prepared: torch.Tensor
-    ) -> torch.Tensor:
-        return _inferred(self, function, prepared)
+            yield self.infer(function, self.prepare(batch))
 
 
 class AveragedFrames(nn.Module):
@@ -320,7 +270,7 @@ class AveragedFrames(nn.Module):
         return self.net.features(images).unflatten(0, (-1, x.shape[1])).mean(dim=1)
 
 
-class FrameAverage:
+class FrameAverage(NetworkEncoder):
     """The baseline without time: an image encoder on each frame, averaged.
 
     Any order of the frames gives the same vector.
@@ -392,10 +342,6 @@ class FrameAverage:
         prepared = [self.images.prepare(sampled) for sampled in _sampled(clips, frames)]
         return torch.stack(prepared) if prepared else torch.empty(0, frames, 3, size, size)
 
-    def network_inputs(self, clips: Clips) -> tuple[torch.Tensor, ...]:
-        """What `prepare` returns, alone."""
-        return (self.prepare(clips),)
-
     def network_vectors(self, net: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
         """Vectors `(n, dim)` of what `network_inputs` returned."""
         return net.vector(*inputs)
@@ -419,7 +365,7 @@ class FrameAverage:
 
     def encode_prepared(self, prepared: torch.Tensor) -> np.ndarray:
         """Vectors of what `prepare` returned, a clip at a time, float32 `(n, dim)`."""
-        means = [_inferred(self, self.net.vector, clip[None]) for clip in prepared]
+        means = [self.infer(self.net.vector, clip[None]) for clip in prepared]
         return torch.cat(means).numpy() if means else np.empty((0, self.dim), dtype=np.float32)
 
     def activations(self, clips: Clips, layer: str) -> torch.Tensor:
@@ -443,10 +389,10 @@ class FrameAverage:
             return torch.stack([output.mean(dim=0) for output in outputs])
         return torch.stack([output.transpose(0, 1) for output in outputs])
 
-    def calibrate(self, clips: Clips) -> Self:
+    def calibrate(self, clips: Clips, batch_size: int | None = None) -> Self:
         """Estimate the batch-norm statistics of random weights on the clips' frames."""
         samples = _sampled(clips, self.frame_contract.frames)
-        self.images.calibrate([frame for sampled in samples for frame in sampled])
+        self.images.calibrate([frame for sampled in samples for frame in sampled], batch_size)
         return self
 
 
@@ -466,19 +412,3 @@ def frame_positions(length: int, frames: int) -> np.ndarray:
 def _sampled(clips: Clips, frames: int) -> list[np.ndarray]:
     """The frames of each clip that a network sees, uint8 `(frames, height, width, 3)`."""
     return [clip[frame_positions(len(clip), frames)] for clip in checked(clips, "Clip")]
-
-
-def _inferred(
-    encoder: VideoEncoder | FrameAverage,
-    function: Callable[[torch.Tensor], torch.Tensor],
-    prepared: torch.Tensor,
-) -> torch.Tensor:
-    """Output of a part of an encoder's network, without gradients, float32 on the CPU."""
-    if not encoder.calibrated:
-        raise RuntimeError(
-            "Random weights need batch-norm statistics first: call encoder.calibrate(clips) "
-            "with some clips of your library."
-        )
-    with torch.inference_mode(), settings.precision(encoder.device):
-        result = function(prepared.to(encoder.device)).float().cpu()
-    return result.clone()  # a normal tensor, which a head can be trained on

@@ -24,8 +24,7 @@ from vidrec_utils.encoders import weights as weights_io
 from vidrec_utils.encoders.catalogue import Entry, LoadRequest
 from vidrec_utils.encoders.download import PublishedFile
 from vidrec_utils.encoders.protocol import TimedContract, WeightsInfo
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
-from vidrec_utils.files import sha256
+from vidrec_utils.encoders.weights import WeightsNotAvailable
 from vidrec_utils.video_encoders import slowfast
 from vidrec_utils.video_encoders.encoder import ClipNetwork, Framing, VideoEncoder
 from vidrec_utils.video_encoders.slowfast import STAGES
@@ -176,17 +175,6 @@ def torchvision_framing(published: WeightsEnum) -> Framing:
     )
 
 
-def digest_of(path: Path, expected: str | None) -> str:
-    """Hash of a file, compared with what a caller knows of it: all digits, or the first 8."""
-    digest = sha256(path)
-    if expected is not None and not (len(expected) >= 8 and digest.startswith(expected.lower())):
-        raise WeightsError(
-            f"{path.name} has SHA-256 {digest[:12]}..., expected {expected[:12]}...: it is "
-            "damaged, or is another file."
-        )
-    return digest
-
-
 def check_contract(
     name: str, contract: TimedContract, steps: tuple[int, int], least: tuple[int, int]
 ) -> None:
@@ -264,7 +252,7 @@ def _from_file(request: LoadRequest) -> tuple[Path, WeightsInfo]:
             f"There is no weights file {path} for {request.name}. Give the path of a checkpoint, "
             "or weights='published' with download=True."
         )
-    return path, WeightsInfo("file", path.name, digest_of(path, request.sha256))
+    return path, weights_io.file_info(path, request.sha256)
 
 
 def _zoo(accuracy: float, steps: str) -> dict[str, object]:

@@ -27,7 +27,6 @@ from vidrec_utils.video_encoders.published import (
     TokenNet,
     check_contract,
     contract_for,
-    digest_of,
 )
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ class VideoMAEEntry(Entry[VideoEncoder]):
                     f"There is no {file.name} in {folder}: give a folder as in the repository "
                     f"{self.published.repo}."
                 )
-            info = WeightsInfo("file", file.name, digest_of(file, request.sha256))
+            info = weights_io.file_info(file, request.sha256)
             if request.weights == "published":
                 info = replace(info, source="published", licence=self.published.licence)
             net = _untrained(config, contract, request.seed)

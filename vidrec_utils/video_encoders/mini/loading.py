@@ -119,7 +119,7 @@ def load(
         return _encoder(name, net, WeightsInfo("random"), device)
     path = WEIGHTS / f"{name}.safetensors" if weights == "packaged" else Path(weights)
     state = weights_io.read_checkpoint(path)
-    digest = weights_io.verify(path, sha256) if sha256 else weights_io.sha256(path)
+    digest = weights_io.verify(path, sha256)
     classes = max(len(v) for k, v in state.items() if k.endswith(("classify.bias", "proj.bias")))
     net = _network(name, classes, seed, lite0_network("packaged")[0])
     weights_io.load_strictly(trained_part(net), state, path.name)
