@@ -37,11 +37,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vidrec_utils.encoders import Tunable
 from vidrec_utils import datasets, minitube, preprocessing, settings, video_encoders, video_io
 from vidrec_utils import transfer_learning as tl
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.content_based.vectors import unit_vectors
+from vidrec_utils.encoders import Tunable
 from vidrec_utils.evaluation import Result, compare, evaluate
 from vidrec_utils.files import write_atomically
 from vidrec_utils.minitube import truth
