@@ -124,6 +124,14 @@ def test_a_head_learns_on_frozen_maps(encoders):
         assert (head.eval()(maps[12:]).argmax(dim=1) == labels[12:]).all()
 
 
+def test_a_head_stored_under_an_older_name_loads():
+    head = video_encoders.MotionHead(8, classes=2)
+    stored = {name.replace("conv.", "mix."): value for name, value in head.state_dict().items()}
+    other = video_encoders.MotionHead(8, classes=2)
+    other.load_state_dict(stored)
+    assert torch.equal(other.conv.weight, head.conv.weight)
+
+
 def test_networks_can_be_fine_tuned(encoders):
     net = video_encoders.load("efficientnet_lite0_3d", size=32, frames=3, device="cpu").net
     net.features(torch.randn(1, 3, 3, 32, 32)).sum().backward()

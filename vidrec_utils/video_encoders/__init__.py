@@ -1,15 +1,17 @@
 """Video encoders: from a clip to a vector, and why the order of frames matters.
 
 `load("lite0_correlation")` follows patches from frame to frame with features learned on
-photographs, and is told apart from `load("frame_average")`, the same features without time, by
-every motion that has a reverse. `MotionHead` is a small classifier to train on top. `available()`
-is the catalogue. No package carries weights that were trained on video: the published ones are
+photographs. It differs from `load("frame_average")`, the same kind of features without time, on
+every motion that has a reverse. `available()` is the catalogue, and `MotionHead` a small classifier
+to train on top. No package carries weights that were trained on video: the published ones are
 fetched with `download=True`, and `slowfast_mini`, `i3d_mini` and `two_stream_mini` are small
 networks that this course trained itself (`video_encoders.mini`), so that they work offline.
-`optical_flow` is what a Two-Stream network eats, and `shot_boundaries` cuts a video into shots.
+`optical_flow` is the input of a Two-Stream network's second stream, `inflate` gives the filters of
+an image network taps in time, and `shot_boundaries` cuts a video into shots.
 
 Measured on MiniTube: 12 motions, 255 clips to train on, about 130 clips of unseen subjects to test
-on, mean of four splits; a pair is a motion and its time reversal, chance .50; of all motions .08.
+on, mean of four splits. A pair is a motion and its time reversal. Chance is .50 for pairs and .08
+for all motions.
 
 ==================================================== =========== =====
 encoder and what is trained on it                    all motions pairs

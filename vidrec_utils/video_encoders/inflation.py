@@ -100,12 +100,13 @@ class TimedConv2d(nn.Module):
         super().__init__()
         self.frames = 1
         self.ends = ends
-        kernel, bias = (taps, *conv.kernel_size), conv.bias is not None
-        # parameters of a 3D convolution: all that is initialised after it is drawn as ever
+        weight = inflate(conv.weight.detach(), taps, mode)
+        kernel, bias = weight.shape[2:], conv.bias is not None
+        # created as a 3D convolution, so that whatever is initialised later draws the same values
         deep = nn.Conv3d(conv.in_channels, conv.out_channels, kernel, groups=conv.groups, bias=bias)
         self.weight, self.bias = deep.weight, deep.bias
         with torch.no_grad():
-            self.weight.copy_(inflate(conv.weight, taps, mode))
+            self.weight.copy_(weight)
             if bias:
                 self.bias.copy_(conv.bias)
         plain = copy.deepcopy(conv)

@@ -145,7 +145,13 @@ def shots_of(likely: np.ndarray, threshold: float = 0.5) -> np.ndarray:
 
 
 def can_cut() -> bool:
-    """Tell whether TransNetV2's weights are available; if not, print the remedy."""
+    """Tell whether TransNetV2's weights are available; if not, print the remedy.
+
+    Examples
+    --------
+    >>> can_cut()  # after `make setup`
+    True
+    """
     try:
         WEIGHTS.path()
     except WeightsNotAvailable as missing:
