@@ -109,6 +109,13 @@ def instruction_set() -> str:
     return torch.backends.cpu.get_cpu_capability()
 
 
+ONEDNN_WARNING = (
+    "On processors with AVX-512, oneDNN computes wrong bfloat16 gradients for filters over time. "
+    "Training goes on with PyTorch's own kernels, which are right but slower. Take float32 or "
+    "float16 to train with oneDNN."
+)
+
+
 class TrainingFormat(NamedTuple):
     """How a network is trained on a device.
 
@@ -170,20 +177,13 @@ def training_format(
     """
     import torch
 
-    filters_over_time = memory_format in (torch.contiguous_format, torch.channels_last_3d)
-    if (
+    wrong_with_onednn = (
         device.type == "cpu"
         and instruction_set.startswith("AVX512")
         and dtype == torch.bfloat16
-        and filters_over_time
-    ):
-        warning = (
-            "On processors with AVX-512, oneDNN computes wrong bfloat16 gradients for filters over "
-            "time. Training goes on with PyTorch's own kernels, which are right but slower. Take "
-            "float32 or float16 to train with oneDNN."
-        )
-        return TrainingFormat(dtype, onednn=False, warning=warning)
-    return TrainingFormat(dtype, onednn=True, warning="")
+        and memory_format in (torch.contiguous_format, torch.channels_last_3d)
+    )
+    return TrainingFormat(dtype, not wrong_with_onednn, ONEDNN_WARNING if wrong_with_onednn else "")
 
 
 @contextmanager

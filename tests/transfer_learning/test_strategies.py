@@ -7,8 +7,9 @@ from torch import nn
 
 from tests.transfer_learning.tiny import TinyEncoder, coloured
 from vidrec_utils import image_encoders, text_encoders, video_encoders
+from vidrec_utils.encoders.batch_norm import batch_norms
 from vidrec_utils.transfer_learning import Recipe, fine_tune, load, strategies, units
-from vidrec_utils.transfer_learning.backbone import Backbone, is_batch_norm
+from vidrec_utils.transfer_learning.backbone import Backbone
 
 QUICK = {"epochs": 3, "batch_size": 6, "backbone_rate": 1e-2, "progress": False}
 
@@ -198,7 +199,7 @@ def test_a_text_encoder_with_lora():
     assert all(n.startswith("encoder.layer.") and n.endswith("weight") for n in layers)
     assert list(model.predict(["rocket launch", "noodle soup"])) == ["space", "food"]
     assert not np.allclose(model.encode(texts)[0], own[0])
-    assert not any(is_batch_norm(m) for m in encoder.net.modules())
+    assert not batch_norms(encoder.net)
 
 
 def test_an_image_encoder():

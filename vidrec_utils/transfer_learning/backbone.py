@@ -55,11 +55,6 @@ class Backbone(nn.Module):
         """The encoder whose network was copied."""
         return self._encoder[0]
 
-    @property
-    def device(self) -> torch.device:
-        """The device of the encoder."""
-        return self.encoder.device
-
     def prepare(self, items: Sequence) -> Batch:
         """The network's inputs for a batch of items, on the CPU."""
         return self.encoder.network_inputs(items)
@@ -285,11 +280,6 @@ def _same_parent(one: str, other: str) -> bool:
     parents = [name.rpartition(".")[0] for name in (one, other)]
     numbered = any(re.search(r"\.\d+$", name) for name in (one, other))
     return parents[0] == parents[1] and parents[0] not in ("", "net") and not numbered
-
-
-def is_batch_norm(module: nn.Module) -> bool:
-    """Whether a module keeps statistics of its batches."""
-    return isinstance(module, nn.modules.batchnorm._BatchNorm)
 
 
 @torch.no_grad()  # not inference_mode: a head is trained on the result

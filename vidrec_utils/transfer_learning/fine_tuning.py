@@ -23,13 +23,12 @@ from torch.utils.data import Subset
 
 from vidrec_utils import saving, settings
 from vidrec_utils.encoders import Tunable
-from vidrec_utils.encoders.batch_norm import estimate_batch_norm
+from vidrec_utils.encoders.batch_norm import batch_norms, estimate_batch_norm
 from vidrec_utils.transfer_learning import frozen, processes, strategies, tasks
 from vidrec_utils.transfer_learning.backbone import (
     Backbone,
     Inputs,
     Prepared,
-    is_batch_norm,
     original,
 )
 from vidrec_utils.transfer_learning.calibration import fit_temperature
@@ -356,7 +355,7 @@ def fine_tune(
     # statistics first
     processes.join()
     backbone = Backbone(encoder)
-    device = backbone.device
+    device = encoder.device
     inputs = Inputs(backbone.prepare, examples.clips)
     held_inputs = None if held_out is None else Inputs(backbone.prepare, held_out.clips)
     held_targets = None if held_out is None else head_task.targets(held_out.labels)
@@ -424,9 +423,8 @@ def _recipe(strategy: str, numbers: dict[str, Any]) -> Recipe:
 
 def _batch_norm(backbone: Backbone, recipe: Recipe, scratch: bool, clips: int) -> str:
     """What "auto" means for this network and data; refuses what cannot be computed."""
-    has = any(is_batch_norm(module) for module in backbone.modules())
     least = min(recipe.batch_size, clips)
-    if recipe.batch_norm == "train" and has:
+    if recipe.batch_norm == "train" and batch_norms(backbone):
         if least == 1:
             raise ValueError(
                 "Batch normalisation has no statistics of a batch of one. Take batch_size=2 or "
@@ -445,9 +443,9 @@ def _batch_norm(backbone: Backbone, recipe: Recipe, scratch: bool, clips: int) -
 
 def _quicken_statistics(backbone: Backbone) -> None:
     """Let statistics follow within a short run: a momentum of 0.01 would leave them stale."""
-    for module in backbone.modules():
-        if is_batch_norm(module) and module.momentum is not None:
-            module.momentum = max(module.momentum, 0.1)
+    for norm in batch_norms(backbone):
+        if norm.momentum is not None:
+            norm.momentum = max(norm.momentum, 0.1)
 
 
 def _check_finite(vectors: torch.Tensor, ids: Sequence) -> None:

@@ -47,7 +47,7 @@ def vectors_of(encoder: Tunable, items: Mapping[str, Any]) -> pd.DataFrame:
     """Vectors of an encoder, one row for each id; prepared items are not prepared again."""
     backbone = Backbone(encoder)
     inputs = Inputs(backbone.prepare, list(items.values()))
-    table = vectors(backbone.to(backbone.device), inputs, backbone.device)
+    table = vectors(backbone.to(encoder.device), inputs, encoder.device)
     return pd.DataFrame(table.numpy(), index=list(items))
 
 

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from vidrec_utils.transfer_learning.backbone import Backbone, Batch, is_batch_norm, units
+from vidrec_utils.encoders.batch_norm import batch_norms
+from vidrec_utils.transfer_learning.backbone import Backbone, Batch, units
 
 if TYPE_CHECKING:
     from vidrec_utils.transfer_learning.training import Recipe
@@ -166,5 +167,5 @@ def eval_modules(backbone: Backbone, batch_norm: str) -> list[nn.Module]:
         m for m in backbone.modules() if m not in trained and any(True for _ in m.parameters())
     ]
     if batch_norm == "frozen":
-        frozen += [m for m in backbone.modules() if is_batch_norm(m)]
+        frozen += batch_norms(backbone)
     return frozen
