@@ -327,7 +327,7 @@ def _remembered(file: Path) -> str | None:
 
 
 def _download(url: str, file: Path, expected: str | None, timeout_s: float, bar: bool) -> None:
-    """Fetch into a temporary file beside the place, compare, and only then put it there."""
+    """Fetch into a temporary file, compare its hash, and only then move it to its path."""
     import requests
     from pooch import HTTPDownloader
 

@@ -150,7 +150,7 @@ class EfficientNetLite0(nn.Module):
         return x
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps averaged over the picture, `(batch, 1280)`: what the classifier sees."""
+        """Maps averaged over the image, `(batch, 1280)`: the classifier's input."""
         return self.maps(x).mean(dim=(2, 3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Text encoders: from a title to a vector, and what else language models say of texts.
+"""Text encoders: from a title to a vector, and other tasks of language models.
 
 `load("minilm")` gives a small sentence encoder of the BERT family, `load("multilingual-e5-small")`
 one for about a hundred languages, and `load("smollm2")` a small model of the GPT family; their
@@ -7,7 +7,7 @@ networks untrained. `load("tfidf")` counts words and is the baseline to beat.
 `load("bert-base-uncased", "published")` and `load("gpt2", "published")` read their authors'
 checkpoints. `available()` is the catalogue.
 
-What they are asked for: `zero_shot` (categories without training), `keywords` and `write_tags`
+Tasks: `zero_shot` (categories without training), `keywords` and `write_tags`
 (tags where there are none), `Sentiment` (of comments), `Gazetteer` and `load_tagger` (names).
 """
 

@@ -39,7 +39,7 @@ class TextEncoder(NetworkEncoder):
     max_tokens : int
         How much of a text is read, prefix and special tokens included.
     prefix : str
-        What the network was trained to see before each text; it is read, and counts in the mean.
+        Text that the network was trained to see before each text; it counts in the mean, too.
     layers : tuple of str
         Layers for `activations`: `"embeddings"`, then `"layer1"` up to the last, whose mean over
         tokens is what `encode` scales to length 1.

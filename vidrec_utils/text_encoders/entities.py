@@ -133,7 +133,7 @@ class EntityTagger:
     weights : WeightsInfo
         Where they come from.
     kinds : tuple of str
-        What it can find: for the published one persons, organisations, places and other names.
+        Kinds of names that it finds: for the published one persons, organisations, places and other names.
 
     References
     ----------
