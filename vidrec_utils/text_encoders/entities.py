@@ -133,7 +133,8 @@ class EntityTagger:
     weights : WeightsInfo
         Where they come from.
     kinds : tuple of str
-        Kinds of names that it finds: for the published one persons, organisations, places and other names.
+        Kinds of names that it finds; the published one finds persons, organisations, locations and
+        other names.
 
     References
     ----------
