@@ -1,7 +1,7 @@
 """Every recommender that a subject exports, and a small world in which each can be fitted.
 
 A new class is found by itself. Only if it cannot be built without arguments, or is slow with its
-defaults, it needs a line in `ARGUMENTS`.
+defaults, it needs a line in `arguments`.
 """
 
 import importlib
