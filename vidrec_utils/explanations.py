@@ -29,7 +29,7 @@ __all__ = [
 
 
 class NotExplainable(ValueError):
-    """The score of this model, for this user and video, is not a sum of reasons."""
+    """The score of this model, for this user and video, cannot be split into reasons."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,13 @@ class Explainable:
         KeyError
             If the user or the video is unknown.
         NotExplainable
-            If the score is not a sum: a model without an additive form, a user who got the
-            popularity answer, or a video that the model knows nothing about.
+            If the score cannot be split: by a model that has no additive form, for a user who got
+            the popularity answer, or for a video that the model knows nothing about.
         """
         raise NotExplainable(
-            f"The scores of {type(self).__name__} are not sums of reasons, so they cannot be split "
-            "exactly. Explain with a model whose scores are sums over a history, such as ItemKNN, "
-            "EASE, ALS or ContentRecommender, or over its members, such as Stacked."
+            f"{type(self).__name__} has no way to split its scores exactly into reasons. Explain "
+            "with a model whose scores are sums over a history, such as ItemKNN, EASE, ALS or "
+            "ContentRecommender, or over its members, such as Stacked."
         )
 
     def _explained_positions(self, user_id: str, video_id: str) -> tuple[int, int]:
