@@ -36,7 +36,7 @@ def noise(n=6, size=64, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
 
 
-def test_catalogue_tells_what_is_at_hand(lite0):
+def test_catalogue_tells_what_is_available(lite0):
     catalogue = image_encoders.available()
     row = catalogue.loc["efficientnet_lite0"]
     assert row["parameters"] == lite0.parameters == 4_652_008

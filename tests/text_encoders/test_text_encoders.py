@@ -188,7 +188,7 @@ def test_the_packaged_network_knows_english(minilm):
     assert minilm.weights.sha256 == CATALOGUE["minilm"].packaged.sha256
 
 
-def test_catalogue_tells_what_is_at_hand(minilm):
+def test_catalogue_tells_what_is_available(minilm):
     table = text_encoders.available()
     assert table.loc["minilm", "parameters"] == minilm.parameters
     assert table.loc["minilm", "dim"] == minilm.dim
@@ -302,7 +302,7 @@ def test_fingerprint_follows_what_is_read(tiny_bert, tmp_path):
     assert encoder.fingerprint != before
 
 
-def test_weights_that_are_not_at_hand_name_the_remedy_at_once(monkeypatch, tmp_path):
+def test_weights_that_are_not_available_name_the_remedy_at_once(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     start = time.perf_counter()
     with pytest.raises(WeightsNotAvailable, match=r"download=True.*load\('minilm'\)"):
