@@ -1,6 +1,6 @@
 """Draw the image of the README: what the platform looks like, and what the first notebook finds.
 
-    python scripts/readme_picture.py      # writes .github/picture.jpg, about a minute
+    python scripts/readme_image.py      # writes .github/picture.jpg, about a minute
 
 Everything in it is computed here; nothing is drawn by hand.
 """
