@@ -157,7 +157,7 @@ class EndToEnd(SASRec):
 
     Examples
     --------
-    A dark clip and a bright one that nobody has watched: the model has a score for each.
+    A trained model encodes clips that it has never seen:
 
     >>> log = pd.DataFrame({"user_id": ["ann", "ann", "bob"], "video_id": ["a", "b", "a"]})
     >>> log["watch_ratio"] = 1.0
