@@ -16,7 +16,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "vidrec_utils"
 FLOORS = {
-    "ground": ["settings", "files", "top_k", "linear_probe", "saving"],
+    "ground": ["arguments", "settings", "files", "top_k", "linear_probe", "saving"],
     "worlds and media": [
         "video_io",
         "minitube",

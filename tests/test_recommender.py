@@ -234,12 +234,3 @@ def test_names_of_older_files_hold_for_subclasses(monkeypatch):
     again = rec.Recommender.unpacked(description, arrays, "a file")
     assert again.size == 3
     assert again.weights.tolist() == [0, 1]
-
-
-# --- options ------------------------------------------------------------------------------------
-
-
-def test_options_are_checked_by_name():
-    rec.require_one_of("loss", "bpr", {"bpr": 1})
-    with pytest.raises(ValueError, match="loss is 'hinge'; choose from 'bpr', 'softmax'"):
-        rec.require_one_of("loss", "hinge", ("bpr", "softmax"))

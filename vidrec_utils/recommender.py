@@ -13,7 +13,7 @@ import importlib
 import inspect
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypeAlias, TypedDict, cast
 
@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from vidrec_utils import saving
+from vidrec_utils import arguments, saving
 from vidrec_utils.events import as_ids, event_weights, interaction_matrix, unpack
 from vidrec_utils.explanations import Explainable
 from vidrec_utils.saving import Array
@@ -42,8 +42,6 @@ __all__ = [
     "interaction_matrix",
     "load",
     "position",
-    "require_at_least",
-    "require_positive",
     "top_k",
 ]
 
@@ -268,8 +266,7 @@ class Recommender(Explainable, ABC):
         ValueError
             If k is not positive, or an id is missing.
         """
-        if k < 1:
-            raise ValueError(f"k is {k}; ask for at least one video.")
+        arguments.at_least(1, k=k)
         asked = self._ids(user_ids)
         shape = (len(asked), min(int(k), len(self.video_ids)))
         best = np.empty(shape, dtype=np.int64)
@@ -602,62 +599,6 @@ def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
     size = max(1, BLOCK_VALUES // max(n_columns, 1))
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
-
-
-def require_positive(**values: float) -> None:
-    """Check options of a constructor.
-
-    Raises
-    ------
-    ValueError
-        If a value is not above 0; it names the first such option.
-
-    Examples
-    --------
-    >>> require_positive(learning_rate=0.1)
-    """
-    for label, value in values.items():
-        if not value > 0:
-            raise ValueError(f"{label} is {value}; it must be positive.")
-
-
-def require_at_least(minimum: float, **values: float) -> None:
-    """Check options of a constructor.
-
-    Raises
-    ------
-    ValueError
-        If a value is below the minimum; it names the first such option.
-
-    Examples
-    --------
-    >>> require_at_least(1, epochs=1, factors=0)
-    Traceback (most recent call last):
-    ...
-    ValueError: factors is 0; it must be at least 1.
-    """
-    for label, value in values.items():
-        if not value >= minimum:
-            raise ValueError(f"{label} is {value}; it must be at least {minimum:g}.")
-
-
-def require_one_of(label: str, value: object, options: Collection[object]) -> None:
-    """Check an option of a constructor that is one of a few.
-
-    Raises
-    ------
-    ValueError
-        If it is none of them; it names them.
-
-    Examples
-    --------
-    >>> require_one_of("loss", "hinge", ("bpr", "softmax"))
-    Traceback (most recent call last):
-    ...
-    ValueError: loss is 'hinge'; choose from 'bpr', 'softmax'.
-    """
-    if value not in options:
-        raise ValueError(f"{label} is {value!r}; choose from {', '.join(map(repr, options))}.")
 
 
 def _class_of(key: str) -> type[Recommender] | None:

@@ -21,10 +21,10 @@ import torch
 from scipy import sparse
 from tqdm.auto import tqdm
 
-from vidrec_utils import settings
+from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import as_ids, require_at_least, require_positive
+from vidrec_utils.recommender import as_ids
 
 PADDED_VALUES = 2**20
 """Values gathered at once for a block of rows (4 MB of float32), so that they fit into a cache."""
@@ -107,8 +107,8 @@ class ALS(HistoryExplainable, SessionRecommender):
         progress: bool = True,
         name: str = "als",
     ):
-        require_at_least(1, factors=factors, iterations=iterations)
-        require_positive(regularization=regularization, unobserved=unobserved, alpha=alpha)
+        arguments.at_least(1, factors=factors, iterations=iterations)
+        arguments.positive(regularization=regularization, unobserved=unobserved, alpha=alpha)
         if cg_steps is not None and cg_steps < 1:
             raise ValueError(f"cg_steps is {cg_steps}; take at least one, or None for Cholesky.")
         self.factors = int(factors)

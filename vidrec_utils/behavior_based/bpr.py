@@ -18,8 +18,8 @@ import torch
 from scipy import sparse
 from tqdm.auto import tqdm
 
-from vidrec_utils import settings
-from vidrec_utils.recommender import Recommender, require_at_least, require_one_of, require_positive
+from vidrec_utils import arguments, settings
+from vidrec_utils.recommender import Recommender
 
 
 class BPR(Recommender):
@@ -81,10 +81,10 @@ class BPR(Recommender):
         progress: bool = True,
         name: str = "bpr",
     ):
-        require_at_least(1, factors=factors, epochs=epochs, batch_size=batch_size)
-        require_positive(learning_rate=learning_rate)
-        require_at_least(0, regularization=regularization)
-        require_one_of("negatives", negatives, ("uniform", "popular"))
+        arguments.at_least(1, factors=factors, epochs=epochs, batch_size=batch_size)
+        arguments.positive(learning_rate=learning_rate)
+        arguments.at_least(0, regularization=regularization)
+        arguments.one_of(("uniform", "popular"), negatives=negatives)
         self.factors = int(factors)
         self.epochs = int(epochs)
         self.learning_rate = float(learning_rate)

@@ -15,10 +15,10 @@ import pandas as pd
 from scipy import sparse
 from scipy.linalg import lapack
 
-from vidrec_utils import settings
+from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import position, require_positive, top_k
+from vidrec_utils.recommender import position, top_k
 
 
 class EASE(HistoryExplainable, SessionRecommender):
@@ -66,7 +66,7 @@ class EASE(HistoryExplainable, SessionRecommender):
     _learned: ClassVar = ("matrix", "weights")
 
     def __init__(self, l2: float = 100.0, binary: bool = False, name: str = "ease"):
-        require_positive(l2=l2)  # or there is no unique solution
+        arguments.positive(l2=l2)  # or there is no unique solution
         self.l2 = float(l2)
         self.binary = bool(binary)
         self.name = name

@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from vidrec_utils import settings
+from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import blocks, position, require_at_least, require_one_of, top_k
+from vidrec_utils.recommender import blocks, position, top_k
 
 
 class ItemKNN(HistoryExplainable, SessionRecommender):
@@ -79,9 +79,9 @@ class ItemKNN(HistoryExplainable, SessionRecommender):
         neighbours_of: str = "scored",
         name: str = "item-knn",
     ):
-        require_at_least(1, neighbours=neighbours)
-        require_at_least(0, shrinkage=shrinkage)
-        require_one_of("neighbours_of", neighbours_of, ("scored", "watched"))
+        arguments.at_least(1, neighbours=neighbours)
+        arguments.at_least(0, shrinkage=shrinkage)
+        arguments.one_of(("scored", "watched"), neighbours_of=neighbours_of)
         self.neighbours = int(neighbours)
         self.shrinkage = float(shrinkage)
         self.neighbours_of = neighbours_of

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from vidrec_utils.recommender import Recommender, require_positive
+from vidrec_utils import arguments
+from vidrec_utils.recommender import Recommender
 
 
 class _RecentPopularity(Recommender):
@@ -60,7 +61,7 @@ class WindowedPopularity(_RecentPopularity):
     """
 
     def __init__(self, days: float = 7.0, name: str = "popularity (window)"):
-        require_positive(days=days)
+        arguments.positive(days=days)
         self.days = float(days)
         self.name = name
 
@@ -93,7 +94,7 @@ class DecayedPopularity(_RecentPopularity):
     """
 
     def __init__(self, half_life_days: float = 7.0, name: str = "popularity (decay)"):
-        require_positive(half_life_days=half_life_days)
+        arguments.positive(half_life_days=half_life_days)
         self.half_life_days = float(half_life_days)
         self.name = name
 

@@ -20,9 +20,9 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from vidrec_utils import saving, settings
+from vidrec_utils import arguments, saving, settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender, in_order
-from vidrec_utils.recommender import as_ids, require_at_least
+from vidrec_utils.recommender import as_ids
 from vidrec_utils.saving import Array
 
 PAD = -1
@@ -179,8 +179,8 @@ class SASRec(SessionRecommender):
         progress: bool = True,
         name: str = "sasrec",
     ):
-        require_at_least(1, length=length, dim=dim, heads=heads, layers=layers)
-        require_at_least(1, epochs=epochs, batch_size=batch_size)
+        arguments.at_least(1, length=length, dim=dim, heads=heads, layers=layers)
+        arguments.at_least(1, epochs=epochs, batch_size=batch_size)
         if dim % heads:
             raise ValueError(f"dim is {dim}, which {heads} heads cannot share; take a multiple.")
         if not 0 <= dropout < 1:

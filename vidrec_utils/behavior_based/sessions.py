@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from vidrec_utils import arguments
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
-from vidrec_utils.recommender import Recommender, as_ids, require_at_least, top_k
+from vidrec_utils.recommender import Recommender, as_ids, top_k
 
 
 class SessionRecommender(Recommender):
@@ -77,7 +78,7 @@ class SessionRecommender(Recommender):
         ValueError
             See `score_next`; or if k is not positive.
         """
-        require_at_least(1, k=k)
+        arguments.at_least(1, k=k)
         session = as_ids(list(session))
         scores = np.array(self.score_next(session, weights))
         if exclude_seen:
@@ -173,7 +174,7 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
     def __init__(
         self, steps: int = 5, gap_minutes: float = 30.0, name: str = "session (sequential rules)"
     ):
-        require_at_least(1, steps=steps)
+        arguments.at_least(1, steps=steps)
         self.steps = int(steps)
         self.gap_minutes = float(gap_minutes)
         self.name = name

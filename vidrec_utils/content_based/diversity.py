@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from vidrec_utils import arguments
 from vidrec_utils.content_based.vectors import VectorModel
 from vidrec_utils.recommender import (
     Description,
@@ -23,7 +24,6 @@ from vidrec_utils.recommender import (
     TrainingData,
     blocks,
     hide,
-    require_at_least,
     top_k,
 )
 from vidrec_utils.saving import Array, below
@@ -69,9 +69,8 @@ def mmr(relevance: np.ndarray, similarity: np.ndarray, k: int, balance: float = 
     >>> mmr(np.array([1.0, 0.9, 0.5]), similarity, k=2, balance=0.5).tolist()
     [0, 2]
     """
-    if not 0 <= balance <= 1:
-        raise ValueError(f"balance is {balance}; it must be between 0 and 1.")
-    require_at_least(1, k=k)
+    arguments.share(balance=balance)
+    arguments.at_least(1, k=k)
     if relevance.ndim == 1:
         return mmr(relevance[None], similarity[None], k, balance)[0]
     users = np.arange(len(relevance))
@@ -145,8 +144,7 @@ class Diversified(VectorModel):
         depth: int = 50,
         name: str | None = None,
     ):
-        if not 0 <= balance <= 1:
-            raise ValueError(f"balance is {balance}; it must be between 0 and 1.")
+        arguments.share(balance=balance)
         if not 1 <= k <= depth:
             raise ValueError(
                 f"k is {k} and depth {depth}; pick at least 1, and no more than depth."

@@ -16,10 +16,11 @@ from scipy import sparse
 from scipy.cluster.hierarchy import fcluster, linkage
 from tqdm import tqdm
 
+from vidrec_utils import arguments
 from vidrec_utils.content_based.profiles import VectorProfile
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.explanations import Explanation
-from vidrec_utils.recommender import position, require_at_least
+from vidrec_utils.recommender import position
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings import Embeddings
@@ -118,8 +119,8 @@ class InterestRecommender(VectorProfile):
         progress: bool = True,
     ):
         super().__init__(dislike, half_life_days)
-        require_at_least(1, interests=interests, longest=longest)
-        require_at_least(0, importance=importance)
+        arguments.at_least(1, interests=interests, longest=longest)
+        arguments.at_least(0, importance=importance)
         self.vectors = vectors
         self.interests = int(interests)
         self.importance = float(importance)

@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from vidrec_utils import arguments
 from vidrec_utils.content_based.vectors import VectorModel
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
-from vidrec_utils.recommender import Recommender, position, require_positive, top_k
+from vidrec_utils.recommender import Recommender, position, top_k
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings import Embeddings
@@ -54,7 +55,7 @@ class HistoryProfile(HistoryExplainable, Recommender):
 
     def __init__(self, dislike: float = 0.0, half_life_days: float | None = None):
         if half_life_days is not None:
-            require_positive(half_life_days=half_life_days)
+            arguments.positive(half_life_days=half_life_days)
         self.dislike = dislike
         self.half_life_days = half_life_days
 

@@ -17,10 +17,10 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
+from vidrec_utils import arguments
 from vidrec_utils.content_based.profiles import HistoryProfile
 from vidrec_utils.content_based.vectors import aligned, unit_vectors
 from vidrec_utils.explanations import Explanation
-from vidrec_utils.recommender import require_at_least, require_positive
 from vidrec_utils.saving import Array
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class LearnedRanker(HistoryProfile):
         super().__init__(dislike, half_life_days)
         if not modalities:
             raise ValueError("There is no modality: give the ranker at least one table of vectors.")
-        require_at_least(1, dims=dims)
-        require_positive(C=C)
-        require_at_least(0, negatives=negatives)
+        arguments.at_least(1, dims=dims)
+        arguments.positive(C=C)
+        arguments.at_least(0, negatives=negatives)
         self.modalities = dict(modalities)
         self.dims = int(dims)
         self.C = float(C)

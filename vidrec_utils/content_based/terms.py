@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
-from vidrec_utils import saving
+from vidrec_utils import arguments, saving
 from vidrec_utils.content_based.profiles import HistoryProfile
 from vidrec_utils.datasets import split_tags
 from vidrec_utils.explanations import Explanation
@@ -180,8 +180,8 @@ def bm25_weights(counts: sparse.csr_array, k1: float = 1.2, b: float = 0.75) -> 
     >>> print(bm25_weights(counts).toarray().astype(float).round(2).tolist())
     [[0.69, 0.18], [0.0, 0.25]]
     """
-    if k1 < 0 or not 0 <= b <= 1:
-        raise ValueError(f"k1 is {k1} and b is {b}; k1 must be at least 0 and b between 0 and 1.")
+    arguments.at_least(0, k1=k1)
+    arguments.share(b=b)
     length = counts.sum(axis=1)  # |d| (n_documents,)
     n = np.count_nonzero(length)
     df = np.bincount(counts.indices, minlength=counts.shape[1])  # (n_terms,)
@@ -250,8 +250,7 @@ class TermRecommender(HistoryProfile):
         name: str | None = None,
     ):
         super().__init__(dislike, half_life_days)
-        if weighting not in WEIGHTINGS:
-            raise ValueError(f"weighting is {weighting!r}; choose from {', '.join(WEIGHTINGS)}.")
+        arguments.one_of(WEIGHTINGS, weighting=weighting)
         self.documents = documents
         self.weighting = weighting
         self.k1 = float(k1)
@@ -277,8 +276,7 @@ class TermRecommender(HistoryProfile):
         """
         if by == "history":
             return super().explain(user_id, video_id)
-        if by != "term":
-            raise ValueError(f"by is {by!r}; reasons are of the kind 'history' or 'term'.")
+        arguments.one_of(("history", "term"), by=by)
         user, video = self._explained_positions(user_id, video_id)
         profile = (self.shares[[user]] @ self.queries).toarray().ravel()  # (n_terms,)
         document = self.term_weights[[video]].tocoo()

@@ -17,7 +17,7 @@ import pandas as pd
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
-from vidrec_utils import settings, video_io
+from vidrec_utils import arguments, settings, video_io
 from vidrec_utils.embeddings.batches import Item, batch_size_for, compute, reason_of
 from vidrec_utils.embeddings.store import Store
 from vidrec_utils.encoders.protocol import ClipEncoder, Encoder
@@ -170,15 +170,13 @@ def embed(
     ...     print(got.vectors.shape, got.failures["reason"].tolist())
     (2, 2) ['there is no title']
     """
-    if of not in MODALITY:
-        raise ValueError(f"of is {of!r}; choose from {', '.join(MODALITY)}.")
+    arguments.one_of(MODALITY, of=of)
     if encoder.modality != MODALITY[of]:
         raise ValueError(
             f"{encoder.name} is an encoder of {encoder.modality}; of={of!r} needs one of "
             f"{MODALITY[of]}."
         )
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
+    arguments.at_least(1, batch_size=batch_size)
     items, reasons = _items(library, encoder, of)
     folder, provenance = _store_of(encoder, of, root)
     provenance["batch_size"] = batch_size or batch_size_for(encoder, of)

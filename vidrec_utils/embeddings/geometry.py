@@ -20,6 +20,8 @@ from typing import Literal, Self
 
 import numpy as np
 
+from vidrec_utils import arguments
+
 GeometryKind = Literal["raw", "centred", "whitened", "pca"]
 GEOMETRIES: tuple[GeometryKind, ...] = ("raw", "centred", "whitened", "pca")
 PCA_DIM = 64
@@ -56,8 +58,7 @@ class Geometry:
     """
 
     def __init__(self, kind: GeometryKind = "centred", dim: int | None = None):
-        if kind not in GEOMETRIES:
-            raise ValueError(f"geometry is {kind!r}; choose from {', '.join(GEOMETRIES)}.")
+        arguments.one_of(GEOMETRIES, geometry=kind)
         if dim is not None and (dim < 1 or kind in ("raw", "centred")):
             raise ValueError(
                 f"dim is {dim} for {kind!r}; only 'pca' and 'whitened' keep 1 or more."

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from vidrec_utils import settings
+from vidrec_utils import arguments, settings
 from vidrec_utils.encoders.protocol import (
     ClipEncoder,
     Encoder,
@@ -154,8 +154,7 @@ def accelerate(encoder: Encoder, runtime: str = "openvino") -> AcceleratedEncode
     Traceback (most recent call last):
     TypeError: pixels cannot be accelerated: it has no PyTorch network. Use it as it is.
     """
-    if runtime not in RUNTIMES:
-        raise ValueError(f"runtime is {runtime!r}; choose from {', '.join(RUNTIMES)}.")
+    arguments.one_of(RUNTIMES, runtime=runtime)
     if importlib.util.find_spec("openvino") is None:
         raise ImportError(
             "OpenVINO is not installed, so encoders run on PyTorch only. Run `pip install openvino`"

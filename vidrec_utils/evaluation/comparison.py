@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from vidrec_utils import reporting
+from vidrec_utils import arguments, reporting
 from vidrec_utils.evaluation.metrics import bootstrap_means
 from vidrec_utils.evaluation.protocol import Protocol
 from vidrec_utils.evaluation.results import Result, percentile_interval
@@ -118,8 +118,7 @@ def _compare_pairs(
     test: str,
 ) -> list[Comparison]:
     """`compare` for pairs that all have the same users, who are drawn once for all of them."""
-    if test not in ("bootstrap", "signs"):
-        raise ValueError(f"test is {test!r}; choose 'bootstrap' or 'signs'.")
+    arguments.one_of(("bootstrap", "signs"), test=test)
     columns = [_differences(a, b, metric, which) for a, b in pairs]  # each (n_users,)
     # Pairs that all users take part in are resampled together, so that each is drawn once.
     whole = len({len(column) for column in columns}) == 1

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy import sparse
 from tqdm import tqdm
 
-from vidrec_utils import plots
+from vidrec_utils import arguments, plots
 from vidrec_utils.embeddings.embedding import embed
 from vidrec_utils.embeddings.geometry import (
     GEOMETRIES,
@@ -204,8 +204,7 @@ def audit_layers(
         raise ValueError("Give either split=..., to recommend, or relevant=..., to retrieve.")
     _known(poolings, POOLINGS, "pooling")
     _known(geometries, GEOMETRIES, "geometry")
-    if k < 1:
-        raise ValueError(f"k is {k}; it must be at least 1.")
+    arguments.at_least(1, k=k)
     pooled = _Pooled(encoder, _layers(encoder, layers), poolings, of)
     embeddings = embed(library, pooled, of, root, batch_size, progress)
     if split is not None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from vidrec_utils import arguments
 from vidrec_utils.evaluation.protocol import TIES, Protocol, fingerprints
 from vidrec_utils.recommender import as_ids, interaction_matrix
 
@@ -151,12 +152,9 @@ def prepare(
 
 
 def _check_options(k: int, on: str, ties: str) -> None:
-    if on not in ("test", "validation"):
-        raise ValueError(f"on is {on!r}; choose 'test' or 'validation'.")
-    if k < 1:
-        raise ValueError(f"k is {k}; it must be at least 1.")
-    if ties not in TIES:
-        raise ValueError(f"ties is {ties!r}; choose from {', '.join(map(repr, TIES))}.")
+    arguments.one_of(("test", "validation"), on=on)
+    arguments.at_least(1, k=k)
+    arguments.one_of(TIES, ties=ties)
 
 
 def _counts(events: pd.DataFrame, users: pd.Index, videos: pd.Index) -> sparse.csr_array:

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidrec_utils import settings, video_io
-from vidrec_utils.recommender import require_one_of
+from vidrec_utils import arguments, settings, video_io
 from vidrec_utils.video_encoders import mini
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def trainable_part(name: str, seed: int = 0) -> nn.Module:
     ValueError
         If there is no such network.
     """
-    require_one_of("encoder", name, ENCODERS)
+    arguments.one_of(ENCODERS, encoder=name)
     if name == "slowfast_mini":
         return SlowFastTop(mini.load("slowfast_mini").net)
     with torch.random.fork_rng(devices=[]):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from vidrec_utils import arguments
 from vidrec_utils.evaluation import Result, evaluate
 from vidrec_utils.events import as_ids
-from vidrec_utils.recommender import Recommender, require_at_least
+from vidrec_utils.recommender import Recommender
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -99,7 +100,7 @@ def with_history(split: Split, user_ids: Iterable[str], events: int) -> Split:
     >>> late.test["user_id"].tolist()
     ['ann']
     """
-    require_at_least(0, events=events)
+    arguments.at_least(0, events=events)
     users = as_ids(list(user_ids))
     late = as_ids(split.train["user_id"]).isin(users)
     events_of_late = split.train[late].sort_values("timestamp", kind="stable")

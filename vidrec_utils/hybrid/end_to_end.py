@@ -25,13 +25,12 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from vidrec_utils import settings
+from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based import SASRec
 from vidrec_utils.behavior_based.sasrec import PAD
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.hybrid.clip_networks import ENCODERS, prepare, rows_of, trainable_part
 from vidrec_utils.hybrid.cold_start import all_and_cold
-from vidrec_utils.recommender import require_at_least, require_one_of, require_positive
 from vidrec_utils.saving import Array, below
 
 if TYPE_CHECKING:
@@ -208,10 +207,10 @@ class EndToEnd(SASRec):
             progress=progress,
             name=name or source,
         )
-        require_one_of("source", source, SOURCES)
-        require_one_of("encoder", encoder, ENCODERS)
-        require_positive(encoder_rate=encoder_rate)
-        require_at_least(1, fresh=fresh)
+        arguments.one_of(SOURCES, source=source)
+        arguments.one_of(ENCODERS, encoder=encoder)
+        arguments.positive(encoder_rate=encoder_rate)
+        arguments.at_least(1, fresh=fresh)
         self.clips = clips
         self.source = source
         self.encoder = encoder

@@ -19,12 +19,12 @@ from scipy import sparse
 from torch import nn
 from tqdm.auto import tqdm
 
-from vidrec_utils import saving, settings
+from vidrec_utils import arguments, saving, settings
 from vidrec_utils.behavior_based.bpr import triples
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.sampled_softmax import in_batch_softmax
-from vidrec_utils.recommender import Recommender, require_at_least, require_one_of, require_positive
+from vidrec_utils.recommender import Recommender
 from vidrec_utils.saving import Array, below
 
 LOSSES = ("bpr", "softmax")
@@ -136,15 +136,15 @@ class FeatureFactorization(Recommender):
         progress: bool = True,
         name: str = "feature factorisation",
     ):
-        require_at_least(1, factors=factors, epochs=epochs, batch_size=batch_size)
-        require_one_of("loss", loss, LOSSES)
+        arguments.at_least(1, factors=factors, epochs=epochs, batch_size=batch_size)
+        arguments.one_of(LOSSES, loss=loss)
         if video_features is None and not identity:
             raise ValueError(
                 "Give video_features, or set identity=True: otherwise videos have no "
                 "representation."
             )
-        require_positive(learning_rate=learning_rate)
-        require_at_least(0, weight_decay=weight_decay)
+        arguments.positive(learning_rate=learning_rate)
+        arguments.at_least(0, weight_decay=weight_decay)
         self.video_features = video_features
         self.user_features = user_features
         self.factors = int(factors)

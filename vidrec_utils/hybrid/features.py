@@ -9,8 +9,14 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from vidrec_utils import claims, embeddings, image_encoders, text_encoders, video_encoders
-from vidrec_utils.recommender import require_at_least
+from vidrec_utils import (
+    arguments,
+    claims,
+    embeddings,
+    image_encoders,
+    text_encoders,
+    video_encoders,
+)
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import VideoLibrary
@@ -140,7 +146,7 @@ def shortened(modalities: Modalities, dims: int = 16, seed: int = 0) -> dict[str
     >>> {name: table.shape for name, table in shortened({"title": title}, dims=2).items()}
     {'title': (5, 2)}
     """
-    require_at_least(1, dims=dims)
+    arguments.at_least(1, dims=dims)
     tables = {}
     for name, table in modalities.items():
         complete = embeddings.join(table).dropna()

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from vidrec_utils import arguments
 from vidrec_utils.evaluation import bootstrap_means, evaluate
 from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.ensemble import Ensemble
@@ -29,7 +30,7 @@ from vidrec_utils.hybrid.normalization import (
     reciprocal_ranks,
     smallest,
 )
-from vidrec_utils.recommender import FixedScores, Recommender, require_at_least, require_one_of
+from vidrec_utils.recommender import FixedScores, Recommender
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -130,7 +131,7 @@ class WeightedFusion(Fusion):
         refit: bool = True,
         name: str = "weighted fusion",
     ):
-        require_one_of("normalize", normalize, NORMALIZATIONS)
+        arguments.one_of(NORMALIZATIONS, normalize=normalize)
         super().__init__(models, weights, blind, refit, name)
         self.normalize = normalize
 
@@ -183,7 +184,7 @@ class RankFusion(Fusion):
         refit: bool = True,
         name: str = "rank fusion",
     ):
-        require_at_least(0, constant=constant)
+        arguments.at_least(0, constant=constant)
         super().__init__(models, weights, blind, refit, name)
         self.constant = float(constant)
 
@@ -349,7 +350,7 @@ def tune(
     >>> tuned.weights, tuned.fusion.weights
     ({'good': 1.0, 'bad': 0.0}, [1.0, 0.0])
     """
-    require_at_least(1, steps=steps)
+    arguments.at_least(1, steps=steps)
     split = dataclasses.replace(split, validation=_sample(split.validation, max_users, seed))
     names = [model.name for model in fusion.models]
     fitted = copy.copy(fusion).fit(split)

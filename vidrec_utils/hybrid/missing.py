@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from vidrec_utils import arguments
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.cold_start import all_and_cold
 from vidrec_utils.hybrid.features import Modalities
-from vidrec_utils.recommender import Recommender, require_one_of, require_positive
+from vidrec_utils.recommender import Recommender
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -68,8 +69,8 @@ class FillMissing:
     """
 
     def __init__(self, how: str = "mean", ridge: float = 0.1):
-        require_one_of("how", how, HOWS)
-        require_positive(ridge=ridge)
+        arguments.one_of(HOWS, how=how)
+        arguments.positive(ridge=ridge)
         self.how = how
         self.ridge = float(ridge)
 
@@ -183,8 +184,7 @@ def lose(
     >>> {name: int(table.isna().all(axis=1).sum()) for name, table in tables.items()}
     {'title': 2, 'clip': 1}
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share is {share}; it must be from 0 to 1.")
+    arguments.share(share=share)
     frames = _frames(modalities)
     rng = np.random.default_rng(seed)
     n = len(next(iter(frames.values())))

@@ -20,7 +20,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from vidrec_utils.recommender import require_one_of
+from vidrec_utils import arguments
 
 CORRECTIONS = {"logq": -1.0, "none": 0.0, "wrong sign": 1.0}
 """What `log(m q)` is multiplied with; the last one only shows what goes wrong."""
@@ -69,7 +69,7 @@ def in_batch_softmax(
     >>> print(f"{in_batch_softmax(scores, videos, log_q):.4f}")  # ln 3
     1.0986
     """
-    require_one_of("correction", correction, CORRECTIONS)
+    arguments.one_of(CORRECTIONS, correction=correction)
     n = len(scores)
     m = max(n - 1, 1)  # others in the batch
     # each event's own video, which the user watched: the diagonal, (batch, batch)

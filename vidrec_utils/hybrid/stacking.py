@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
-from vidrec_utils import settings
+from vidrec_utils import arguments, settings
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.evaluation import positives
 from vidrec_utils.events import as_ids, interaction_matrix, unpack
@@ -32,9 +32,6 @@ from vidrec_utils.recommender import (
     Recommender,
     TrainingData,
     blocks,
-    require_at_least,
-    require_one_of,
-    require_positive,
 )
 from vidrec_utils.saving import Array
 from vidrec_utils.top_k import position
@@ -133,13 +130,13 @@ class Stacked(Ensemble):
         name: str = "stacked",
     ):
         super().__init__(models)
-        require_one_of("ranker", ranker, RANKERS)
+        arguments.one_of(RANKERS, ranker=ranker)
         if not 0 < share < 1:
             raise ValueError(f"share is {share}; it must be between 0 and 1.")
         if not 0 <= gap < 1 - share:
             raise ValueError(f"gap is {gap}; it must be from 0 to below 1 - share, {1 - share:g}.")
-        require_at_least(1, max_users=max_users, negatives=negatives)
-        require_positive(regularization=regularization)
+        arguments.at_least(1, max_users=max_users, negatives=negatives)
+        arguments.positive(regularization=regularization)
         self.ranker = ranker
         self.share = float(share)
         self.negatives = int(negatives)

@@ -24,10 +24,9 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from vidrec_utils import settings
+from vidrec_utils import arguments, settings
 from vidrec_utils.content_based.vectors import VectorModel, aligned
 from vidrec_utils.hybrid.sampled_softmax import CORRECTIONS, full_softmax, in_batch_softmax
-from vidrec_utils.recommender import require_at_least, require_one_of, require_positive
 from vidrec_utils.saving import Array, below
 
 if TYPE_CHECKING:
@@ -177,11 +176,10 @@ class TwoTower(VectorModel):
         progress: bool = True,
         name: str = "two towers",
     ):
-        require_at_least(1, dim=dim, hidden=hidden, epochs=epochs, batch_size=batch_size)
-        if not 0 <= id_dropout <= 1:
-            raise ValueError(f"id_dropout is {id_dropout}; it is a share from 0 to 1.")
-        require_positive(temperature=temperature, learning_rate=learning_rate)
-        require_one_of("correction", correction, CORRECTIONS)
+        arguments.at_least(1, dim=dim, hidden=hidden, epochs=epochs, batch_size=batch_size)
+        arguments.share(id_dropout=id_dropout)
+        arguments.positive(temperature=temperature, learning_rate=learning_rate)
+        arguments.one_of(CORRECTIONS, correction=correction)
         self.vectors = vectors
         self.dim = dim
         self.hidden = hidden

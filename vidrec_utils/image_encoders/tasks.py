@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torchvision.models import WeightsEnum, detection, segmentation
 
-from vidrec_utils import settings
+from vidrec_utils import arguments, settings
 from vidrec_utils.encoders.download import PublishedFile
 from vidrec_utils.encoders.pixels import checked
 from vidrec_utils.encoders.protocol import WeightsInfo
@@ -266,8 +266,7 @@ def detect(
     0
     """
     model = _of_task(detector, "detect", download)
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold is {threshold}; scores lie between 0 and 1.")
+    arguments.share(threshold=threshold)
     rows = []
     with torch.inference_mode():
         for position, tensor in enumerate(model.prepare(images)):

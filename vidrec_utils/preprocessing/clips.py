@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from vidrec_utils import video_io
+from vidrec_utils import arguments, video_io
 from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.preprocessing.augmentation import ClipAugmentation
 from vidrec_utils.preprocessing.report import check_choice
@@ -97,8 +97,7 @@ class VideoClips(Dataset):
     ) -> None:
         check_choice("mode", mode, ("uniform", "random"))
         check_choice("on_error", on_error, ("raise", "skip", "blank"))
-        if n_frames < 1:
-            raise ValueError(f"n_frames is {n_frames}; ask for at least one frame.")
+        arguments.at_least(1, n_frames=n_frames)
         library.require("path")
         has_path = library.videos["path"].notna()
         ids = list(library.videos.index[has_path] if video_ids is None else video_ids)

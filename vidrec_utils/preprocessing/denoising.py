@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter, median_filter, uniform_filter
 from skimage.metrics import peak_signal_noise_ratio
 from skimage.restoration import denoise_bilateral, denoise_nl_means
 
+from vidrec_utils import arguments
 from vidrec_utils.preprocessing.media import noise_level
 from vidrec_utils.preprocessing.report import check_choice
 
@@ -259,8 +260,7 @@ def denoise_temporal(
     """
     _check_frames(frames)
     check_choice("method", method, ("mean", "median"))
-    if radius < 1:
-        raise ValueError(f"radius is {radius}; give at least 1 frame on each side.")
+    arguments.at_least(1, radius=radius)
     if motion_aware and method == "median":
         raise ValueError("motion_aware goes with method='mean'; a median has no weights.")
     video = frames.astype(np.float32)

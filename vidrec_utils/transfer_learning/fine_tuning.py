@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.utils.data import Subset
 
-from vidrec_utils import saving, settings
+from vidrec_utils import arguments, saving, settings
 from vidrec_utils.encoders import Tunable
 from vidrec_utils.encoders.batch_norm import batch_norms, estimate_batch_norm
 from vidrec_utils.transfer_learning import frozen, processes, strategies, tasks
@@ -335,8 +335,7 @@ def fine_tune(
     >>> model.trained == 2 * encoder.dim + 2  # the weights and biases of the head
     True
     """
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy is {strategy!r}; choose from {', '.join(STRATEGIES)}.")
+    arguments.one_of(STRATEGIES, strategy=strategy)
     scratch = encoder.weights.source == "random"
     recipe = _recipe(strategy, SCRATCH | numbers if scratch else numbers)
 

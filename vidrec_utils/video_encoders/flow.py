@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import torch
 
-from vidrec_utils import settings
+from vidrec_utils import arguments, settings
 
 LARGEST = 20.0
 """Displacement in pixels at which flow is cut off, as in the paper."""
@@ -102,8 +102,7 @@ def stack_flow(flow: np.ndarray, n: int = 10) -> np.ndarray:
     >>> stacked[:, 0, 0].tolist()  # 10 / 20; -30 is cut at -20; the second step is missing
     [0.5, -1.0, 0.0, 0.0]
     """
-    if n < 1:
-        raise ValueError(f"n is {n}; at least one step of flow has to be stacked.")
+    arguments.at_least(1, n=n)
     stacked = np.zeros((n, 2, *flow.shape[1:3]), dtype=np.float32)
     scaled = np.clip(flow[:n], -LARGEST, LARGEST) / LARGEST  # (steps, height, width, 2)
     stacked[: len(scaled)] = scaled.transpose(0, 3, 1, 2)  # (n, 2, height, width)

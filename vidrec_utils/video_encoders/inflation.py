@@ -25,6 +25,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vidrec_utils import arguments
 from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0
 from vidrec_utils.video_encoders.encoder import ClipNetwork
 
@@ -64,8 +65,7 @@ def inflate(weight: torch.Tensor, taps: int = 3, mode: Mode = "centre") -> torch
     """
     if taps < 1 or taps % 2 == 0:
         raise ValueError(f"taps is {taps}; it must be odd, so that there is a centre.")
-    if mode not in ("centre", "average"):
-        raise ValueError(f"mode is {mode!r}; choose 'centre' or 'average'.")
+    arguments.one_of(("centre", "average"), mode=mode)
     inflated = torch.zeros_like(weight[:, :, None].repeat(1, 1, taps, 1, 1))
     if mode == "centre":
         inflated[:, :, taps // 2] = weight

@@ -20,6 +20,7 @@ from torch import nn
 from torchvision.models import WeightsEnum
 from torchvision.models.video import MViT_V2_S_Weights, R2Plus1D_18_Weights
 
+from vidrec_utils import arguments
 from vidrec_utils.encoders import weights as weights_io
 from vidrec_utils.encoders.catalogue import Entry, LoadRequest
 from vidrec_utils.encoders.download import PublishedFile
@@ -153,9 +154,7 @@ def contract_for(contract: TimedContract, request: LoadRequest) -> TimedContract
     ValueError
         If one of them is not a positive number.
     """
-    for what, value in (("frames", request.frames), ("size", request.size)):
-        if value is not None and value < 1:
-            raise ValueError(f"{what} is {value}; it must be at least 1.")
+    arguments.at_least(1, frames=request.frames, size=request.size)
     if request.size not in (None, contract.size):
         read = round((contract.read_size or contract.size) * request.size / contract.size)
         contract = replace(contract, size=request.size, read_size=max(128, read))

@@ -13,6 +13,8 @@ from typing import Literal, TypeVar
 import numpy as np
 from PIL import Image
 
+from vidrec_utils import arguments
+
 from .errors import VideoError
 from .painter import Orientation, Painter
 from .reader import EndedEarly, Reader
@@ -238,10 +240,8 @@ def sample_clip(
     ValueError
         If an argument is invalid.
     """
-    if n < 1:
-        raise ValueError(f"n is {n}; ask for at least one frame.")
-    if mode not in ("uniform", "random"):
-        raise ValueError(f"mode is {mode!r}; choose 'uniform' or 'random'.")
+    arguments.at_least(1, n=n)
+    arguments.one_of(("uniform", "random"), mode=mode)
     if mode == "random":
         rng = rng if rng is not None else np.random.default_rng(seed)
         positions = [Fraction(i) + Fraction(float(rng.random())) for i in range(n)]
@@ -482,10 +482,8 @@ def thumbnail(path: str | PathLike[str], size: int = 128, at: float = 0.5) -> Im
     ValueError
         If `at` or `size` is invalid.
     """
-    if not 0 <= at <= 1:
-        raise ValueError(f"at is {at}; give 0 (the first frame) to 1 (the last).")
-    if size < 1:
-        raise ValueError(f"size is {size}; give at least 1 pixel.")
+    arguments.share(at=at)
+    arguments.at_least(1, size=size)
 
     def paint(video: Reader) -> np.ndarray:
         line = video.timeline
