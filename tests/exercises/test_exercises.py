@@ -5,13 +5,14 @@ import sys
 
 import pytest
 
+from tests.helpers.exercise_faults import problems
 from vidrec_utils import exercises
 from vidrec_utils.exercises import example
 
 
 @pytest.mark.parametrize("subject", exercises.available())
 def test_every_solution_passes_every_stub_fails_every_mistake_gets_its_hint(subject):
-    assert exercises.problems(subject) == []
+    assert problems(subject) == []
 
 
 def test_stub_keeps_signature_and_docstring_and_drops_the_solution():
@@ -130,7 +131,7 @@ def faulty(tmp_path):
 
 
 def test_problems_finds_each_fault(faulty):
-    found = "\n".join(exercises.problems(faulty))
+    found = "\n".join(problems(faulty))
     for part in (
         "half: the solution fails: half of 2 is 1",
         "half: the docstring",

@@ -1,4 +1,4 @@
-"""The machinery of the exercises: stubs from solutions, grades in sentences, a self-test."""
+"""The machinery of the exercises: stubs from solutions, and grades in sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import inspect
 import linecache
 import pkgutil
 import re
-import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -285,51 +284,3 @@ def check(notebook: str | ModuleType, name: str, function: Callable[..., Any]) -
     answer = grade(notebook, name, function)
     print(answer)
     return answer
-
-
-def _defined(source: str, module: ModuleType, name: str) -> Callable[..., Any]:
-    namespace = dict(vars(module))
-    future = sys.modules["__future__"].annotations.compiler_flag
-    exec(compile(source, f"<stub of {name}>", "exec", flags=future), namespace)
-    return namespace[name]
-
-
-def problems(notebook: str | ModuleType) -> list[str]:
-    """Say what is wrong with a module of exercises; an empty list means nothing.
-
-    Every solution has to pass its check, the printed solution too, every stub has to fail it, and
-    every typical wrong answer has to get the hint that it is listed with.
-    """
-    module = load(notebook)
-    faults = [] if names(module) else [f"{module.__name__} holds no exercise"]
-    for name in names(module):
-        function = getattr(module, name)
-        wrong = getattr(module, f"WRONG_{name.upper()}", [])
-        if not callable(getattr(module, f"check_{name}", None)):
-            faults.append(f"{name}: check_{name} is missing")
-            continue
-        if not inspect.getdoc(function):
-            faults.append(f"{name}: the docstring, which is the task, is missing")
-        if not wrong:
-            faults.append(f"{name}: WRONG_{name.upper()}, a list of typical mistakes, is missing")
-        for label, answer in (
-            ("solution", function),
-            ("printed solution", _defined(solution(module, name), module, name)),
-        ):
-            result = grade(module, name, answer)
-            if not result.correct:
-                faults.append(f"{name}: the {label} fails: {result.message}")
-            elif not result.message:
-                faults.append(f"{name}: check_{name} does not return what a right answer showed")
-        result = grade(module, name, _defined(stub(module, name), module, name))
-        if result.correct or PLACEHOLDER not in result.message:
-            faults.append(f"{name}: the stub is not recognised as open")
-        for number, (mistake, hint) in enumerate(wrong, start=1):
-            result = grade(module, name, mistake)
-            if result.correct:
-                faults.append(f"{name}: wrong answer {number} passes")
-            elif hint.casefold() not in result.message.casefold():
-                faults.append(
-                    f"{name}: wrong answer {number} should get {hint!r}, got {result.message!r}"
-                )
-    return faults
