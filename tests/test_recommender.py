@@ -166,7 +166,7 @@ def test_errors_say_what_is_wrong():
         rec.Popularity().fit([1, 2])
     with pytest.raises(RuntimeError, match="not fitted"):
         rec.Popularity().score(["u"])
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1"):
         rec.Popularity().fit(PAIRS).recommend("u", k=0)
 
 

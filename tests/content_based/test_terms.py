@@ -152,7 +152,7 @@ def test_numbers_as_ids():
 
 
 def test_errors_say_what_is_wrong():
-    with pytest.raises(ValueError, match="choose from bm25"):
+    with pytest.raises(ValueError, match="choose from 'bm25'"):
         TermRecommender(DOCUMENTS, "bm26")
     with pytest.raises(ValueError, match="None of the 5 videos"):
         TermRecommender(DOCUMENTS.set_axis(list("vwxyz"))).fit(LIBRARY)

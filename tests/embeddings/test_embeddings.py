@@ -217,7 +217,7 @@ def test_clips_follow_the_frame_contract(media, tmp_path):
 def test_wrong_modality_and_wrong_words(tmp_path):
     with pytest.raises(ValueError, match="needs one of image"):
         embed(titles("a"), TextHash(), tmp_path, of="thumbnail")
-    with pytest.raises(ValueError, match="choose from title, thumbnail, clip"):
+    with pytest.raises(ValueError, match="choose from 'title', 'thumbnail', 'clip'"):
         embed(titles("a"), TextHash(), tmp_path, of="sound")
     with pytest.raises(ValueError, match="at least 1"):
         embed(titles("a"), TextHash(), tmp_path, batch_size=-1)

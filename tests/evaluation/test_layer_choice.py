@@ -74,7 +74,7 @@ def test_shrinkage_is_that_of_the_reference(shape):
 
 
 def test_geometry_refuses_what_it_cannot_do():
-    with pytest.raises(ValueError, match="choose from raw, centred"):
+    with pytest.raises(ValueError, match="choose from 'raw', 'centred'"):
         Geometry("round")
     with pytest.raises(ValueError, match="only 'pca'"):
         Geometry("centred", dim=3)

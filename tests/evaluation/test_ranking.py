@@ -333,7 +333,7 @@ def test_table_and_sentence():
 
 def test_errors_say_what_is_wrong():
     model = Fixed(SCORES).fit(SPLIT)
-    with pytest.raises(ValueError, match="'test' or 'validation'"):
+    with pytest.raises(ValueError, match="choose from 'test', 'validation'"):
         evaluation.evaluate(model, SPLIT, on="train")
     with pytest.raises(ValueError, match="validation part of the split 'by hand' has no"):
         evaluation.evaluate(model, SPLIT, on="validation")

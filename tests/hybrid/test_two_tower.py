@@ -171,7 +171,7 @@ def test_one_user_one_video_and_k_beyond_the_catalogue():
     ("options", "complaint"),
     [
         ({"dim": 0}, "dim is 0"),
-        ({"id_dropout": 1.5}, "from 0 to 1"),
+        ({"id_dropout": 1.5}, "between 0 and 1"),
         ({"temperature": 0}, "positive"),
         ({"correction": "half"}, "'logq', 'none', 'wrong sign'"),
     ],
