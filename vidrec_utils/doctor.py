@@ -26,7 +26,7 @@ from vidrec_utils import settings
 from vidrec_utils.files import sha256
 
 if TYPE_CHECKING:
-    from vidrec_utils.encoders.weights import PackagedFile
+    from vidrec_utils.encoders import PackagedFile
 
 OK, NOTE, WARNING, MISSING = "ok", "note", "warning", "missing"
 
@@ -218,7 +218,7 @@ def check_room() -> Iterator[Finding]:
 
 def packaged_weights() -> dict[str, PackagedFile]:
     """Files with weights that come with packages, by the name of the encoder."""
-    from vidrec_utils.encoders.weights import PackagedFile
+    from vidrec_utils.encoders import PackagedFile
     from vidrec_utils.image_encoders import catalogue as images
     from vidrec_utils.text_encoders import catalogue as texts
     from vidrec_utils.video_encoders import catalogue as videos

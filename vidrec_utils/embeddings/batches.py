@@ -17,7 +17,7 @@ import psutil
 from tqdm import tqdm
 
 from vidrec_utils import settings
-from vidrec_utils.encoders.protocol import Encoder, Staged
+from vidrec_utils.encoders import Encoder, Staged
 
 if TYPE_CHECKING:
     import torch

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from vidrec_utils import arguments, settings, video_io
 from vidrec_utils.embeddings.batches import Item, batch_size_for, compute, reason_of
 from vidrec_utils.embeddings.store import Store
-from vidrec_utils.encoders.protocol import ClipEncoder, Encoder
+from vidrec_utils.encoders import ClipEncoder, Encoder
 from vidrec_utils.files import sha256
 
 if TYPE_CHECKING:

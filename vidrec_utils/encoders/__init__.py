@@ -5,7 +5,8 @@ how they are checked, `download` fetches published ones, `accelerate` lets a net
 OpenVINO.
 """
 
-from vidrec_utils.encoders.download import fetch, hub_folder
+from vidrec_utils.encoders.catalogue import Catalogue, Entry, LoadRequest
+from vidrec_utils.encoders.download import HubCheckpoint, PublishedFile, fetch, hub_folder
 from vidrec_utils.encoders.protocol import (
     ClipEncoder,
     Encoder,
@@ -14,21 +15,29 @@ from vidrec_utils.encoders.protocol import (
     Layered,
     LayeredInOnePass,
     Staged,
+    TimedContract,
     Tunable,
     WeightsInfo,
 )
 from vidrec_utils.encoders.runtime import AcceleratedEncoder, accelerate, milliseconds
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
+from vidrec_utils.encoders.weights import PackagedFile, WeightsError, WeightsNotAvailable
 
 __all__ = [
     "AcceleratedEncoder",
+    "Catalogue",
     "ClipEncoder",
     "Encoder",
+    "Entry",
     "FrameContract",
     "HasNetwork",
+    "HubCheckpoint",
     "Layered",
     "LayeredInOnePass",
+    "LoadRequest",
+    "PackagedFile",
+    "PublishedFile",
     "Staged",
+    "TimedContract",
     "Tunable",
     "WeightsError",
     "WeightsInfo",

@@ -29,7 +29,7 @@ from vidrec_utils.embeddings.geometry import (
     unit_rows,
 )
 from vidrec_utils.embeddings.pooling import POOLINGS, pool
-from vidrec_utils.encoders.protocol import ClipEncoder, Encoder, Layered, LayeredInOnePass
+from vidrec_utils.encoders import ClipEncoder, Encoder, Layered, LayeredInOnePass
 from vidrec_utils.evaluation.metrics import bootstrap_means, list_metrics
 from vidrec_utils.evaluation.results import percentile_interval
 from vidrec_utils.evaluation.task import positives, prepare

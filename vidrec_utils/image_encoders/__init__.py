@@ -12,8 +12,8 @@ authors' published weights where those are available. `available()` is the catal
 EfficientNet-Lite0 is written out in `encoders/efficientnet_lite0.py`, in plain PyTorch.
 """
 
+from vidrec_utils.encoders import WeightsError, WeightsNotAvailable
 from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
 from vidrec_utils.image_encoders.catalogue import available, load
 from vidrec_utils.image_encoders.clip import ClipEncoder
 from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder, imagenet_classes

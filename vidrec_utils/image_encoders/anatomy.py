@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from vidrec_utils.encoders.runtime import milliseconds
+from vidrec_utils.encoders import milliseconds
 from vidrec_utils.image_encoders.catalogue import load
 from vidrec_utils.image_encoders.convolutional import Opened
 from vidrec_utils.image_encoders.encoder import ImageEncoder

@@ -8,9 +8,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from vidrec_utils.encoders.catalogue import Catalogue, Entry, LoadRequest
+from vidrec_utils.encoders import Catalogue, Entry, LoadRequest, PackagedFile
 from vidrec_utils.encoders.efficientnet_lite0 import IMAGENET, lite0_network
-from vidrec_utils.encoders.weights import PackagedFile
 from vidrec_utils.image_encoders import clip, convolutional, vision_transformers
 from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder
 

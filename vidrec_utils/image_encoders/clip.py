@@ -10,9 +10,7 @@ import pandas as pd
 import torch
 
 from vidrec_utils.embeddings.geometry import unit_rows
-from vidrec_utils.encoders.download import HubCheckpoint
-from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
+from vidrec_utils.encoders import HubCheckpoint, WeightsError, WeightsInfo, WeightsNotAvailable
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Images, Recipe
 from vidrec_utils.image_encoders.vision_transformers import ClipNet, VisionTransformer

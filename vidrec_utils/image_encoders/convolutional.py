@@ -24,10 +24,8 @@ from torchvision import models
 from torchvision.models import WeightsEnum
 from torchvision.transforms._presets import ImageClassification
 
+from vidrec_utils.encoders import Entry, LoadRequest, PublishedFile, WeightsInfo
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.catalogue import Entry, LoadRequest
-from vidrec_utils.encoders.download import PublishedFile
-from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Recipe
 

@@ -19,9 +19,8 @@ from torch import nn
 from torchvision.models import WeightsEnum, detection, segmentation
 
 from vidrec_utils import arguments, settings
-from vidrec_utils.encoders.download import PublishedFile
+from vidrec_utils.encoders import PublishedFile, WeightsInfo
 from vidrec_utils.encoders.pixels import checked
-from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.image_encoders import convolutional
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Images

@@ -22,11 +22,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from vidrec_utils.encoders import (
+    Entry,
+    HubCheckpoint,
+    LoadRequest,
+    PackagedFile,
+    WeightsError,
+    WeightsInfo,
+    WeightsNotAvailable,
+)
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.catalogue import Entry, LoadRequest
-from vidrec_utils.encoders.download import HubCheckpoint
-from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.encoders.weights import PackagedFile, WeightsError, WeightsNotAvailable
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Recipe
 

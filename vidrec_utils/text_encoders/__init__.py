@@ -11,7 +11,7 @@ Tasks: `zero_shot` (categories without training), `keywords` and `write_tags`
 (tags where there are none), `Sentiment` (of comments), `Gazetteer` and `load_tagger` (names).
 """
 
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable
+from vidrec_utils.encoders import WeightsError, WeightsNotAvailable
 from vidrec_utils.text_encoders.catalogue import available, load
 from vidrec_utils.text_encoders.comparison import against_random
 from vidrec_utils.text_encoders.encoder import TextEncoder, mean_pool

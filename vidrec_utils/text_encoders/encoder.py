@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from vidrec_utils import settings
+from vidrec_utils.encoders import WeightsInfo
 from vidrec_utils.encoders.network import NetworkEncoder
-from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.encoders.weights import fingerprint_of
 
 if TYPE_CHECKING:

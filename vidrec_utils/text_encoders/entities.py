@@ -11,9 +11,8 @@ import pandas as pd
 import torch
 
 from vidrec_utils import settings
+from vidrec_utils.encoders import HubCheckpoint, WeightsInfo
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.download import HubCheckpoint
-from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.files import sha256
 from vidrec_utils.text_encoders.checkpoints import read_config, read_tokenizer, renamed
 from vidrec_utils.text_encoders.encoder import Texts, check_texts

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vidrec_utils.encoders.download import HubCheckpoint
-from vidrec_utils.encoders.weights import PackagedFile, WeightsError
+from vidrec_utils.encoders import HubCheckpoint, PackagedFile, WeightsError
 from vidrec_utils.text_encoders.checkpoints import SETTINGS, LanguageModel
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.linear_model import Ridge
 
-from vidrec_utils.encoders.protocol import Encoder
+from vidrec_utils.encoders import Encoder
 
 
 class Sentiment:

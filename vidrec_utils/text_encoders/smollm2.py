@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from vidrec_utils.encoders.weights import PackagedFile, WeightsError, WeightsNotAvailable
+from vidrec_utils.encoders import PackagedFile, WeightsError, WeightsNotAvailable
 from vidrec_utils.text_encoders.checkpoints import LanguageModel
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from vidrec_utils.embeddings.geometry import unit_rows
-from vidrec_utils.encoders.protocol import Encoder
+from vidrec_utils.encoders import Encoder
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder
 

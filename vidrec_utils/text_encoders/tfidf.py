@@ -12,8 +12,7 @@ import emoji
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from vidrec_utils.encoders.catalogue import Entry
-from vidrec_utils.encoders.protocol import WeightsInfo
+from vidrec_utils.encoders import Entry, WeightsInfo
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
 
 # Scripts written without blanks between words: kana, Chinese characters

@@ -9,10 +9,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from vidrec_utils.encoders.catalogue import Catalogue, Entry, LoadRequest
+from vidrec_utils.encoders import Catalogue, Entry, FrameContract, LoadRequest, PackagedFile
 from vidrec_utils.encoders.efficientnet_lite0 import IMAGENET, EfficientNetLite0, lite0_network
-from vidrec_utils.encoders.protocol import FrameContract
-from vidrec_utils.encoders.weights import PackagedFile
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.video_encoders import mini, published, videomae
 from vidrec_utils.video_encoders.correlation import CorrelationLite0

