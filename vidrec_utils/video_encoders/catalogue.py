@@ -37,7 +37,7 @@ class Lite0Entry(Entry[VideoEncoder | FrameAverage]):
         """The encoder that is asked for; errors as in `load`."""
         frames = request.frames or self.contract.frames
         size = request.size or self.contract.size
-        net, info = lite0_network(request.weights, request.seed, self.packaged)
+        net, info = lite0_network(request.weights, request.seed, self.packaged, request.sha256)
         if self.build is None:
             images = ImageEncoder("efficientnet_lite0", net, info, request.device, size)
             return FrameAverage(images, frames)
@@ -212,9 +212,10 @@ def load(
     Raises
     ------
     ValueError
-        If there is no encoder of that name, or it never has such weights, frames or size.
+        If there is no encoder of that name, or it has no weights of this kind, or
+        takes no such frames or size.
     WeightsNotAvailable
-        If the weights are not on this machine; names the remedy.
+        If no package carries the weights, or they are not on this machine; names the remedy.
     WeightsError
         If the file is damaged, of another model, or holds more than tensors.
 
