@@ -255,6 +255,9 @@ def test_another_size_keeps_the_margin():
         image_encoders.load("inception_v3", "random", size=64)
     with pytest.raises(ValueError, match="multiples of 14"):
         image_encoders.load("dinov2_small", size=128)
+    with pytest.raises(ValueError, match="size is 0"):
+        image_encoders.load("dinov2_small", size=0)
+    assert 1008 in CATALOGUE["dinov2_small"].sizes  # large ones take long, but are no error
     with pytest.raises(ValueError, match="224 pixels only"):
         image_encoders.load("clip_vit_b32", "random", size=128)
 

@@ -149,7 +149,7 @@ class VisionTransformer(Entry[ImageEncoder]):
 
     def load(self, request: LoadRequest) -> ImageEncoder:
         """The encoder that is asked for; errors as in `image_encoders.load`."""
-        size = request.size or self.recipe.size
+        size = self.recipe.size if request.size is None else request.size
         if size not in self.sizes:
             several = f"multiples of {self.sizes.step} from {self.sizes.start} on"
             takes = several if len(self.sizes) > 1 else f"{self.sizes.start} pixels only"
@@ -293,7 +293,7 @@ DINOV2 = VisionTransformer(
         sha256="ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1",
     ),
     recipe=Recipe(224, 256, "bicubic"),
-    sizes=range(42, 1_000, 14),
+    sizes=range(42, 10_000, 14),
     build=_dinov2,
     smallest={"size": 42},
 )
