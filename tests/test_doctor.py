@@ -88,6 +88,19 @@ def test_damaged_weights_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert found["OpenMoji"].status == doctor.MISSING
 
 
+@pytest.mark.parametrize("kind", [ImportError, OSError, RuntimeError])
+def test_a_torch_that_cannot_be_loaded_hides_no_other_finding(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise kind("a library of PyTorch is damaged")
+
+    monkeypatch.setattr(doctor, "packaged_weights", broken)
+    found = by_name(list(doctor.check_packaged()))
+    assert found["weights"].status == doctor.MISSING
+    assert found["OpenMoji"].status == doctor.OK
+
+
 def test_packages_are_found_without_importing_them() -> None:
     assert doctor._package_folder("no_such_package_anywhere") is None
     assert doctor._package_folder("no_such_package.anywhere") is None

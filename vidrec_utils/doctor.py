@@ -235,7 +235,7 @@ def check_packaged() -> Iterator[Finding]:
     """What came inside packages: pretrained weights and the sprites' font."""
     try:
         weights = packaged_weights()
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:  # of a PyTorch that cannot be loaded, too
         weights = {}
         yield Finding("packaged", "weights", MISSING, f"cannot be checked: {error}", SET_UP)
     for name, file in weights.items():
