@@ -85,7 +85,8 @@ class NetworkEncoder:
     def calibrate(self, items: Sequence, batch_size: int | None = None) -> Self:
         """Estimate the batch-norm statistics of a random network on items; returns itself.
 
-        Without it a random network is no baseline; see `encoders.batch_norm`.
+        Without it a random network is no baseline; see `encoders.batch_norm`. A network without
+        batch normalisation stays as it is.
 
         Raises
         ------
@@ -102,9 +103,10 @@ class NetworkEncoder:
             raise ValueError(
                 f"{len(items)} {self.modality}s are too few to estimate statistics from."
             )
-        slices = batches(items, batch_size or self.batch_size)
-        prepared = (self.network_inputs(batch)[0].to(self.device) for batch in slices)
-        estimate_batch_norm(self.net, lambda x: self.network_vectors(self.net, x), prepared)
+        if batch_norms(self.net):
+            slices = batches(items, batch_size or self.batch_size)
+            prepared = (self.network_inputs(batch)[0].to(self.device) for batch in slices)
+            estimate_batch_norm(self.net, lambda x: self.network_vectors(self.net, x), prepared)
         self.calibrated = True
         return self
 
@@ -128,7 +130,7 @@ class NetworkEncoder:
         if not self.calibrated:
             raise RuntimeError(
                 f"Random weights need batch-norm statistics first: call encoder.calibrate with "
-                f"{self.modality}s of your library, a few hundred if there are."
+                f"{self.modality}s of your library, a few hundred if there are so many."
             )
         with torch.inference_mode(), settings.precision(self.device):
             output = function(prepared.to(self.device)).float().cpu()
