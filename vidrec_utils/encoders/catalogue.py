@@ -189,9 +189,9 @@ class Catalogue(Generic[LoadedEncoder]):
         Raises
         ------
         ValueError
-            If there is no encoder of that name, or it never has such weights.
+            If there is no encoder of that name, or it has no weights of this kind.
         WeightsNotAvailable
-            If the weights are not on this machine; names the remedy.
+            If no package carries the weights, or they are not on this machine; names the remedy.
         """
         name, weights = request.name, request.weights
         if name not in self.entries:

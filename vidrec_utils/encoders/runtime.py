@@ -35,7 +35,9 @@ RUNTIMES = ("openvino",)
 
 
 class AcceleratedEncoder:
-    """An encoder whose network runs elsewhere; everything else is asked of the original.
+    """An encoder whose network runs elsewhere; layers and preprocessing are the original's.
+
+    It has what every encoder has; whatever else the original offers is found at `encoder`.
 
     Attributes
     ----------

@@ -108,9 +108,10 @@ def load(
     Raises
     ------
     ValueError
-        If there is no encoder of that name, or it never has such weights or takes such a size.
+        If there is no encoder of that name, or it has no weights of this kind, or
+        takes no such size.
     WeightsNotAvailable
-        If the weights are not on this machine; names the remedy.
+        If no package carries the weights, or they are not on this machine; names the remedy.
     WeightsError
         If the file is damaged, of another model, or holds more than tensors.
 

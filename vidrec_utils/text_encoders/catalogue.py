@@ -140,9 +140,9 @@ def load(
     Raises
     ------
     ValueError
-        If there is no encoder of that name, or it never has such weights.
+        If there is no encoder of that name, or it has no weights of this kind.
     WeightsNotAvailable
-        If the weights are not on this machine; names the remedy.
+        If no package carries the weights, or they are not on this machine; names the remedy.
     WeightsError
         If the files are damaged or of another model.
 

@@ -84,7 +84,7 @@ class R2Plus1D(ClipNetwork):
 class TokenNet(ClipNetwork):
     """A transformer over clips: the part that all of them share.
 
-    Subclasses give `tokens(x, layer)`, patches `(batch, dim, time, height, width)` after a stage.
+    Subclasses give `tokens(x, stage)`, patches `(batch, dim, time, height, width)` after a stage.
     """
 
     layers = (*STAGES, "token_mean", "penultimate", "logits")
