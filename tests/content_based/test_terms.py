@@ -65,8 +65,8 @@ def test_bm25_by_hand():
     assert not weights[3].any()
     rare = math.log(1 + 3.5 / 1.5)
     assert bm25_weights(counts, k1=0.0).toarray()[4, 2] == pytest.approx(rare, rel=1e-6)
-    for options in ({"k1": -1}, {"b": 1.5}):
-        with pytest.raises(ValueError, match="between 0 and 1"):
+    for options, message in (({"k1": -1}, "at least 0"), ({"b": 1.5}, "between 0 and 1")):
+        with pytest.raises(ValueError, match=message):
             bm25_weights(counts, **options)
 
 
@@ -107,7 +107,7 @@ def test_reasons_add_up(weighting):
         model.explain("u", "d")
     with pytest.raises(ValueError, match="popular"):
         model.explain("w", "a", by="term")
-    with pytest.raises(ValueError, match="'history' or 'term'"):
+    with pytest.raises(ValueError, match="choose from 'history', 'term'"):
         model.explain("u", "a", by="word")
 
 

@@ -74,7 +74,7 @@ def test_without_openvino_the_remedy_is_named(monkeypatch):
 
 
 def test_what_cannot_be_accelerated():
-    with pytest.raises(ValueError, match="choose from openvino"):
+    with pytest.raises(ValueError, match="choose from 'openvino'"):
         accelerate(image_encoders.load("pixels"), "fast")
     with pytest.raises(TypeError, match="pixels cannot be accelerated"):
         accelerate(image_encoders.load("pixels"))

@@ -150,7 +150,7 @@ def test_compare_all():
         evaluation.compare_all([result(), result()])
     with pytest.raises(ValueError, match="at least 2"):
         evaluation.compare_all([result()])
-    with pytest.raises(ValueError, match="'bootstrap' or 'signs'"):
+    with pytest.raises(ValueError, match="choose from 'bootstrap', 'signs'"):
         evaluation.compare(results[0], results[1], test="t")
 
 

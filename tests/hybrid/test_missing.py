@@ -90,7 +90,7 @@ def test_what_cannot_be_filled():
         (lambda: FillMissing().fit({"clip": small()["clip"] * NAN}), "No video has .* 'clip'"),
         (lambda: FillMissing().fit({"t": small()["title"].set_axis(list("aabc"))}), "'a' twice"),
         (lambda: FillMissing().fit(small()).transform({"clip": small()["clip"]}), "fitted on were"),
-        (lambda: lose(small(), 1.5), "from 0 to 1"),
+        (lambda: lose(small(), 1.5), "between 0 and 1"),
     ):
         with pytest.raises(ValueError, match=complaint):
             make()

@@ -103,7 +103,7 @@ def test_mistakes_are_named(dirty):
         VideoClips(dirty, mode="dense")
     with pytest.raises(ValueError, match="skip, blank"):
         VideoClips(dirty, on_error="ignore")
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1"):
         VideoClips(dirty, n_frames=0)
     with pytest.raises(ValueError, match="no column 'mood'"):
         VideoClips(dirty, labels="mood")

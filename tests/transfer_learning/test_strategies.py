@@ -181,7 +181,7 @@ def test_saved_and_loaded_it_predicts_the_same(tmp_path):
 
 
 def test_every_strategy_is_known_by_name():
-    with pytest.raises(ValueError, match="probe, partial, full, discriminative, lora"):
+    with pytest.raises(ValueError, match="'probe', 'partial', 'full', 'discriminative', 'lora'"):
         fine_tune(TinyEncoder(), *coloured(6), "all")
 
 

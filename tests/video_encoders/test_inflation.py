@@ -36,7 +36,7 @@ def test_weights_by_hand():
     assert torch.equal(weight, before)
     with pytest.raises(ValueError, match="odd"):
         inflate(weight, 2)
-    with pytest.raises(ValueError, match="choose 'centre'"):
+    with pytest.raises(ValueError, match="choose from 'centre', 'average'"):
         inflate(weight, 3, "middle")
 
 
