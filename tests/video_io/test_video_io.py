@@ -722,7 +722,7 @@ def test_thumbnail(clip: Path) -> None:
     ]
     assert video_io.thumbnail(clip, 500).size == (64, 48)
     for arguments in ({"at": 1.5}, {"size": 0}):
-        with pytest.raises(ValueError, match="between 0 and 1|at least 1"):
+        with pytest.raises(ValueError, match="it must be"):
             video_io.thumbnail(clip, **arguments)
 
 
