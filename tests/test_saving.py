@@ -124,6 +124,8 @@ def change(folder, **entries):
         ({"ids_sha256": "0" * 64}, "ids .* wrong video"),
         ({"arrays_sha256": "0" * 64}, "was changed"),
         ({"parameters": {"size": 3}}, "does not fit its class"),
+        ({"parameters": None}, "does not fit its class"),
+        ({"parameters": ["seed"]}, "does not fit its class"),
     ],
 )
 def test_a_changed_description_is_refused(entries, complaint, tmp_path):

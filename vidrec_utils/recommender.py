@@ -427,7 +427,7 @@ class Recommender(Explainable, ABC):
         """What an older version saved, under the names of this one."""
         names = _renamed(cls, RENAMED_PARAMETERS)
         words = _renamed(cls, RENAMED_ARRAYS)
-        old = description["parameters"]
+        old = dict(description["parameters"])
         parameters = {names.get(name, name): value for name, value in old.items()}
         arrays = {
             ".".join(words.get(word, word) for word in name.split(".")): array
