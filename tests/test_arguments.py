@@ -8,12 +8,20 @@ import pytest
 from vidrec_utils import arguments
 
 
-def test_limits_and_defaults_pass():
-    arguments.at_least(1, k=1, epochs=2.5, patience=None)
+def test_limits_pass():
+    arguments.at_least(1, k=1, epochs=2.5)
     arguments.at_least(0, events=0)
-    arguments.positive(rate=1e-9, half_life_days=None)
-    arguments.share(balance=0, other=1, third=None)
+    arguments.positive(rate=1e-9)
+    arguments.share(balance=0, other=1)
     arguments.one_of({"mean": 1, "median": 2}, method="median")
+
+
+def test_none_is_no_number():
+    for check in (lambda: arguments.at_least(1, k=None), lambda: arguments.share(balance=None)):
+        with pytest.raises(TypeError):
+            check()
+    with pytest.raises(TypeError):
+        arguments.positive(rate=None)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Checks of arguments that many functions share, with one wording for each kind of error.
 
 Arguments are given by keyword, so that the message names them:
-`at_least(1, epochs=epochs, factors=factors)`. None passes every check: it stands for a default.
+`at_least(1, epochs=epochs, factors=factors)`. None is no number: where it stands for a default, ask
+for it before.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 
-def at_least(least: float, **values: float | None) -> None:
+def at_least(least: float, **values: float) -> None:
     """Refuse numbers that are too small.
 
     Raises
@@ -25,11 +26,11 @@ def at_least(least: float, **values: float | None) -> None:
     ValueError: k is 0; it must be at least 1.
     """
     for name, value in values.items():
-        if value is not None and not value >= least:
+        if not value >= least:
             raise ValueError(f"{name} is {value}; it must be at least {least:g}.")
 
 
-def positive(**values: float | None) -> None:
+def positive(**values: float) -> None:
     """Refuse numbers that are not above 0.
 
     Raises
@@ -39,14 +40,14 @@ def positive(**values: float | None) -> None:
 
     Examples
     --------
-    >>> positive(learning_rate=0.1, half_life_days=None)
+    >>> positive(learning_rate=0.1, half_life_days=7)
     """
     for name, value in values.items():
-        if value is not None and not value > 0:
+        if not value > 0:
             raise ValueError(f"{name} is {value}; it must be positive.")
 
 
-def share(**values: float | None) -> None:
+def share(**values: float) -> None:
     """Refuse numbers that are no share of a whole.
 
     Raises
@@ -61,7 +62,7 @@ def share(**values: float | None) -> None:
     ValueError: balance is 1.5; it must be between 0 and 1.
     """
     for name, value in values.items():
-        if value is not None and not 0 <= value <= 1:
+        if not 0 <= value <= 1:
             raise ValueError(f"{name} is {value}; it must be between 0 and 1.")
 
 

@@ -176,7 +176,8 @@ def embed(
             f"{encoder.name} is an encoder of {encoder.modality}; of={of!r} needs one of "
             f"{MODALITY[of]}."
         )
-    arguments.at_least(1, batch_size=batch_size)
+    if batch_size is not None:
+        arguments.at_least(1, batch_size=batch_size)
     items, reasons = _items(library, encoder, of)
     folder, provenance = _store_of(encoder, of, root)
     provenance["batch_size"] = batch_size or batch_size_for(encoder, of)

@@ -158,7 +158,8 @@ def contract_for(contract: TimedContract, request: LoadRequest) -> TimedContract
     ValueError
         If one of them is not a positive number.
     """
-    arguments.at_least(1, frames=request.frames, size=request.size)
+    asked = {"frames": request.frames, "size": request.size}
+    arguments.at_least(1, **{name: value for name, value in asked.items() if value is not None})
     if request.size not in (None, contract.size):
         read = round((contract.read_size or contract.size) * request.size / contract.size)
         contract = replace(contract, size=request.size, read_size=max(128, read))
