@@ -8,7 +8,8 @@ Complete means: the stamp `.venv/.installed-<hash>` is there, with the hash take
 that decide what is installed. It is written last and removed before any change, so that an
 interrupted installation is never mistaken for a whole one. When the requirements change, a complete
 environment is brought up to date; what was interrupted, or meant for another PyTorch or checkout,
-is made anew. The environment keeps its Python, whichever one runs this script, unless asked to:
+is made anew. The environment keeps its Python, whichever one runs this script, unless
+you ask for that one:
 
     python3.13 scripts/set_up.py --this-python   # anew, unless it is of this very Python
 """

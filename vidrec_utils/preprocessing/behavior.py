@@ -129,6 +129,11 @@ def fix_timestamps(
     cleaned, report : DataFrame
         The log and one report row per impossible timestamp.
 
+    Raises
+    ------
+    ValueError
+        If the strategy is unknown.
+
     Examples
     --------
     >>> times = pd.to_datetime(["2025-03-01", "1970-01-01", "2025-03-02"], utc=True)
@@ -136,11 +141,6 @@ def fix_timestamps(
     >>> cleaned, report = fix_timestamps(log)
     >>> cleaned["video_id"].tolist(), report["problem"].tolist()
     (['a', 'c'], ['timestamp before the platform'])
-
-    Raises
-    ------
-    ValueError
-        If the strategy is unknown.
     """
     check_choice("strategy", strategy, ("drop", "clip", "na"))
     # By position: logs that were put together with pd.concat repeat their index.

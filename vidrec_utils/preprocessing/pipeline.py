@@ -50,7 +50,8 @@ def clean(
     7. missing titles, tags, categories, durations are filled.
 
     The log comes first because later steps remove videos, and the files before the text because
-    a duplicate needs no title. A step whose signal the library lacks is skipped and reported so.
+    a duplicate needs no title. A step is skipped if the library lacks its signal; the
+    report says so.
 
     Parameters
     ----------
