@@ -66,7 +66,7 @@ def fetch(
     sha256 : str or None
         The file's SHA-256, or its first 8 hexadecimal digits or more (torchvision writes them into
         its file names). None is *trust on first use*: the hash of the first download is written to
-        `<file>.sha256` beside it and compared ever after.
+        `<file>.sha256` next to it and compared from then on.
     folder : Path, optional
         Where the file is kept; default `settings.cache_dir() / "weights" / <host> / <path>`.
     timeout_s : float

@@ -50,7 +50,7 @@ class ClipEncoder(ImageEncoder):
         Raises
         ------
         TypeError
-            If one string came instead of a list, or something that is no string.
+            If one string is given instead of a list, or an item is not a string.
         WeightsNotAvailable
             If no tokenizer came with the weights, as for random ones.
         """

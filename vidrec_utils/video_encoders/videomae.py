@@ -177,7 +177,7 @@ class VideoMAEEntry(Entry[VideoEncoder]):
     def _contract_of(
         self, config: dict[str, object], contract: TimedContract, request: LoadRequest
     ) -> TimedContract:
-        """The frames and size that a checkpoint was trained on, and it knows no other."""
+        """The frames and size that a checkpoint was trained on, the only ones that it takes."""
         frames, size = int(str(config["num_frames"])), int(str(config["image_size"]))
         if (request.frames or frames, request.size or size) != (frames, size):
             raise ValueError(
