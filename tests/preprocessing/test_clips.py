@@ -99,9 +99,9 @@ def test_it_pickles(dirty):
 
 
 def test_mistakes_are_named(dirty):
-    with pytest.raises(ValueError, match="uniform, random"):
+    with pytest.raises(ValueError, match="choose from 'uniform', 'random'"):
         VideoClips(dirty, mode="dense")
-    with pytest.raises(ValueError, match="skip, blank"):
+    with pytest.raises(ValueError, match="'raise', 'skip', 'blank'"):
         VideoClips(dirty, on_error="ignore")
     with pytest.raises(ValueError, match="at least 1"):
         VideoClips(dirty, n_frames=0)

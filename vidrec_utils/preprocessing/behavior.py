@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import IsolationForest
 
-from vidrec_utils.preprocessing.report import check_choice, file_rows, make_report
+from vidrec_utils import arguments
+from vidrec_utils.preprocessing.report import file_rows, make_report
 
 TimeStrategy = Literal["drop", "clip", "na"]
 PLATFORMS_START = pd.Timestamp("2000-01-01", tz="UTC")
@@ -142,7 +143,7 @@ def fix_timestamps(
     >>> cleaned["video_id"].tolist(), report["problem"].tolist()
     (['a', 'c'], ['timestamp before the platform'])
     """
-    check_choice("strategy", strategy, ("drop", "clip", "na"))
+    arguments.one_of(("drop", "clip", "na"), strategy=strategy)
     # By position: logs that were put together with pd.concat repeat their index.
     log = interactions.reset_index(drop=True)
     impossible = check_timestamps(log, videos, now=now, start=start)
@@ -338,7 +339,7 @@ def find_bots(
     >>> bots.index[bots["flagged"]].tolist()
     ['bot']
     """
-    check_choice("method", method, ("rules", "forest"))
+    arguments.one_of(("rules", "forest"), method=method)
     features = user_features(interactions)
     judged = features[features["exposures"] >= min_exposures]
     signs = pd.DataFrame({name: _sign(judged[name], way) for name, (way, _) in SUSPICIOUS.items()})

@@ -14,7 +14,6 @@ from torch.utils.data import Dataset
 from vidrec_utils import arguments, video_io
 from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.preprocessing.augmentation import ClipAugmentation
-from vidrec_utils.preprocessing.report import check_choice
 
 OnError = Literal["raise", "skip", "blank"]
 
@@ -95,8 +94,8 @@ class VideoClips(Dataset):
         seed: int = 0,
         on_error: OnError = "raise",
     ) -> None:
-        check_choice("mode", mode, ("uniform", "random"))
-        check_choice("on_error", on_error, ("raise", "skip", "blank"))
+        arguments.one_of(("uniform", "random"), mode=mode)
+        arguments.one_of(("raise", "skip", "blank"), on_error=on_error)
         arguments.at_least(1, n_frames=n_frames)
         library.require("path")
         has_path = library.videos["path"].notna()

@@ -18,7 +18,6 @@ from skimage.restoration import denoise_bilateral, denoise_nl_means
 
 from vidrec_utils import arguments
 from vidrec_utils.preprocessing.media import noise_level
-from vidrec_utils.preprocessing.report import check_choice
 
 SpatialMethod = Literal["gaussian", "median", "bilateral", "nl_means"]
 TemporalMethod = Literal["mean", "median"]
@@ -259,7 +258,7 @@ def denoise_temporal(
     True
     """
     _check_frames(frames)
-    check_choice("method", method, ("mean", "median"))
+    arguments.one_of(("mean", "median"), method=method)
     arguments.at_least(1, radius=radius)
     if motion_aware and method == "median":
         raise ValueError("motion_aware goes with method='mean'; a median has no weights.")

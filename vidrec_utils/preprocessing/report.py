@@ -76,12 +76,6 @@ def _repeat(value: object, n: int) -> pd.Series:
     return pd.Series(texts, dtype="str")
 
 
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise a ValueError unless an argument is one of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}; choose one of {', '.join(choices)}.")
-
-
 def file_rows(frame: pd.DataFrame, mask: np.ndarray | pd.Series | None = None) -> np.ndarray:
     """Return the file rows of a frame, or of its rows where `mask` is true.
 

@@ -15,12 +15,8 @@ from typing import Literal
 import emoji as emoji_package
 import pandas as pd
 
-from vidrec_utils.preprocessing.report import (
-    check_choice,
-    file_rows,
-    join_reports,
-    make_report,
-)
+from vidrec_utils import arguments
+from vidrec_utils.preprocessing.report import file_rows, join_reports, make_report
 
 Case = Literal["keep", "lower", "sentence"]
 EmojiPolicy = Literal["keep", "name", "remove"]
@@ -69,8 +65,8 @@ def normalize_text(text: str, *, case: Case = "keep", emoji: EmojiPolicy = "keep
     >>> normalize_text("  Ｃats &amp; dogs!!!! ")
     'Cats & dogs!'
     """
-    check_choice("case", case, ("keep", "lower", "sentence"))
-    check_choice("emoji", emoji, ("keep", "name", "remove"))
+    arguments.one_of(("keep", "lower", "sentence"), case=case)
+    arguments.one_of(("keep", "name", "remove"), emoji=emoji)
     text = _compose(_unescape(text))
     text = _INVISIBLE.sub("", _CONTROL.sub(" ", text))
     text = _STRAY_JOINER.sub("", text)
