@@ -79,8 +79,8 @@ def linear_probe(
 
     >>> vectors = pd.DataFrame({"minutes": [1.0, 2, 1, 2, 1, 50, 60, 50, 60, 50]})
     >>> labels = pd.Series(["short"] * 5 + ["long"] * 5)
-    >>> linear_probe(vectors, labels, strength=1).right.mean()
-    np.float64(1.0)
+    >>> float(linear_probe(vectors, labels, strength=1).right.mean())
+    1.0
 
     References
     ----------

@@ -165,7 +165,7 @@ def embed(
     >>> videos = pd.DataFrame({"video_id": ["x", "y"], "title": ["a cat", ""]}, dtype="str")
     >>> log = pd.DataFrame(columns=["user_id", "video_id", "timestamp"])
     >>> encoder = text_encoders.load("tfidf").fit(["a cat"])
-    >>> with tempfile.TemporaryDirectory() as folder:
+    >>> with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # mapped files
     ...     got = embed(VideoLibrary(videos, log), encoder, "title", Path(folder), progress=False)
     ...     print(got.vectors.shape, got.failures["reason"].tolist())
     (2, 2) ['there is no title']

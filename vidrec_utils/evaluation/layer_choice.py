@@ -183,7 +183,7 @@ def audit_layers(
     >>> videos = pd.DataFrame({"video_id": [f"v{i}" for i in range(24)], "title": titles})
     >>> views = pd.DataFrame({"user_id": ["u"], "video_id": ["v0"]})
     >>> topics = pd.Series([t.split()[1] for t in titles], index=videos["video_id"])
-    >>> folder = TemporaryDirectory()
+    >>> folder = TemporaryDirectory(ignore_cleanup_errors=True)  # Windows keeps mapped files
     >>> audit = audit_layers(
     ...     TfidfEncoder().fit(titles),
     ...     VideoLibrary(videos, views),
