@@ -32,7 +32,7 @@ class NotExplainable(ValueError):
     """The score of this model, for this user and video, cannot be split into reasons."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """The summands of one score, each with its reason.
 

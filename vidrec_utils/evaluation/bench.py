@@ -59,7 +59,7 @@ class Bench:
         weights: pd.Series | None = None,
         vectors: Embeddings | pd.DataFrame | None = None,
     ) -> Result:
-        """Fit a model on train and measure it, without a word.
+        """Fit a model on train and measure it, without printing.
 
         Parameters
         ----------

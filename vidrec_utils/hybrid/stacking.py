@@ -353,7 +353,7 @@ def explained_lists(
     content : ContentRecommender
         Fitted on the same data; gives the reasons.
     user_ids : iterable of str
-        Known.
+        Known, with a history.
     k, reasons : int
         Recommendations and reasons of each.
 
@@ -363,6 +363,13 @@ def explained_lists(
         `user_id, video_id, caption`: "because of", or the share that content has in what lifts the
         recommendation above the user's average video, such as "content 40%"; members that push it
         down count 0.
+
+    Raises
+    ------
+    KeyError
+        If a user is unknown.
+    NotExplainable
+        If the ranker is a network, or a user has no history that `content` can use.
 
     Examples
     --------
