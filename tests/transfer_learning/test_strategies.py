@@ -212,3 +212,14 @@ def test_an_image_encoder():
     backbone = model.model.backbone
     vectors = backbone(*backbone.prepare(images)).detach()
     np.testing.assert_allclose(vectors, model.encode(images), atol=1e-4)
+
+
+@pytest.mark.parametrize("encoder", ["slowfast_mini", None])
+def test_what_has_no_network_is_refused_with_what_to_load(encoder):
+    with pytest.raises(TypeError, match=f"{encoder!r} has no network to fine-tune; load one with"):
+        Backbone(encoder)
+
+
+def test_an_encoder_without_a_network_is_named():
+    with pytest.raises(TypeError, match="'pixels' has no network to fine-tune"):
+        Backbone(image_encoders.load("pixels"))

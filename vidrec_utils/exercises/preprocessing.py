@@ -80,7 +80,7 @@ def check_split_at(
         "time. The log is not sorted, so the rows' positions say nothing."
     )
     assert "c" not in train, (
-        "the row at the very timestamp trains: rows of that time belong to the test, `>=`."
+        "a row at exactly the timestamp trains: rows of that time belong to the test, `>=`."
     )
     assert "d" not in test, (
         "the row without a time is tested: `~` turns an unknown comparison into a yes."

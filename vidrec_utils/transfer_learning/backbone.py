@@ -15,7 +15,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from vidrec_utils import settings
-from vidrec_utils.encoders import HasNetwork, Tunable, WeightsInfo
+from vidrec_utils.encoders import Encoder, HasNetwork, Tunable, WeightsInfo
 
 Batch = tuple[torch.Tensor, ...]
 
@@ -43,8 +43,9 @@ class Backbone(nn.Module):
     def __init__(self, encoder: Tunable):
         super().__init__()
         if not isinstance(encoder, HasNetwork):
+            name = encoder.name if isinstance(encoder, Encoder) else encoder
             raise TypeError(
-                f"{encoder.name!r} has no network to fine-tune; load one with "
+                f"{name!r} has no network to fine-tune; load one with "
                 "video_encoders.load, image_encoders.load or text_encoders.load."
             )
         self.net = copy.deepcopy(encoder.net)
