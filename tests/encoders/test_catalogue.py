@@ -134,6 +134,16 @@ def test_weights_that_an_encoder_never_has_are_refused(modality, entry):
         load(entry.name, "there-is-no-such-file")
 
 
+@pytest.mark.parametrize(
+    ("modality", "argument"), [("image", "size"), ("video", "size"), ("video", "frames")]
+)
+@pytest.mark.parametrize("value", [0, -2])
+def test_frames_and_size_are_positive(modality, argument, value):
+    for entry in CATALOGUES[modality]:
+        with pytest.raises(ValueError, match=f"{argument} is {value}; it must be at least 1"):
+            ROOMS[modality].load(entry.name, **{argument: value})
+
+
 @pytest.mark.parametrize("modality", ROOMS)
 def test_unknown_names_are_told_the_known_ones(modality):
     names = ", ".join(CATALOGUES[modality].entries)

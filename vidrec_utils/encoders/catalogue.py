@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import pandas as pd
 
+from vidrec_utils import arguments
 from vidrec_utils.encoders.protocol import Encoder, FrameContract, TimedContract
 from vidrec_utils.encoders.weights import WeightsNotAvailable
 
@@ -59,6 +60,11 @@ class LoadRequest:
         of the catalogue.
     max_tokens : int
         Tokens of a text that are read.
+
+    Raises
+    ------
+    ValueError
+        If frames or size are not positive.
     """
 
     name: str
@@ -70,6 +76,10 @@ class LoadRequest:
     frames: int | None = None
     size: int | None = None
     max_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        asked = {"frames": self.frames, "size": self.size}
+        arguments.at_least(1, **{name: value for name, value in asked.items() if value is not None})
 
 
 class WeightsSource(Protocol):

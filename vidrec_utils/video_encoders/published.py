@@ -20,7 +20,6 @@ from torch import nn
 from torchvision.models import WeightsEnum
 from torchvision.models.video import MViT_V2_S_Weights, R2Plus1D_18_Weights
 
-from vidrec_utils import arguments
 from vidrec_utils.encoders import (
     Entry,
     LoadRequest,
@@ -151,15 +150,7 @@ class MViTv2(TokenNet):
 
 
 def contract_for(contract: TimedContract, request: LoadRequest) -> TimedContract:
-    """The frame contract with the frames and size that a caller asks for instead.
-
-    Raises
-    ------
-    ValueError
-        If one of them is not a positive number.
-    """
-    asked = {"frames": request.frames, "size": request.size}
-    arguments.at_least(1, **{name: value for name, value in asked.items() if value is not None})
+    """The frame contract with the frames and size that a caller asks for instead."""
     if request.size not in (None, contract.size):
         read = round((contract.read_size or contract.size) * request.size / contract.size)
         contract = replace(contract, size=request.size, read_size=max(128, read))
