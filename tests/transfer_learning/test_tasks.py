@@ -52,7 +52,7 @@ def test_regression():
 @pytest.mark.parametrize(
     "labels", [["a|b", "b"], [("a",), ("b",), ()], [1.0, 2.5], ["u", "v"], [3, 4]]
 )
-def test_a_task_comes_back_from_what_its_metadata(labels):
+def test_a_task_comes_back_from_its_metadata(labels):
     task = tasks.task_for(labels)
     again = tasks.restore(task.metadata())
     assert type(again) is type(task)
