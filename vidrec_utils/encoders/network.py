@@ -130,7 +130,7 @@ class NetworkEncoder:
         if not self.calibrated:
             raise RuntimeError(
                 f"Random weights need batch-norm statistics first: call encoder.calibrate with "
-                f"{self.modality}s of your library, a few hundred if there are so many."
+                f"{self.modality}s of your library, a few hundred if you have them."
             )
         with torch.inference_mode(), settings.precision(self.device):
             output = function(prepared.to(self.device)).float().cpu()

@@ -99,7 +99,8 @@ def load(
     size : int, optional
         Side of the square that the network sees, in pixels; default: what it was trained for (224,
         and 299 for Inception). Time grows with its square: EfficientNet-Lite0 on one CPU core takes
-        about 40 ms an image at 224, and 12 at 128. DINOv2 takes multiples of 14, CLIP only 224.
+        about 40 ms an image at 224, and 12 at 128. DINOv2 takes multiples of 14, CLIP only 224. For
+        `pixels` it is always 16.
     seed : int
         Seed of random weights.
     download : bool

@@ -131,7 +131,7 @@ def load(
     device : torch.device or str, optional
         Default: `settings.device()`.
     max_tokens : int
-        Tokens of a text that are read; time grows faster than their number.
+        Tokens of a text that are read; time grows faster than their number. `tfidf` reads all.
     seed : int
         Seed of random weights.
     download : bool
