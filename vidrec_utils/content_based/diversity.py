@@ -213,7 +213,8 @@ class Diversified(VectorModel):
 
     @classmethod
     def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
-        base = Recommender.unpacked(parameters["base"], below(state, "base."), parameters["name"])
+        source = f"the base of {parameters['name']!r}"
+        base = Recommender.unpacked(parameters["base"], below(state, "base."), source)
         return super()._rebuild({**parameters, "base": base}, state)
 
     @classmethod

@@ -84,8 +84,8 @@ class Ensemble(Recommender):
     @classmethod
     def _rebuild(cls, parameters: dict[str, Any], state: Mapping[str, Any]) -> Self:
         models = [
-            Recommender.unpacked(model, below(state, f"part{number}."), f"member {model['name']!r}")
-            for number, model in enumerate(parameters.pop("models"))
+            Recommender.unpacked(model, below(state, f"part{n}."), f"the member {model['name']!r}")
+            for n, model in enumerate(parameters.pop("models"))
         ]
         return cls(models, **parameters)
 
