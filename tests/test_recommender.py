@@ -220,6 +220,9 @@ def test_names_of_older_files_hold_for_subclasses(monkeypatch):
         def __init__(self, size=1):
             self.size = size
 
+        def _fit(self, matrix):
+            self.weights = np.arange(2)
+
     class Derived(Base):
         pass
 
@@ -227,10 +230,22 @@ def test_names_of_older_files_hold_for_subclasses(monkeypatch):
     monkeypatch.setitem(rec.RENAMED_PARAMETERS, base, {"width": "size"})
     monkeypatch.setitem(rec.RENAMED_ARRAYS, base, {"w": "weights"})
     model = Derived(size=3).fit(PAIRS)
-    model.weights = np.arange(2)
     description, arrays = model.description(), model.packed()
     description["parameters"] = {"width": 3}
     arrays["state.w"] = arrays.pop("state.weights")
     again = rec.Recommender.unpacked(description, arrays, "a file")
     assert again.size == 3
     assert again.weights.tolist() == [0, 1]
+
+
+def test_a_model_that_learns_has_somewhere_to_learn():
+    with pytest.raises(TypeError, match="neither _fit nor _fit_events"):
+
+        class Forgetful(rec.Recommender):
+            _learned = ("weights",)
+
+            def _fitt(self, matrix):
+                self.weights = matrix
+
+            def _score(self, users):
+                return self.weights

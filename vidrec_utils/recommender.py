@@ -149,6 +149,13 @@ class Recommender(Explainable, ABC):
 
     def __init_subclass__(cls, **keywords: object) -> None:
         super().__init_subclass__(**keywords)
+        hooks = ("fit", "_fit", "_fit_events")
+        learns = any(getattr(cls, hook) is not getattr(Recommender, hook) for hook in hooks)
+        if cls._learned and not learns:
+            raise TypeError(
+                f"{cls.__name__} lists what it learns in _learned, but has neither _fit nor "
+                "_fit_events to learn it in."
+            )
         Recommender._classes[class_key(cls)] = cls
 
     def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:

@@ -4,8 +4,8 @@ The models and the scores beside them were made once, with the package on PYTHON
 that commit, and are never made again: later versions have to read them, whatever they call their
 classes, modules and parameters. So the names that this script imports are those of that time.
 
-    git worktree add /tmp/before cdef2ba
-    PYTHONPATH=/tmp/before python tests/saved_models/make.py tests/saved_models
+    git worktree add ../before cdef2ba
+    PYTHONPATH=../before python tests/saved_models/make.py tests/saved_models
 """
 
 from __future__ import annotations
