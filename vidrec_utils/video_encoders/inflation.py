@@ -6,9 +6,10 @@ frame what the 2D network does, and training can fill the other taps. Spreading 
 over the taps (I3D's way) blurs over time from the start.
 
 The frames of a clip stay folded into the batch: a tap is a 2D convolution of all frames, and the
-results of the taps are shifted in time and added. This sum is a 3D convolution, computed several
-times as fast on a CPU, and everything between the convolutions (pooling, branches, residual
-connections) runs as the authors of the 2D network wrote it.
+results of the taps are shifted in time and added. This sum is a 3D convolution, and everything
+between the convolutions (pooling, branches, residual connections) runs as the authors of the 2D
+network wrote it. On a CPU, PyTorch computes the sum about as fast as a 3D convolution; for
+depthwise filters, OpenVINO takes about twice as long for it (`benchmarks/README.md`).
 
 References
 ----------
