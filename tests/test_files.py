@@ -1,11 +1,17 @@
 """Files that are there whole or not at all."""
 
+import contextlib
+import errno
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from vidrec_utils.files import replace_whole, write_atomically
+from vidrec_utils.files import naming, replace_whole, write_atomically
 
 
 def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
@@ -39,3 +45,108 @@ def test_a_kill_before_the_last_step_leaves_the_old_file(
         replace_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [one.name for one in tmp_path.iterdir()] == ["a"]
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(one.name for one in folder.iterdir() if one.name.endswith(".part"))
+
+
+WRITER = """
+import os, sys, time
+from pathlib import Path
+from vidrec_utils import files
+
+target, kind = Path(sys.argv[1]), sys.argv[2]
+
+def halt(*_):
+    print("halted", flush=True)
+    time.sleep(60)
+
+if kind == "file":
+    files.os.fsync = halt
+    files.replace_whole(target, b"half a model")
+with files.draft_folder(target) as draft:
+    (draft / "half").write_text("of a result")
+    halt()
+"""
+
+
+@contextlib.contextmanager
+def halted_writer(target: Path, kind: str) -> Iterator[subprocess.Popen]:
+    """A process that has written its draft and does not go on."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(target), kind], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "halted\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="drafts are locked on POSIX systems only")
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_leftovers_of_the_killed_are_swept_and_those_of_the_living_stay(
+    kind: str, tmp_path: Path
+) -> None:
+    target = tmp_path / "a [1].json"
+    with halted_writer(target, kind) as process:
+        (living,) = leftovers(tmp_path)
+        replace_whole(target, b"one")
+        assert leftovers(tmp_path) == [living]
+        process.kill()
+        process.wait()
+        replace_whole(tmp_path / "a 1.json", b"of another file")
+        assert leftovers(tmp_path) == [living]
+        replace_whole(target, b"two")
+        assert leftovers(tmp_path) == []
+    assert target.read_bytes() == b"two"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="drafts are locked on POSIX systems only")
+def test_a_leftover_of_before_is_swept_and_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / ".a.k3j2h1g0.part").write_bytes(b"of a version that locked nothing")
+    other = tmp_path / "other"
+    other.write_bytes(b"mine")
+    (tmp_path / ".a.link.part").symlink_to(other)
+    os.mkfifo(tmp_path / ".a.pipe.part")
+    replace_whole(tmp_path / "a", b"new")
+    assert ".a.k3j2h1g0.part" not in leftovers(tmp_path)
+    assert other.read_bytes() == b"mine"
+
+
+def test_many_writers_of_one_file_at_once(tmp_path: Path) -> None:
+    """Each sweeps while the others write; none may lose its draft."""
+    target = tmp_path / "a"
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: replace_whole(target, b"%d" % n * 1000), range(200)))
+    assert len(set(target.read_bytes())) <= 3
+    assert leftovers(tmp_path) == []
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from vidrec_utils.files import replace_whole
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    replace_whole(Path(sys.argv[1]), bytes(5000))
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="RLIMIT_FSIZE exists on POSIX systems only")
+def test_a_write_that_the_system_refuses_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    command = [sys.executable, "-c", FULL, str(path)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output == f"[Errno {errno.EFBIG}] File too large: '{path}'\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_without_a_number_keeps_its_words() -> None:
+    with pytest.raises(OSError, match=r"table\.parquet: no space"), naming(Path("table.parquet")):
+        raise OSError("no space")
+    with pytest.raises(OSError, match="'other'"), naming(Path("table.parquet")):
+        raise OSError(28, "No space left on device", "other")

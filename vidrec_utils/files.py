@@ -1,15 +1,34 @@
-"""Files that are there whole or not at all."""
+"""Files and folders that are there whole or not at all, and what killed writers left behind.
+
+A draft lies next to its target under the name `.NAME.xxxxxxxx.part`, and its writer keeps it locked.
+A draft that nobody has locked is the leftover of a killed writer; the next writer removes it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import hashlib
 import os
+import shutil
+import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+PART = ".part"
+ABANDONED_S = 86_400
+"""Seconds after which a draft is a leftover on Windows, where it cannot be kept locked."""
 
 
 def replace_whole(target: Path, data: bytes) -> None:
     """Write a file so that a reader, also after a kill, finds the old or the new one, never a part.
+
+    What killed writers of the same file left behind is removed.
 
     Parameters
     ----------
@@ -17,21 +36,29 @@ def replace_whole(target: Path, data: bytes) -> None:
         The file; its folder is created.
     data : bytes
         All of its content.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written, because the disk is full, for example; it names the file.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.name}.", suffix=".part"
-    )
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent, glob.escape(target.name))
+        handle, draft = _draft_file(target)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+                draft.chmod(0o644)
+                if sys.platform != "win32":
+                    draft.replace(target)  # still locked
+            if sys.platform == "win32":  # an open file cannot be moved there
+                draft.replace(target)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -39,7 +66,136 @@ def write_atomically(path: Path, text: str) -> None:
     replace_whole(path, text.encode())
 
 
+@contextlib.contextmanager
+def draft_folder(target: Path) -> Iterator[Path]:
+    """Give an empty folder next to a target, in which it can be prepared, and remove it at the end.
+
+    What killed writers of the same target left behind is removed first.
+
+    Parameters
+    ----------
+    target : Path
+        A file or folder that need not exist; the folder around it is created.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     target = Path(home, "result")
+    ...     with draft_folder(target) as draft:
+    ...         (draft / "content").mkdir()
+    ...         _ = (draft / "content").rename(target)
+    ...     print([path.name for path in Path(home).iterdir()])
+    ['result']
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target.parent, glob.escape(target.name))
+    lock, draft = _made_folder(target)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def sweep(folder: Path, pattern: str) -> None:
+    """Remove drafts of files and folders whose writers were killed; those of living ones stay.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the targets.
+    pattern : str
+        Names of the targets, as `glob` knows them.
+    """
+    for draft in folder.glob(f".{pattern}.*{PART}"):
+        with contextlib.suppress(OSError), _abandoned(draft) as abandoned:
+            if abandoned and draft.is_dir():
+                shutil.rmtree(draft, ignore_errors=True)
+            elif abandoned:
+                draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put a path into an `OSError` that names none, as that of a full disk does.
+
+    Examples
+    --------
+    >>> with naming(Path("model.json")):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+        ...
+    OSError: [Errno 28] No space left on device: 'model.json'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        if error.errno is None:
+            raise OSError(f"{path}: {error}") from error
+        error.filename = str(path)
+        raise
+
+
 def sha256(path: Path | str) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _draft_file(target: Path) -> tuple[int, Path]:
+    """A new file next to a target: its descriptor, which holds the lock, and its path."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=PART)
+        if _lock(handle) and Path(name).exists():
+            return handle, Path(name)
+        os.close(handle)  # swept between being made and being locked
+
+
+def _made_folder(target: Path) -> tuple[int | None, Path]:
+    """A new folder next to a target: the descriptor that holds its lock, and its path."""
+    while True:
+        draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=PART))
+        if sys.platform == "win32":
+            return None, draft
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(draft, os.O_RDONLY)
+            if _lock(handle) and draft.exists():
+                return handle, draft
+            os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open draft for its writer; false if it is being swept at this moment."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks: nobody can sweep there
+    return True
+
+
+@contextlib.contextmanager
+def _abandoned(draft: Path) -> Iterator[bool]:
+    """Tell whether nobody is writing a draft, and keep it so while the block runs.
+
+    Raises
+    ------
+    OSError
+        If that cannot be decided.
+    """
+    if sys.platform == "win32":
+        yield time.time() - draft.stat().st_mtime > ABANDONED_S
+        return
+    # Neither follow a link nor wait for the other end of a pipe.
+    handle = os.open(draft, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    finally:
+        os.close(handle)
