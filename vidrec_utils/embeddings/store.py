@@ -3,8 +3,8 @@
 A store is a folder for one encoder and one kind of item:
 
 - `vectors.f32`: rows of little-endian float32, one a key, in the order of the log;
-- `log.jsonl`: one line a batch, the keys of its rows, what failed, and the CRC-32 of the rows and of
-  the line itself. **A batch counts once its line is complete**, and the line is written after the
+- `log.jsonl`: one line a batch, the keys of its rows, what failed, and the CRC-32 of the rows and
+  of the line itself. **A batch counts once its line is complete**, and the line is written after the
   rows have reached the disk;
 - `provenance.json`: which encoder, weights, preprocessing and versions made it, and the batch size
   that it was begun with, and a CRC-32 of all that; checked on opening.
@@ -44,7 +44,7 @@ BLOCK_BYTES = 2**24
 CLOCK_NS = 2 * 10**9
 """Nanoseconds after which another change of a file shows in its time, on every file system."""
 _VERIFIED: set[tuple[object, ...]] = set()
-"""Files of rows that this process has compared with their checksums: path, state, CRC of the log."""
+"""Files of rows that this process has compared with their checksums: path, state, log."""
 _LINE_END = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\n\Z')
 
 
