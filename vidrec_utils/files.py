@@ -1,7 +1,8 @@
 """Files and folders that are there whole or not at all, and what killed writers left behind.
 
 A draft lies next to its target under the name `.NAME.xxxxxxxx.part`, and its writer keeps it
-locked. A draft that nobody has locked is the leftover of a killed writer; the next writer removes it.
+locked. A draft that nobody has locked is the leftover of a killed writer; the next writer removes
+it.
 """
 
 from __future__ import annotations

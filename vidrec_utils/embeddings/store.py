@@ -4,8 +4,8 @@ A store is a folder for one encoder and one kind of item:
 
 - `vectors.f32`: rows of little-endian float32, one a key, in the order of the log;
 - `log.jsonl`: one line a batch, the keys of its rows, what failed, and the CRC-32 of the rows and
-  of the line itself. **A batch counts once its line is complete**, and the line is written after the
-  rows have reached the disk;
+  of the line itself. **A batch counts once its line is complete**, and the line is written after
+  the rows have reached the disk;
 - `provenance.json`: which encoder, weights, preprocessing and versions made it, and the batch size
   that it was begun with, and a CRC-32 of all that; checked on opening.
 
