@@ -1,6 +1,7 @@
 """What every recommender of every subject has to keep, whatever it learns from."""
 
 import inspect
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,11 @@ import pytest
 
 from tests.helpers.events import library
 from tests.helpers.models import groups, recommenders, small
+from vidrec_utils import events
 from vidrec_utils import recommender as rec
 from vidrec_utils.behavior_based import SessionRecommender
+from vidrec_utils.evaluation import evaluate
+from vidrec_utils.preprocessing import split_by_time
 
 CLASSES = recommenders()
 SESSIONS = {name: cls for name, cls in CLASSES.items() if issubclass(cls, SessionRecommender)}
@@ -42,14 +46,58 @@ def test_users_and_videos_without_events_have_finite_scores(cls):
 
 
 @every_class
-@pytest.mark.parametrize("ratio", [0.0, np.nan])
-def test_a_log_without_any_weight(cls, ratio):
+def test_a_log_without_any_weight_is_told(cls):
     data = groups()
-    data.interactions["watch_ratio"] = ratio
-    data.interactions["liked"] = pd.array([None] * len(data.interactions), dtype="boolean")
-    model = small(cls).fit(data)
+    data.interactions["watch_ratio"] = 0.0
+    with pytest.warns(UserWarning, match="No event weighs more than 0"):
+        model = small(cls).fit(data)
     assert np.isfinite(model.score(["u00", "nobody"])).all()
     assert len(model.recommend(["u00"], k=3)) == 3
+    with pytest.warns(UserWarning, match="No event weighs more than 0"):
+        small(cls).fit(groups(), weights=np.zeros(len(data.interactions)))
+
+
+def who_what_and_when():
+    """The log of `groups`, in which some videos are watched more often, without any signal."""
+    data = groups()
+    log = data.interactions.drop(columns="watch_ratio")
+    extra = log[log["video_id"].isin(["7", "15"])]
+    data.interactions = pd.concat([log, extra]).sort_values("timestamp", ignore_index=True)
+    return data
+
+
+@every_class
+@pytest.mark.parametrize("columns", [{}, {"watch_ratio": np.nan, "comment": None}])
+def test_a_log_of_who_what_and_when_counts_every_event(cls, columns):
+    data = who_what_and_when()
+    data.interactions = data.interactions.assign(**columns)
+    with pytest.warns(UserWarning, match="all events count alike") as caught:
+        model = small(cls).fit(data)
+    messages = [str(w.message) for w in caught]
+    assert messages.count(events.NO_SIGNAL) == 1  # also by models that fit others
+    assert not [message for message in messages if "more than 0" in message]
+    counts = data.interactions["video_id"].value_counts().reindex(model.video_ids, fill_value=0)
+    np.testing.assert_array_equal(model.popularity, counts.to_numpy())
+    ones = small(cls).fit(data, weights=np.ones(len(data.interactions)))
+    users = [*model.user_ids, "nobody"]
+    np.testing.assert_array_equal(model.score(users), ones.score(users))
+    frame = small(cls).fit(data.interactions)  # a frame alone knows the videos that occur in it
+    assert np.isfinite(frame.score(users)).all()
+
+
+@every_class
+def test_a_log_of_who_what_and_when_is_evaluated_and_said_once(cls):
+    data = who_what_and_when()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        split = split_by_time(data.interactions, data.videos, validation=0.2, test=0.2)
+        result = evaluate(small(cls).fit(split), split, k=5, progress=False)
+    assert [str(w.message) for w in caught].count(events.NO_SIGNAL) == 1
+    assert result.protocol.relevant == "every exposure, since no signal says how it ended"
+    asked = split.test[["user_id", "video_id"]].drop_duplicates()
+    known = pd.concat([split.train, split.validation])[["user_id", "video_id"]].drop_duplicates()
+    both = asked.merge(known, how="left", indicator=True)["_merge"]
+    assert result.per_user["n_relevant"].sum() == (both == "left_only").sum()
 
 
 @every_class

@@ -1,10 +1,19 @@
 """Events as numbers: their weights by hand, their matrix, and logs that lack something."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from vidrec_utils.events import as_ids, event_weights, interaction_matrix, unpack
+from vidrec_utils.events import (
+    as_ids,
+    event_weights,
+    interaction_matrix,
+    signals,
+    times_of,
+    unpack,
+)
 
 
 def events(*rows, **columns):
@@ -31,10 +40,72 @@ def test_event_weights_by_hand():
     assert moody.tolist() == [0.5 + 1 - 2, 0, 2, 1]
 
 
-def test_absent_signals_contribute_nothing():
-    assert event_weights(events(("u", "a"))).tolist() == [0]
-    gone = events(("u", "a"), liked=pd.array([None], dtype="boolean"), watch_ratio=np.nan)
-    assert event_weights(gone).tolist() == [0]
+def test_an_absent_signal_contributes_nothing():
+    log = events(("u", "a"), ("u", "b"), liked=pd.array([None, True], dtype="boolean"))
+    assert signals(log) == ["liked"]
+    assert event_weights(log).tolist() == [0, 1]
+    # The column is there, but switched off: the caller said so, and the log does have a signal.
+    assert event_weights(log, like=0).tolist() == [0, 0]
+    assert event_weights(log, sentiment=pd.Series([0.5, None])).tolist() == [0.25, 1]
+
+
+NOTHING = {
+    "no column": {},
+    "columns of NA": {
+        "liked": pd.array([None] * 2, dtype="boolean"),
+        "watch_ratio": np.nan,
+        "comment": pd.Series([None] * 2, dtype="str"),
+    },
+    "blank comments": {"comment": " "},
+    "objects": {"shared": pd.Series([None] * 2, dtype=object)},
+}
+
+
+@pytest.mark.parametrize("columns", NOTHING.values(), ids=NOTHING)
+def test_without_any_signal_each_event_weighs_one_and_it_is_said(columns):
+    log = events(("u", "a"), ("u", "b"), **columns)
+    assert signals(log) == []
+    with pytest.warns(UserWarning, match="all events count alike: each weighs 1"):
+        weights = event_weights(log)
+    assert weights.tolist() == [1, 1]
+    assert weights.name == "weight"
+    nobody = pd.Series([None, None], dtype="float64")
+    with pytest.warns(UserWarning, match="all events count alike"):
+        assert event_weights(log, sentiment=nobody).tolist() == [1, 1]
+
+
+def test_it_is_said_once_and_not_of_an_empty_log():
+    log = events(("u", "a"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")  # as in a notebook
+        for _ in range(3):
+            event_weights(log)
+        event_weights(log.iloc[:0])
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert event_weights(log.iloc[:0]).tolist() == []
+
+
+def test_times_are_utc_or_refused_in_a_sentence():
+    log = events(("u", "a"), ("u", "b"))
+    with pytest.raises(
+        ValueError, match=r"no timestamp \(there is no such column\), so nothing is"
+    ):
+        times_of(log, "so nothing is old")
+    with pytest.raises(ValueError, match=r"no timestamp \(all are missing\), so nothing is old"):
+        times_of(log.assign(timestamp=pd.NaT), "so nothing is old")
+    for wrong in ([1714567890, 1714567891], ["2025-03-01", "2025-03-02"]):
+        with pytest.raises(ValueError, match="and no times"):
+            times_of(log.assign(timestamp=wrong), "")
+    noon = pd.to_datetime(["2025-03-01 12:00", None])
+    for zone in (None, "UTC", "Asia/Shanghai"):
+        local = noon.tz_localize("UTC").tz_convert(zone) if zone else noon
+        times = times_of(log.assign(timestamp=local), "")
+        assert times[0] == pd.Timestamp("2025-03-01 12:00", tz="UTC")
+        assert times.isna().tolist() == [False, True]
+    assert times_of(log.iloc[:0], "").tolist() == []
+    assert times_of(pd.DataFrame({"user_id": [], "timestamp": []}), "").tolist() == []
 
 
 def test_a_matrix_adds_what_is_repeated():

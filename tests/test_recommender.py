@@ -58,7 +58,7 @@ def test_everything_seen_gives_no_rows():
     pairs = events(("u", "a"), ("u", "b"), ("v", "a"))
     model = rec.Popularity().fit(pairs)
     got = model.recommend(["u", "v"])
-    assert got.to_numpy().tolist() == [["v", "b", 1, 0]]
+    assert got.to_numpy().tolist() == [["v", "b", 1, 1.0]]  # one event, which weighs 1
     empty = model.recommend(["u"])
     assert len(empty) == 0
     assert empty.columns.tolist() == got.columns.tolist()

@@ -1,7 +1,8 @@
-"""Events as numbers: who was shown what, and how much preference it expresses."""
+"""Events as numbers: who was shown what, when, and how much preference it expresses."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,32 @@ from scipy import sparse
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split, VideoLibrary
+
+SIGNALS = ("watch_ratio", "liked", "shared", "comment")
+"""Columns in which an event can say how it ended."""
+
+NO_SIGNAL = (
+    "No event says how it ended (no watch_ratio, liked, shared or comment), so all events count "
+    "alike: each weighs 1 when models are fitted, and is a success when they are measured. Give "
+    "one of these columns, or weights of your own, if that is not what you mean."
+)
+
+
+def signals(interactions: pd.DataFrame) -> list[str]:
+    """Signals that at least one event has, of `SIGNALS`; a blank comment is none.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"watch_ratio": [0.3, None], "liked": [None, None], "comment": " "})
+    >>> signals(log)
+    ['watch_ratio']
+    """
+    return [column for column in SIGNALS if _present(interactions, column).any()]
+
+
+def say_that_all_events_count_alike() -> None:
+    """Warn that a log has no signal; always from this line, so that Python says it once."""
+    warnings.warn(NO_SIGNAL, UserWarning, stacklevel=1)
 
 
 def event_weights(
@@ -25,7 +52,8 @@ def event_weights(
 
     `weight = watch * watch_ratio + like * liked + share * shared + comment * (has a comment)`. The
     watch ratio is cut to 0..1 (a loop played twice is not twice the taste). A signal that is NA, or
-    a column that is absent, contributes nothing: not knowing is not disliking.
+    a column that is absent, contributes nothing: not knowing is not disliking. In a log without any
+    signal, which holds only who was shown what, each event weighs 1, and a warning says so once.
 
     Parameters
     ----------
@@ -50,6 +78,10 @@ def event_weights(
     >>> event_weights(log, watch=2, like=0).tolist()
     [0.5, 2.0, 2.0]
     """
+    judged = sentiment is not None and bool(sentiment.notna().any())
+    if len(interactions) and not judged and not signals(interactions):
+        say_that_all_events_count_alike()
+        return pd.Series(1.0, index=interactions.index, name="weight")
     total = pd.Series(0.0, index=interactions.index, name="weight")
     if "watch_ratio" in interactions:
         total += watch * _numbers(interactions["watch_ratio"]).clip(0, 1)
@@ -60,9 +92,48 @@ def event_weights(
     if sentiment is not None:
         total += comment * _numbers(sentiment.reindex(interactions.index)).clip(-1, 1)
     elif "comment" in interactions:
-        text = interactions["comment"]
-        total += comment * (text.notna() & (text.astype("str").str.strip() != "")).astype(float)
+        total += comment * _has_text(interactions["comment"]).astype(float)
     return total
+
+
+def times_of(interactions: pd.DataFrame, use: str) -> pd.Series:
+    """Timestamps in UTC, some of which may be missing; times without a zone are taken for UTC.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per event.
+    use : str
+        What cannot be done without times, for the message: `"so nothing ..."`.
+
+    Raises
+    ------
+    ValueError
+        If there are events, but no column of times or nothing in it, or it holds no times.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"timestamp": pd.to_datetime(["2025-03-01 12:00", None])})
+    >>> str(times_of(log, "so nothing shows what came later")[0])
+    '2025-03-01 12:00:00+00:00'
+    """
+    if "timestamp" not in interactions:
+        if len(interactions):
+            raise ValueError(
+                f"The interactions have no timestamp (there is no such column), {use}."
+            )
+        return pd.Series(pd.NaT, index=interactions.index, dtype="datetime64[ns, UTC]")
+    times = interactions["timestamp"]
+    if len(times) and times.isna().all():
+        raise ValueError(f"The interactions have no timestamp (all are missing), {use}.")
+    if not len(times) and not pd.api.types.is_datetime64_any_dtype(times.dtype):
+        return times.astype("datetime64[ns, UTC]")
+    if not pd.api.types.is_datetime64_any_dtype(times.dtype):
+        raise ValueError(
+            f"The column timestamp holds {times.dtype}, such as {times.dropna().iloc[0]!r}, and no "
+            "times. A VideoLibrary made of the frame reads them; pandas.to_datetime does, too."
+        )
+    return times.dt.tz_localize("UTC") if times.dt.tz is None else times.dt.tz_convert("UTC")
 
 
 def interaction_matrix(
@@ -157,6 +228,19 @@ def unpack(data: VideoLibrary | Split | pd.DataFrame) -> tuple[pd.DataFrame, pd.
         first = video_ids[video_ids.duplicated()][0]
         raise ValueError(f"The catalogue has the video id {first!r} more than once.")
     return interactions, video_ids.rename("video_id")
+
+
+def _present(interactions: pd.DataFrame, column: str) -> pd.Series:
+    """Whether each event has the signal of a column."""
+    if column not in interactions:
+        return pd.Series(False, index=interactions.index)
+    values = interactions[column]
+    return _has_text(values) if column == "comment" else values.notna()
+
+
+def _has_text(comments: pd.Series) -> pd.Series:
+    """Whether there is a comment that is not blank."""
+    return comments.notna() & (comments.astype("str").str.strip() != "")
 
 
 def _numbers(signal: pd.Series) -> pd.Series:

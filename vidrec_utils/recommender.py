@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import inspect
 import pkgutil
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -49,6 +50,16 @@ PACKAGE = __name__.rpartition(".")[0] + "."
 
 BLOCK_VALUES = 2**23
 """Scores held at once while ranking (32 MB of float32): memory does not grow with the users."""
+
+NOTHING_TO_LEARN = (
+    "No event weighs more than 0, so there is nothing to learn from, and popularity is the order "
+    "of the catalogue. Look at the weights, and at the signals that they come from (watch_ratio, "
+    "liked, shared, comment)."
+)
+REWEIGHED_TO_NOTHING = (
+    "after its own weighting (by time, or against the mean) no event has a weight left, so it has "
+    "nothing to learn from. Look at the timestamps and at the model's settings."
+)
 
 RENAMED_CLASSES = {
     "recommender.Given": "recommender.FixedScores",
@@ -105,7 +116,9 @@ class Recommender(Explainable, ABC):
     - an **unknown user** (not in the data fitted on) gets the popularity answer;
     - a **cold video** (in the catalogue, without events) has a score, and can be recommended;
     - **ties** fall in the order of the catalogue; a score of NaN or -inf is never recommended;
-    - **k** beyond the catalogue gives what there is; a user who saw everything gets no rows.
+    - **k** beyond the catalogue gives what there is; a user who saw everything gets no rows;
+    - a **log without signals** counts every event alike (see `event_weights`), and one in which no
+      event weighs more than 0 is fitted with a warning: there is nothing to learn from it.
 
     `save` and `load` need to know which attributes `_fit` has set: a subclass lists those that are
     arrays in `_learned`, or defines `_state` and `_restore`. Arguments of the constructor that JSON
@@ -137,6 +150,8 @@ class Recommender(Explainable, ABC):
     """
 
     name = "recommender"
+    same_for_all: ClassVar[bool] = False
+    """Whether everybody gets the same list by design, so that a small coverage is no surprise."""
 
     _learned: ClassVar[tuple[str, ...]] = ()
     _array_arguments: ClassVar[tuple[str, ...]] = ()
@@ -177,6 +192,11 @@ class Recommender(Explainable, ABC):
             or weights are not finite.
         TypeError
             If `data` is none of the three.
+
+        Warns
+        -----
+        UserWarning
+            If there are events and none weighs more than 0.
         """
         interactions, self.video_ids = unpack(data)
         self.user_ids = as_ids(interactions["user_id"]).unique().sort_values()
@@ -191,9 +211,13 @@ class Recommender(Explainable, ABC):
         self.seen = interaction_matrix(interactions, ones, self.user_ids, self.video_ids)
         matrix = interaction_matrix(interactions, weights, self.user_ids, self.video_ids)
         self.popularity = np.asarray(matrix.sum(axis=0), dtype=np.float32).ravel()
-        weights = self._reweigh(pd.Series(np.asarray(weights), interactions.index), interactions)
-        matrix = interaction_matrix(interactions, weights, self.user_ids, self.video_ids)
-        self._fit_events(matrix, interactions, weights)
+        if len(values) and not (values > 0).any():
+            warnings.warn(NOTHING_TO_LEARN, UserWarning, stacklevel=2)
+        reweighed = self._reweigh(pd.Series(np.asarray(weights), interactions.index), interactions)
+        if values.any() and not reweighed.any():
+            warnings.warn(f"{self.name}: {REWEIGHED_TO_NOTHING}", UserWarning, stacklevel=2)
+        matrix = interaction_matrix(interactions, reweighed, self.user_ids, self.video_ids)
+        self._fit_events(matrix, interactions, reweighed)
         return self
 
     def score(self, user_ids: Iterable[str] | str | int) -> np.ndarray:
@@ -507,6 +531,7 @@ class Popularity(Recommender):
     """
 
     name = "popularity"
+    same_for_all = True
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return np.broadcast_to(self.popularity, (len(users), len(self.popularity)))

@@ -118,6 +118,20 @@ def test_recency_halves_by_hand():
         ContentRecommender(VECTORS, half_life_days=0)
 
 
+def test_a_half_life_needs_times():
+    for log in (EVENTS.assign(timestamp=pd.NaT), EVENTS.drop(columns="timestamp")):
+        with pytest.raises(ValueError, match=r"no timestamp .* use half_life_days=None"):
+            ContentRecommender(VECTORS, half_life_days=7).fit(log)
+
+
+def test_weights_that_vanish_against_the_mean_are_told():
+    data = library(EVENTS.assign(watch_ratio=1.0))  # what everybody likes equally, nobody dislikes
+    with pytest.warns(
+        UserWarning, match=r"content: after its own weighting .* no event has a weight"
+    ):
+        ContentRecommender(VECTORS, dislike=1.0, name="content").fit(data)
+
+
 def test_similar_videos():
     model = ContentRecommender(VECTORS, center=False).fit(library(EVENTS))
     similar = model.similar("a", k=9)

@@ -1,6 +1,7 @@
 """Metrics by hand and against scikit-learn; the protocol; intervals that cover the truth."""
 
 import dataclasses
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -204,8 +205,51 @@ def test_positives_with_missing_signals():
     assert evaluation.positives(only).tolist() == [False, False, True]
     assert evaluation.positives(only.drop(columns="watch_ratio")).tolist() == [False, False, True]
     assert evaluation.positives(frame, threshold=0.1).all()
-    with pytest.raises(ValueError, match="neither watch_ratio nor liked"):
-        evaluation.positives(frame.assign(watch_ratio=np.nan))
+
+
+def test_positives_without_ratios_and_likes():
+    frame = events("u a 0, u b 0, u c 0").drop(columns="watch_ratio")
+    shared = frame.assign(shared=pd.array([True, False, None], dtype="boolean"))
+    assert evaluation.positives(shared).tolist() == [True, False, False]
+    assert evaluation.positives(shared.assign(comment=[None, "why?", " "])).tolist() == [1, 1, 0]
+    with pytest.warns(UserWarning, match="all events count alike"):
+        assert evaluation.positives(frame.assign(watch_ratio=np.nan)).all()
+    assert evaluation.positives(frame.iloc[:0]).tolist() == []
+
+
+def test_the_protocol_says_what_a_success_is():
+    words = {}
+    for name in ("watch_ratio", "shared", "nothing"):
+        split = split_of("u a 1, v b 1", "u b 1, v a 1", "ab")
+        for part in ("train", "validation", "test"):
+            frame = getattr(split, part).rename(columns={"watch_ratio": name})
+            setattr(split, part, frame)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = evaluation.evaluate(Popularity().fit(split), split, k=1)
+        words[name] = result.protocol.relevant
+    assert words == {
+        "watch_ratio": "watch ratio >= 0.8 or liked",
+        "shared": "shared or commented on",
+        "nothing": "every exposure, since no signal says how it ended",
+    }
+
+
+def test_a_part_without_the_signal_of_training_is_refused():
+    split = split_of("u a 1, v b 1", "u b 1, v a 1", "ab")
+    split.test = split.test.drop(columns="watch_ratio")
+    with pytest.raises(
+        ValueError, match="No exposure of the test part has a signal, such as the w"
+    ):
+        evaluation.evaluate(Popularity().fit(split), split, k=1)
+
+
+def test_an_empty_training_part_is_refused_before_anything_is_ranked():
+    split = split_of("", "u b 1, v a 1", "ab")
+    with pytest.raises(
+        ValueError, match="training part of the split 'by hand' has no interactions"
+    ):
+        evaluation.evaluate(Popularity().fit(split), split, k=1)
 
 
 def test_seen_in_validation_is_no_candidate_in_test():

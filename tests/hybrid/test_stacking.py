@@ -230,9 +230,24 @@ def test_signals_that_are_missing():
     data, good, noise = world()
     data.interactions["watch_ratio"] = np.nan
     assert Stacked([good, noise]).fit(data).learned  # every event counts
-    data.interactions["timestamp"] = pd.NaT
-    with pytest.raises(ValueError, match="no timestamp"):
-        Stacked([good, noise]).fit(data)
+    with_times = Stacked([good, noise]).fit(data)
+    for absent in (
+        data.interactions.assign(timestamp=pd.NaT),
+        data.interactions.drop(columns="timestamp"),
+    ):
+        data.interactions = absent
+        with pytest.raises(ValueError, match=r"no timestamp .* ordered=True if the rows are in"):
+            Stacked([good, noise]).fit(data)
+        by_row = Stacked([good, noise], ordered=True).fit(data)
+        pd.testing.assert_series_equal(by_row.coefficients(), with_times.coefficients())
+
+
+def test_a_signal_that_is_missing_in_the_later_share_still_decides():
+    """Likes came late, or went: what an event says is decided in the whole log."""
+    data, good, noise = world()
+    late = stacking.in_time(data.interactions, 0.25)[1]
+    data.interactions.loc[late, "watch_ratio"] = np.nan
+    assert not Stacked([good, noise]).fit(data).learned  # nobody liked anything later
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from vidrec_utils import arguments
+from vidrec_utils.events import times_of
 from vidrec_utils.recommender import Recommender
 
 
@@ -17,6 +18,7 @@ class _RecentPopularity(Recommender):
     """One list for everyone, known or not, from events that count by their age."""
 
     _learned: ClassVar = ("recent",)
+    same_for_all = True
 
     @abstractmethod
     def _factor(self, days: pd.Series) -> pd.Series:
@@ -104,9 +106,5 @@ class DecayedPopularity(_RecentPopularity):
 
 def _ages(interactions: pd.DataFrame) -> pd.Series:
     """Days before the last event; NaN for events without a time."""
-    if len(interactions) and (
-        "timestamp" not in interactions or interactions["timestamp"].isna().all()
-    ):
-        raise ValueError("No event has a timestamp, so nothing is recent; use Popularity().")
-    times = interactions.get("timestamp", pd.Series(pd.NaT, interactions.index, dtype="M8[ns]"))
+    times = times_of(interactions, "so nothing is recent; use Popularity()")
     return (times.max() - times).dt.total_seconds() / 86_400

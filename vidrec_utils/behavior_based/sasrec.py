@@ -9,6 +9,7 @@ Klenitskiy, Vasilev: Turning Dross Into Gold Loss: is BERT4Rec really better tha
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -205,6 +206,14 @@ class SASRec(SessionRecommender):
         # the events that somebody liked, by user and time
         order = in_order(interactions)
         order = order[weights.to_numpy()[order] >= self.least]
+        if len(interactions) and not len(order):
+            warnings.warn(
+                f"{self.name}: no event weighs least={self.least:g} or more (the heaviest weighs "
+                f"{weights.max():g}), so nobody has a history and everybody gets what is popular. "
+                "Give a smaller least.",
+                UserWarning,
+                stacklevel=2,
+            )
         events = interactions.iloc[order]
         users = self.user_ids.get_indexer(as_ids(events["user_id"]))
         videos = self.video_ids.get_indexer(as_ids(events["video_id"]))

@@ -11,6 +11,7 @@ User-Adapted Interaction 28, 2018 (arXiv:1803.09587).
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
@@ -20,6 +21,7 @@ import pandas as pd
 from scipy import sparse
 
 from vidrec_utils import arguments
+from vidrec_utils.events import times_of
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
 from vidrec_utils.recommender import Recommender, as_ids, top_k
 
@@ -102,14 +104,51 @@ class SessionRecommender(Recommender):
         return sparse.csr_array(coo)
 
 
+COARSE = 0.5
+"""Share of events without a time of their own from which `in_order` warns."""
+
+
 def in_order(interactions: pd.DataFrame) -> np.ndarray:
-    """Positions of the rows by user and time; events without a time come first, ties by row."""
+    """Positions of the rows by user and time; events without a time come first, ties by row.
+
+    Warns
+    -----
+    UserWarning
+        If there are no times at all, or most events of people with several share their time with
+        another event of the same person: then the order is that of the rows.
+    """
     users = pd.factorize(as_ids(interactions["user_id"]), sort=True)[0]
-    if "timestamp" not in interactions:
+    if "timestamp" not in interactions or interactions["timestamp"].isna().all():
+        if len(users) > len(np.unique(users)):
+            warnings.warn(
+                "The events have no timestamps, so their order is that of the rows. Sort the rows "
+                "by time first, or give the times.",
+                UserWarning,
+                stacklevel=1,  # always from this line, so that Python says it once
+            )
         return np.argsort(users, kind="stable")
-    times = interactions["timestamp"]
+    times = times_of(interactions, "")
     ranks = times.rank(method="dense").fillna(0).to_numpy()
-    return np.lexsort((np.arange(len(users)), ranks, users))
+    order = np.lexsort((np.arange(len(users)), ranks, users))
+    _warn_if_coarse(users[order], ranks[order])
+    return order
+
+
+def _warn_if_coarse(users: np.ndarray, ranks: np.ndarray) -> None:
+    """Say so if times do not tell the order of most events; rows are sorted by user and time."""
+    same_user = users[1:] == users[:-1]
+    tied = same_user & (ranks[1:] == ranks[:-1])  # an event and the one before it
+    several = np.append(False, same_user) | np.append(same_user, False)
+    unordered = np.append(False, tied) | np.append(tied, False)
+    if several.any() and unordered.sum() > COARSE * several.sum():
+        warnings.warn(
+            f"{unordered.sum() / several.sum():.0%} of the events have no timestamp of their own "
+            "(another event of their user has the same, or it is missing), so times do not tell "
+            "what came first: the order of these is that of the rows. Give finer times, if there "
+            "are any: dates alone are too coarse.",
+            UserWarning,
+            stacklevel=1,
+        )
 
 
 def session_numbers(interactions: pd.DataFrame, gap_minutes: float = 30.0) -> np.ndarray:
@@ -130,10 +169,26 @@ def session_numbers(interactions: pd.DataFrame, gap_minutes: float = 30.0) -> np
     if "session_id" in interactions and interactions["session_id"].notna().all():
         own = interactions["session_id"].to_numpy()
         new[1:] |= own[1:] != own[:-1]
-    elif "timestamp" in interactions:
-        pause = interactions["timestamp"].diff().dt.total_seconds().to_numpy()
+    elif "timestamp" in interactions and interactions["timestamp"].notna().any():
+        pause = times_of(interactions, "").diff().dt.total_seconds().to_numpy()
         new[1:] |= pause[1:] > 60 * gap_minutes  # a pause of unknown length does not count
     return np.cumsum(new) - 1
+
+
+def _remedy_for_lone_events(events: pd.DataFrame, gap_minutes: float) -> str:
+    """What to do about sessions of one event; events are in the order of `in_order`."""
+    users = as_ids(events["user_id"]).to_numpy()
+    again = np.append(False, users[1:] == users[:-1])  # whether the user was there before
+    if again.mean() < 0.5:
+        return "Most people have few events: a model of content serves them better."
+    if "session_id" in events and events["session_id"].notna().all():
+        return "The column session_id says so: check it, or drop it to cut sessions by pauses."
+    typical = times_of(events, "so no pause is known").diff()[again].median()
+    return (
+        f"Events of one person are typically {typical.total_seconds() / 60:,.0f} minutes apart, "
+        f"and a pause of more than {gap_minutes:g} ends a session: give a longer gap_minutes, or a "
+        "column session_id."
+    )
 
 
 class SequentialRules(HistoryExplainable, SessionRecommender):
@@ -145,7 +200,8 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
     from j to i.
 
     A known user's session is the last one of the log. A cold video has no rule and scores 0. An
-    unknown user, and one from whose last videos no rule starts, gets the popularity answer.
+    unknown user, and one from whose last videos no rule starts, gets the popularity answer. If most
+    sessions hold a single event, as with daily dates, that is nearly everybody: `fit` warns.
 
     Parameters
     ----------
@@ -186,6 +242,7 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
         order = in_order(interactions)
         events = interactions.iloc[order]
         session = session_numbers(events, self.gap_minutes)
+        self._warn_if_alone(events, session)
         video = self.video_ids.get_indexer(as_ids(events["video_id"]))
         user = self.user_ids.get_indexer(as_ids(events["user_id"]))
         gain = np.clip(weights.to_numpy(dtype="f4")[order], 0, None)
@@ -202,6 +259,19 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
         self.rules = sparse.csr_array(self.rules - sparse.diags_array(self.rules.diagonal()))
         self.rules.eliminate_zeros()
         self.last = self._last_sessions(user, video, session)
+
+    def _warn_if_alone(self, events: pd.DataFrame, session: np.ndarray) -> None:
+        """Say so if most sessions hold one event, from which no rule starts."""
+        alone = np.bincount(session) == 1  # (n_sessions,)
+        if not len(alone) or alone.mean() <= 0.5:
+            return
+        warnings.warn(
+            f"{self.name}: {alone.mean():.0%} of the sessions hold a single event, from which no "
+            "rule starts, so most people get what is popular. "
+            f"{_remedy_for_lone_events(events, self.gap_minutes)}",
+            UserWarning,
+            stacklevel=2,
+        )
 
     def _last_sessions(
         self, user: np.ndarray, video: np.ndarray, session: np.ndarray

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.recommender import event_weights
+from vidrec_utils import events
+from vidrec_utils.events import event_weights
 
 SIGNALS = {
     "shown": "an exposure, whatever came of it: the watch history",
@@ -82,7 +83,7 @@ def signal_weights(
     if signal not in SIGNALS:
         raise ValueError(f"There is no signal {signal!r}; choose from {', '.join(SIGNALS)}.")
     column = COLUMNS.get(signal)
-    if column and (column not in interactions or interactions[column].isna().all()):
+    if column and column not in events.signals(interactions):
         raise ValueError(f"No event has a {column}, so {signal!r} says nothing about these data.")
     if signal == "sentiment" and sentiment is None:
         raise ValueError("Give the sentiment of each comment, a number from -1 to 1.")
@@ -98,12 +99,8 @@ def available_signals(interactions: pd.DataFrame) -> list[str]:
     >>> available_signals(pd.DataFrame({"watch_ratio": [0.3, None], "liked": [None, None]}))
     ['shown', 'watch ratio', 'finished']
     """
-    return [
-        signal
-        for signal in SIGNALS
-        if signal not in COLUMNS
-        or (COLUMNS[signal] in interactions and interactions[COLUMNS[signal]].notna().any())
-    ]
+    columns = events.signals(interactions)
+    return [name for name in SIGNALS if name not in COLUMNS or COLUMNS[name] in columns]
 
 
 def _by(**on: float) -> Callable[..., pd.Series]:

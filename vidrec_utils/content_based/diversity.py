@@ -17,6 +17,7 @@ from scipy import sparse
 
 from vidrec_utils import arguments
 from vidrec_utils.content_based.vectors import VectorModel
+from vidrec_utils.events import event_weights, unpack
 from vidrec_utils.recommender import (
     Description,
     EventWeights,
@@ -158,6 +159,8 @@ class Diversified(VectorModel):
 
     def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
         """Fit the other recommender and this one; arguments as for `Recommender.fit`."""
+        if weights is None:  # once for both: a log without signals is then told once
+            weights = event_weights(unpack(data)[0])
         self.base.fit(data, weights)
         return super().fit(data, weights)
 

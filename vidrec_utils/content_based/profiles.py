@@ -20,6 +20,7 @@ from scipy import sparse
 
 from vidrec_utils import arguments
 from vidrec_utils.content_based.vectors import VectorModel
+from vidrec_utils.events import as_ids, times_of
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
 from vidrec_utils.recommender import Recommender, position, top_k
 
@@ -106,8 +107,9 @@ class HistoryProfile(HistoryExplainable, Recommender):
         if self.half_life_days is None:
             return weights
         # w <- w 0.5^(t / half_life), with t the days before the user's last event
-        last = interactions.groupby("user_id")["timestamp"].transform("max")
-        days = (last - interactions["timestamp"]).dt.total_seconds() / 86_400
+        times = times_of(interactions, "so no event is older than another; use half_life_days=None")
+        last = times.groupby(as_ids(interactions["user_id"])).transform("max")
+        days = (last - times).dt.total_seconds() / 86_400
         return weights * 0.5 ** (days.fillna(np.inf) / self.half_life_days)
 
     def _share(self, matrix: sparse.csr_array, missing: np.ndarray) -> None:

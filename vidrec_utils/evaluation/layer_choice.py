@@ -32,7 +32,7 @@ from vidrec_utils.embeddings.pooling import POOLINGS, pool
 from vidrec_utils.encoders import ClipEncoder, Encoder, Layered, LayeredInOnePass
 from vidrec_utils.evaluation.metrics import bootstrap_means, list_metrics
 from vidrec_utils.evaluation.results import percentile_interval
-from vidrec_utils.evaluation.task import positives, prepare
+from vidrec_utils.evaluation.task import ended_well, prepare
 from vidrec_utils.recommender import as_ids, blocks, hide, interaction_matrix, top_k
 
 if TYPE_CHECKING:
@@ -359,7 +359,7 @@ class _Questions:
 def _recommendation(split: Split, on: str, k: int, threshold: float) -> _Questions:
     """The questions of `evaluate`, for the users who liked something in training."""
     task = prepare(split, k, on, threshold)
-    liked = split.train[positives(split.train, threshold).to_numpy()]
+    liked = split.train[ended_well(split.train, threshold).to_numpy()]
     liked = liked[as_ids(liked["user_id"]).isin(task.users)]
     history = interaction_matrix(liked, np.ones(len(liked)), task.users, task.videos)
     history.data[:] = 1  # liked once or often

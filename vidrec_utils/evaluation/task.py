@@ -11,7 +11,13 @@ from scipy import sparse
 
 from vidrec_utils import arguments
 from vidrec_utils.evaluation.protocol import TIES, Protocol, fingerprints
-from vidrec_utils.recommender import as_ids, interaction_matrix
+from vidrec_utils.events import (
+    as_ids,
+    event_weights,
+    interaction_matrix,
+    say_that_all_events_count_alike,
+    signals,
+)
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import Split
@@ -20,10 +26,14 @@ if TYPE_CHECKING:
 def positives(interactions: pd.DataFrame, threshold: float = 0.8) -> pd.Series:
     """Which exposures ended well: watched to at least `threshold`, or liked.
 
+    A log that has neither watch ratios nor likes is taken for what it is: if it has shares or
+    comments, exposures that were shared or commented on ended well; if it has no signal at all,
+    every exposure did, and a warning says so once (see `events.event_weights`, which counts alike).
+
     Parameters
     ----------
     interactions : DataFrame
-        Columns `watch_ratio` and `liked`; one of them may be absent or all NA. An NA signal says
+        Columns `watch_ratio`, `liked`, `shared`, `comment`, each optional. An NA signal says
         nothing, so it never makes a positive.
     threshold : float
         Least watch ratio.
@@ -33,27 +43,45 @@ def positives(interactions: pd.DataFrame, threshold: float = 0.8) -> pd.Series:
     Series of bool
         Aligned with `interactions`.
 
-    Raises
-    ------
-    ValueError
-        If there are interactions, and neither signal in any of them.
-
     Examples
     --------
     >>> views = pd.DataFrame({"watch_ratio": [0.9, 0.2, 0.2], "liked": [None, True, False]})
     >>> positives(views).tolist()
     [True, True, False]
     """
+    if len(interactions) and not signals(interactions):
+        say_that_all_events_count_alike()
+    return ended_well(interactions, threshold)
+
+
+def ended_well(interactions: pd.DataFrame, threshold: float) -> pd.Series:
+    """Which exposures ended well, as `positives`, without the warning."""
+    available = signals(interactions)
+    if not available:
+        return pd.Series(True, index=interactions.index, name="positive")
+    if not {"watch_ratio", "liked"} & set(available):
+        return (event_weights(interactions) > 0).rename("positive")
     absent = pd.Series(np.nan, index=interactions.index)
     watched = pd.to_numeric(interactions.get("watch_ratio", absent)).astype("Float64")
     liked = interactions.get("liked", absent).astype("boolean")
-    if len(interactions) and watched.isna().all() and liked.isna().all():
-        raise ValueError(
-            "These interactions have neither watch_ratio nor liked, so nothing tells a good "
-            "recommendation from a bad one. Add one of the two columns."
-        )
     good = (watched >= threshold).fillna(False) | liked.fillna(False)
     return good.astype(bool).rename("positive")
+
+
+def success(interactions: pd.DataFrame, threshold: float) -> str:
+    """What `positives` takes for an exposure that ended well, in words.
+
+    Examples
+    --------
+    >>> success(pd.DataFrame({"user_id": ["u"], "video_id": ["a"]}), threshold=0.8)
+    'every exposure, since no signal says how it ended'
+    """
+    available = signals(interactions)
+    if {"watch_ratio", "liked"} & set(available):
+        return f"watch ratio >= {threshold:g} or liked"
+    if available:
+        return "shared or commented on"
+    return "every exposure, since no signal says how it ended"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +129,20 @@ def prepare(
     Raises
     ------
     ValueError
-        If an option is impossible, the part is empty, or no user in it has a relevant candidate.
+        If an option is impossible, the part or the training part is empty, the part has no signal
+        while training has one, or no user in the part has a relevant candidate.
     """
     _check_options(k, on, ties)
     target = getattr(split, on)
     if not len(target):
         raise ValueError(f"The {on} part of the split {split.name!r} has no interactions.")
+    if not len(split.train):
+        raise ValueError(
+            f"The training part of the split {split.name!r} has no interactions, so every "
+            "recommender would answer in the order of the catalogue. "
+            "preprocessing.check_split says what is wrong with a split."
+        )
+    _require_one_kind_of_signal(split, on)
     known = split.train
     if on == "test" and len(split.validation):
         known = pd.concat([known, split.validation], ignore_index=True)
@@ -118,7 +154,7 @@ def prepare(
     crowd = as_ids(known["user_id"]).unique()
     shows = _counts(known, crowd, videos)
     # Relevance: what ended well in the evaluated part, and is new to the user.
-    relevant = _counts(target[positives(target, threshold).to_numpy()], asked, videos)
+    relevant = _counts(target[ended_well(target, threshold).to_numpy()], asked, videos)
     relevant = _without(relevant, seen)
     kept = np.flatnonzero(np.diff(relevant.indptr))
     if not len(kept):
@@ -142,13 +178,23 @@ def prepare(
             k=k,
             n_videos=len(videos),
             masked=f"those shown to the user in {before}",
-            relevant=f"watch ratio >= {threshold:g} or liked",
+            relevant=success(target, threshold),
             ties=TIES[ties].format(seed=seed),
             n_users=len(users),
             n_left_out=len(asked) - len(users),
             **fingerprints(users, videos, relevant, seen),
         ),
     )
+
+
+def _require_one_kind_of_signal(split: Split, on: str) -> None:
+    """Refuse a part that has no signal where the rest of the log has one."""
+    known = signals(split.train)
+    if known and not signals(getattr(split, on)):
+        raise ValueError(
+            f"No exposure of the {on} part has a signal, such as the {known[0]} of the training "
+            "part, so nothing tells a good recommendation from a bad one there."
+        )
 
 
 def _check_options(k: int, on: str, ties: str) -> None:

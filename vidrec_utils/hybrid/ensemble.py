@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from vidrec_utils.events import event_weights, unpack
 from vidrec_utils.recommender import EventWeights, Recommender, TrainingData
 from vidrec_utils.saving import Array, below
 
@@ -56,6 +57,8 @@ class Ensemble(Recommender):
 
     def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
         """Fit every member, and what joins them; see `Recommender.fit`."""
+        if weights is None:  # once for all: a log without signals is then told once
+            weights = event_weights(unpack(data)[0])
         self.members = fitted(self.models, data, weights) if self.refit else list(self.models)
         return super().fit(data, weights)
 

@@ -22,8 +22,14 @@ from sklearn.preprocessing import StandardScaler
 
 from vidrec_utils import arguments, settings
 from vidrec_utils.content_based import ContentRecommender
-from vidrec_utils.evaluation import positives
-from vidrec_utils.events import as_ids, interaction_matrix, unpack
+from vidrec_utils.evaluation.task import ended_well
+from vidrec_utils.events import (
+    as_ids,
+    event_weights,
+    interaction_matrix,
+    times_of,
+    unpack,
+)
 from vidrec_utils.explanations import Explanation, NotExplainable, explained_list
 from vidrec_utils.hybrid.ensemble import Ensemble, fitted, stacked_scores
 from vidrec_utils.hybrid.normalization import normalized, reciprocal_ranks, smallest
@@ -67,11 +73,12 @@ class Stacked(Ensemble):
         Logistic regression, or a network with one hidden layer of 16.
     share : float
         Share of the events, the latest, that the ranker learns from.
+    ordered : bool
+        The rows are in the order in which things happened: cut them by row, not by timestamp.
     negatives : int
         Videos drawn for each liked one.
     threshold : float
-        Watch ratio from which an event is liked; see `evaluation.positives`. In data without any
-        signal every event is.
+        Watch ratio from which an event is liked; see `evaluation.positives`.
     regularization : float
         Inverse of the logistic regression's C; weight decay of the network.
     gap : float
@@ -128,6 +135,7 @@ class Stacked(Ensemble):
         max_users: int = 3000,
         seed: int = 0,
         name: str = "stacked",
+        ordered: bool = False,
     ):
         super().__init__(models)
         arguments.one_of(RANKERS, ranker=ranker)
@@ -146,6 +154,7 @@ class Stacked(Ensemble):
         self.regularization = float(regularization)
         self.seed = int(seed)
         self.name = name
+        self.ordered = bool(ordered)
 
     @property
     def feature_names(self) -> list[str]:
@@ -229,15 +238,19 @@ class Stacked(Ensemble):
         Raises
         ------
         ValueError
-            As `Recommender.fit`; or if the events have no timestamp.
+            As `Recommender.fit`; or if the events have no timestamp and are not `ordered`.
         """
         interactions, video_ids = unpack(data)
-        _, late = in_time(interactions, self.share)
-        early, _ = in_time(interactions, self.share + self.gap)
+        _, late = in_time(interactions, self.share, self.ordered)
+        early, _ = in_time(interactions, self.share + self.gap, self.ordered)
+        # what a signal says is decided in the whole log: a share of it may lack the signal
+        liked = ended_well(interactions, self.threshold).to_numpy()
+        weights = event_weights(interactions) if weights is None else weights
         early_weights = weights
-        if not (weights is None or callable(weights)):
-            early_weights = pd.Series(np.asarray(weights)[early], interactions.index[early])
-        x, y = self._examples(interactions[early], interactions[late], video_ids, early_weights)
+        if not callable(early_weights):
+            early_weights = pd.Series(np.asarray(early_weights)[early], interactions.index[early])
+        after = interactions[late & liked]
+        x, y = self._examples(interactions[early], after, video_ids, early_weights)
         self._learn(x, y)
         super().fit(data, weights)
         self.events = event_counts(self.seen)
@@ -248,12 +261,11 @@ class Stacked(Ensemble):
         before: pd.DataFrame,
         after: pd.DataFrame,
         video_ids: pd.Index,
-        weights: EventWeights | None,
+        weights: EventWeights,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Features `(n, n_features)` and whether liked `(n,)`, out of the later events."""
+        """Features `(n, n_features)` and whether liked `(n,)`, out of the later liked events."""
         x = [np.empty((0, len(self.feature_names)), dtype=np.float32)]
         y = [np.empty(0, dtype=bool)]
-        after = after[liked(after, self.threshold)]
         users = as_ids(before["user_id"]).unique().intersection(as_ids(after["user_id"]))
         if not len(users):
             return x[0], y[0]
@@ -429,33 +441,39 @@ def features(scores: np.ndarray, events: np.ndarray) -> np.ndarray:
     return np.moveaxis(np.concatenate([values, ranks, values * rarity, of_video]), 0, -1)
 
 
-def in_time(interactions: pd.DataFrame, share: float) -> tuple[np.ndarray, np.ndarray]:
+def in_time(
+    interactions: pd.DataFrame, share: float, ordered: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Which events are earlier and which are the latest `share`, as masks; equal times stay united.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per event.
+    share : float
+        Share of the events that are the latest.
+    ordered : bool
+        Cut by row: the rows are in the order in which things happened.
 
     Raises
     ------
     ValueError
-        If no event has a timestamp.
+        If no event has a timestamp, and the rows are not `ordered`.
     """
-    missing = pd.Series(pd.NaT, index=interactions.index)
-    times = interactions.get("timestamp", missing)
-    if not len(times):
+    n = len(interactions)
+    if ordered:
+        late = np.arange(n) >= n - round(share * n)
+        return ~late, late
+    times = times_of(
+        interactions,
+        "so nothing shows which events came later. Stacking needs times, or ordered=True if the "
+        "rows are in the order in which things happened",
+    )
+    if not n:
         return np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)
-    if times.isna().all():
-        raise ValueError(
-            "The events have no timestamp, so nothing shows which came later. Stacking needs one."
-        )
     cut = times.quantile(1 - share, interpolation="higher")
     late = (times >= cut).to_numpy(dtype=bool)
     return ~late, late
-
-
-def liked(interactions: pd.DataFrame, threshold: float) -> np.ndarray:
-    """Events that ended well; all of them if there is no signal."""
-    try:
-        return positives(interactions, threshold).to_numpy()
-    except ValueError:  # neither watch ratios nor likes
-        return np.ones(len(interactions), dtype=bool)
 
 
 def drawn(

@@ -1,0 +1,96 @@
+"""Sessions, and the order of events, in logs whose times are coarse, or absent."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.events import START
+from vidrec_utils.behavior_based import SASRec, SequentialRules, session_numbers
+from vidrec_utils.behavior_based.sessions import in_order
+
+
+def log(n_users=20, n_events=6, gap="5min", **columns):
+    """Everybody watches six videos in a row, each from another start, one every `gap`."""
+    rows = [(f"u{u}", f"v{(u + e) % 8}", e) for u in range(n_users) for e in range(n_events)]
+    frame = pd.DataFrame(rows, columns=["user_id", "video_id", "step"])
+    times = START + frame.pop("step") * pd.Timedelta(gap)
+    return frame.assign(timestamp=times, watch_ratio=1.0, **columns)
+
+
+def test_days_between_events_leave_no_rule_and_it_is_told():
+    days = log(gap="1D")
+    with pytest.warns(UserWarning, match=r"100% of the sessions .* typically 1,440 minutes apart"):
+        lonely = SequentialRules().fit(days)
+    assert lonely.rules.nnz == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        longer = SequentialRules(gap_minutes=2 * 1440).fit(days)
+        assert longer.recommend_next(["v3"], k=1)["video_id"].item() == "v4"
+        minutes = SequentialRules().fit(log())
+    np.testing.assert_array_equal(minutes.score(["u1"]), longer.score(["u1"]))
+
+
+def test_sessions_of_one_event_have_three_causes():
+    each = log(session_id=[f"s{n}" for n in range(120)])
+    with pytest.warns(UserWarning, match="The column session_id says so"):
+        SequentialRules().fit(each)
+    with pytest.warns(UserWarning, match="Most people have few events"):
+        SequentialRules().fit(log(n_events=1))
+    half = log(gap="1D")
+    half.loc[half["user_id"].isin([f"u{n}" for n in range(18)]), "timestamp"] = START
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        SequentialRules().fit(half)  # 18 sessions of six events, 12 of one
+    assert not [w for w in caught if "sessions" in str(w.message)]
+
+
+def test_dates_without_a_time_of_day_are_told_by_models_of_order():
+    dates = log(gap="5min")
+    dates["timestamp"] = dates["timestamp"].dt.floor("D")
+    for model in (SASRec(length=6, dim=8, epochs=1), SequentialRules()):
+        with pytest.warns(UserWarning, match="100% of the events have no timestamp of their own"):
+            model.fit(dates)
+    assert in_order(dates).tolist() == in_order(log()).tolist()  # then by row
+
+
+def test_the_share_of_coarse_times_is_of_people_with_several_events():
+    frame = log(n_users=2)
+    frame.loc[:5, "timestamp"] = START  # u0 has one time for all, u1 six of them: half is not most
+    lonely = log(n_users=9, n_events=1).assign(user_id=[f"x{n}" for n in range(9)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        in_order(pd.concat([frame, lonely], ignore_index=True))
+    frame.loc[6:7, "timestamp"] = START
+    with pytest.warns(UserWarning, match="67% of the events"):
+        in_order(frame)
+    frame["timestamp"] = log(n_users=2)["timestamp"]
+    frame.loc[:7, "timestamp"] = pd.NaT
+    with pytest.warns(UserWarning, match="67% of the events .*it is missing"):
+        in_order(frame)
+
+
+@pytest.mark.parametrize("absent", ["no column", "all missing"])
+def test_the_order_of_the_rows_without_times_is_told(absent):
+    frame = log().drop(columns="timestamp")
+    frame = frame if absent == "no column" else frame.assign(timestamp=pd.NaT)
+    for model in (SASRec(length=6, dim=8, epochs=1), SequentialRules()):
+        with pytest.warns(UserWarning, match="their order is that of the rows"):
+            model.fit(frame)
+    assert in_order(frame).tolist() == in_order(log()).tolist()
+    assert session_numbers(frame.iloc[in_order(frame)]).max() == 19  # one session of each user
+
+
+def test_numbers_are_no_times():
+    frame = log().assign(timestamp=range(120))
+    with pytest.raises(ValueError, match="timestamp holds int64"):
+        SequentialRules().fit(frame)
+
+
+def test_a_transformer_without_histories_says_so():
+    with pytest.warns(
+        UserWarning, match=r"no event weighs least=0.5 or more \(the heaviest .* 0.3"
+    ):
+        model = SASRec(length=6, dim=8, epochs=1).fit(log().assign(watch_ratio=0.3))
+    assert (model.score(["u0"]) == model.popularity).all()
