@@ -11,6 +11,11 @@ UNPLAYABLE = ("truncated", "text_as_video", "empty_file")
 """Kinds of media dirt that no viewer can watch to the end."""
 
 
+def record(table: str, row_id: str, kind: str, detail: object) -> dict[str, str]:
+    """Return what the truth keeps of one spoiled video, user or row of the log."""
+    return {"table": table, "id": row_id, "kind": kind, "detail": str(detail)}
+
+
 def plant_media(
     plan: pd.DataFrame, config: WorldConfig
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
@@ -53,17 +58,11 @@ def plant_media(
         sources = ids[first : first + number]
         first += number
         planted = pd.concat([planted, _reuploads(plan, sources, kind, config, rng)])
-    planted = planted.sort_values("published_at", kind="stable")
-    planted.index.name = "video_id"
+    planted = planted.sort_values("published_at", kind="stable").rename_axis("video_id")
     planted["playable"] = ~planted["media"].isin(UNPLAYABLE)
     spoiled = planted[planted["media"] != "clip"]
     dirt = [
-        {
-            "table": "videos",
-            "id": video_id,
-            "kind": row.media,
-            "detail": "" if pd.isna(row.source_id) else row.source_id,
-        }
+        record("videos", video_id, row.media, "" if pd.isna(row.source_id) else row.source_id)
         for video_id, row in zip(spoiled.index, spoiled.itertuples(), strict=True)
     ]
     return planted, dirt
@@ -142,24 +141,17 @@ def plant_log(
     truth["timestamp"] = log["timestamp"]
     # Numbered anew in order of time, so that a session's id says nothing about who was in it.
     log["session_id"] = [f"s{k:07d}" for k in pd.factorize(log["session_id"])[0]]
-    dirt = [
-        {"table": "users", "id": user, "kind": "bot", "detail": kind} for user, kind in crew.items()
-    ]
+    dirt = [record("users", user, "bot", kind) for user, kind in crew.items()]
     dirt += _impossible(log, plan, config, rng)
     lost = np.flatnonzero(rng.random(len(log)) < config.missing_watch_ratio)
-    for row in lost:
-        detail = str(log.at[row, "watch_ratio"])
-        dirt.append(_row(row, "missing_watch_ratio", detail))
+    dirt += [
+        record("interactions", str(row), "missing_watch_ratio", log.at[row, "watch_ratio"])
+        for row in lost
+    ]
     log.loc[lost, "watch_ratio"] = np.nan
     spoken = rng.choice(users["language"].to_numpy(), size=len(crew))
     everyone = pd.concat([users, pd.DataFrame({"language": spoken}, index=list(crew))])
-    everyone = everyone.sort_index()
-    everyone.index.name = "user_id"
-    return log, truth, everyone, dirt
-
-
-def _row(row: int, kind: str, detail: str) -> dict[str, str]:
-    return {"table": "interactions", "id": str(row), "kind": kind, "detail": detail}
+    return log, truth, everyone.sort_index().rename_axis("user_id"), dirt
 
 
 def _impossible(
@@ -171,7 +163,7 @@ def _impossible(
     published = pd.DatetimeIndex(plan["published_at"].reindex(log["video_id"].iloc[rows]))
     early = published - pd.to_timedelta(rng.integers(2 * 86_400, 60 * 86_400, len(rows)), unit="s")
     dirt = [
-        _row(row, f"timestamp_{kind}", str(log.at[row, "timestamp"]))
+        record("interactions", str(row), f"timestamp_{kind}", log.at[row, "timestamp"])
         for row, kind in zip(rows, kinds, strict=True)
     ]
     impossible = {
