@@ -59,8 +59,7 @@ def taste(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def check_taste(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> str:
     """Check an attempt at `taste`."""
     vectors = np.array([[3.0, 0.0], [0.0, 4.0]])
-    only = function(vectors, np.array([1.0, 0.0]))
-    only = np.asarray(only)
+    only = np.asarray(function(vectors, np.array([1.0, 0.0])))
     assert only.shape == (2,), (
         f"a profile has one number per column of the vectors, so the shape is (2,), yours is "
         f"{only.shape}: sum over the videos."
