@@ -68,11 +68,7 @@ class Store:
             if not line.endswith(b"\n"):
                 break  # a batch that a kill interrupted: it does not count
             batch = self._parsed(line)
-            for key, reason in zip(batch["keys"], batch["reasons"], strict=True):
-                if reason is not None:
-                    self.reasons[key] = reason
-                self.rows[key] = len(self.rows)
-            self.log_bytes += len(line)
+            self._count(batch["keys"], batch["reasons"], line)
         size = self.vectors_file.stat().st_size if self.vectors_file.exists() else 0
         if size < self.n * self.dim * 4:
             raise self._damaged(f"vectors.f32 is shorter than its {self.n} rows")
@@ -102,6 +98,10 @@ class Store:
         line = json.dumps({"keys": list(keys), "reasons": list(reasons)}).encode() + b"\n"
         _write_at(self.vectors_file, self.n * self.dim * 4, data.tobytes())
         _write_at(self.log_file, self.log_bytes, line, cut=True)
+        self._count(keys, reasons, line)
+
+    def _count(self, keys: Sequence[str], reasons: Sequence[str | None], line: bytes) -> None:
+        """Take a batch into account whose line of the log is complete."""
         for key, reason in zip(keys, reasons, strict=True):
             if reason is not None:
                 self.reasons[key] = reason
