@@ -28,7 +28,7 @@ def test_names_every_requirement_and_is_content_here() -> None:
 
 def test_a_missing_package_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        doctor, "_installed", lambda name: None if name in {"av", "ruff"} else "99999"
+        doctor, "installed_version", lambda name: None if name in {"av", "ruff"} else "99999"
     )
     found = by_name(list(doctor.check_packages()))
     assert found["av"].status == doctor.MISSING

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from vidrec_utils.files import find_packaged, replace_whole, write_atomically
+from vidrec_utils.files import (
+    find_packaged,
+    installed_version,
+    replace_whole,
+    write_atomically,
+)
 
 
 def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
@@ -48,3 +53,8 @@ def test_files_of_packages_are_found_without_importing_the_package() -> None:
     assert find_packaged(package, "models/no_such_file") is None
     assert find_packaged("no_such_package_anywhere", name) is None
     assert package not in sys.modules
+
+
+def test_the_version_of_an_installed_distribution() -> None:
+    assert installed_version("pytest") == pytest.__version__
+    assert installed_version("no-such-package-anywhere") is None

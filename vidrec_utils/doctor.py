@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec_utils import settings
-from vidrec_utils.files import find_packaged, sha256
+from vidrec_utils.files import find_packaged, installed_version, sha256
 
 if TYPE_CHECKING:
     from vidrec_utils.encoders import PackagedFile
@@ -71,14 +71,6 @@ class Finding:
 def _judged(topic: str, name: str, fine: bool, detail: str, otherwise: str, remedy: str) -> Finding:
     """A finding that is ok if all is fine, else of another status and with its remedy."""
     return Finding(topic, name, OK if fine else otherwise, detail, "" if fine else remedy)
-
-
-def _installed(distribution: str) -> str | None:
-    """Version of an installed distribution, or None."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def requirement_lines() -> list[str]:
@@ -130,7 +122,7 @@ def check_packages() -> Iterator[Finding]:
         requirement = Requirement(line)
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
-        have = _installed(requirement.name)
+        have = installed_version(requirement.name)
         tested = f"tested: {','.join(sorted(map(str, requirement.specifier), reverse=True))}"
         if have is None:
             needed = requirement.name.lower().replace("_", "-") not in FOR_DEVELOPMENT
@@ -318,7 +310,7 @@ def check_published() -> Iterator[Finding]:
 
 def check_kernel() -> Iterator[Finding]:
     """Whether notebooks have a kernel to run in."""
-    version = _installed("ipykernel")
+    version = installed_version("ipykernel")
     detail = f"ipykernel {version} of {sys.executable}" if version else "ipykernel is not installed"
     yield _judged("notebooks", "kernel", version is not None, detail, MISSING, SET_UP)
     root = settings.repository()

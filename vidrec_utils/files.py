@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all, hashed, and looked up in installed packages."""
+"""Files written whole or not at all, hashes, and what is looked up in installed packages."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import tempfile
@@ -47,6 +48,14 @@ def find_packaged(package: str, name: str) -> Path | None:
         if (Path(folder) / name).is_file():
             return Path(folder) / name
     return None
+
+
+def installed_version(distribution: str) -> str | None:
+    """Version of an installed distribution, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def sha256(path: Path | str) -> str:

@@ -98,8 +98,9 @@ def check_fading_profile(function: Callable[[np.ndarray, np.ndarray, float], np.
     assert np.allclose(got, [16 / 7, 4 / 7]), (
         f"the weights are 1, 1/2 and 1/4, so the profile is [16/7, 4/7], yours is {got}."
     )
-    longer = function(vectors, days, 14.0)
-    assert not np.allclose(longer, got), "use the argument `half_life`, not a number of your own."
+    assert not np.allclose(function(vectors, days, 14.0), got), (
+        "use the argument `half_life`, not a number of your own."
+    )
     return "old events fade, and none is ever quite forgotten."
 
 

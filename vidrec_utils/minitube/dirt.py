@@ -10,6 +10,9 @@ from vidrec_utils.minitube.config import WorldConfig
 UNPLAYABLE = ("truncated", "text_as_video", "empty_file")
 """Kinds of media dirt that no viewer can watch to the end."""
 
+COPIES = ("exact_duplicate", "reencoded_duplicate")
+"""Kinds of media dirt that are an upload of their own, made from another one."""
+
 
 def record(table: str, row_id: str, kind: str, detail: object) -> dict[str, str]:
     """Return what the truth keeps of one spoiled video, user or row of the log."""
@@ -39,25 +42,22 @@ def plant_media(
     rng = config.rng("dirt")
     planted = plan.assign(media="clip", source_id=None)
     ids = rng.permutation(plan.index.to_numpy())
-    kinds = {
+    counts = {
         "truncated": config.count(config.truncated),
         "text_as_video": config.count(config.text_as_video),
         "empty_file": config.count(config.empty_files),
         "black": config.count(config.black),
         "noisy": config.count(config.noisy),
-    }
-    first = 0
-    for kind, number in kinds.items():
-        planted.loc[ids[first : first + number], "media"] = kind
-        first += number
-    copies = {
         "exact_duplicate": config.count(config.exact_duplicates),
         "reencoded_duplicate": config.count(config.reencoded_duplicates),
     }
-    for kind, number in copies.items():
-        sources = ids[first : first + number]
-        first += number
-        planted = pd.concat([planted, _reuploads(plan, sources, kind, config, rng)])
+    # Each kind takes the next of the shuffled ids; those that are left stay clean.
+    *chosen, _ = np.split(ids, np.cumsum(list(counts.values())))
+    for kind, sources in zip(counts, chosen, strict=True):
+        if kind in COPIES:
+            planted = pd.concat([planted, _reuploads(plan, sources, kind, config, rng)])
+        else:
+            planted.loc[sources, "media"] = kind
     planted = planted.sort_values("published_at", kind="stable").rename_axis("video_id")
     planted["playable"] = ~planted["media"].isin(UNPLAYABLE)
     spoiled = planted[planted["media"] != "clip"]
@@ -89,12 +89,11 @@ def _reuploads(
         str(rng.choice([one for one in plan["uploader"].unique() if one != owner]))
         for owner in copies["uploader"]
     ]
-    letter = "x" if kind == "exact_duplicate" else "r"
     taken = set(plan.index)
     fresh = [f"v{k:0{len(plan.index[0]) - 1}d}" for k in range(3 * len(plan))]
     free = [one for one in fresh if one not in taken]
     # Two kinds of copies draw from two halves of the free ids, so that none is given twice.
-    half = free[::2] if letter == "x" else free[1::2]
+    half = free[::2] if kind == "exact_duplicate" else free[1::2]
     copies.index = pd.Index(rng.choice(half, size=len(sources), replace=False))
     return copies
 

@@ -197,5 +197,7 @@ def own_code(notebook: Notebook) -> list[tuple[str, Cell]]:
 
 def rule_repeats(notebook: Notebook) -> Iterator[Breach]:
     """Nothing is written twice."""
-    for _, first, _, cell, what in repeated(own_code(notebook)):
-        yield cell.number, f"{what} stands in cell {first.number} already; move it to vidrec_utils"
+    return (
+        (cell.number, f"{what} stands in cell {first.number} already; move it to vidrec_utils")
+        for _, first, _, cell, what in repeated(own_code(notebook))
+    )

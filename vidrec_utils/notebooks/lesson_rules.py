@@ -150,8 +150,7 @@ def rule_first_result(notebook: Notebook) -> Iterator[Breach]:
     section = notebook.section("First result")
     if section is None:
         return  # the rule on order speaks of it
-    early = {cell.number for cell in notebook.code[:EARLY]}
-    cells = {cell.number for cell in section.code} & early
+    cells = {cell.number for cell in notebook.code[:EARLY] if cell in section.code}
     drawn = any(image.cell.number in cells for image in notebook.images)
     printed = any(
         cell.number in cells and kind == "stdout" and re.search(r"\d", text) and words(text) > 3

@@ -301,7 +301,7 @@ class Notebook:
                     size = len(text.encode()) if kind == "image/svg+xml" else _decoded(text)
                     images.append(Image(cell, kind, size, alt))
                 elif kind == "text/html":
-                    images += [Image(cell, *image) for image in images_in_html(text)]
+                    images += [Image(cell, *image[:3]) for image in images_in_html(text)]
         return images
 
 
@@ -325,19 +325,15 @@ class _ImageParser(HTMLParser):
                 self.images.append((kind, size, alt, source if not data else ""))
 
 
-def images_in_html(text: str) -> list[tuple[str, int, str]]:
-    """List the images in HTML as (kind, size in bytes, description)."""
-    return [image[:3] for image in _parsed(text)]
-
-
 def remote_images(text: str) -> list[str]:
     """List the addresses of images in HTML or Markdown that need a network."""
-    sources = [image[3] for image in _parsed(text)]
+    sources = [image[3] for image in images_in_html(text)]
     sources += re.findall(r"!\[[^\]]*\]\(\s*<?([^)\s>]+)", text)
     return [source for source in sources if re.match(r"(?i)(https?:)?//", source)]
 
 
-def _parsed(text: str) -> list[tuple[str, int, str, str]]:
+def images_in_html(text: str) -> list[tuple[str, int, str, str]]:
+    """List the images in HTML as (kind, size in bytes, description, address if outside)."""
     parser = _ImageParser()
     parser.feed(text)
     return parser.images
