@@ -15,18 +15,17 @@ The claims: at least 0.9 of the bare pass's throughput, and at least twice the u
 
 from __future__ import annotations
 
-import argparse
 import copy
-import statistics
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from side_by_side import ratio, rounds
+from side_by_side import REPEATS, Option, options, pytorchvideo_frames, ratio, timed
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
@@ -35,6 +34,8 @@ from vidrec_utils.encoders import accelerate
 from vidrec_utils.video_encoders.encoder import frame_positions
 
 OF_BARE, OF_USUAL = 0.9, 2.0
+COLUMNS = {"thumbnail": "thumbnail", "clip": "path"}
+"""The column of a library that names the files of a kind."""
 
 
 def stepwise(encoder):
@@ -49,16 +50,16 @@ def stepwise(encoder):
     return twin
 
 
-class Thumbnails(Dataset):
-    """The usual loop: PIL opens, torchvision transforms."""
+class Files(Dataset):
+    """The usual loop: open a file, and transform it by torchvision."""
 
-    def __init__(self, paths, size):
-        self.paths = paths
+    def __init__(self, paths, opened, size):
+        self.paths, self.opened = paths, opened
         self.transform = v2.Compose(
             [
                 v2.Resize(size, antialias=True),
                 v2.CenterCrop(size),
-                v2.PILToTensor(),
+                v2.PILToTensor(),  # frames are tensors already
                 v2.ToDtype(torch.float32),
                 v2.Normalize([127.0] * 3, [128.0] * 3),
             ]
@@ -68,34 +69,20 @@ class Thumbnails(Dataset):
         return len(self.paths)
 
     def __getitem__(self, index):
-        with Image.open(self.paths[index]) as image:
-            return self.transform(image.convert("RGB"))
+        image = self.transform(self.opened(self.paths[index]))
+        return image.movedim(-3, 0)  # (3, height, width), or (3, frames, height, width)
 
 
-class Clips(Dataset):
-    """The usual loop: pytorchvideo decodes the clip, then frames are chosen and transformed."""
+def thumbnail(path):
+    """PIL opens an image."""
+    with Image.open(path) as image:
+        return image.convert("RGB")
 
-    def __init__(self, paths, frames, size):
-        self.paths, self.frames = paths, frames
-        self.transform = v2.Compose(
-            [
-                v2.Resize(size, antialias=True),
-                v2.CenterCrop(size),
-                v2.Normalize([127.0] * 3, [128.0] * 3),
-            ]
-        )
 
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, index):
-        from pytorchvideo.data.encoded_video import EncodedVideo
-
-        video = EncodedVideo.from_path(str(self.paths[index]), decode_audio=False)
-        frames = video.get_clip(0, float(video.duration))["video"]  # (3, time, height, width)
-        video.close()
-        chosen = frames[:, frame_positions(frames.shape[1], self.frames)]
-        return self.transform(chosen.transpose(0, 1)).transpose(0, 1)
+def frames_of(path, count):
+    """pytorchvideo decodes a clip, then frames are chosen, `(count, 3, height, width)`."""
+    frames = pytorchvideo_frames(path)
+    return frames[:, frame_positions(frames.shape[1], count)].transpose(0, 1)
 
 
 def usual(dataset: Dataset, forward: Callable, batch_size: int) -> np.ndarray:
@@ -103,16 +90,11 @@ def usual(dataset: Dataset, forward: Callable, batch_size: int) -> np.ndarray:
         return np.concatenate([forward(b).numpy() for b in DataLoader(dataset, batch_size)])
 
 
-def compare(name, library, encoder, of, dataset, batch_size, repeats) -> list[str]:
+def compare(name, library, encoder, of, read, opened, size, batch_size, repeats) -> list[str]:
     """Time all ways in turns; returns the claims that do not hold."""
     eager, fast = stepwise(encoder), accelerate(encoder)
-    paths = [library.file(i, of="thumbnail" if of == "thumbnail" else "path") for i in library.ids]
-    contract = encoder.frame_contract if of == "clip" else None
-    read = (
-        video_io.read_image
-        if contract is None
-        else lambda p: video_io.sample_frames(p, n=contract.frames, size=contract.read_size)
-    )
+    paths = [library.file(v, COLUMNS[of]) for v in library.videos.index]
+    dataset = Files(paths, opened, size)
     ready = [
         encoder.prepare([read(p) for p in paths[start : start + batch_size]])
         for start in range(0, len(paths), batch_size)
@@ -140,10 +122,8 @@ def compare(name, library, encoder, of, dataset, batch_size, repeats) -> list[st
     for way, run in ways.items():  # warms up, too
         if way != "usual loop" and not np.allclose(run(), reference, atol=1e-2):
             raise SystemExit(f"{name}: {way} gives other vectors than the bare pass.")
-    taken = rounds(ways, repeats)
-    print(f"{name}: {len(paths)} files, batches of {batch_size}")
-    for way, seconds in taken.items():
-        print(f"  {way:15s} {1000 * statistics.median(seconds) / len(paths):7.1f} ms an item")
+    title = f"{name}: {len(paths)} files, batches of {batch_size}"
+    taken = timed(title, ways, repeats, "ms an item", 1000 / len(paths))
     failed = []
     for runtime in ("PyTorch", "OpenVINO"):
         of_bare = ratio(taken[f"bare, {runtime}"], taken[f"ours, {runtime}"])
@@ -156,52 +136,46 @@ def compare(name, library, encoder, of, dataset, batch_size, repeats) -> list[st
     return failed
 
 
-class Sample:
-    """The first good videos of a library, as `embed` takes it."""
-
-    def __init__(self, library, of: str, n: int):
-        self.library, self.ids = library, []
-        for video_id in library.videos.index:
-            try:
-                path = library.file(video_id, of="thumbnail" if of == "thumbnail" else "path")
-                video_io.read_image(path) if of == "thumbnail" else video_io.sample_frames(path, 2)
-            except (ValueError, OSError):
-                continue
-            if path not in {library.file(i, of="path") for i in self.ids}:
-                self.ids.append(video_id)
-            if len(self.ids) == n:
-                break
-        self.videos = library.videos.loc[self.ids]
-
-    def file(self, video_id, of="path"):
-        return self.library.file(video_id, of=of)
+def sample(library, of: str, read: Callable, n: int) -> datasets.VideoLibrary:
+    """The first `n` videos of a library whose files can be read, each file once."""
+    chosen: dict[Path, str] = {}
+    for video_id in library.videos.index:
+        try:
+            path = library.file(video_id, COLUMNS[of])
+            read(path)
+        except (ValueError, OSError):
+            continue
+        chosen.setdefault(path, video_id)
+        if len(chosen) == n:
+            break
+    return library.subset(chosen.values())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5, help="rounds, of which the median counts")
-    parser.add_argument("--clips", type=int, default=32)
-    parser.add_argument("--thumbnails", type=int, default=384)
-    parser.add_argument("--library", help="a folder or name; default: the course's")
-    options = parser.parse_args()
+    chosen = options(
+        __doc__,
+        repeats=REPEATS,
+        clips=32,
+        thumbnails=384,
+        library=Option(None, "a folder or name; default: the course's"),
+    )
     warnings.filterwarnings("ignore")
     torch.set_num_threads(settings.threads())
-    library = datasets.load(options.library)
-    failed = []
+    library = datasets.load(chosen.library)
     image = image_encoders.load("efficientnet_lite0", size=224, device="cpu")
-    sample = Sample(library, "thumbnail", options.thumbnails)
-    paths = [sample.file(i, of="thumbnail") for i in sample.ids]
-    failed += compare(
-        "efficientnet_lite0, thumbnails at 224",
-        *(sample, image, "thumbnail", Thumbnails(paths, 224), 32, options.repeats),
-    )
+    thumbnails = sample(library, "thumbnail", video_io.read_image, chosen.thumbnails)
+    failed = compare(
+        "efficientnet_lite0, thumbnails at 224", thumbnails, image, "thumbnail",
+        video_io.read_image, thumbnail, 224, 32, chosen.repeats,
+    )  # fmt: skip
     video = video_encoders.load("efficientnet_lite0_3d", frames=8, size=160, device="cpu")
-    sample = Sample(library, "clip", options.clips)
-    paths = [sample.file(i) for i in sample.ids]
+    contract = video.frame_contract
+    read = partial(video_io.sample_frames, n=contract.frames, size=contract.read_size)
+    clips = sample(library, "clip", read, chosen.clips)
     failed += compare(
-        "efficientnet_lite0_3d, clips of 8 x 160",
-        *(sample, video, "clip", Clips(paths, 8, 160), 8, options.repeats),
-    )
+        "efficientnet_lite0_3d, clips of 8 x 160", clips, video, "clip",
+        read, partial(frames_of, count=8), 160, 8, chosen.repeats,
+    )  # fmt: skip
     if failed:
         raise SystemExit("\n".join(failed))
 

@@ -10,9 +10,7 @@ process, with Python, libraries, log and result, stays below 2 GB. Fails when it
 
 from __future__ import annotations
 
-import argparse
 import gc
-import sys
 import threading
 import time
 
@@ -20,6 +18,7 @@ import numpy as np
 import pandas as pd
 import psutil
 from scipy import sparse
+from side_by_side import Option, options
 
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
@@ -89,13 +88,10 @@ class Peak:
         self.watcher.join()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--videos", type=int, default=20_000)
-    parser.add_argument("--per-user", type=int, default=20, help="exposures of each user")
-    parser.add_argument("-k", type=int, default=100)
-    args = parser.parse_args()
+def main() -> None:
+    args = options(
+        __doc__, users=100_000, videos=20_000, per_user=Option(20, "exposures of each user"), k=100
+    )
     split = simulated(args.users, args.videos, args.per_user)
     model = Factors().fit(split)
     gc.collect()
@@ -115,10 +111,8 @@ def main() -> int:
         f"the matrix of scores alone would take {whole:.1f} GB."
     )
     if peak.bytes > LIMIT_GB * 1e9:
-        print(f"That is more than {LIMIT_GB:g} GB.")
-        return 1
-    return 0
+        raise SystemExit(f"That is more than {LIMIT_GB:g} GB.")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

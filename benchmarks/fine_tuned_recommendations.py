@@ -25,7 +25,6 @@ quarter of an hour a world on one core; several processes may take different wor
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Iterator
@@ -36,6 +35,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from side_by_side import Option, options
 
 from vidrec_utils import datasets, minitube, preprocessing, settings, video_encoders, video_io
 from vidrec_utils import transfer_learning as tl
@@ -183,12 +183,10 @@ def part_of(seed: int, target: str, strategy: str) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--worlds", type=int, nargs="+", choices=WORLDS, default=list(WORLDS))
-    parser.add_argument("--minutes", type=float, default=240.0, help="of this run")
-    options = parser.parse_args()
+    worlds, minutes = Option(list(WORLDS), choices=WORLDS), Option(240.0, "of this run")
+    chosen = options(__doc__, worlds=worlds, minutes=minutes)
     torch.set_num_threads(1)
-    measure(options.worlds, options.minutes)
+    measure(chosen.worlds, chosen.minutes)
 
 
 if __name__ == "__main__":

@@ -22,17 +22,15 @@ each of which goes on where the last one ended:
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
 import time
-from functools import cache
+from functools import cache, partial
 from unittest import mock
 
 import numpy as np
 import pandas as pd
 import torch
-from side_by_side import claim, ratio, rounds
+from side_by_side import REPEATS, Option, claim, options, ratio, timed
 from torch.nn import functional as F
 
 from vidrec_utils import (
@@ -213,37 +211,27 @@ def compare_probes(repeats: int) -> list[str]:
     task = SingleLabel(["one", "other"])
     backbone = Backbone(encoder).requires_grad_(False)
     prepared, targets = Inputs(backbone.prepare, clips), task.targets(labels)
-    start = vectors(backbone, prepared, torch.device("cpu"))
+    compute = partial(vectors, backbone, prepared, torch.device("cpu"))
+    start = compute()
 
-    def cached() -> torch.Tensor:
-        return probe(vectors(backbone, prepared, torch.device("cpu")))
-
-    def kept_features() -> torch.Tensor:
-        return probe(start)
-
-    def probe(features: torch.Tensor) -> torch.Tensor:
-        head = Head(features, 2, recipe.dropout)
-        fit(head, Features(features), [])
-        return head.linear.weight.detach()
-
-    def rerun() -> torch.Tensor:
+    def probe(inputs: Inputs, network: Backbone | None = None) -> torch.Tensor:
         head = Head(start, 2, recipe.dropout)
-        fit(Tuned(backbone, head), prepared, [backbone])
-        return head.linear.weight.detach()
-
-    def fit(model: torch.nn.Module, inputs: Inputs, fixed: list) -> None:
-        head = model.head if isinstance(model, Tuned) else model
         groups = [{"parameters": list(head.named_parameters()), "rate": recipe.head_rate}]
         training.train(
-            model, inputs, targets, task, groups, recipe, eval_modules=fixed, progress=False
-        )
+            head if network is None else Tuned(network, head), inputs, targets, task, groups,
+            recipe, eval_modules=() if network is None else (network,), progress=False,
+        )  # fmt: skip
+        return head.linear.weight.detach()
 
-    if not all(torch.allclose(way(), rerun(), atol=1e-3) for way in (cached, kept_features)):
+    ways = {
+        "kept": lambda: probe(Features(start)),
+        "computed": lambda: probe(Features(compute())),
+        "re-run": lambda: probe(prepared, backbone),
+    }
+    ends = [way() for way in ways.values()]
+    if not all(torch.allclose(end, ends[-1], atol=1e-3) for end in ends):
         raise SystemExit("The probes end with different heads.")
-    taken = rounds({"kept": kept_features, "computed": cached, "re-run": rerun}, repeats)
-    print(f"A probe of {len(clips)} clips, {EPOCHS} epochs:")
-    for name, seconds in taken.items():
-        print(f"  {name:8s} {statistics.median(seconds):7.2f} s")
+    taken = timed(f"A probe of {len(clips)} clips, {EPOCHS} epochs:", ways, repeats)
     kept, computed = (ratio(taken["re-run"], taken[way]) for way in ("kept", "computed"))
     failed = claim("kept features against the network in each epoch", kept, CACHED)
     return failed + claim("the same, with the one pass that computes them", computed, COMPUTED)
@@ -266,10 +254,8 @@ def compare_partial(repeats: int) -> list[str]:
 
     if not np.allclose(kept().losses, whole().losses, rtol=1e-3):
         raise SystemExit("The two trainings differ.")
-    taken = rounds({"kept": kept, "whole": whole}, repeats)
-    print(f"Partial fine-tuning, {len(clips)} clips, {EPOCHS} epochs:")
-    for name, seconds in taken.items():
-        print(f"  {name:8s} {statistics.median(seconds):7.2f} s")
+    title = f"Partial fine-tuning, {len(clips)} clips, {EPOCHS} epochs:"
+    taken = timed(title, {"kept": kept, "whole": whole}, repeats)
     faster = ratio(taken["whole"], taken["kept"])
     return claim("outputs of the frozen part kept, against the whole network", faster, PARTIAL)
 
@@ -309,17 +295,11 @@ def compare_steps(repeats: int) -> list[str]:
         for module in model.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.eval()
-        options = []
-        for group in groups:
-            for decays in (True, False):
-                parameters = [p for _, p in group["parameters"] if (p.ndim > 1) == decays]
-                decay = recipe.weight_decay if decays else 0.0
-                options.append({"params": parameters, "lr": group["rate"], "weight_decay": decay})
-        optimizer = torch.optim.AdamW([option for option in options if option["params"]])
+        optimizer = training.adamw(groups, recipe.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: training.warmup_cosine(step, len(orders), recipe.warmup)
         )
-        trained = [p for option in options for p in option["params"]]
+        trained = [parameter for group in groups for _, parameter in group["parameters"]]
         for step in orders:
             rows = torch.as_tensor(step[0])
             logits = model(*inputs.batch(step[0]))
@@ -336,35 +316,31 @@ def compare_steps(repeats: int) -> list[str]:
         one, other = (end(*inputs.batch(np.arange(8))) for end in ends)
     if not torch.allclose(one, other, atol=1e-3):
         raise SystemExit("The two loops end with different networks.")
-    taken: dict[str, list[float]] = {"ours": [], "plain": []}
-    for turn in range(repeats):
-        loops = [("ours", ours), ("plain", plain)]
-        for name, loop in loops if turn % 2 else reversed(loops):
-            made = begin()
-            began = time.process_time()  # of this process: neighbours do not count
-            loop(*made)
-            taken[name].append(time.process_time() - began)
-    faster = ratio(taken["plain"], taken["ours"])
-    print(f"Full fine-tuning, {len(orders)} steps of {recipe.batch_size} clips:")
-    for name, seconds in taken.items():
-        print(f"  {name:8s} {1000 * statistics.median(seconds) / len(orders):7.1f} ms a step")
-    return claim("our loop against a plain one", faster, STEP)
+    begun = [begin() for _ in range(2 * repeats)]  # made before anything is timed
+    taken = timed(
+        f"Full fine-tuning, {len(orders)} steps of {recipe.batch_size} clips:",
+        {"ours": lambda: ours(*begun.pop()), "plain": lambda: plain(*begun.pop())},
+        repeats, "ms a step", 1000 / len(orders),
+        clock=time.process_time,  # of this process: neighbours do not count
+    )  # fmt: skip
+    return claim("our loop against a plain one", ratio(taken["plain"], taken["ours"]), STEP)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5, help="rounds, of which the median counts")
-    parser.add_argument("--budget", action="store_true", help="the label-budget table instead")
-    parser.add_argument("--targets", nargs="+", choices=BUDGETS, default=list(BUDGETS))
-    parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=list(SEEDS))
-    parser.add_argument("--minutes", type=float, default=240.0, help="of the table, in this run")
-    options = parser.parse_args()
+    chosen = options(
+        __doc__,
+        repeats=REPEATS,
+        budget=Option(False, "the label-budget table instead"),
+        targets=Option(list(BUDGETS), choices=BUDGETS),
+        seeds=Option(list(SEEDS), choices=SEEDS),
+        minutes=Option(240.0, "of the table, in this run"),
+    )
     torch.set_num_threads(1)
-    if options.budget:
-        write_budget(options.targets, options.seeds, options.minutes)
+    if chosen.budget:
+        write_budget(chosen.targets, chosen.seeds, chosen.minutes)
         return
-    failed = compare_probes(max(options.repeats // 2, 1)) + compare_partial(options.repeats)
-    failed += compare_steps(options.repeats)
+    failed = compare_probes(max(chosen.repeats // 2, 1)) + compare_partial(chosen.repeats)
+    failed += compare_steps(chosen.repeats)
     if failed:
         raise SystemExit("\n".join(failed))
 

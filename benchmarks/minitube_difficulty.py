@@ -14,16 +14,10 @@ the tastes. Truth serves as measure here, never as a model of the course.
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
 import pandas as pd
-from side_by_side import as_table, report
+from side_by_side import WRITE, as_table, not_kept, options, report
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from vidrec_utils import datasets, image_encoders, minitube, video_encoders, video_io
 from vidrec_utils.behavior_based import ItemKNN
@@ -31,11 +25,13 @@ from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.embeddings import embed, join
 from vidrec_utils.evaluation import Result, compare, evaluate
 from vidrec_utils.hybrid import WeightedFusion
+from vidrec_utils.linear_probe import Probe, linear_probe, probe_pairs
 from vidrec_utils.minitube import truth
 from vidrec_utils.minitube.behavior import video_factors
 from vidrec_utils.minitube.vocabulary import REVERSED
 from vidrec_utils.preprocessing import split_by_time
 from vidrec_utils.recommender import FixedScores, Popularity, Random, Recommender
+from vidrec_utils.reporting import interval
 
 ALL = "perfect readers and behaviour"
 READERS = {
@@ -46,18 +42,10 @@ READERS = {
 """What a flawless encoder of each modality would know."""
 
 
-def correct(features: np.ndarray, labels: pd.Series, groups: pd.Series) -> np.ndarray:
-    """Which labels a linear probe predicts correctly for subjects that it was not trained on."""
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
-    folds = GroupKFold(5, shuffle=True, random_state=0)
-    guess = cross_val_predict(probe, features, labels, groups=groups, cv=folds)
-    return guess == labels.to_numpy()
-
-
-def share(right: np.ndarray) -> str:
+def share(probe: Probe) -> str:
     """Accuracy with the half width of its 95% interval."""
-    p = right.mean()
-    return f"{p:.2f} ± {1.96 * np.sqrt(p * (1 - p) / len(right)):.2f}"
+    p, n = probe.right.mean(), len(probe.right)
+    return f"{p:.2f} ± {1.96 * np.sqrt(p * (1 - p) / n):.2f}"
 
 
 def vision(library: datasets.VideoLibrary, known: truth.Truth) -> dict[str, str]:
@@ -73,8 +61,9 @@ def vision(library: datasets.VideoLibrary, known: truth.Truth) -> dict[str, str]
     }
     out = {}
     for name, encoder in encoders.items():
-        right = correct(encoder.encode(thumbnails), usable["category"], usable["subject"])
-        out[f"category, thumbnails, {name}"] = share(right)
+        vectors = encoder.encode(thumbnails)
+        probe = linear_probe(vectors, usable["category"], usable["subject"])
+        out[f"category, thumbnails, {name}"] = share(probe)
     out |= motion(library, usable, encoders["packaged EfficientNet-Lite0"])
     return out
 
@@ -88,21 +77,12 @@ def motion(
     temporal = video_encoders.load("lite0_correlation")
     out = {}
     for name, encoder in (("mean over frames", averaged), ("lite0_correlation", temporal)):
-        features = encoder.encode(clips)
-        right = correct(features, usable["motion"], usable["subject"])
-        out[f"motion (12 kinds), {name}"] = share(right)
-        out[f"direction in time-reversed pairs, {name}"] = share(directions(features, usable))
+        vectors = pd.DataFrame(encoder.encode(clips), index=usable.index)
+        motions, subjects = usable["motion"], usable["subject"]
+        pairs = probe_pairs(vectors, motions, REVERSED, subjects)
+        out[f"motion (12 kinds), {name}"] = share(linear_probe(vectors, motions, subjects))
+        out[f"direction in time-reversed pairs, {name}"] = share(pairs)
     return out
-
-
-def directions(features: np.ndarray, videos: pd.DataFrame) -> np.ndarray:
-    """Predict which one it is of two motions that are each other's reversal."""
-    right = []
-    for forward, backward in REVERSED.items():
-        pair = videos["motion"].isin([forward, backward]).to_numpy()
-        labels = (videos.loc[pair, "motion"] == forward).astype(int)
-        right.append(correct(features[pair], labels, videos.loc[pair, "subject"]))
-    return np.concatenate(right)
 
 
 def title_words(videos: pd.DataFrame) -> pd.DataFrame:
@@ -128,11 +108,6 @@ def preference(library: datasets.VideoLibrary, known: truth.Truth, seed: int) ->
     }
 
 
-def fused(*models: Recommender, name: str) -> WeightedFusion:
-    """The mean of several recommenders' scores, each standardised within a user."""
-    return WeightedFusion(models, name=name)
-
-
 def real_models(library: datasets.VideoLibrary) -> list[Recommender]:
     """Recommenders on what encoders and the log really give."""
     words = title_words(library.videos)
@@ -145,7 +120,7 @@ def real_models(library: datasets.VideoLibrary) -> list[Recommender]:
         ContentRecommender(join(moves), name="motion: lite0_correlation, untrained"),
         content,
         ItemKNN(name="behaviour: item-knn"),
-        fused(content, ItemKNN(), name="text, images, motion and behaviour"),
+        WeightedFusion([content, ItemKNN()], name="text, images, motion and behaviour"),
     ]
 
 
@@ -161,14 +136,13 @@ def perfect_models(known: truth.Truth) -> list[Recommender]:
     alone = [reader(one, name=f"perfect reader of {one}") for one in READERS]
     three = reader(*READERS, name=f"{ALL}, without behaviour")
     less = [
-        fused(
-            reader(*[m for m in READERS if m != one], name="the rest"),
-            ItemKNN(),
+        WeightedFusion(
+            [reader(*[m for m in READERS if m != one], name="the rest"), ItemKNN()],
             name=f"{ALL}, without {one}",
         )
         for one in READERS
     ]
-    return [*alone, fused(three, ItemKNN(), name=ALL), three, *less]
+    return [*alone, WeightedFusion([three, ItemKNN()], name=ALL), three, *less]
 
 
 def promises(seed: int, seen: dict[str, str], liked: dict[str, Result]) -> list[str]:
@@ -203,21 +177,17 @@ def promises(seed: int, seen: dict[str, str], liked: dict[str, Result]) -> list[
         ),
         "real content beats popularity": leads("text, images and motion", "popularity"),
     }
-    return [f"seed {seed}: not true that {promise}" for promise, holds in kept.items() if not holds]
+    return not_kept(seed, kept)
 
 
 def ranks(results: dict[str, Result]) -> dict[str, str]:
     """NDCG@10 with its interval, as text."""
-    intervals = {name: result.interval("ndcg") for name, result in results.items()}
-    return {n: f"{mean:.3f} [{low:.3f}, {high:.3f}]" for n, (mean, low, high) in intervals.items()}
+    return {name: interval(*result.interval("ndcg")) for name, result in results.items()}
 
 
 def main() -> int:
     """Measure, print, and say which promises are broken."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--write", action="store_true", help="put the tables into data/README.md")
-    arguments = parser.parse_args()
+    arguments = options(__doc__, seeds=[0, 1, 2], write=WRITE)
     seen, liked, broken = {}, {}, []
     for seed in arguments.seeds:
         root = minitube.build(seed=seed)

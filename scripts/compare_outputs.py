@@ -5,7 +5,7 @@
 Both are folders of executed notebooks, such as `notebooks/` of two checkouts or `build/notebooks`.
 Compared are all numbers in printed texts and tables; times, memory and speed-ups are left out,
 because they differ in each run. The exit code is 0 if no number differs, 1 if one does, and 2 if
-there is nothing to compare.
+BEFORE holds no notebook, or one that AFTER lacks.
 """
 
 from __future__ import annotations
@@ -107,14 +107,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tolerance", type=float, default=0.0, help="largest allowed difference")
     options = parser.parse_args(arguments)
     names = sorted(path.name for path in options.before.glob("[0-9][0-9]_*.ipynb"))
-    names = [name for name in names if (options.after / name).is_file()]
+    missing = [name for name in names if not (options.after / name).is_file()]
+    if missing:
+        parser.error(f"{options.after} lacks {', '.join(missing)} of {options.before}")
+    if not names:
+        parser.error(f"there is no notebook in {options.before}")
     lines = [
         line
         for name in names
         for line in differences(options.before / name, options.after / name, options.tolerance)
     ]
     print(*lines, f"{len(names)} notebooks compared, {len(lines)} cells differ", sep="\n")
-    return 1 if lines else 0 if names else 2
+    return 1 if lines else 0
 
 
 if __name__ == "__main__":

@@ -146,8 +146,7 @@ def create(environment: Path) -> Path:
             "This Python lives in the environment to be made: type `deactivate` first."
         )
     base = getattr(sys, "_base_executable", None) or sys.executable
-    done = subprocess.run([base, "-m", "venv", "--clear", str(environment)], check=False)
-    if done.returncode:
+    if subprocess.call([base, "-m", "venv", "--clear", str(environment)]):
         raise SystemExit(
             f"Python could not make a virtual environment in {environment}. On Debian and Ubuntu "
             "its part `venv` is a package of its own: `sudo apt install python3-venv`."
@@ -157,15 +156,15 @@ def create(environment: Path) -> Path:
 
 def pip_install(python: Path, *arguments: str) -> None:
     """Run `pip install` in the environment; stop the set-up with its exit code if it fails."""
-    done = subprocess.run([str(python), "-m", "pip", "install", *arguments], check=False)
-    if done.returncode:
+    failure = subprocess.call([str(python), "-m", "pip", "install", *arguments])
+    if failure:
         print(
             "\nThe set-up stopped here, and nothing counts as installed. Call it again once the\n"
             "cause is gone; what was downloaded is not fetched twice. The usual causes are no\n"
             "network, or too little disk (8 GB on Linux; 3 GB elsewhere and with --torch cpu).",
             file=sys.stderr,
         )
-        raise SystemExit(done.returncode)
+        raise SystemExit(failure)
 
 
 def install_locked(python: Path, entries: dict[str, str]) -> None:
@@ -218,10 +217,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     environment = options.environment.resolve()
-    torch = options.torch
-    if torch is None:
-        chosen = choice(environment)
-        torch = chosen.read_text(encoding="utf-8") if chosen.is_file() else "default"
+    chosen = choice(environment)
+    before = chosen.read_text(encoding="utf-8") if chosen.is_file() else "default"
+    torch = options.torch or before
     mark = stamp(environment)
     kept = built_on(environment, torch, this_python=options.this_python)
     if mark.is_file() and kept is not None:

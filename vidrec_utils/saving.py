@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
 SPARSE = ("data", "indices", "indptr", "shape")
 
 Array: TypeAlias = np.ndarray | sparse.csr_array
+T = TypeVar("T")
 
 
 class SavedModelError(ValueError):
@@ -120,8 +121,8 @@ def _description(file: Path) -> dict[str, Any]:
     return description
 
 
-def below(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """Arrays whose name starts with a prefix, by their names without it.
+def below(arrays: Mapping[str, T], prefix: str) -> dict[str, T]:
+    """Arrays or tensors whose name starts with a prefix, by their names without it.
 
     Examples
     --------

@@ -65,6 +65,14 @@ def test_added_and_moved_cells_are_found_again(tmp_path):
     assert line == "07_example, cell none (now 4): nothing -> 7"
 
 
-def test_without_a_common_notebook_there_is_nothing_to_compare(tmp_path):
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [("a", "empty", "empty lacks 07_example.ipynb of"), ("empty", "a", "there is no notebook in")],
+)
+def test_a_notebook_that_is_missing_is_named(tmp_path, capsys, before, after, message):
     write(tmp_path / "a", "1")
-    assert main([str(tmp_path / "a"), str(tmp_path)]) == 2
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SystemExit) as stopped:
+        main([str(tmp_path / before), str(tmp_path / after)])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err

@@ -116,8 +116,7 @@ def _write_report(output: Path, runs: list[Run]) -> None:
 
     Afterwards links between the reading copies lead to pages that exist.
     """
-    entries = {entry["name"]: entry for entry in _earlier(output)}
-    entries |= {run.name: asdict(run) for run in runs}
+    entries = {entry["name"]: entry for entry in [*_earlier(output), *map(asdict, runs)]}
     entries = dict(sorted(entries.items()))
     report, index = output / "course.json", output / "html" / "index.html"
     if entries:
@@ -149,11 +148,7 @@ def _terminate_as_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def stop(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -21,7 +20,7 @@ from vidrec_utils import arguments, settings, video_io
 from vidrec_utils.embeddings.batches import Item, batch_size_for, compute, reason_of
 from vidrec_utils.embeddings.store import Store
 from vidrec_utils.encoders import ClipEncoder, Encoder
-from vidrec_utils.files import sha256
+from vidrec_utils.files import installed_version, sha256
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import VideoLibrary
@@ -286,10 +285,5 @@ def _locked(folder: Path, progress: bool) -> AcquireReturnProxy:
 
 def _versions() -> dict[str, str]:
     """Versions of the packages that decide about pixels and vectors."""
-    versions = {}
-    for package in ("vidrec-utils", *VERSIONS):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    versions = {package: installed_version(package) for package in ("vidrec-utils", *VERSIONS)}
+    return {package: version for package, version in versions.items() if version is not None}

@@ -119,8 +119,8 @@ class Geometry:
     def _fit_directions(self, centred: np.ndarray) -> None:
         n, width = centred.shape
         _, singular, directions = np.linalg.svd(centred, full_matrices=False)
-        rank = int((singular > singular[0] * max(n, width) * np.finfo(float).eps).sum())
-        rank = max(rank, 1)
+        smallest = singular[0] * max(n, width) * np.finfo(float).eps
+        rank = max(int((singular > smallest).sum()), 1)
         kept = min(self.dim or (PCA_DIM if self.kind == "pca" else rank), rank)
         self.directions = directions[:kept]
         variances = singular**2 / n

@@ -67,10 +67,9 @@ def _segments(x: torch.Tensor) -> torch.Tensor:
     rows = []
     for row in x:  # texts differ in length
         tokens = row[:, ~row.isnan().any(dim=0)]
-        empty = not tokens.shape[1]
         rows.append(
-            row.new_full((len(row), SEGMENTS), math.nan)
-            if empty
-            else functional.adaptive_avg_pool1d(tokens[None], SEGMENTS)[0]
+            functional.adaptive_avg_pool1d(tokens[None], SEGMENTS)[0]
+            if tokens.shape[1]
+            else row.new_full((len(row), SEGMENTS), math.nan)
         )
     return torch.stack(rows).flatten(1)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.files import sha256
+from vidrec_utils.files import find_packaged, sha256
 
 if TYPE_CHECKING:
     import torch
@@ -27,15 +27,6 @@ class WeightsError(ValueError):
 
 class WeightsNotAvailable(FileNotFoundError):
     """The weights are not on this machine; the message names the remedy."""
-
-
-def find_packaged(package: str, name: str) -> Path | None:
-    """Path of a file inside an installed package, or None; the package is never imported."""
-    spec = importlib.util.find_spec(package)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (Path(folder) / name).is_file():
-            return Path(folder) / name
-    return None
 
 
 @dataclass(frozen=True)

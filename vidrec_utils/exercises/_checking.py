@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dis
 import functools
 import importlib
@@ -79,13 +78,13 @@ def load(notebook: str | ModuleType) -> ModuleType:
 
 def names(notebook: str | ModuleType) -> list[str]:
     """Name the exercises of a notebook in the order in which they are written."""
-    lines = inspect.getsource(load(notebook)).splitlines()
-    tree = ast.parse("\n".join(lines))
+    module = load(notebook)
     return [
-        node.name
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef)
-        and any(line.strip() == START for line in lines[node.lineno - 1 : node.end_lineno])
+        name
+        for name, function in vars(module).items()
+        if inspect.isfunction(function)
+        and function.__module__ == module.__name__
+        and START in map(str.strip, inspect.getsource(function).splitlines())
     ]
 
 
@@ -99,21 +98,8 @@ def _holding(notebook: str | ModuleType, name: str) -> ModuleType:
     return module
 
 
-def _source(notebook: str | ModuleType, name: str) -> list[str]:
-    """Lines of one exercise, comments after its last statement included."""
-    module = _holding(notebook, name)
-    lines = inspect.getsource(module).splitlines()
-    node = next(n for n in ast.parse("\n".join(lines)).body if getattr(n, "name", "") == name)
-    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-    last = node.end_lineno or node.lineno
-    # The end marker is a comment, which the syntax tree does not count as part of the function.
-    while last < len(lines) and lines[last].strip() and lines[last].startswith((" ", "\t")):
-        last += 1
-    return lines[first - 1 : last]
-
-
 def _block(notebook: str | ModuleType, name: str) -> tuple[list[str], int, int]:
-    lines = _source(notebook, name)
+    lines = inspect.getsource(getattr(_holding(notebook, name), name)).splitlines()
     marks = [line.strip() for line in lines]
     if marks.count(START) != 1 or marks.count(END) != 1 or marks.index(END) < marks.index(START):
         raise ValueError(

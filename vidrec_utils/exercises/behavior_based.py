@@ -65,10 +65,6 @@ def _disliked(log: pd.DataFrame, like: float = 2.0) -> pd.Series:
     return log["watch_ratio"].clip(0, 1).fillna(0) + like * liked
 
 
-def _fixed(log: pd.DataFrame, like: float = 2.0) -> pd.Series:
-    return weigh(log, like=2.0)
-
-
 def _overwrites(log: pd.DataFrame, like: float = 2.0) -> pd.Series:
     log["watch_ratio"] = log["watch_ratio"].clip(0, 1).fillna(0)
     return weigh(log, like)
@@ -87,7 +83,7 @@ WRONG_WEIGH = [
     (lambda log, like=2.0: weigh(log, like).reset_index(drop=True), "keep the index"),
     (_dropped, "still an event"),
     (_disliked, "not less"),
-    (_fixed, "argument `like`"),
+    (lambda log, like=2.0: weigh(log), "argument `like`"),
     (_overwrites, "was changed"),
     (lambda log, like=2.0: print(weigh(log, like)), "returns nothing"),
 ]
@@ -136,14 +132,6 @@ def _raw(x: np.ndarray, l2: float) -> np.ndarray:
     return -inverse / np.diag(inverse)
 
 
-def _by_rows(x: np.ndarray, l2: float) -> np.ndarray:
-    return ease(x, l2).T
-
-
-def _users(x: np.ndarray, l2: float) -> np.ndarray:
-    return ease(x.T, l2)
-
-
 def _ridge(x: np.ndarray, l2: float) -> np.ndarray:
     weights = np.linalg.solve(x.T @ x + l2 * np.eye(x.shape[1]), x.T @ x)
     np.fill_diagonal(weights, 0)
@@ -152,8 +140,8 @@ def _ridge(x: np.ndarray, l2: float) -> np.ndarray:
 
 WRONG_EASE = [
     (_raw, "diagonal must be 0"),
-    (_by_rows, "divides the rows"),
-    (_users, "videos to videos"),
+    (lambda x, l2: ease(x, l2).T, "divides the rows"),
+    (lambda x, l2: ease(x.T, l2), "videos to videos"),
     (lambda x, l2: -ease(x, l2), "sign is wrong"),
     (lambda x, l2: ease(x, 1e-9), "`l2` is not used"),
     (_ridge, "not the minimum"),

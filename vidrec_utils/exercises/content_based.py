@@ -69,16 +69,12 @@ def _repeats(relevance: np.ndarray, similarity: np.ndarray, picked: list[int], b
     return int((relevance - 0.5 * balance * nearest).argmax())
 
 
-def _relevant(relevance: np.ndarray, similarity: np.ndarray, picked: list[int], balance: float):
-    return next_pick(relevance, similarity, picked, 1.0)
-
-
 WRONG_NEXT_PICK = [
     (lambda r, s, picked, balance: print(next_pick(r, s, picked, balance)), "returns nothing"),
     (lambda relevance, similarity, picked, balance: relevance.argsort()[::-1], "a number"),
     (lambda relevance, similarity, picked, balance: int(relevance.argmin()), "most relevant"),
     (_repeats, "picked already"),
-    (_relevant, "subtract its similarity"),
+    (lambda r, s, picked, balance: next_pick(r, s, picked, 1.0), "subtract its similarity"),
     (lambda r, s, picked, balance: next_pick(r, s, picked, 0.5), "balance 1"),
     (_changes, "was changed"),
 ]
@@ -102,8 +98,9 @@ def check_fading_profile(function: Callable[[np.ndarray, np.ndarray, float], np.
     assert np.allclose(got, [16 / 7, 4 / 7]), (
         f"the weights are 1, 1/2 and 1/4, so the profile is [16/7, 4/7], yours is {got}."
     )
-    longer = function(vectors, days, 14.0)
-    assert not np.allclose(longer, got), "use the argument `half_life`, not a number of your own."
+    assert not np.allclose(function(vectors, days, 14.0), got), (
+        "use the argument `half_life`, not a number of your own."
+    )
     return "old events fade, and none is ever quite forgotten."
 
 

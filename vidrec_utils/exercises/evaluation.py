@@ -51,29 +51,17 @@ def _from_zero(hits: list[bool], n_relevant: int) -> float:
     return float(sum(g for g, hit in zip(gains, hits, strict=True) if hit))
 
 
-def _own_ideal(hits: list[bool], n_relevant: int) -> float:
-    gains = 1 / np.log2(np.arange(2, len(hits) + 2))
-    return float(gains[np.asarray(hits, dtype=bool)].sum() / max(gains[: sum(hits)].sum(), 1e-9))
-
-
-def _no_cut(hits: list[bool], n_relevant: int) -> float:
-    gains = 1 / np.log2(np.arange(2, len(hits) + 2))
-    ideal = (1 / np.log2(np.arange(2, n_relevant + 2))).sum()
-    return float(gains[np.asarray(hits, dtype=bool)].sum() / ideal)
-
-
-def _all_ranks(hits: list[bool], n_relevant: int) -> float:
-    gains = 1 / np.log2(np.arange(2, len(hits) + 2))
-    return float(gains[np.asarray(hits, dtype=bool)].sum() / gains.sum())
+def _gain(hits: list[bool]) -> float:
+    return float((np.asarray(hits) / np.log2(np.arange(2, len(hits) + 2))).sum())
 
 
 WRONG_NDCG = [
     (_from_zero, "ranks begin at 1"),
-    (_own_ideal, "not on this list"),
-    (_no_cut, "cannot be better"),
-    (_all_ranks, "perfect"),
+    (lambda hits, n: _gain(hits) / max(_gain([True] * sum(hits)), 1e-9), "not on this list"),
+    (lambda hits, n_relevant: _gain(hits) / _gain([True] * n_relevant), "cannot be better"),
+    (lambda hits, n_relevant: _gain(hits) / _gain([True] * len(hits)), "perfect"),
     (lambda hits, n_relevant: sum(hits) / n_relevant, "rank 2"),
-    (lambda hits, n_relevant: print(_no_cut(hits, n_relevant)), "returns nothing"),
+    (lambda hits, n_relevant: print(ndcg(hits, n_relevant)), "returns nothing"),
 ]
 
 
@@ -113,10 +101,6 @@ def check_balanced_accuracy(function: Callable[[list[str], list[str]], float]) -
     return "any constant answer scores one over the number of classes, so nothing is won by it."
 
 
-def _accuracy(labels: list[str], predicted: list[str]) -> float:
-    return float(np.mean([a == b for a, b in zip(labels, predicted, strict=True)]))
-
-
 def _by_precision(labels: list[str], predicted: list[str]) -> float:
     true, guess = np.array(labels), np.array(predicted)
     shares = [(true[guess == c] == c).mean() if (guess == c).any() else 0.0 for c in set(labels)]
@@ -130,9 +114,9 @@ def _all_names(labels: list[str], predicted: list[str]) -> float:
 
 
 WRONG_BALANCED_ACCURACY = [
-    (_accuracy, "plain accuracy"),
+    (lambda labels, guess: np.mean(np.array(labels) == np.array(guess)), "plain accuracy"),
     (lambda labels, predicted: 5 / 6, "found whole"),
     (_by_precision, "not by those called so"),
     (_all_names, "only a wrong answer"),
-    (lambda labels, predicted: print(_accuracy(labels, predicted)), "returns nothing"),
+    (lambda labels, predicted: print(balanced_accuracy(labels, predicted)), "returns nothing"),
 ]

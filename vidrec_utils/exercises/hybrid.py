@@ -50,14 +50,10 @@ def _shared(lists: list[list[str]], constant: float = 60.0) -> dict[str, float]:
     return {v: s for v, s in fuse_ranks(lists, constant).items() if v in common}
 
 
-def _from_zero(lists: list[list[str]], constant: float = 60.0) -> dict[str, float]:
-    return fuse_ranks(lists, constant - 1)
-
-
 WRONG_FUSE_RANKS = [
     (_last, "add what the lists say"),
     (_shared, "every video of any list"),
-    (_from_zero, "not at 0"),
+    (lambda lists, constant=60.0: fuse_ranks(lists, constant - 1), "not at 0"),
     (lambda lists, constant=60.0: fuse_ranks(lists), "argument `constant`"),
     (lambda lists, constant=60.0: list(fuse_ranks(lists, constant)), "return a dict"),
     (

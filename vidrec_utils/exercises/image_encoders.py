@@ -78,8 +78,7 @@ def check_centred_cosine(function: Callable[[np.ndarray, np.ndarray, np.ndarray]
     a, b, mean = np.array([3.0, 1.0]), np.array([1.0, 1.0]), np.array([2.0, 1.0])
     kept = a.copy(), b.copy()
     plain = function(a, b, mean)
-    assert np.array_equal(a, kept[0]), "the caller's vectors were changed; make new ones."
-    assert np.array_equal(b, kept[1]), "the caller's vectors were changed; make new ones."
+    assert np.array_equal([a, b], kept), "the caller's vectors were changed; make new ones."
     assert plain < 0, (
         f"the two lie on opposite sides of the mean, so the cosine is -1, yours is {plain}: take "
         "the mean from both first."

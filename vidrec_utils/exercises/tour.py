@@ -27,8 +27,9 @@ def check_precision_at_k(function: Callable[[list[str], set[str], int], float]) 
         f"of the first two videos only b is relevant, which is 1 / 2, yours is {plain}: look at "
         "the first k alone, and divide by k, not by the number of relevant videos (that is recall)."
     )
-    late = function(["a", "b", "c"], {"c"}, 2)
-    assert late == 0, "the third video does not count at k = 2; cut the list first."
+    assert function(["a", "b", "c"], {"c"}, 2) == 0, (
+        "the third video does not count at k = 2; cut the list first."
+    )
     short = function(["a"], {"a"}, 4)
     assert math.isclose(short, 1 / 4), (
         f"one good video and three empty positions make 1 / 4, yours is {short}: divide by k."
@@ -59,8 +60,7 @@ def taste(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def check_taste(function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> str:
     """Check an attempt at `taste`."""
     vectors = np.array([[3.0, 0.0], [0.0, 4.0]])
-    only = function(vectors, np.array([1.0, 0.0]))
-    only = np.asarray(only)
+    only = np.asarray(function(vectors, np.array([1.0, 0.0])))
     assert only.shape == (2,), (
         f"a profile has one number per column of the vectors, so the shape is (2,), yours is "
         f"{only.shape}: sum over the videos."

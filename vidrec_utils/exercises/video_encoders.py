@@ -21,8 +21,7 @@ def frame_positions(length: int, frames: int) -> list[int]:
 
 def check_frame_positions(function: Callable[[int, int], list[int]]) -> str:
     """Check an attempt at `frame_positions`."""
-    positions = function(8, 4)
-    positions = [int(position) for position in positions]
+    positions = [int(position) for position in function(8, 4)]
     assert positions != [0, 1, 2, 3], "these are the first frames; spread them over the whole clip."
     assert positions != [0, 2, 4, 6], (
         "these are the beginnings of the segments; add half a segment to get to their middles."
@@ -65,8 +64,7 @@ def inflate(kernel: np.ndarray, taps: int) -> np.ndarray:
 def check_inflate(function: Callable[[np.ndarray, int], np.ndarray]) -> str:
     """Check an attempt at `inflate`."""
     kernel = np.array([[1.0, -2.0], [0.0, 3.0]])
-    inflated = function(kernel, 5)
-    inflated = np.asarray(inflated, dtype=float)
+    inflated = np.asarray(function(kernel, 5), dtype=float)
     assert inflated.shape == (5, 2, 2), (
         f"time comes first: the shape is (5, 2, 2), yours is {inflated.shape}."
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils.minitube.config import WorldConfig
-from vidrec_utils.minitube.plan import STYLE_DIM
+from vidrec_utils.minitube.plan import STYLE_DIM, random_ids
 from vidrec_utils.minitube.vocabulary import (
     CATEGORIES,
     COMMENTS,
@@ -68,7 +68,7 @@ def draw_tastes(config: WorldConfig) -> Tastes:
             "language": rng.choice(["en", "zh"], n, p=[0.78, 0.22]),
             "activity": activity / activity.mean() * config.exposures_per_user / _MEAN_SLATE,
         },
-        index=pd.Index(_user_ids(rng, n), name="user_id"),
+        index=pd.Index(random_ids("u", rng, n, digits=5), name="user_id"),
     )
     users["activity"] /= config.n_days
     sizes = {factor: len(values) for factor, values in FACTORS.items()}
@@ -88,11 +88,6 @@ _MEAN_SLATE = 8.0
 N_COMMUNITIES = 12
 SHARED = 0.4
 """Users form communities; this share of the variance of a taste is common to its community."""
-
-
-def _user_ids(rng: np.random.Generator, n: int) -> list[str]:
-    width = max(5, len(str(3 * n)))
-    return [f"u{k:0{width}d}" for k in rng.choice(3 * n, size=n, replace=False)]
 
 
 def video_factors(plan: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -216,10 +211,9 @@ class _World:
         self.factors = video_factors(plan)
         self.category = self.factors["category"].argmax(axis=1)
         start = pd.Timestamp(config.start, tz="UTC")
-        published = (plan["published_at"] - start).dt.total_seconds().to_numpy()
-        self.published_s = published
+        self.published_s = (plan["published_at"] - start).dt.total_seconds().to_numpy()
         # Videos that were online before the log begins already have an audience.
-        self.watched = np.where(published < 0, rng.gamma(0.5, 12.0, len(plan)), 0.0)
+        self.watched = np.where(self.published_s < 0, rng.gamma(0.5, 12.0, len(plan)), 0.0)
         self.watched *= np.exp(0.8 * plan["quality"].to_numpy())
         self.playable = plan["playable"].to_numpy()
         self.seen = np.zeros((config.n_users, len(plan)), dtype=bool)

@@ -10,6 +10,14 @@ from vidrec_utils.minitube.config import WorldConfig
 UNPLAYABLE = ("truncated", "text_as_video", "empty_file")
 """Kinds of media dirt that no viewer can watch to the end."""
 
+COPIES = ("exact_duplicate", "reencoded_duplicate")
+"""Kinds of media dirt that are an upload of their own, made from another one."""
+
+
+def record(table: str, row_id: str, kind: str, detail: object) -> dict[str, str]:
+    """Return what the truth keeps of one spoiled video, user or row of the log."""
+    return {"table": table, "id": row_id, "kind": kind, "detail": str(detail)}
+
 
 def plant_media(
     plan: pd.DataFrame, config: WorldConfig
@@ -34,36 +42,27 @@ def plant_media(
     rng = config.rng("dirt")
     planted = plan.assign(media="clip", source_id=None)
     ids = rng.permutation(plan.index.to_numpy())
-    kinds = {
+    counts = {
         "truncated": config.count(config.truncated),
         "text_as_video": config.count(config.text_as_video),
         "empty_file": config.count(config.empty_files),
         "black": config.count(config.black),
         "noisy": config.count(config.noisy),
-    }
-    first = 0
-    for kind, number in kinds.items():
-        planted.loc[ids[first : first + number], "media"] = kind
-        first += number
-    copies = {
         "exact_duplicate": config.count(config.exact_duplicates),
         "reencoded_duplicate": config.count(config.reencoded_duplicates),
     }
-    for kind, number in copies.items():
-        sources = ids[first : first + number]
-        first += number
-        planted = pd.concat([planted, _reuploads(plan, sources, kind, config, rng)])
-    planted = planted.sort_values("published_at", kind="stable")
-    planted.index.name = "video_id"
+    # Each kind takes the next of the shuffled ids; those that are left stay clean.
+    *chosen, _ = np.split(ids, np.cumsum(list(counts.values())))
+    for kind, sources in zip(counts, chosen, strict=True):
+        if kind in COPIES:
+            planted = pd.concat([planted, _reuploads(plan, sources, kind, config, rng)])
+        else:
+            planted.loc[sources, "media"] = kind
+    planted = planted.sort_values("published_at", kind="stable").rename_axis("video_id")
     planted["playable"] = ~planted["media"].isin(UNPLAYABLE)
     spoiled = planted[planted["media"] != "clip"]
     dirt = [
-        {
-            "table": "videos",
-            "id": video_id,
-            "kind": row.media,
-            "detail": "" if pd.isna(row.source_id) else row.source_id,
-        }
+        record("videos", video_id, row.media, "" if pd.isna(row.source_id) else row.source_id)
         for video_id, row in zip(spoiled.index, spoiled.itertuples(), strict=True)
     ]
     return planted, dirt
@@ -90,12 +89,11 @@ def _reuploads(
         str(rng.choice([one for one in plan["uploader"].unique() if one != owner]))
         for owner in copies["uploader"]
     ]
-    letter = "x" if kind == "exact_duplicate" else "r"
     taken = set(plan.index)
     fresh = [f"v{k:0{len(plan.index[0]) - 1}d}" for k in range(3 * len(plan))]
     free = [one for one in fresh if one not in taken]
     # Two kinds of copies draw from two halves of the free ids, so that none is given twice.
-    half = free[::2] if letter == "x" else free[1::2]
+    half = free[::2] if kind == "exact_duplicate" else free[1::2]
     copies.index = pd.Index(rng.choice(half, size=len(sources), replace=False))
     return copies
 
@@ -142,24 +140,17 @@ def plant_log(
     truth["timestamp"] = log["timestamp"]
     # Numbered anew in order of time, so that a session's id says nothing about who was in it.
     log["session_id"] = [f"s{k:07d}" for k in pd.factorize(log["session_id"])[0]]
-    dirt = [
-        {"table": "users", "id": user, "kind": "bot", "detail": kind} for user, kind in crew.items()
-    ]
+    dirt = [record("users", user, "bot", kind) for user, kind in crew.items()]
     dirt += _impossible(log, plan, config, rng)
     lost = np.flatnonzero(rng.random(len(log)) < config.missing_watch_ratio)
-    for row in lost:
-        detail = str(log.at[row, "watch_ratio"])
-        dirt.append(_row(row, "missing_watch_ratio", detail))
+    dirt += [
+        record("interactions", str(row), "missing_watch_ratio", log.at[row, "watch_ratio"])
+        for row in lost
+    ]
     log.loc[lost, "watch_ratio"] = np.nan
     spoken = rng.choice(users["language"].to_numpy(), size=len(crew))
     everyone = pd.concat([users, pd.DataFrame({"language": spoken}, index=list(crew))])
-    everyone = everyone.sort_index()
-    everyone.index.name = "user_id"
-    return log, truth, everyone, dirt
-
-
-def _row(row: int, kind: str, detail: str) -> dict[str, str]:
-    return {"table": "interactions", "id": str(row), "kind": kind, "detail": detail}
+    return log, truth, everyone.sort_index().rename_axis("user_id"), dirt
 
 
 def _impossible(
@@ -171,7 +162,7 @@ def _impossible(
     published = pd.DatetimeIndex(plan["published_at"].reindex(log["video_id"].iloc[rows]))
     early = published - pd.to_timedelta(rng.integers(2 * 86_400, 60 * 86_400, len(rows)), unit="s")
     dirt = [
-        _row(row, f"timestamp_{kind}", str(log.at[row, "timestamp"]))
+        record("interactions", str(row), f"timestamp_{kind}", log.at[row, "timestamp"])
         for row, kind in zip(rows, kinds, strict=True)
     ]
     impossible = {

@@ -11,8 +11,15 @@ import pandas as pd
 from PIL import Image
 
 from vidrec_utils import video_io
+from vidrec_utils.files import replace_whole
 from vidrec_utils.minitube.config import WorldConfig
 from vidrec_utils.minitube.rendering import Clip, render
+
+NOT_A_VIDEO = {
+    "text_as_video": b"<html><body>404: this video has moved</body></html>\n",
+    "empty_file": b"",
+}
+"""What stands in files that are no videos, by kind of dirt."""
 
 
 def make_media(video_id: str, plan: pd.DataFrame, config: WorldConfig, target: Path) -> None:
@@ -39,7 +46,6 @@ def make_media(video_id: str, plan: pd.DataFrame, config: WorldConfig, target: P
     row = plan.loc[video_id]
     original = video_id if pd.isna(row["source_id"]) else str(row["source_id"])
     clip = render_upload(original, plan, config)
-    boxes = clip.boxes
     path = target / "library" / "clips" / f"{video_id}.mp4"
     kind = row["media"]
     frames = clip.frames
@@ -52,20 +58,18 @@ def make_media(video_id: str, plan: pd.DataFrame, config: WorldConfig, target: P
         frames = add_noise(frames, rng)
     if kind == "reencoded_duplicate":
         frames = _reencode(clip.frames, crf, path, config, rng)
-    elif kind == "text_as_video":
-        _write_bytes(path, b"<html><body>404: this video has moved</body></html>\n")
-    elif kind == "empty_file":
-        _write_bytes(path, b"")
+    elif kind in NOT_A_VIDEO:
+        replace_whole(path, NOT_A_VIDEO[kind])
     else:
         video_io.write_clip(path, frames, fps=config.fps, crf=crf)
     if kind == "truncated":
         whole = path.read_bytes()
-        _write_bytes(path, whole[: int(len(whole) * rng.uniform(0.3, 0.6))])
-    if kind not in ("text_as_video", "empty_file"):
+        replace_whole(path, whole[: int(len(whole) * rng.uniform(0.3, 0.6))])
+    if kind not in NOT_A_VIDEO:
         thumbnail = target / "library" / "thumbnails" / f"{video_id}.jpg"
-        best = _showable(boxes)[-len(frames) :]
+        best = _showable(clip.boxes)[-len(frames) :]
         _write_thumbnail(thumbnail, frames, best, config.rng(f"thumbnail {video_id}"))
-    _write_array(done, boxes)
+    _write_array(done, clip.boxes)
 
 
 def render_upload(video_id: str, plan: pd.DataFrame, config: WorldConfig) -> Clip:
@@ -140,10 +144,4 @@ def _write_thumbnail(
 def _write_array(path: Path, array: np.ndarray) -> None:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.npy")
     np.save(temporary, array)
-    temporary.replace(path)
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
     temporary.replace(path)

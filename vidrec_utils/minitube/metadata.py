@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils.minitube.config import WorldConfig
+from vidrec_utils.minitube.dirt import record
 from vidrec_utils.minitube.sprites import names
 from vidrec_utils.minitube.vocabulary import (
     CATEGORIES,
@@ -38,18 +39,22 @@ def write_metadata(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
         `uploader`, `language`, `published_at`, `duration_s`, `path`, `thumbnail`.
     """
     rng = config.rng("metadata")
-    table = pd.DataFrame(index=plan.index)
-    table["title"] = [_title(row, rng) for row in plan.itertuples()]
-    table["tags"] = [_tags(row, rng) for row in plan.itertuples()]
-    table["category"] = plan["category"]
-    table["description"] = [_description(row, rng) for row in plan.itertuples()]
-    table["uploader"] = plan["uploader"]
-    table["language"] = plan["language"]
-    table["published_at"] = plan["published_at"]
-    table["duration_s"] = config.n_frames / config.fps
-    table["path"] = [f"clips/{video_id}.mp4" for video_id in plan.index]
-    table["thumbnail"] = [f"thumbnails/{video_id}.jpg" for video_id in plan.index]
-    return table
+    # All titles are drawn first, then all tags, then all descriptions.
+    return pd.DataFrame(
+        {
+            "title": [_title(row, rng) for row in plan.itertuples()],
+            "tags": [_tags(row, rng) for row in plan.itertuples()],
+            "category": plan["category"],
+            "description": [_description(row, rng) for row in plan.itertuples()],
+            "uploader": plan["uploader"],
+            "language": plan["language"],
+            "published_at": plan["published_at"],
+            "duration_s": config.n_frames / config.fps,
+            "path": [f"clips/{video_id}.mp4" for video_id in plan.index],
+            "thumbnail": [f"thumbnails/{video_id}.jpg" for video_id in plan.index],
+        },
+        index=plan.index,
+    )
 
 
 def _title(row: Any, rng: np.random.Generator) -> str:
@@ -132,19 +137,21 @@ def spoil_metadata(
     }
     for column, share in gaps.items():
         for video_id in pick(share):
-            dirt.append(_record(video_id, f"missing_{column}", videos.at[video_id, column]))
+            detail = videos.at[video_id, column]
+            dirt.append(record("videos", video_id, f"missing_{column}", detail))
             spoiled.loc[video_id, column] = None
     for video_id in pick(config.wrong_category):
         truth = videos.at[video_id, "category"]
         if pd.notna(spoiled.at[video_id, "category"]):
             wrong = str(rng.choice([one for one in CATEGORIES if one != truth]))
             spoiled.loc[video_id, "category"] = wrong
-            dirt.append(_record(video_id, "wrong_category", truth))
+            dirt.append(record("videos", video_id, "wrong_category", truth))
     for video_id in pick(config.wrong_duration):
+        truth = videos.at[video_id, "duration_s"]
         if pd.notna(spoiled.at[video_id, "duration_s"]):
             # A classic: the field was filled with milliseconds.
-            spoiled.loc[video_id, "duration_s"] = videos.at[video_id, "duration_s"] * 1000
-            dirt.append(_record(video_id, "wrong_duration", videos.at[video_id, "duration_s"]))
+            spoiled.loc[video_id, "duration_s"] = truth * 1000
+            dirt.append(record("videos", video_id, "wrong_duration", truth))
     return spoiled, dirt
 
 
@@ -163,7 +170,3 @@ def annotate(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
     watchable = plan[plan["playable"] & (plan["media"] != "black")]
     chosen = watchable[rng.random(len(watchable)) < config.annotated]
     return chosen[["motion"]].sort_index().reset_index(names="video_id")
-
-
-def _record(video_id: str, kind: str, detail: object) -> dict[str, str]:
-    return {"table": "videos", "id": video_id, "kind": kind, "detail": str(detail)}

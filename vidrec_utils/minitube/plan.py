@@ -50,28 +50,24 @@ def plan_videos(config: WorldConfig) -> pd.DataFrame:
             "uploader": uploaders.index.to_numpy()[who],
             "language": uploaders["language"].to_numpy()[who],
             "quality": rng.normal(size=n),
+            **{f"style_{d}": style[:, d] for d in range(STYLE_DIM)},
+            "published_at": _upload_times(config, rng),
         }
-    )
-    for d in range(STYLE_DIM):
-        table[f"style_{d}"] = style[:, d]
-    table["published_at"] = _upload_times(config, rng)
-    table = table.sort_values("published_at", ignore_index=True)
-    table.index = pd.Index(_ids("v", rng, n), name="video_id")
-    return table
+    ).sort_values("published_at")
+    return table.set_index(pd.Index(random_ids("v", rng, n, digits=4), name="video_id"))
 
 
 def _uploaders(config: WorldConfig, rng: np.random.Generator) -> pd.DataFrame:
     n = config.n_uploaders
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "category": rng.choice(CATEGORIES, n),
             "topic": rng.choice(TOPICS, n),
             "language": rng.choice(["en", "zh"], n, p=[0.78, 0.22]),
             "style": list(rng.normal(size=(n, STYLE_DIM))),
-        }
+        },
+        index=pd.Index([f"channel{k:03d}" for k in range(1, n + 1)], name="uploader"),
     )
-    table.index = pd.Index([f"channel{k:03d}" for k in range(1, n + 1)], name="uploader")
-    return table
 
 
 def _upload_times(config: WorldConfig, rng: np.random.Generator) -> pd.DatetimeIndex:
@@ -86,7 +82,7 @@ def _upload_times(config: WorldConfig, rng: np.random.Generator) -> pd.DatetimeI
     return start + pd.to_timedelta(np.round(days * 86_400), unit="s")
 
 
-def _ids(prefix: str, rng: np.random.Generator, n: int) -> list[str]:
-    """Draw ids that do not reveal the order in which things were created."""
-    width = max(4, len(str(3 * n)))
+def random_ids(prefix: str, rng: np.random.Generator, n: int, digits: int) -> list[str]:
+    """Draw ids of so many digits or more that do not reveal the order of what was created."""
+    width = max(digits, len(str(3 * n)))
     return [f"{prefix}{k:0{width}d}" for k in rng.choice(3 * n, size=n, replace=False)]

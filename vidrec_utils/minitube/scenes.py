@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from vidrec_utils.files import find_packaged
 from vidrec_utils.minitube.vocabulary import SCENES, TINTS
 
-_FOLDERS = {"skimage": ("skimage", "data"), "sklearn": ("sklearn", "datasets/images")}
+_FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 
 
 @cache
@@ -34,12 +33,10 @@ def photograph(scene: str) -> Image.Image:
         If the package that ships the photograph is not installed or lacks it.
     """
     package, name = SCENES[scene].split(":")
-    module, folder = _FOLDERS[package]
-    spec = importlib.util.find_spec(module)
-    path = Path(spec.origin).parent / folder / name if spec and spec.origin else None
-    if path is None or not path.is_file():
+    path = find_packaged(package, f"{_FOLDERS[package]}/{name}")
+    if path is None:
         raise FileNotFoundError(
-            f"The photograph {name!r} is not in the installed {module}. "
+            f"The photograph {name!r} is not in the installed {package}. "
             "Install what requirements.txt names and try again."
         )
     with Image.open(path) as file:

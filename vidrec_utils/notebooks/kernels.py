@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -215,11 +216,9 @@ def _resident(family: list[psutil.Process]) -> int:
     in_shares = psutil.LINUX and len(family) > 1
     total = 0
     for process in family:
-        try:
+        with suppress(psutil.Error):  # it may have ended
             memory = process.memory_full_info() if in_shares else process.memory_info()
-        except psutil.Error:
-            continue
-        total += getattr(memory, "pss", memory.rss)
+            total += getattr(memory, "pss", memory.rss)
     return total
 
 
@@ -231,10 +230,8 @@ def _pid(client: NotebookClient) -> int | None:
 def _kill(pid: int | None) -> None:
     """End a kernel and everything that it started."""
     for process in reversed(_family(pid) if pid is not None else []):
-        try:
+        with suppress(psutil.Error):
             process.kill()
-        except psutil.Error:
-            continue
 
 
 def environment(output: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -256,7 +253,8 @@ def environment(output: Path, base: Mapping[str, str] | None = None) -> dict[str
         A relative path in `VIDREC_DATASET` or `VIDREC_DATA` becomes absolute, because notebooks
         run in their own folder.
     """
-    env = dict(os.environ if base is None else base)
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    env = offline | dict(os.environ if base is None else base)
     home = output.resolve() / "kernels"
     profile = home / "ipython" / "profile_default"
     write_atomically(profile / "startup" / "00-course.py", _STARTUP)
@@ -274,8 +272,6 @@ def environment(output: Path, base: Mapping[str, str] | None = None) -> dict[str
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "TOKENIZERS_PARALLELISM": "false",
     }
-    env.setdefault("HF_HUB_OFFLINE", "1")
-    env.setdefault("TRANSFORMERS_OFFLINE", "1")
     for name in ("VIDREC_DATASET", "VIDREC_DATA"):
         value = env.get(name)
         if value and (name == "VIDREC_DATA" or Path(value).expanduser().is_dir()):
@@ -321,7 +317,6 @@ def execute(
     watch = Watch()
     done = 0
     current: int | None = None
-    traceback = ""
 
     def started(**_: Any) -> None:
         watch.pid = client.km.provisioner.pid
@@ -331,13 +326,6 @@ def execute(
         done, current = done + 1, cell_index
         if on_cell is not None:
             on_cell(done, total)
-
-    def after(**_: Any) -> None:
-        watch.look()
-
-    def failed(execute_reply: dict[str, Any], **_: Any) -> None:
-        nonlocal traceback
-        traceback = "\n".join(execute_reply["content"].get("traceback") or [])
 
     def fail(reason: str) -> NotebookFailed:
         source = "" if current is None else notebook.cells[current].source
@@ -352,8 +340,7 @@ def execute(
         resources={"metadata": {"path": str(path.parent)}},
         on_notebook_start=started,
         on_cell_execute=before,
-        on_cell_executed=after,
-        on_cell_error=failed,
+        on_cell_executed=lambda **_: watch.look(),
     )
     begin = time.monotonic()
     watch.start()
@@ -368,7 +355,9 @@ def execute(
         except CellTimeoutError as error:
             raise fail(f"The cell had not ended after {cell_timeout_s:g} seconds.") from error
         except CellExecutionError as error:
-            raise fail(traceback or str(error)) from error
+            outputs = [] if current is None else notebook.cells[current].outputs
+            traceback = [line for output in outputs for line in output.get("traceback", [])]
+            raise fail("\n".join(traceback) or str(error)) from error
         except DeadKernelError as error:
             raise fail(
                 f"The kernel died; too little memory is the usual reason.\n{_tail(log)}"

@@ -150,8 +150,7 @@ def rule_first_result(notebook: Notebook) -> Iterator[Breach]:
     section = notebook.section("First result")
     if section is None:
         return  # the rule on order speaks of it
-    early = {cell.number for cell in notebook.code[:EARLY]}
-    cells = {cell.number for cell in section.code} & early
+    cells = {cell.number for cell in notebook.code[:EARLY] if cell in section.code}
     drawn = any(image.cell.number in cells for image in notebook.images)
     printed = any(
         cell.number in cells and kind == "stdout" and re.search(r"\d", text) and words(text) > 3
@@ -170,14 +169,11 @@ def _lesson(notebook: Notebook) -> list[Section]:
 
 def _stages(section: Section) -> str:
     """Return the section's course as letters: p(redict), r(un), i(nterpret)."""
-    stages = ""
-    for passage in section.passages:
-        if passage.cell.is_code:
-            stages += "r"
-        else:
-            marks = re.findall(r"\*\*(Predict|Interpret)\.\*\*", passage.text)
-            stages += "".join(mark[0].lower() for mark in marks)
-    return stages
+    marks = r"\*\*([PI])(?:redict|nterpret)\.\*\*"
+    return "".join(
+        "r" if passage.cell.is_code else "".join(re.findall(marks, passage.text)).lower()
+        for passage in section.passages
+    )
 
 
 def rule_sections(notebook: Notebook) -> Iterator[Breach]:
@@ -191,10 +187,6 @@ def rule_sections(notebook: Notebook) -> Iterator[Breach]:
     for section in sections:
         if not re.fullmatch(r"r*(pr+ir*)+", _stages(section)):
             yield section.start, f"{section.title!r} is not **Predict.**, code, **Interpret.**"
-
-
-def _teaches(text: str | None) -> bool:
-    return text is not None and words(text) >= 4
 
 
 def claims(cell: Cell, notebook: Notebook) -> list[tuple[ast.AST, ast.AST | None]]:
@@ -227,13 +219,13 @@ def rule_claims(notebook: Notebook) -> Iterator[Breach]:
 
 def rule_assert_messages(notebook: Notebook) -> Iterator[Breach]:
     """Every assertion has a message that teaches."""
-    for cell in notebook.code:
-        for _, text in claims(cell, notebook):
-            if not _teaches(literal_text(text)):
-                yield (
-                    cell.number,
-                    "an assertion without a message of four words or more; say what it means",
-                )
+    advice = "an assertion without a message of four words or more; say what it means"
+    return (
+        (cell.number, advice)
+        for cell in notebook.code
+        for _, text in claims(cell, notebook)
+        if words(literal_text(text) or "") < 4
+    )
 
 
 def rule_exercises(notebook: Notebook) -> Iterator[Breach]:
@@ -331,13 +323,8 @@ def numbers(markdown: str) -> list[str]:
 
 def rule_numbers(notebook: Notebook) -> Iterator[Breach]:
     """No number in the prose that a cell should have computed and printed."""
-    exempt = ("At a glance", "Further reading")
-    passages = list(notebook.head)
-    for section in notebook.sections:
-        if fixed_title(section.title) not in exempt:
-            passages += section.passages
-    for passage in passages:
-        typed = [] if passage.cell.is_code else numbers(passage.text)
+    for passage in notebook.prose("At a glance", "Further reading"):
+        typed = numbers(passage.text)
         if typed:
             yield (
                 passage.cell.number,
@@ -347,27 +334,8 @@ def rule_numbers(notebook: Notebook) -> Iterator[Breach]:
 
 def rule_headings(notebook: Notebook) -> Iterator[Breach]:
     """Headings go down one level at a time."""
-    for passage in [*notebook.head, *(p for s in notebook.sections for p in s.passages)]:
-        if passage.cell.is_code:
-            continue
+    for passage in notebook.prose():
         levels = [len(m) for m in re.findall(r"(?m)^(#{1,6}) ", visible(passage.text))]
         steps = pairwise([2 if passage not in notebook.head else 1, *levels])
         if any(after > before + 1 for before, after in steps):
             yield passage.cell.number, "a heading skips a level"
-
-
-RULES = [
-    rule_title,
-    rule_order,
-    rule_card,
-    rule_neighbours,
-    rule_first_result,
-    rule_sections,
-    rule_claims,
-    rule_assert_messages,
-    rule_exercises,
-    rule_recap,
-    rule_ending,
-    rule_numbers,
-    rule_headings,
-]

@@ -21,13 +21,11 @@ def rule_executed(notebook: Notebook) -> Iterator[Breach]:
 
 def rule_errors(notebook: Notebook) -> Iterator[Breach]:
     """No cell has failed."""
-    for cell in notebook.code:
-        for output in cell.outputs:
-            if output.get("output_type") == "error":
-                yield (
-                    cell.number,
-                    f"the output is an error: {output.get('ename')}: {output.get('evalue')}",
-                )
+    return (
+        (cell.number, f"the output is an error: {output.get('ename')}: {output.get('evalue')}")
+        for cell, output in notebook.outputs
+        if output.get("output_type") == "error"
+    )
 
 
 def rule_warnings(notebook: Notebook) -> Iterator[Breach]:
@@ -69,12 +67,12 @@ def rule_alt(notebook: Notebook) -> Iterator[Breach]:
 
 def rule_figure_size(notebook: Notebook) -> Iterator[Breach]:
     """Every figure is below 80 kB."""
-    for image in notebook.images:
-        if image.size > FIGURE_BYTES:
-            yield (
-                image.cell.number,
-                f"a figure of {image.size:,} bytes (most: {FIGURE_BYTES:,}); use plots.show",
-            )
+    advice = f"(most: {FIGURE_BYTES:,}); use plots.show"
+    return (
+        (image.cell.number, f"a figure of {image.size:,} bytes {advice}")
+        for image in notebook.images
+        if image.size > FIGURE_BYTES
+    )
 
 
 def rule_file_size(notebook: Notebook) -> Iterator[Breach]:
@@ -88,18 +86,14 @@ def rule_widgets(notebook: Notebook) -> Iterator[Breach]:
     """No widgets and no scripts, which are dead where notebooks are browsed."""
     if "widgets" in notebook.raw.get("metadata", {}):
         yield None, "the notebook holds widget state; refresh it"
-    for cell in notebook.code:
-        for output in cell.outputs:
-            kinds = [
-                kind
-                for kind in output.get("data", {})
-                if "widget" in kind or kind.startswith("application/")
-            ]
-            if kinds or "<script" in "".join(output.get("data", {}).get("text/html", "")):
-                yield (
-                    cell.number,
-                    f"the output is alive only in a running kernel ({', '.join(kinds)})",
-                )
+    for cell, output in notebook.outputs:
+        data = output.get("data", {})
+        kinds = [kind for kind in data if "widget" in kind or kind.startswith("application/")]
+        if kinds or "<script" in "".join(data.get("text/html", "")):
+            yield (
+                cell.number,
+                f"the output is alive only in a running kernel ({', '.join(kinds)})",
+            )
 
 
 def rule_metadata(notebook: Notebook) -> Iterator[Breach]:
@@ -117,16 +111,3 @@ def rule_metadata(notebook: Notebook) -> Iterator[Breach]:
     if extra or kernel != "python3":
         what = f"metadata {', '.join(extra)}" if extra else f"the kernel {kernel!r}"
         yield None, f"{what}; refresh the notebook"
-
-
-RULES = [
-    rule_executed,
-    rule_errors,
-    rule_warnings,
-    rule_traces,
-    rule_alt,
-    rule_figure_size,
-    rule_file_size,
-    rule_widgets,
-    rule_metadata,
-]

@@ -136,10 +136,6 @@ class Image:
     alt: str
 
 
-def _joined(text: str | list[str]) -> str:
-    return text if isinstance(text, str) else "".join(text)
-
-
 @dataclass(frozen=True)
 class Notebook:
     """A notebook file with what the rules need to judge it.
@@ -191,7 +187,7 @@ class Notebook:
             Cell(
                 number=number,
                 kind=cell.get("cell_type", ""),
-                source=_joined(cell.get("source", "")),
+                source="".join(cell.get("source", "")),  # a string or a list of lines
                 id=cell.get("id", ""),
                 metadata=cell.get("metadata", {}),
                 outputs=cell.get("outputs", []),
@@ -204,6 +200,11 @@ class Notebook:
     def code(self) -> list[Cell]:
         """The code cells in order."""
         return [cell for cell in self.cells if cell.is_code]
+
+    @property
+    def outputs(self) -> list[tuple[Cell, dict[str, Any]]]:
+        """All outputs in order, each with its cell."""
+        return [(cell, output) for cell in self.code for output in cell.outputs]
 
     @cached_property
     def head(self) -> list[Passage]:
@@ -234,20 +235,24 @@ class Notebook:
         """Return the section of a fixed title, or None."""
         return next((s for s in self.sections if fixed_title(s.title) == title), None)
 
+    def prose(self, *without: str) -> list[Passage]:
+        """Return the passages of text, but not those of the named sections of the contract."""
+        sections = (s for s in self.sections if fixed_title(s.title) not in without)
+        passages = [*self.head, *(passage for s in sections for passage in s.passages)]
+        return [passage for passage in passages if not passage.cell.is_code]
+
     @cached_property
     def aliases(self) -> dict[str, str]:
         """Full names of what the notebook imports, by the name that it uses."""
-        names = {}
-        for cell in self.code:
-            for node in ast.walk(cell.tree) if cell.tree else ():
-                if isinstance(node, ast.Import):
-                    for item in node.names:
-                        top = item.name.partition(".")[0]
-                        names[item.asname or top] = item.name if item.asname else top
-                elif isinstance(node, ast.ImportFrom) and node.module:
-                    for item in node.names:
-                        names[item.asname or item.name] = f"{node.module}.{item.name}"
-        return names
+        imports = [item for _, node in self.nodes(ast.Import) for item in node.names]
+        renamed = {item.asname: item.name for item in imports if item.asname}
+        tops = {item.name.partition(".")[0] for item in imports if not item.asname}
+        members = {
+            item.asname or item.name: f"{node.module}.{item.name}"
+            for _, node in self.nodes(ast.ImportFrom)
+            for item in node.names
+        }
+        return renamed | {top: top for top in tops} | members
 
     def full_name(self, node: ast.AST) -> str:
         """Return the dotted name of an expression with imports resolved; "" if it has none."""
@@ -266,38 +271,37 @@ class Notebook:
                 if isinstance(node, kinds):
                     yield cell, node
 
-    def calls(self) -> Iterator[tuple[Cell, ast.Call, str]]:
-        """Go through all calls with the full name of what is called."""
+    def calls(self, pattern: str = ".*") -> Iterator[tuple[Cell, ast.Call, str]]:
+        """Go through all calls of what has a full name of this pattern, and give that name."""
         for cell, node in self.nodes(ast.Call):
-            yield cell, node, self.full_name(node.func)
+            name = self.full_name(node.func)
+            if re.fullmatch(pattern, name):
+                yield cell, node, name
 
     def texts(self) -> Iterator[tuple[Cell, str, str]]:
         """Go through the text in all outputs, as (cell, stream or MIME type, text)."""
-        for cell in self.code:
-            for output in cell.outputs:
-                if output.get("output_type") == "stream":
-                    yield cell, output.get("name", ""), _joined(output.get("text", ""))
-                for kind, content in output.get("data", {}).items():
-                    if kind.startswith("text/"):
-                        text = _joined(content)
-                        yield cell, kind, re.sub(r"data:[\w/+-]+;base64,[\w+/=\s]*", "", text)
+        embedded = r"data:[\w/+-]+;base64,[\w+/=\s]*"
+        for cell, output in self.outputs:
+            if output.get("output_type") == "stream":
+                yield cell, output.get("name", ""), "".join(output.get("text", ""))
+            for kind, content in output.get("data", {}).items():
+                if kind.startswith("text/"):
+                    yield cell, kind, re.sub(embedded, "", "".join(content))
 
     @cached_property
     def images(self) -> list[Image]:
         """All images in outputs."""
         images = []
-        for cell in self.code:
-            for output in cell.outputs:
-                for kind, content in output.get("data", {}).items():
-                    text = _joined(content)
-                    if kind.startswith("image/"):
-                        notes = output.get("metadata", {})
-                        alt = notes.get(kind, {}).get("alt", "") or notes.get("alt", "")
-                        svg = kind == "image/svg+xml"
-                        size = len(text.encode()) if svg else _decoded(text)
-                        images.append(Image(cell, kind, size, alt))
-                    elif kind == "text/html":
-                        images += [Image(cell, *image) for image in images_in_html(text)]
+        for cell, output in self.outputs:
+            for kind, content in output.get("data", {}).items():
+                text = "".join(content)
+                if kind.startswith("image/"):
+                    notes = output.get("metadata", {})
+                    alt = notes.get(kind, {}).get("alt", "") or notes.get("alt", "")
+                    size = len(text.encode()) if kind == "image/svg+xml" else _decoded(text)
+                    images.append(Image(cell, kind, size, alt))
+                elif kind == "text/html":
+                    images += [Image(cell, *image[:3]) for image in images_in_html(text)]
         return images
 
 
@@ -321,19 +325,15 @@ class _ImageParser(HTMLParser):
                 self.images.append((kind, size, alt, source if not data else ""))
 
 
-def images_in_html(text: str) -> list[tuple[str, int, str]]:
-    """List the images in HTML as (kind, size in bytes, description)."""
-    return [image[:3] for image in _parsed(text)]
-
-
 def remote_images(text: str) -> list[str]:
     """List the addresses of images in HTML or Markdown that need a network."""
-    sources = [image[3] for image in _parsed(text)]
+    sources = [image[3] for image in images_in_html(text)]
     sources += re.findall(r"!\[[^\]]*\]\(\s*<?([^)\s>]+)", text)
     return [source for source in sources if re.match(r"(?i)(https?:)?//", source)]
 
 
-def _parsed(text: str) -> list[tuple[str, int, str, str]]:
+def images_in_html(text: str) -> list[tuple[str, int, str, str]]:
+    """List the images in HTML as (kind, size in bytes, description, address if outside)."""
     parser = _ImageParser()
     parser.feed(text)
     return parser.images

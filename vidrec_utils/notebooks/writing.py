@@ -140,8 +140,8 @@ def refresh(path: Path, name: str | None = None, cell_timeout_s: float | None = 
     part = path.with_name(f".{path.stem}.refreshing.ipynb")
     write(part, notebook)
     try:
-        options = {} if cell_timeout_s is None else {"cell_timeout_s": cell_timeout_s}
-        executed, _ = kernels.execute(part, kernels.environment(build), **options)
+        limit_s = kernels.CELL_TIMEOUT_S if cell_timeout_s is None else cell_timeout_s
+        executed, _ = kernels.execute(part, kernels.environment(build), limit_s)
     finally:
         part.unlink(missing_ok=True)
     write(path, normalise(executed))

@@ -98,7 +98,7 @@ def bars_with_intervals(
     names = [safe_text(text, 40) for text in (frame[label] if label else frame.index)]
     positions = np.arange(len(frame))
     figure = Figure(figsize=(7.0, 1.1 + 0.42 * len(frame)), layout="constrained")
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(xlabel=safe_text(xlabel or value), title=safe_text(title))
     axes.barh(positions, score, height=0.6, color=PALETTE[5])
     axes.errorbar(
         score,
@@ -113,8 +113,6 @@ def bars_with_intervals(
         axes.axvline(reference, color=PALETTE[3], linestyle="--", label=safe_text(reference_label))
         figure.legend(loc="outside lower right")
     _name_rows(axes, names)
-    axes.set_xlabel(safe_text(xlabel or value))
-    axes.set_title(safe_text(title))
     return figure
 
 
@@ -161,13 +159,11 @@ def class_balance(
         names.append(f"{len(ordered) - most} more")
         values = np.append(values, ordered.to_numpy(float)[most:].sum())
     figure = Figure(figsize=(7.0, 1.0 + 0.32 * len(values)), layout="constrained")
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(xlabel=safe_text(xlabel), title=safe_text(title))
     bars = axes.barh(np.arange(len(values)), values, color=PALETTE[0])
     axes.bar_label(bars, [f"{v:,.0f} ({v / total:.0%})" for v in values], padding=4, fontsize=9)
     axes.margins(x=0.18)
     _name_rows(axes, names)
-    axes.set_xlabel(safe_text(xlabel))
-    axes.set_title(safe_text(title))
     return figure
 
 
@@ -213,8 +209,7 @@ def watch_time(
     figure = Figure(figsize=(8.0, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.hist(known["watch_ratio"].to_numpy(float), bins=30, color=PALETTE[0])
-    left.set_xlabel("watch ratio (watched / duration)")
-    left.set_ylabel("exposures")
+    left.set(xlabel="watch ratio (watched / duration)", ylabel="exposures")
     if threshold is not None:
         share = float((known["watch_ratio"] >= threshold).mean())
         left.axvline(
@@ -223,8 +218,7 @@ def watch_time(
         left.legend()
     since = (days.index - days.index[0]).days
     right.bar(since, days.to_numpy(), color=PALETTE[5], width=0.9)
-    right.set_xlabel(f"days since {days.index[0]:%Y-%m-%d}")
-    right.set_ylabel("exposures per day")
+    right.set(xlabel=f"days since {days.index[0]:%Y-%m-%d}", ylabel="exposures per day")
     if title:
         figure.suptitle(safe_text(title))
     return figure
@@ -268,7 +262,7 @@ def confusion(matrix: np.ndarray, labels: Sequence[object], *, title: str = "") 
     names = [safe_text(label, 20) for label in labels]
     side = 2.2 + 0.5 * n
     figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(xlabel="predicted", ylabel="true", title=safe_text(title))
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     for row, column in np.ndindex(n, n):
         if counts[row, column]:
@@ -277,9 +271,6 @@ def confusion(matrix: np.ndarray, labels: Sequence[object], *, title: str = "") 
     axes.set_xticks(range(n), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(n), names)
     axes.grid(False)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    axes.set_title(safe_text(title))
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     return figure
 
@@ -335,7 +326,11 @@ def scatter(
     if not 0 < len(groups) <= len(MARKERS):
         raise ValueError(f"Give one to {len(MARKERS)} groups to draw, not {len(groups)}.")
     figure = Figure(figsize=(7.5, 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(
+        xlabel=safe_text(xlabel or x),
+        ylabel="\n".join(textwrap.wrap(safe_text(ylabel or y), 36)),
+        title=safe_text(title),
+    )
     for number, (name, frame) in enumerate(groups.items()):
         _need(frame, [x, y])
         known = frame[[x, y]].dropna()
@@ -355,9 +350,6 @@ def scatter(
         axes.axhline(y_line, color="black", linestyle="--", linewidth=1)
     if log_x:
         axes.set_xscale("log")
-    axes.set_xlabel(safe_text(xlabel or x))
-    axes.set_ylabel("\n".join(textwrap.wrap(safe_text(ylabel or y), 36)))
-    axes.set_title(safe_text(title))
     figure.legend(
         loc="outside lower center",
         ncols=min(3, len(groups)),
@@ -404,7 +396,7 @@ def split_spans(splits: Sequence[Split], *, title: str = "") -> Figure:
     if not len(splits):
         raise ValueError("There is no split to draw.")
     figure = Figure(figsize=(7.5, 0.9 + 1.1 * len(splits)), layout="constrained")
-    axes = figure.add_subplot()
+    axes = figure.add_subplot(xlabel="day of the exposure (UTC)", title=safe_text(title))
     for row, split in enumerate(splits):
         for number, part in enumerate(("train", "validation", "test")):
             rows = getattr(split, part)
@@ -436,7 +428,5 @@ def split_spans(splits: Sequence[Split], *, title: str = "") -> Figure:
     low, high = axes.get_xlim()  # in days
     axes.xaxis.set_major_locator(AutoDateLocator(maxticks=7))
     axes.xaxis.set_major_formatter(DateFormatter("%d %b" if high - low < 300 else "%b %Y"))
-    axes.set_xlabel("day of the exposure (UTC)")
-    axes.set_title(safe_text(title))
     figure.legend(loc="outside lower center", ncols=3, fontsize=10)
     return figure

@@ -58,11 +58,9 @@ def check_clips(clips: np.ndarray | Sequence[np.ndarray]) -> None:
 
 
 def _bare(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     axes.grid(False)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
 def _empty(axes: Axes) -> None:
@@ -70,6 +68,29 @@ def _empty(axes: Axes) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set_facecolor("#e8e8e8")
     axes.text(0.5, 0.5, "no image", ha="center", va="center", fontsize=8, color="#555555")
+
+
+def _grid(
+    figure: Figure,
+    images: Sequence[np.ndarray | None],
+    titles: Sequence[object] | None,
+    columns: int,
+    title_width: int,
+    **style: object,
+) -> Figure:
+    """Draw images row by row, each under its title if there are titles."""
+    rows = math.ceil(len(images) / columns)
+    texts = matching(titles, len(images))
+    for position, (image, text) in enumerate(zip(images, texts, strict=True), start=1):
+        axes = figure.add_subplot(rows, columns, position)
+        if image is None:
+            _empty(axes)
+        else:
+            axes.imshow(image)
+        _bare(axes)
+        if titles is not None:
+            axes.set_title(safe_text(text, title_width), pad=3, **style)
+    return figure
 
 
 def contact_sheet(
@@ -115,21 +136,11 @@ def contact_sheet(
     """
     if len(images) == 0:
         raise ValueError("There is no image to show.")
-    texts = matching(titles, len(images))
     columns = min(columns, len(images))
-    rows = math.ceil(len(images) / columns)
-    height = size * (1.0 if titles is None else 1.2)
-    figure = Figure(figsize=(columns * size, rows * height), layout="constrained")
-    for position, (image, text) in enumerate(zip(images, texts, strict=True), start=1):
-        axes = figure.add_subplot(rows, columns, position)
-        if image is None:
-            _empty(axes)
-        else:
-            axes.imshow(pixels_of(image))
-        _bare(axes)
-        if titles is not None:
-            axes.set_title(safe_text(text, title_width), fontsize=8, loc="center", pad=3)
-    return figure
+    height = math.ceil(len(images) / columns) * size * (1.0 if titles is None else 1.2)
+    figure = Figure(figsize=(columns * size, height), layout="constrained")
+    pixels = [None if image is None else pixels_of(image) for image in images]
+    return _grid(figure, pixels, titles, columns, title_width, fontsize=8, loc="center")
 
 
 def _strip(frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -179,15 +190,8 @@ def filmstrip(
     (16, 135, 3)
     """
     check_clips(clips)
-    texts = matching(titles, len(clips))
     strips = [_strip([pixels_of(frame) for frame in clip]) for clip in clips]
     longest = max(len(clip) for clip in clips)
     row = size * (1.0 if titles is None else 1.25)
     figure = Figure(figsize=(longest * size, len(strips) * row), layout="constrained")
-    for position, (strip, text) in enumerate(zip(strips, texts, strict=True), start=1):
-        axes = figure.add_subplot(len(strips), 1, position)
-        axes.imshow(strip)
-        _bare(axes)
-        if titles is not None:
-            axes.set_title(safe_text(text, title_width), fontsize=9, pad=3)
-    return figure
+    return _grid(figure, strips, titles, 1, title_width, fontsize=9)

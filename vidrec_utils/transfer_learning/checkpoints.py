@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import nn
 
 from vidrec_utils.files import replace_whole
+from vidrec_utils.saving import below
 from vidrec_utils.transfer_learning import processes
 
 FORMAT = "2"
@@ -105,9 +106,9 @@ class TrainingState:
         if self.path is not None and self.path.is_file():
             tensors, metadata = read(self.path, self.run)
             self.progress = Progress(**metadata["progress"])
-            self.best = without_prefix(tensors, "best/")
-            assign(self.model, without_prefix(tensors, "model/"))
-            unpack(self.optimizer, without_prefix(tensors, "optimizer/"))
+            self.best = below(tensors, "best/")
+            assign(self.model, below(tensors, "model/"))
+            unpack(self.optimizer, below(tensors, "optimizer/"))
             self.scaler.load_state_dict(metadata["scaler"])
         processes.wait()  # no process writes while another still reads
         return self.progress
@@ -136,8 +137,7 @@ class TrainingState:
 
 def shape_digest(tensors: Mapping[str, torch.Tensor]) -> str:
     """Digest of the names and shapes of tensors: the architecture, whatever its values."""
-    shapes = [[name, list(tensor.shape)] for name, tensor in sorted(tensors.items())]
-    return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()[:16]
+    return digest([[name, list(tensor.shape)] for name, tensor in sorted(tensors.items())])
 
 
 def digest(*contents: object) -> str:
@@ -166,15 +166,12 @@ def assign(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
 
 def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors and a description of them, atomically."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # copies: safetensors refuses tensors that share memory, or whose layout is channels last
     plain = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    data = save(plain, {"format": FORMAT, "metadata": json.dumps(metadata)})
-    replace_whole(path, data)
+    replace_whole(path, save(plain, {"format": FORMAT, "metadata": json.dumps(metadata)}))
 
 
 def read(path: Path, run: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -234,7 +231,7 @@ def _translated(
     }
     run = metadata["run"]
     run["recipe"] = current_names(run["recipe"])
-    run["architecture"] = shape_digest(without_prefix(renamed, "model/"))
+    run["architecture"] = shape_digest(below(renamed, "model/"))
     return renamed, metadata
 
 
@@ -255,8 +252,3 @@ def unpack(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
         state.setdefault(int(index), {})[name] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def without_prefix(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """Tensors whose name starts with `prefix`, with the prefix removed."""
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

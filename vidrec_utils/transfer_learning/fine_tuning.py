@@ -32,7 +32,7 @@ from vidrec_utils.transfer_learning.backbone import (
     original,
 )
 from vidrec_utils.transfer_learning.calibration import fit_temperature
-from vidrec_utils.transfer_learning.checkpoints import current_names, without_prefix
+from vidrec_utils.transfer_learning.checkpoints import current_names
 from vidrec_utils.transfer_learning.holdout import hold_out
 from vidrec_utils.transfer_learning.strategies import STRATEGIES
 from vidrec_utils.transfer_learning.training import Recipe, history, predict, train
@@ -91,10 +91,6 @@ class Tuned(nn.Module):
         return self.head(self.backbone(*batch))
 
 
-def _no_failures() -> pd.DataFrame:
-    return pd.DataFrame({"path": [], "reason": []}, dtype="str")
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class FineTuned:
     """A fine-tuned encoder with its head.
@@ -132,7 +128,9 @@ class FineTuned:
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     losses: np.ndarray = field(default_factory=lambda: np.empty(0))
     temperature: float = 1.0
-    failures: pd.DataFrame = field(default_factory=_no_failures)
+    failures: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=["path", "reason"], dtype="str")
+    )
 
     @cached_property
     def encoder(self) -> Tunable:
@@ -238,9 +236,9 @@ def load(folder: Path | str, encoder: Tunable) -> FineTuned:
             f"size than this {encoder.name!r}; load the encoder as it was loaded then."
         )
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
-    head_state = without_prefix(tensors, "head:")
+    head_state = saving.below(tensors, "head:")
     # earlier versions wrote "body:" in place of "backbone:"
-    changed = without_prefix(tensors, "backbone:") | without_prefix(tensors, "body:")
+    changed = saving.below(tensors, "backbone:") | saving.below(tensors, "body:")
     task = tasks.restore(metadata["task"])
     backbone = Backbone(encoder)
     backbone.net.load_state_dict(backbone.net.state_dict() | changed)

@@ -167,9 +167,8 @@ def find(
         outputs would take too much memory, or the cut network gives other outputs than the whole.
     """
     backbone.eval()
-    if not all(part.is_floating_point() for part in batch):
-        return None
-    if all(p.requires_grad for p in backbone.parameters()):
+    texts = not all(part.is_floating_point() for part in batch)
+    if texts or all(p.requires_grad for p in backbone.parameters()):
         return None
     try:
         modules = _frozen_modules(backbone, batch, _random_modules(backbone, eval_modules))

@@ -9,7 +9,7 @@ Medicine 27 (2008), equation 4.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,15 +17,12 @@ from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
 
+from vidrec_utils.datasets import Split
 from vidrec_utils.encoders import Tunable
-from vidrec_utils.evaluation import compare, evaluate
+from vidrec_utils.evaluation import Comparison, Result, compare, evaluate
+from vidrec_utils.recommender import Recommender
 from vidrec_utils.reporting import interval
 from vidrec_utils.transfer_learning.backbone import Backbone, Inputs, prepare_once, vectors
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
-    from vidrec_utils.evaluation import Comparison, Result
-    from vidrec_utils.recommender import Recommender
 
 
 def mean_watch_ratio(interactions: pd.DataFrame, least: int = 5) -> pd.Series:

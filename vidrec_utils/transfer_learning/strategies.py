@@ -21,16 +21,13 @@ Distort Pretrained Features. ICLR 2022 (arXiv:2202.10054): why the full strategy
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from vidrec_utils.encoders.batch_norm import batch_norms
 from vidrec_utils.transfer_learning.backbone import Backbone, Batch, units
-
-if TYPE_CHECKING:
-    from vidrec_utils.transfer_learning.training import Recipe
+from vidrec_utils.transfer_learning.training import Recipe
 
 Rates = dict[str, float]
 

@@ -20,7 +20,6 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -222,7 +221,9 @@ def train(
     state = checkpoints.TrainingState(checkpoint, run, model, optimizer, scaler)
     done = state.resume()
 
-    with _bar(done.step, total, progress) as bar, _forked_generators(device):
+    # The caller gets PyTorch's random numbers back as they were
+    generators = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with _bar(done.step, total, progress) as bar, generators:
         while done.step < total and not done.finished:
             # Training mode, except in frozen modules: no dropout and no new statistics there
             began = time.perf_counter()
@@ -279,10 +280,13 @@ def train(
                     state.save()
 
             # At the end of the epoch: loss and score on the validation clips
-            row: dict[str, float] = {"epoch": epoch + 1, "step": done.step}
-            row["rate"] = warmup_cosine(done.step - 1, total, recipe.warmup)
-            row["train_loss"] = float(np.mean(done.losses[-steps_per_epoch:]))
-            row |= _validate(model, task, validation, recipe.batch_size)
+            row = {
+                "epoch": epoch + 1,
+                "step": done.step,
+                "rate": warmup_cosine(done.step - 1, total, recipe.warmup),
+                "train_loss": float(np.mean(done.losses[-steps_per_epoch:])),
+                **_validate(model, task, validation, recipe.batch_size),
+            }
 
             # Early stopping: keep the best epoch's weights, and end the run after `patience` epochs
             # without a better one
@@ -419,11 +423,6 @@ def _bar(step: int, total: int, progress: bool) -> tqdm:
     """A progress bar in the first process alone."""
     hidden = not progress or processes.join()[0] > 0
     return tqdm(total=total, initial=step, desc="fine-tuning", unit="step", delay=2, disable=hidden)
-
-
-def _forked_generators(device: torch.device) -> AbstractContextManager:
-    """Give PyTorch's random numbers back to the caller as they were."""
-    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
 
 def _seed_step(seed: int, step: int, device: torch.device) -> None:
