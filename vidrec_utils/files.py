@@ -8,10 +8,12 @@ it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -141,7 +143,15 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def sha256(path: Path | str) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Hexadecimal SHA-256 of a file's bytes.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, or is a pipe, a device or a socket, which may have no end.
+    """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise OSError(errno.EINVAL, "this is no regular file", str(path))
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
