@@ -8,12 +8,14 @@ it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import importlib.metadata
 import importlib.util
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -160,7 +162,15 @@ def installed_version(distribution: str) -> str | None:
 
 
 def sha256(path: Path | str) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Hexadecimal SHA-256 of a file's bytes.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, or is a pipe, a device or a socket, which may have no end.
+    """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise OSError(errno.EINVAL, "this is no regular file", str(path))
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

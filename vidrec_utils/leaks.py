@@ -108,6 +108,49 @@ def row_overlap(split: Split) -> Finding:
     )
 
 
+def empty_part(split: Split) -> Finding:
+    """Parts without a row that are not meant to be empty.
+
+    With an empty training part every model answers in the order of the catalogue, and is measured
+    all the same; with an empty validation nothing can be chosen honestly. A part that is meant to
+    be empty is given as None, or asked for with a share of 0 (see `datasets.Split`).
+
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import Split
+    >>> log = pd.DataFrame({"user_id": ["u", "v"], "video_id": ["a", "b"]})
+    >>> videos = pd.DataFrame(index=["a", "b"])
+    >>> bool(empty_part(Split(log[:1], None, log[1:], videos, "no validation")))
+    False
+    >>> empty_part(Split(log[:0], None, log, videos, "nothing to train on")).where
+    'train'
+    """
+    rows = {name: len(getattr(split, name)) for name in SPLIT_NAMES}
+    empty = [name for name in SPLIT_NAMES if not rows[name] and name not in split.left_out]
+    sizes = " / ".join(f"{n:,}" for n in rows.values())
+    return Finding(
+        "empty part",
+        bool(empty),
+        len(empty),
+        f"{' and '.join(empty) or 'no part'} without a row; train, validation and test have "
+        f"{sizes} rows{_coarseness(split)}.",
+        "Give finer timestamps, the rows in order (split_by_time(..., ordered=True)), other "
+        "shares, or a random split (split_stratified, split_grouped); a part that is meant to be "
+        "empty is None in datasets.Split.",
+        ", ".join(empty),
+    )
+
+
+def _coarseness(split: Split) -> str:
+    """How many times share how many rows, if several do."""
+    frames = [getattr(split, name) for name in SPLIT_NAMES]
+    known = [frame["timestamp"].dropna() for frame in frames if "timestamp" in frame]
+    times = pd.concat([frame for frame in known if len(frame)]) if any(map(len, known)) else None
+    if times is None or times.nunique() > len(times) / 2:
+        return ""
+    return f", with {times.nunique():,} different timestamps in all"
+
+
 def time_travel(split: Split) -> Finding:
     """Rows for training that are not older than the first row that is asked for.
 
@@ -124,8 +167,9 @@ def time_travel(split: Split) -> Finding:
     """
 
     def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
-        begin = later["timestamp"].min()
-        late = earlier["timestamp"][earlier["timestamp"] >= begin]
+        begin = _utc(later["timestamp"]).min()
+        times = _utc(earlier["timestamp"])
+        late = times[times >= begin]
         return len(late), f"{late.max()} where the later part begins at {begin}"
 
     return _finding(
@@ -196,7 +240,9 @@ def future_videos(split: Split) -> Finding:
     for name in SPLIT_NAMES:
         rows = getattr(split, name)
         if published is not None and {"timestamp", "video_id"} <= set(rows):
-            early = rows["video_id"][rows["timestamp"] < rows["video_id"].map(published)]
+            early = rows["video_id"][
+                _utc(rows["timestamp"]) < _utc(rows["video_id"].map(published))
+            ]
             evidence[name] = (len(early), f"a view of {next(iter(early), None)}")
     return _finding(
         "future videos",
@@ -415,6 +461,14 @@ def _finding(leak: str, evidence: Mapping[str, tuple[int, str]], what: str, reme
     detail = f"{n:,} {what}{next(examples, '')}."
     where = ", ".join(f"{names}: {number:,}" for names, (number, _) in cases.items())
     return Finding(leak, bool(cases), n, detail, remedy, where)
+
+
+def _utc(times: pd.Series) -> pd.Series:
+    """Times that can be compared with others: without a zone they are taken for UTC."""
+    times = pd.to_datetime(times, utc=True) if times.isna().all() else times
+    if pd.api.types.is_datetime64_any_dtype(times.dtype) and times.dt.tz is None:
+        return times.dt.tz_localize("UTC")
+    return times
 
 
 def _row_keys(rows: pd.DataFrame, columns: list[str]) -> pd.Index:

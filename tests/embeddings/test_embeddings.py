@@ -388,7 +388,7 @@ def test_an_encoder_of_two_steps_is_prepared_in_another_thread(tmp_path):
 
 def test_reading_goes_on_while_encoding_and_no_further_than_two_batches(tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(video_io, "read_image", lambda path: read.append(path.name))
+    monkeypatch.setattr(video_io, "read_image", lambda path, **_: read.append(path.name))
     seen = []
 
     class Waits(MeanColour):

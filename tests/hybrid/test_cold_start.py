@@ -88,3 +88,22 @@ def test_newcomers_are_popular_until_they_are_known():
     known = results["item-knn", 8].per_user["ndcg"].mean()
     assert known > results["popularity", 8].per_user["ndcg"].mean()
     assert not hasattr(models[1], "video_ids")  # copies were fitted
+
+
+def test_rows_in_order_do_for_times(split):
+    train = split.train.sort_values("timestamp", ignore_index=True)
+    split = Split(train, split.validation, split.test, split.videos, "by hand")
+    usual = with_history(split, ["a", "b"], events=2)
+    for bare in (split.train.drop(columns="timestamp"), split.train.assign(timestamp=pd.NaT)):
+        without = Split(bare, split.validation, split.test, split.videos, "by hand")
+        with pytest.raises(ValueError, match=r"no timestamp .* ordered=True"):
+            with_history(without, ["a", "b"], events=2)
+        late = with_history(without, ["a", "b"], events=2, ordered=True)
+        assert late.train.index.tolist() == usual.train.index.tolist()
+
+
+def test_logs_that_repeat_their_index_keep_as_many_events(split):
+    usual = with_history(split, ["a", "b"], events=1)
+    split.train.index = [0] * len(split.train)
+    late = with_history(split, ["a", "b"], events=1)
+    assert late.train.to_numpy().tolist() == usual.train.to_numpy().tolist()

@@ -1,20 +1,24 @@
 import dataclasses
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from vidrec_utils.datasets import Split
+from vidrec_utils import evaluation
+from vidrec_utils.datasets import LibraryError, Split, VideoLibrary
 from vidrec_utils.preprocessing.splits import (
     LeakError,
     check_split,
     describe_split,
     leave_last_out,
+    ready_made_split,
     split_by_time,
     split_grouped,
     split_stratified,
 )
+from vidrec_utils.recommender import Popularity
 
 START = pd.Timestamp("2025-03-01", tz="UTC")
 
@@ -270,6 +274,189 @@ def test_a_video_from_the_future_is_found(world):
     assert leaks_of(split) == {"future videos"}
     (detail,) = check_split(split, strict=False)["detail"]
     assert "a view of v7" in detail
+
+
+# -- times that are too coarse, or absent ----------------------------------------------------------
+
+
+def one_timestamp_for_all():
+    users = [f"u{i % 8}" for i in range(80)]
+    videos = pd.DataFrame({"video_id": [f"v{i}" for i in range(50)]})
+    log = pd.DataFrame({"user_id": users, "video_id": [f"v{(i * 7) % 50}" for i in range(80)]})
+    return VideoLibrary(videos, log.assign(timestamp=START, watch_ratio=1.0))
+
+
+def test_one_timestamp_for_all_leaves_nothing_to_train_on():
+    library = one_timestamp_for_all()
+    told = r"validation has 0 rows instead of 8, test has 80 rows instead of 8 .* 80 are of 2025-03"
+    with pytest.warns(UserWarning, match=told):
+        split = split_by_time(library.interactions, library.videos)
+    assert [len(p) for p in parts(split)] == [0, 0, 80]
+    with pytest.raises(
+        LeakError, match=r"not usable:\n  empty part \(train, validation\)"
+    ) as caught:
+        check_split(split)
+    assert "1 different timestamps in all" in str(caught.value)
+    assert "ordered=True" in str(caught.value)  # the remedy stands beside what is wrong
+    assert caught.value.leaks["n"].tolist() == [2]
+    assert describe_split(split) == (
+        "global time: 0 / 0 / 80 rows, no leak, nothing in train, validation."
+    )
+    with pytest.raises(ValueError, match=r"training part .* has no interactions"):
+        evaluation.evaluate(Popularity().fit(split), split)
+    by_row = split_by_time(library.interactions, library.videos, ordered=True)
+    assert [len(p) for p in parts(by_row)] == [64, 8, 8]
+    assert check_split(by_row).empty
+
+
+def test_dates_without_a_time_of_day_give_other_shares(world):
+    log, videos = world
+    days = log.assign(timestamp=log["timestamp"].dt.ceil("7D"))
+    told = "validation has 0 rows instead of 40, test has 279 rows instead of 120"
+    with pytest.warns(UserWarning, match=told):
+        split = split_by_time(days, videos, test=0.3)
+    with pytest.raises(LeakError, match=r"empty part \(validation\)"):
+        check_split(split)
+    hours = log.assign(timestamp=log["timestamp"].dt.ceil("6h"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert check_split(split_by_time(hours, videos)).empty
+        assert check_split(split_by_time(days, videos, validation=0.0, test=0.35)).empty
+
+
+def test_a_part_that_is_meant_to_be_empty_is_no_finding(world):
+    log, videos = world
+    for validation in (0, 0.0, np.float64(0)):
+        assert check_split(split_by_time(log, videos, validation=validation)).empty
+    assert check_split(split_by_time(log, videos, validation=0, ordered=False, test=0)).empty
+    for splitter in (split_stratified, split_grouped):
+        assert check_split(splitter(log, videos, by="uploader", validation=0)).empty
+        assert check_split(splitter(log, videos, by="uploader", test=0)).empty
+    by_hand = Split(log[:9], None, log[9:], videos, "stratified by hand")
+    assert check_split(by_hand).empty
+    again = dataclasses.replace(by_hand, train=log[:5])
+    assert again.left_out == ("validation",)
+    assert check_split(again).empty
+    accident = Split(log[:9], log[:0], log[9:], videos, "stratified by hand")
+    assert leaks_of(accident) == {"empty part"}
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02])
+def test_a_share_of_less_than_a_row_is_found(world, share):
+    log, videos = world
+    split = split_by_time(log.iloc[:20], videos, validation=share)
+    assert leaks_of(split) == {"empty part"}
+    split = split_stratified(log.iloc[:20], videos, by="user_id", validation=share, test=0)
+    assert leaks_of(split) == {"empty part"}
+
+
+def test_nobody_with_enough_exposures_is_found(world):
+    log, videos = world
+    split = leave_last_out(log.groupby("user_id").head(2), videos)
+    assert check_split(split, strict=False)["where"].tolist() == ["validation, test"]
+
+
+@pytest.mark.parametrize("absent", ["no column", "all missing"])
+@pytest.mark.parametrize("splitter", [split_by_time, leave_last_out])
+def test_tables_without_times_are_refused_or_taken_in_row_order(world, splitter, absent):
+    log, videos = world
+    log = log.sort_values("timestamp", ignore_index=True)
+    bare = log.drop(columns="timestamp")
+    bare = bare if absent == "no column" else bare.assign(timestamp=pd.NaT)
+    with pytest.raises(ValueError, match=r"have no timestamp .* ordered=True if the rows are in"):
+        splitter(bare, videos)
+    split, usual = splitter(bare, videos, ordered=True), splitter(log, videos)
+    for part, same in zip(parts(split), parts(usual), strict=True):
+        assert part.index.tolist() == same.index.tolist()
+    sizes = split.summary()
+    assert sizes["interactions"].tolist() == [len(p) for p in parts(usual)]
+    assert sizes[["first", "last"]].isna().all(axis=None)
+    assert sizes["users"].tolist() == usual.summary()["users"].tolist()
+    assert {"row overlap"} >= leaks_of(split)  # a video may be watched twice
+
+
+def test_times_that_contradict_the_order_of_the_rows_are_refused(world):
+    log, videos = world
+    log = log.sort_values("timestamp", ignore_index=True)
+    log.loc[[17, 18], "timestamp"] = log.loc[[18, 17], "timestamp"].to_numpy()
+    with pytest.raises(ValueError, match=r"row 18 \(from 0\) is of .*; there are 1 such rows"):
+        split_by_time(log, videos, ordered=True)
+    log["user_id"] = [f"u{n % 15}" for n in range(len(log))]
+    leave_last_out(log, videos, ordered=True)  # the order of each user holds
+    log["user_id"] = "u"
+    with pytest.raises(ValueError, match="row 18"):
+        leave_last_out(log, videos, ordered=True)
+    with pytest.raises(ValueError, match="cut by shares"):
+        split_by_time(log, videos, test="2025-03-10", ordered=True)
+    with pytest.raises(ValueError, match="less than 1"):
+        split_by_time(log, videos, test=1.0, ordered=True)
+
+
+def test_a_last_exposure_that_times_do_not_tell_is_told(world):
+    log, videos = world
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        leave_last_out(log, videos)
+    with pytest.warns(UserWarning, match="times of 15 of 15 users do not tell which exposure was"):
+        leave_last_out(log.assign(timestamp=START), videos)
+    ordered = leave_last_out(log.assign(timestamp=START), videos, ordered=True)
+    assert ordered.test.index.tolist() == log.groupby("user_id").tail(1).index.tolist()
+
+
+def test_times_without_a_zone_are_split_as_utc(world):
+    log, videos = world
+    naive = log.assign(timestamp=log["timestamp"].dt.tz_localize(None))
+    for options in ({}, {"test": "2025-03-15"}):
+        split, usual = (split_by_time(rows, videos, **options) for rows in (naive, log))
+        assert [p.index.tolist() for p in parts(split)] == [p.index.tolist() for p in parts(usual)]
+
+
+def test_the_summary_of_a_split_of_videos(world):
+    _, videos = world
+    sizes = split_stratified(videos, videos, by="category").summary()
+    assert sizes["videos"].tolist() == sizes["interactions"].tolist() == [32, 4, 4]
+    assert sizes[["users", "first", "last"]].isna().all(axis=None)
+
+
+# -- a split that somebody else has made -----------------------------------------------------------
+
+
+def test_a_ready_made_split_is_one_call():
+    train = pd.DataFrame({"user_id": [1, 1, 2, 2], "video_id": [7, 8, 7, 9]})
+    test = pd.DataFrame({"user_id": [1, 2], "video_id": [9, 10]})
+    split = ready_made_split(train, test, name="published")
+    assert check_split(split).empty
+    assert split.videos.index.tolist() == ["10", "7", "8", "9"]
+    assert split.train["video_id"].tolist() == ["7", "8", "7", "9"]
+    with pytest.warns(UserWarning, match="all events count alike"):
+        model = Popularity().fit(split)
+    result = evaluation.evaluate(model, split, k=2)
+    # 7 was watched twice, 8 and 9 once, 10 never; 1 is asked for 9 and gets [9, 10], 2 gets [8, 10]
+    assert result.per_user["recall"].to_dict() == {"1": 1.0, "2": 1.0}
+    assert result.per_user["mrr"].to_dict() == {"1": 1.0, "2": 0.5}
+    assert "split 'published', test" in str(result.protocol)
+
+
+def test_a_ready_made_split_with_all_its_tables(world):
+    log, videos = world
+    usual = split_by_time(log, videos)
+    frames = [part.reset_index(drop=True) for part in parts(usual)]
+    texts = [frame.assign(timestamp=frame["timestamp"].astype("str")) for frame in frames]
+    split = ready_made_split(texts[0], texts[2], texts[1], videos.reset_index())
+    assert split.summary().equals(usual.summary())
+    assert split.videos["uploader"].tolist() == videos["uploader"].tolist()
+    assert check_split(split).empty
+    assert ready_made_split(log, log, videos=videos).left_out == ("validation",)
+
+
+def test_a_ready_made_split_names_what_is_wrong():
+    good = pd.DataFrame({"user_id": ["u"], "video_id": ["a"]})
+    with pytest.raises(LibraryError, match="test part has no column video_id"):
+        ready_made_split(good, good.rename(columns={"video_id": "item"}))
+    with pytest.raises(LibraryError, match=r"(?s)test.*row 2.*user_id"):
+        ready_made_split(good, good.assign(user_id=[None]))
+    with pytest.raises(LibraryError, match=r"(?s)test.*'b'"):
+        ready_made_split(good, good.assign(video_id="b"), videos=pd.DataFrame(index=["a"]))
 
 
 def test_describe_split_says_sizes_and_leaks():

@@ -22,7 +22,7 @@ from PIL import Image
 
 from tests.helpers import real_data
 from vidrec_utils import video_io
-from vidrec_utils.video_io import ImageError, MediaError, VideoError, reader
+from vidrec_utils.video_io import Budget, ImageError, MediaError, VideoError, reader
 
 FPS = 20
 
@@ -412,14 +412,10 @@ def test_read_clip_at_another_rate(clip: Path) -> None:
         video_io.read_clip(clip, fps=0)
 
 
-def test_read_clip_refuses_what_would_not_fit_into_memory(
-    clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from vidrec_utils.video_io import clips
-
-    monkeypatch.setattr(clips, "MAX_CLIP_BYTES", 20 * 64 * 48 * 3)
-    assert reason_of(lambda: video_io.read_clip(clip)) == "too_large"
-    assert len(video_io.read_clip(clip, 0, 1)[0]) == 20
+def test_read_clip_refuses_what_would_not_fit_into_memory(clip: Path) -> None:
+    budget = Budget(memory=20 * 64 * 48 * 3)
+    assert reason_of(lambda: video_io.read_clip(clip, budget=budget)) == "too_large"
+    assert len(video_io.read_clip(clip, 0, 1, budget=budget)[0]) == 20
 
 
 # --- containers and pixel formats ----------------------------------------------------------------

@@ -340,14 +340,31 @@ class VideoLibrary:
 class Split:
     """A library's interactions in three parts; model selection never looks at `test`.
 
+    `preprocessing` has functions that split a log; `preprocessing.ready_made_split` takes one that
+    somebody else has split.
+
     Parameters
     ----------
-    train, validation, test : pandas.DataFrame
-        Interactions, in the columns of `VideoLibrary.interactions`.
+    train : pandas.DataFrame
+        Interactions, in the columns of `VideoLibrary.interactions`; `timestamp` may be absent.
+    validation, test : pandas.DataFrame or None
+        Likewise. None is a part that is meant to be empty, and becomes a frame without rows; a
+        frame without rows is an accident, which `preprocessing.check_split` reports.
     videos : pandas.DataFrame
         All videos that can be recommended, as in `VideoLibrary.videos`.
     name : str
         How the log was split, for example "global time".
+    left_out : tuple of str
+        Names of the parts that are meant to be empty; those given as None are added.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["cat", "dog"]})
+    >>> split = Split(log[:1], None, log[1:], pd.DataFrame(index=["cat", "dog"]), "by hand")
+    >>> len(split.validation), split.left_out
+    (0, ('validation',))
+    >>> split.summary()[["interactions", "users", "videos"]].to_dict("index")["test"]
+    {'interactions': 1, 'users': 1, 'videos': 1}
     """
 
     train: pd.DataFrame
@@ -355,20 +372,31 @@ class Split:
     test: pd.DataFrame
     videos: pd.DataFrame
     name: str
+    left_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for part in ("validation", "test"):
+            if getattr(self, part) is None:
+                object.__setattr__(self, part, self.train.iloc[:0])
+                object.__setattr__(self, "left_out", (*self.left_out, part))
 
     def summary(self) -> pd.DataFrame:
-        """Return the size of each part: interactions, users, videos, first and last timestamp."""
+        """Size of each part: interactions, users, videos, first and last timestamp.
+
+        Of a split of videos, `interactions` counts the rows, and `users` is missing. Without
+        timestamps, `first` and `last` are missing.
+        """
         frames = {"train": self.train, "validation": self.validation, "test": self.test}
-        rows = {
-            name: {
+        rows = {}
+        for name, frame in frames.items():
+            times = frame.get("timestamp", pd.Series(pd.NaT, index=frame.index))
+            rows[name] = {
                 "interactions": len(frame),
-                "users": frame["user_id"].nunique(),
-                "videos": frame["video_id"].nunique(),
-                "first": frame["timestamp"].min(),
-                "last": frame["timestamp"].max(),
+                "users": frame["user_id"].nunique() if "user_id" in frame else pd.NA,
+                "videos": frame.get("video_id", frame.index.to_series()).nunique(),
+                "first": times.min(),
+                "last": times.max(),
             }
-            for name, frame in frames.items()
-        }
         return pd.DataFrame.from_dict(rows, orient="index")
 
 

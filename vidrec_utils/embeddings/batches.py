@@ -33,6 +33,16 @@ ACTIVATIONS = 16  # bytes that a network holds at once, per byte of its float32 
 _NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
 
+PASSING = ("too_slow", "too_large", "unreadable", "unsupported", "failed", "missing")
+"""Reasons of media errors that another budget, permission or package may lift: not kept."""
+
+
+class Passing(str):
+    """A reason for a failure that may pass, so that it is not kept in a store."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Item:
     """Something to encode: its key, and how it is read."""
@@ -43,8 +53,10 @@ class Item:
 
 def compute(
     store: Store, encoder: Encoder, todo: Sequence[Item], size: int, title: str, progress: bool
-) -> None:
+) -> dict[str, str]:
     """Encode items batch by batch and append each batch to the store.
+
+    Items that failed for a reason that may pass (see `PASSING`) are left out of the store.
 
     Parameters
     ----------
@@ -60,7 +72,13 @@ def compute(
         Shown before the bar.
     progress : bool
         Show it.
+
+    Returns
+    -------
+    dict
+        Keys of the items that were left out, with reasons.
     """
+    passing: dict[str, str] = {}
     batches = [todo[start : start + size] for start in range(0, len(todo), size)]
     staged = encoder if isinstance(encoder, Staged) else None
     forward = Forward(staged.encode_prepared if staged else encoder.encode, encoder.name)
@@ -69,13 +87,28 @@ def compute(
         closing(ahead),
         tqdm(total=len(todo), desc=title, unit="item", disable=not progress) as bar,
     ):
-        for batch, (loaded, reasons) in zip(batches, ahead, strict=True):
+        for whole, (loaded, all_reasons) in zip(batches, ahead, strict=True):
+            passing |= {
+                item.key: reason
+                for item, reason in zip(whole, all_reasons, strict=True)
+                if isinstance(reason, Passing)
+            }
+            pairs = zip(whole, all_reasons, strict=True)
+            batch, reasons = _unzip([(i, r) for i, r in pairs if not isinstance(r, Passing)])
             vectors = np.full((len(batch), encoder.dim), np.nan, dtype=np.float32)
             good = [row for row, reason in enumerate(reasons) if reason is None]
             if good:
                 vectors[good] = forward(loaded)
-            store.append([item.key for item in batch], vectors, reasons)
-            bar.update(len(batch))
+            if batch:
+                store.append([item.key for item in batch], vectors, reasons)
+            bar.update(len(whole))
+    return passing
+
+
+def _unzip(
+    pairs: Sequence[tuple[Item, str | None]],
+) -> tuple[list[Item], list[str | None]]:
+    return [item for item, _ in pairs], [reason for _, reason in pairs]
 
 
 class Forward:
@@ -161,7 +194,9 @@ def reason_of(error: Exception) -> str:
     """What failed, in a sentence without machine paths where the error offers one."""
     if isinstance(error, FileNotFoundError):
         return "the file is missing"
-    return str(getattr(error, "explanation", None) or error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(getattr(error, "explanation", None) or error) or type(error).__name__
 
 
 def _read_ahead(
@@ -212,5 +247,7 @@ def _gathered(
 def _read(item: Item) -> tuple[str | np.ndarray | None, str | None]:
     try:
         return item.read(), None
-    except (ValueError, OSError) as error:
-        return None, reason_of(error)
+    except Exception as error:  # whatever it is, it is this item's and costs one row
+        words = reason_of(error)
+        kept = getattr(error, "reason", "failed") not in PASSING
+        return None, words if kept else Passing(words)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from vidrec_utils.datasets import VideoLibrary
 
 MODALITY = {"title": "text", "thumbnail": "image", "clip": "video"}
+THUMBNAIL_PIXELS = 2_100_000
+"""Larger thumbnails are scaled down while they are read: a batch holds many, a network sees few."""
 VERSIONS = ("numpy", "torch", "torchvision", "transformers", "av", "pillow")
 
 
@@ -107,6 +109,8 @@ def embed(
     root: Path | None = None,
     batch_size: int | None = None,
     progress: bool = True,
+    *,
+    budget: video_io.Budget | None = None,
 ) -> Embeddings:
     """Encode a library's titles, thumbnails or clips; what was encoded before is only read.
 
@@ -142,6 +146,10 @@ def embed(
         new store 64 titles, 32 thumbnails or 8 clips, fewer where memory is short.
     progress : bool
         Show a bar with items per second and the time left while computing.
+    budget : video_io.Budget, optional
+        What reading one thumbnail or clip may cost; default `video_io.Budget()`. What costs more
+        is a failure of this call alone, and is tried again by the next one. Thumbnails of more
+        than `THUMBNAIL_PIXELS` are scaled down while they are read.
 
     Returns
     -------
@@ -177,7 +185,7 @@ def embed(
         )
     if batch_size is not None:
         arguments.at_least(1, batch_size=batch_size)
-    items, reasons = _items(library, encoder, of)
+    items, reasons = _items(library, encoder, of, budget)
     folder, provenance = _store_of(encoder, of, root)
     provenance["batch_size"] = batch_size or batch_size_for(encoder, of)
     store = _opened(folder, provenance, progress)
@@ -186,19 +194,24 @@ def embed(
             store.refresh()  # another process may have been at work
             todo = {i.key: i for i in items.values() if i.key not in store.rows}
             size = batch_size or store.provenance.get("batch_size") or provenance["batch_size"]
-            compute(store, encoder, list(todo.values()), size, f"{encoder.name}, {of}s", progress)
+            title = f"{encoder.name}, {of}s"
+            passing = compute(store, encoder, list(todo.values()), size, title, progress)
+            for video_id, item in list(items.items()):
+                if item.key in passing:
+                    reasons[video_id] = passing[item.key]
+                    del items[video_id]
     return _result(library, store, items, reasons)
 
 
 def _items(
-    library: VideoLibrary, encoder: Encoder, of: str
+    library: VideoLibrary, encoder: Encoder, of: str, budget: video_io.Budget | None
 ) -> tuple[dict[str, Item], dict[str, str]]:
     """What there is to encode, by video, and why some videos have nothing."""
 
     def look_up(video_id: str) -> Item | str:
         try:
-            return _item(library, video_id, encoder, of)
-        except (ValueError, OSError) as error:
+            return _item(library, video_id, encoder, of, budget)
+        except Exception as error:  # whatever it is, it is this item's
             return reason_of(error)
 
     ids = list(library.videos.index)
@@ -212,7 +225,9 @@ def _items(
     return items, {video_id: reason for video_id, reason in pairs if isinstance(reason, str)}
 
 
-def _item(library: VideoLibrary, video_id: str, encoder: Encoder, of: str) -> Item:
+def _item(
+    library: VideoLibrary, video_id: str, encoder: Encoder, of: str, budget: video_io.Budget | None
+) -> Item:
     if of == "title":
         title = library.videos.at[video_id, "title"]
         if not isinstance(title, str) or not title.strip():
@@ -221,10 +236,15 @@ def _item(library: VideoLibrary, video_id: str, encoder: Encoder, of: str) -> It
     path = library.file(video_id, of="thumbnail" if of == "thumbnail" else "path")
     key = sha256(path)
     if of == "thumbnail":
-        return Item(key, lambda: video_io.read_image(path))
+        return Item(
+            key, lambda: video_io.read_image(path, most_pixels=THUMBNAIL_PIXELS, budget=budget)
+        )
     contract = cast(ClipEncoder, encoder).frame_contract
     return Item(
-        key, lambda: video_io.sample_frames(path, n=contract.frames, size=contract.read_size)
+        key,
+        lambda: video_io.sample_frames(
+            path, n=contract.frames, size=contract.read_size, budget=budget
+        ),
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from vidrec_utils import arguments
 from vidrec_utils.evaluation import Result, evaluate
-from vidrec_utils.events import as_ids
+from vidrec_utils.events import as_ids, times_of
 from vidrec_utils.recommender import Recommender
 
 if TYPE_CHECKING:
@@ -64,18 +64,22 @@ def newcomers(split: Split, share: float = 0.3, least: int = 10, seed: int = 0) 
     return eligible[np.sort(drawn)]
 
 
-def with_history(split: Split, user_ids: Iterable[str], events: int) -> Split:
+def with_history(
+    split: Split, user_ids: Iterable[str], events: int, ordered: bool = False
+) -> Split:
     """The split as it would be if these users had arrived late.
 
     Parameters
     ----------
     split : Split
-        Not changed; its train needs timestamps.
+        Not changed; its train needs timestamps, unless it is `ordered`.
     user_ids : iterable of str
         The late arrivals; `newcomers` draws some.
     events : int
         How many events each of them keeps in train, the latest; 0 makes them unknown. Everybody
         else keeps all.
+    ordered : bool
+        The rows of train are in the order in which things happened: the last rows are the latest.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def with_history(split: Split, user_ids: Iterable[str], events: int) -> Split:
     Raises
     ------
     ValueError
-        If `events` is negative.
+        If `events` is negative, or train has no timestamps and is not `ordered`.
 
     Examples
     --------
@@ -103,11 +107,20 @@ def with_history(split: Split, user_ids: Iterable[str], events: int) -> Split:
     arguments.at_least(0, events=events)
     users = as_ids(list(user_ids))
     late = as_ids(split.train["user_id"]).isin(users)
-    events_of_late = split.train[late].sort_values("timestamp", kind="stable")
-    kept = events_of_late.groupby("user_id", sort=False).tail(events).index
+    if ordered:
+        times = pd.Series(0, index=split.train.index)
+    else:
+        times = times_of(
+            split.train,
+            "so nothing shows which events are the latest. Give the times, or say ordered=True if "
+            "the rows are in the order in which things happened",
+        )
+    # By position: logs that were put together with pd.concat repeat their index.
+    log = pd.DataFrame({"user": as_ids(split.train["user_id"]), "time": times.array})
+    latest = log[late].sort_values("time", kind="stable").groupby("user").tail(events).index
     return dataclasses.replace(
         split,
-        train=split.train[~late | split.train.index.isin(kept)],
+        train=split.train[~late | log.index.isin(latest)],
         validation=split.validation[as_ids(split.validation["user_id"]).isin(users)],
         test=split.test[as_ids(split.test["user_id"]).isin(users)],
     )
@@ -121,6 +134,7 @@ def compare_newcomers(
     k: int = 10,
     on: str = "validation",
     seed: int = 0,
+    ordered: bool = False,
 ) -> dict[tuple[str, int], Result]:
     """Let some people play newcomers, and fit every model anew for each number of known events.
 
@@ -128,7 +142,7 @@ def compare_newcomers(
     ----------
     models : iterable of Recommender
         Copies of them are fitted.
-    split : Split
+    split, ordered
         See `with_history`.
     known : iterable of int
         Numbers of events.
@@ -160,7 +174,7 @@ def compare_newcomers(
     models = list(models)
     results = {}
     for events in known:
-        late = with_history(split, users, events)
+        late = with_history(split, users, events, ordered)
         for model in models:
             fitted = copy.copy(model).fit(late)
             results[model.name, events] = evaluate(fitted, late, k, on, seed, progress=False)

@@ -4,7 +4,7 @@ Cleaning functions are pure: they take frames or a library and return `(cleaned,
 report is a frame with one row per change (`table, row, id, column, problem, action, before,
 after`). `clean` applies all of them in order. `VideoClips` and `ClipAugmentation` turn the cleaned
 library into training batches, and the `split_*` functions divide it without leaks, which
-`check_split` verifies. The single steps of cleaning are in the modules of their topics: `text`,
+`check_split` verifies; `ready_made_split` takes a split that somebody else has made. The single steps of cleaning are in the modules of their topics: `text`,
 `missing`, `behavior`, `media`, `duplicates`.
 """
 
@@ -35,6 +35,7 @@ from vidrec_utils.preprocessing.splits import (
     check_split,
     describe_split,
     leave_last_out,
+    ready_made_split,
     split_by_time,
     split_grouped,
     split_stratified,
@@ -73,6 +74,7 @@ __all__ = [
     "normalize_tags",
     "normalize_text",
     "psnr_by_motion",
+    "ready_made_split",
     "split_by_time",
     "split_grouped",
     "split_stratified",

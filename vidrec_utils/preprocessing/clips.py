@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from vidrec_utils import arguments, video_io
-from vidrec_utils.datasets import VideoLibrary
+from vidrec_utils.datasets import LibraryError, VideoLibrary
 from vidrec_utils.preprocessing.augmentation import ClipAugmentation
 
 OnError = Literal["raise", "skip", "blank"]
@@ -49,9 +49,11 @@ class VideoClips(Dataset):
         Seed of all draws: an item depends on `(seed, epoch, video id)` alone, not on the worker
         or the order of access.
     on_error : {"raise", "skip", "blank"}
-        What happens to a clip that cannot be read: its `VideoError` is raised; it is left out (each
-        file is opened once, when the dataset is created); or it gives black frames and
-        `"ok": False`.
+        What happens to a clip that cannot be read, or that the library has no file for: its
+        `VideoError` is raised; it is left out (each file is opened once, when the dataset is
+        created); or it gives black frames and `"ok": False`.
+    budget : video_io.Budget, optional
+        What reading one clip may cost.
 
     Attributes
     ----------
@@ -93,6 +95,7 @@ class VideoClips(Dataset):
         labels: pd.Series | Mapping[str, object] | str | None = None,
         seed: int = 0,
         on_error: OnError = "raise",
+        budget: video_io.Budget | None = None,
     ) -> None:
         arguments.one_of(("uniform", "random"), mode=mode)
         arguments.one_of(("raise", "skip", "blank"), on_error=on_error)
@@ -100,22 +103,23 @@ class VideoClips(Dataset):
         library.require("path")
         has_path = library.videos["path"].notna()
         ids = list(library.videos.index[has_path] if video_ids is None else video_ids)
-        self.paths = {video_id: Path(library.file(video_id)) for video_id in ids}
+        self.paths, lacking = _files(library, ids, on_error)
         self.n_frames, self.mode, self.transform = n_frames, mode, transform
         self.size = (size, size) if isinstance(size, int) else (size[0], size[1])
-        self.seed, self.on_error, self.epoch = seed, on_error, 0
+        self.seed, self.on_error, self.epoch, self.budget = seed, on_error, 0, budget
         self.failures = pd.DataFrame({"video_id": [], "reason": []}, dtype="str")
         if on_error == "skip":
-            ids = self._readable(ids)
+            ids = self._readable(ids, lacking)
         self.video_ids = ids
         self.classes, self._labels = _number_labels(labels, ids, library)
 
-    def _readable(self, ids: list[str]) -> list[str]:
-        failures = {}
+    def _readable(self, ids: list[str], lacking: dict[str, str]) -> list[str]:
+        failures = dict(lacking)
         for video_id in ids:
+            if video_id in lacking:
+                continue
             try:
-                video_io.probe(self.paths[video_id])
-                video_io.sample_frames(self.paths[video_id], 1, size=self.size)
+                video_io.sample_frames(self.paths[video_id], 1, size=self.size, budget=self.budget)
             except video_io.VideoError as error:
                 failures[video_id] = error.reason
         self.failures = pd.DataFrame(failures.items(), columns=["video_id", "reason"], dtype="str")
@@ -136,7 +140,7 @@ class VideoClips(Dataset):
         Raises
         ------
         vidrec_utils.video_io.VideoError
-            If the file cannot be read and `on_error` is not `"blank"`.
+            If the file cannot be read, for whatever reason, and `on_error` is not `"blank"`.
         """
         video_id = self.video_ids[index]
         rng = np.random.default_rng([self.seed, self.epoch, *video_id.encode("utf-8")])
@@ -157,8 +161,15 @@ class VideoClips(Dataset):
         return item
 
     def _frames(self, video_id: str, rng: np.random.Generator) -> np.ndarray:
+        if video_id not in self.paths:
+            raise video_io.VideoError(video_id, "missing", "the library has no file for this clip.")
         return video_io.sample_frames(
-            self.paths[video_id], self.n_frames, self.mode, rng=rng, size=self.size
+            self.paths[video_id],
+            self.n_frames,
+            self.mode,
+            rng=rng,
+            size=self.size,
+            budget=self.budget,
         )
 
     def _transformed(
@@ -187,6 +198,27 @@ class VideoClips(Dataset):
         `persistent_workers=False` (the default) if you call this.
         """
         self.epoch = int(epoch)
+
+
+def _files(
+    library: VideoLibrary, ids: list[str], on_error: OnError
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return the clips' files, and for those that have none the reason.
+
+    Raises
+    ------
+    vidrec_utils.datasets.LibraryError
+        If a clip is unknown; with `on_error="raise"` also if it has no file in the library.
+    """
+    paths, lacking = {}, {}
+    for video_id in ids:
+        try:
+            paths[video_id] = Path(library.file(video_id))
+        except LibraryError as error:
+            if on_error == "raise" or video_id not in library.videos.index:
+                raise
+            lacking[video_id] = str(error)
+    return paths, lacking
 
 
 def clip_labels(library: VideoLibrary, name: str = "motion") -> pd.Series:

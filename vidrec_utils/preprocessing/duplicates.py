@@ -84,8 +84,9 @@ def exact_duplicates(
             sizes[video_id] = library.file(video_id).stat().st_size
     size = pd.Series(sizes, dtype="int64")
     twins = list(size.index[(size > 0) & size.duplicated(keep=False)])
-    digests = in_parallel(lambda v: sha256(library.file(v)), twins, "checksums", progress)
-    digest = dict(zip(twins, digests, strict=True))
+    digests = in_parallel(lambda v: _checksum(library, v), twins, "checksums", progress)
+    digest = {v: value for v, value in zip(twins, digests, strict=True) if value is not None}
+    twins = list(digest)
     first: dict[str, str] = {}
     rows = []
     for video_id in _by_age(library.videos, twins):
@@ -93,6 +94,14 @@ def exact_duplicates(
         if kept != video_id:
             rows.append((video_id, kept, "exact", 0.0, 1.0))
     return _duplicate_frame(rows)
+
+
+def _checksum(library: VideoLibrary, video_id: str) -> str | None:
+    """Return a file's checksum, or None where it cannot be read."""
+    try:
+        return sha256(library.file(video_id))
+    except (LibraryError, OSError):
+        return None
 
 
 def near_duplicates(

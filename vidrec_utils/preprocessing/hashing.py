@@ -16,7 +16,7 @@ from scipy.fft import dctn
 from tqdm import tqdm
 
 from vidrec_utils import settings, video_io
-from vidrec_utils.datasets import LibraryError, VideoLibrary
+from vidrec_utils.datasets import VideoLibrary
 
 SIDE = 32
 """Height and width of the grey images that are hashed, in pixels."""
@@ -171,7 +171,12 @@ def shrink(frames: np.ndarray) -> np.ndarray:
     return np.concatenate(small)
 
 
-def fingerprint(path: str | PathLike[str], max_frames: int = MAX_FRAMES) -> Fingerprint:
+def fingerprint(
+    path: str | PathLike[str],
+    max_frames: int = MAX_FRAMES,
+    *,
+    budget: video_io.Budget | None = None,
+) -> Fingerprint:
     """Sample frames of a file and make its fingerprint.
 
     Parameters
@@ -180,14 +185,18 @@ def fingerprint(path: str | PathLike[str], max_frames: int = MAX_FRAMES) -> Fing
         A video file.
     max_frames : int
         Largest number of frames that are decoded and kept.
+    budget : video_io.Budget, optional
+        What reading the file may cost.
 
     Raises
     ------
     vidrec_utils.video_io.VideoError
         If the file cannot be read.
     """
-    duration_s = video_io.probe(path).duration_s
-    frames = video_io.sample_frames(path, grid(duration_s, max_frames), size=(2 * SIDE, 2 * SIDE))
+    duration_s = video_io.probe(path, budget=budget).duration_s
+    frames = video_io.sample_frames(
+        path, grid(duration_s, max_frames), size=(2 * SIDE, 2 * SIDE), budget=budget
+    )
     return Fingerprint.of_frames(frames, duration_s)
 
 
@@ -197,6 +206,7 @@ def fingerprints(
     exclude: Iterable[str] = (),
     max_frames: int = MAX_FRAMES,
     progress: bool = True,
+    budget: video_io.Budget | None = None,
 ) -> tuple[dict[str, Fingerprint], pd.DataFrame]:
     """Make the fingerprints of all clips of a library, on all cores.
 
@@ -210,6 +220,8 @@ def fingerprints(
         See `fingerprint`.
     progress : bool
         Show a progress bar.
+    budget : video_io.Budget, optional
+        What reading one file may cost.
 
     Returns
     -------
@@ -223,11 +235,11 @@ def fingerprints(
 
     def look(video_id: str) -> Fingerprint | str:
         try:
-            return fingerprint(library.file(video_id), max_frames)
+            return fingerprint(library.file(video_id), max_frames, budget=budget)
         except video_io.VideoError as error:
             return error.reason
-        except LibraryError as error:
-            return str(error)
+        except Exception as error:  # whatever it is, it is this file's and costs one row
+            return str(error) or type(error).__name__
 
     results = dict(zip(ids, in_parallel(look, ids, "fingerprints", progress), strict=True))
     good = {v: result for v, result in results.items() if isinstance(result, Fingerprint)}

@@ -18,7 +18,12 @@ from vidrec_utils.preprocessing.hashing import (
     grid,
     in_parallel,
 )
-from vidrec_utils.preprocessing.report import file_rows, join_reports, make_report
+from vidrec_utils.preprocessing.report import (
+    empty_report,
+    file_rows,
+    join_reports,
+    make_report,
+)
 
 BLACK_LUMA = 24.0
 """Grey level under which a pixel counts as black: video black is 16 of 255, plus a little noise."""
@@ -29,6 +34,11 @@ NOISE_SIGMA = 4.5
 FROZEN_CHANGE = 1.0
 """Mean change in grey levels between frames under which a clip counts as frozen."""
 DURATION_TOLERANCE = 0.05
+CERTAIN = ("empty", "not_a_video", "no_video_stream", "no_frames", "truncated")
+"""Reasons why a file is broken for certain. Whatever else keeps it from being read here (no
+permission, no decoder, too large or too slow for the budget, an error of a library) is a doubt."""
+NO_FILE = ("missing", "directory", "special")
+"""Reasons that mean that there is no file at the path."""
 _ONE_PASS_BYTES = 64 * 2**20
 """Clips whose frames take more memory are decoded twice: few frames whole, many of them small."""
 _NOISE_SIDE = 512
@@ -38,6 +48,7 @@ MediaAction = Literal["keep", "drop", "no_media"]
 DEFAULT_ACTIONS: dict[str, MediaAction] = {
     "broken": "drop",
     "absent": "keep",
+    "unread": "keep",
     "black": "drop",
     "noisy": "keep",
     "frozen": "keep",
@@ -53,10 +64,18 @@ MEDIA_COLUMNS = {
     "luma_p99": float,
     "noise_sigma": float,
     "change": float,
+    "rule": "str",
+    "doubts": "str",
 }
 
 
-def check_media(library: VideoLibrary, n_frames: int = 8, *, progress: bool = True) -> pd.DataFrame:
+def check_media(
+    library: VideoLibrary,
+    n_frames: int = 8,
+    *,
+    progress: bool = True,
+    budget: video_io.Budget | None = None,
+) -> pd.DataFrame:
     """Check a few frames of every clip, on all cores; a broken file costs a row, not the run.
 
     Parameters
@@ -67,30 +86,40 @@ def check_media(library: VideoLibrary, n_frames: int = 8, *, progress: bool = Tr
         Frames spread over each clip.
     progress : bool
         Show a progress bar.
+    budget : video_io.Budget, optional
+        What reading one file may cost; a file that costs more is `"unread"`.
 
     Returns
     -------
     DataFrame
         Indexed by `video_id`, in the library's order:
 
-        - `status`: `"ok"`, `"absent"` (no path, or no such file), `"broken"` (`reason` says how),
-          `"black"`, `"noisy"` or `"frozen"` (clips of one frame are never called frozen);
+        - `status`: `"ok"`, `"absent"` (no path, or no such file), `"broken"` (for certain; `reason`
+          says how), `"unread"` (it could not be read here, which may not be its fault), `"black"`,
+          `"noisy"` or `"frozen"` (clips of one frame are never called frozen);
         - `width`, `height`, `fps`, `duration_s` (seconds) of the file;
         - `luma_mean`, `luma_p99`: mean and 99th percentile of brightness, 0 to 255;
         - `noise_sigma`: see `noise_level`; `change`: mean difference of neighbouring sampled
-          frames, in grey levels.
+          frames, in grey levels;
+        - `rule`: for a broken or unread file, the sentence that says what was found;
+        - `doubts`: what is odd about a file that can be read, such as a clock that starts again.
     """
-    return survey(library, n_frames, prints=False, progress=progress)[0]
+    return survey(library, n_frames, prints=False, progress=progress, budget=budget)[0]
 
 
 def survey(
-    library: VideoLibrary, n_frames: int = 8, *, prints: bool = True, progress: bool = True
+    library: VideoLibrary,
+    n_frames: int = 8,
+    *,
+    prints: bool = True,
+    progress: bool = True,
+    budget: video_io.Budget | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Fingerprint]]:
     """Check every file and make its fingerprint, decoding each clip once where memory allows.
 
     Parameters
     ----------
-    library, n_frames, progress
+    library, n_frames, progress, budget
         See `check_media`.
     prints : bool
         Whether to make fingerprints, too.
@@ -121,9 +150,12 @@ def survey(
         if video_id in pathless:
             return {"status": "absent", "reason": "no path"}, None
         try:
-            return look_at(library.file(video_id), n_frames, prints=prints)
+            return look_at(library.file(video_id), n_frames, prints=prints, budget=budget)
         except LibraryError as error:
             return {"status": "absent", "reason": str(error)}, None
+        except Exception as error:  # whatever it is, it is this file's and costs one row
+            rule = f"{type(error).__name__}: {error}"
+            return {"status": "unread", "reason": "failed", "rule": rule}, None
 
     looks = in_parallel(look, list(library.videos.index), "checking files", progress)
     facts = [fact for fact, _ in looks]
@@ -137,7 +169,11 @@ def survey(
 
 
 def look_at(
-    path: str | Path, n_frames: int = 8, *, prints: bool = False
+    path: str | Path,
+    n_frames: int = 8,
+    *,
+    prints: bool = False,
+    budget: video_io.Budget | None = None,
 ) -> tuple[dict[str, object], Fingerprint | None]:
     """Check one file: returns its facts (the columns of `check_media`) and its fingerprint."""
 
@@ -146,27 +182,38 @@ def look_at(
         return prints and frame * grid(info.duration_s) <= _ONE_PASS_BYTES
 
     def choose(info: video_io.VideoInfo) -> int:
-        return grid(info.duration_s) if at_once(info) else n_frames
+        most = max(2, (budget or video_io.Budget()).memory // (3 * info.width * info.height))
+        return grid(info.duration_s) if at_once(info) else min(n_frames, most)
 
     clip_print = None
     try:
-        info, frames = video_io.probe_and_sample(path, choose, strict=True)
+        info, frames = video_io.probe_and_sample(path, choose, strict=True, budget=budget)
         if at_once(info):
             clip_print = Fingerprint.of_frames(frames, info.duration_s)
             frames = frames[_spread(len(frames), n_frames)]
         elif prints:
-            clip_print = fingerprint(path)
+            clip_print = fingerprint(path, budget=budget)
     except video_io.VideoError as error:
-        absent = error.reason in ("missing", "directory")
-        return {"status": "absent" if absent else "broken", "reason": error.reason}, None
+        return _failure(error), None
     facts = {
         "width": info.width,
         "height": info.height,
         "fps": info.fps,
         "duration_s": info.duration_s,
         **judge(frames, single=info.n_frames == 1),
+        "doubts": "; ".join(info.doubts),
     }
     return facts, clip_print
+
+
+def _failure(error: video_io.VideoError) -> dict[str, object]:
+    """Return the facts of a file that cannot be read."""
+    status = "unread"
+    if error.reason in NO_FILE:
+        status = "absent"
+    elif error.reason in CERTAIN:
+        status = "broken"
+    return {"status": status, "reason": error.reason, "rule": error.explanation}
 
 
 def files_to_inspect(media: pd.DataFrame, most: int = 6) -> pd.DataFrame:
@@ -357,17 +404,37 @@ def treat_media(
         action[noted].map(words),
         videos.loc[noted, "path"],
         videos.loc[noted, "path"].where((action[noted] == "keep").to_numpy()),
+        media["rule"].reindex(videos.index[noted]) if "rule" in media else None,
     )
     dropped = noted & (action == "drop").to_numpy()
     cleaned = videos.assign(path=videos["path"].mask(noted & (action == "no_media").to_numpy()))
     log, exposures = drop_videos(interactions, videos.index[dropped], "exposure of a removed video")
-    return cleaned.loc[~dropped], log, join_reports([report, exposures])
+    doubtful = _report_doubts(videos, media, ~dropped)
+    return cleaned.loc[~dropped], log, join_reports([report, doubtful, exposures])
+
+
+def _report_doubts(videos: pd.DataFrame, media: pd.DataFrame, kept: np.ndarray) -> pd.DataFrame:
+    """Report what is odd about files that stay: a doubt is no reason to remove a video."""
+    if "doubts" not in media:
+        return empty_report()
+    doubts = media["doubts"].reindex(videos.index).fillna("")
+    noted = kept & (doubts != "").to_numpy()
+    return make_report(
+        "videos",
+        file_rows(videos, noted),
+        videos.index[noted],
+        "path",
+        "doubtful file: " + doubts[noted],
+        "kept, noted",
+        videos.loc[noted, "path"],
+        videos.loc[noted, "path"],
+    )
 
 
 def _problem(facts: pd.Series) -> str:
-    """Name the kind of problem; for a broken file also the reason."""
-    if facts["status"] == "broken":
-        return f"broken file: {facts['reason']}"
+    """Name the kind of problem; for a broken or unread file also the reason."""
+    if facts["status"] in ("broken", "unread"):
+        return f"{facts['status']} file: {facts['reason']}"
     return f"{facts['status']} clip" if facts["status"] != "absent" else "file absent"
 
 
@@ -424,7 +491,12 @@ def repair_durations(
     return videos.assign(duration_s=stated.mask(wrong, real).astype(float)), report
 
 
-def thumbnails(library: VideoLibrary, video_ids: Iterable[str]) -> list[np.ndarray | None]:
+def thumbnails(
+    library: VideoLibrary,
+    video_ids: Iterable[str],
+    *,
+    budget: video_io.Budget | None = None,
+) -> list[np.ndarray | None]:
     """Read the thumbnails of some videos.
 
     Parameters
@@ -433,6 +505,8 @@ def thumbnails(library: VideoLibrary, video_ids: Iterable[str]) -> list[np.ndarr
         The library that the videos belong to.
     video_ids : iterable of str
         The videos, in the order of the result.
+    budget : video_io.Budget, optional
+        What reading one image may cost.
 
     Returns
     -------
@@ -454,7 +528,7 @@ def thumbnails(library: VideoLibrary, video_ids: Iterable[str]) -> list[np.ndarr
 
     def read(video_id: str) -> np.ndarray | None:
         try:
-            return video_io.read_image(library.file(video_id, "thumbnail"))
+            return video_io.read_image(library.file(video_id, "thumbnail"), budget=budget)
         except (LibraryError, video_io.ImageError):
             return None
 

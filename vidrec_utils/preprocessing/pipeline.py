@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
-from vidrec_utils import settings
+from vidrec_utils import settings, video_io
 from vidrec_utils.datasets import LibraryError, VideoLibrary
 from vidrec_utils.files import sha256
 from vidrec_utils.preprocessing.behavior import drop_bots, drop_incomplete, fix_timestamps
@@ -38,12 +38,14 @@ def clean(
     strategies: Mapping[str, object] | None = None,
     cache: bool = True,
     progress: bool = True,
+    budget: video_io.Budget | None = None,
 ) -> tuple[VideoLibrary, Report]:
     """Clean a library: every step of this subject, in the order in which they help each other.
 
     1. rows of the log that lack user, video or time, and impossible timestamps, are dropped;
     2. bots are dropped with their exposures;
-    3. broken and black files are dropped with their exposures, noisy and frozen ones noted;
+    3. files that are broken for certain and black ones are dropped with their exposures; noisy,
+       frozen and doubtful ones, and those that cannot be read here, are kept and noted;
     4. durations are checked against the files;
     5. exact and near duplicates are merged into the earliest upload;
     6. titles, descriptions and tags are normalized;
@@ -67,6 +69,9 @@ def clean(
         use it next time. A cache that cannot be written costs a warning, never the result.
     progress : bool
         Show progress bars.
+    budget : video_io.Budget, optional
+        What reading one file may cost; default `video_io.Budget()`. A file that costs more is kept
+        and noted.
 
     Returns
     -------
@@ -98,11 +103,11 @@ def clean(
     """
     library.check()
     if cache:
-        folder = settings.cache_dir() / "cleaning" / _key(library, now, strategies)
+        folder = settings.cache_dir() / "cleaning" / _key(library, now, strategies, budget)
         kept = _load(folder, library)
         if kept is not None:
             return kept
-    tables, steps = _run(library, now, strategies, progress)
+    tables, steps = _run(library, now, strategies, progress, budget)
     report = Report(tuple(_original_rows(step, library) for step in steps))
     result = _with_tables(library, *tables, report)
     if cache:
@@ -124,6 +129,7 @@ def _run(
     now: pd.Timestamp | None,
     strategies: Mapping[str, object] | None,
     progress: bool,
+    budget: video_io.Budget | None = None,
 ) -> tuple[Tables, list[Step]]:
     """Apply all steps to the tables; the log keeps its index, so rows stay known."""
     videos, log = library.videos, library.interactions
@@ -133,7 +139,7 @@ def _run(
         return videos, *fix_timestamps(log, videos, now=now, start=library.earliest)
 
     def files(videos: pd.DataFrame, log: pd.DataFrame) -> StepResult:
-        media, seen["prints"] = survey(library, progress=progress)
+        media, seen["prints"] = survey(library, progress=progress, budget=budget)
         seen["media"] = media
         return treat_media(videos, log, media)
 
@@ -244,12 +250,15 @@ def _with_tables(
 
 
 def _key(
-    library: VideoLibrary, now: pd.Timestamp | None, strategies: Mapping[str, object] | None
+    library: VideoLibrary,
+    now: pd.Timestamp | None,
+    strategies: Mapping[str, object] | None,
+    budget: video_io.Budget | None = None,
 ) -> str:
     """Digest of everything that the result depends on: tables, files, options and this code."""
     digest = hashlib.sha256(_code_version().encode())
     options = (str(now), str(library.earliest), sorted((strategies or {}).items(), key=str))
-    digest.update(repr(options).encode())
+    digest.update(repr((*options, budget or video_io.Budget())).encode())
     for table in ("videos", "interactions", "users"):
         frame = getattr(library, table)
         digest.update(repr([table, *frame.columns, frame.index.name]).encode())
@@ -285,8 +294,9 @@ def _checksum(library: VideoLibrary, video_id: str) -> str:
 
 
 def _code_version() -> str:
-    """Hash of this folder's sources: an improved detector must not read old results."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    """Hash of these sources: an improved detector or reader must not find old results."""
+    folders = (Path(__file__).parent, Path(video_io.__file__).parent)
+    sources = [source for folder in folders for source in sorted(folder.glob("*.py"))]
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 

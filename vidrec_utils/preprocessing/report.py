@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-REPORT_COLUMNS = ("table", "row", "id", "column", "problem", "action", "before", "after")
+REPORT_COLUMNS = ("table", "row", "id", "column", "problem", "action", "before", "after", "rule")
 FIRST_RECORD = 2
 """Row of the first record in a file: the header is row 1."""
 
@@ -27,6 +27,7 @@ def make_report(
     action: str | Iterable[str],
     before: object = None,
     after: object = None,
+    rule: object = None,
 ) -> pd.DataFrame:
     """Build report rows; single values are repeated for all rows.
 
@@ -44,11 +45,13 @@ def make_report(
         The problem and the action.
     before, after : object
         Values before and after, shown as text; None if there is no value to show.
+    rule : str or iterable of str
+        The sentence that says by what the problem was recognised; None if `problem` says it.
 
     Returns
     -------
     DataFrame
-        Columns `table, row, id, column, problem, action, before, after`.
+        Columns `table, row, id, column, problem, action, before, after, rule`.
     """
     rows = np.asarray(list(rows), dtype=np.int64)
     n = len(rows)
@@ -62,6 +65,7 @@ def make_report(
             "action": _repeat(action, n),
             "before": _repeat(before, n),
             "after": _repeat(after, n),
+            "rule": _repeat(rule, n),
         }
     )
 
@@ -171,9 +175,10 @@ class Report:
         Returns
         -------
         DataFrame
-            `REPORT_COLUMNS`, indexed by step; a missing value is an empty text.
+            `REPORT_COLUMNS` but `rule`, indexed by step; a missing value is an empty text.
         """
-        rows = self.frame.groupby("step", sort=False).head(1).set_index("step")
+        rows = self.frame.drop(columns="rule").groupby("step", sort=False).head(1)
+        rows = rows.set_index("step")
         for column in ("before", "after"):
             text = rows[column].fillna("")
             short = text.str.slice(0, width - 1).str.rstrip() + "…"

@@ -7,13 +7,19 @@ which the future, or the same thing under another name, leaks into training.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from vidrec_utils import leaks
-from vidrec_utils.datasets import Split
+from vidrec_utils.datasets import LibraryError, Split, VideoLibrary
+from vidrec_utils.events import times_of
 from vidrec_utils.preprocessing.duplicates import resolve
+
+ROW_ORDER = "row order"
+"""Name of a split whose rows were cut as they are ordered."""
 
 
 class LeakError(ValueError):
@@ -34,6 +40,7 @@ def split_by_time(
     *,
     validation: float | str | pd.Timestamp = 0.1,
     test: float | str | pd.Timestamp = 0.1,
+    ordered: bool = False,
 ) -> Split:
     """Split at two timestamps that hold for everybody: the past trains, the future tests.
 
@@ -43,17 +50,28 @@ def split_by_time(
         The log and the table of videos. Not changed.
     validation, test : float, str or Timestamp
         Share of the exposures (the latest go to test, the ones before to validation), or the
-        timestamp at which the part begins. Rows of the same timestamp stay together.
+        timestamp at which the part begins. Rows of the same timestamp stay together. A share of 0
+        is a part that is meant to be empty.
+    ordered : bool
+        The rows are in the order in which things happened: cut them by row. Then timestamps may be
+        absent, or coarse; those that there are must not contradict the order.
 
     Returns
     -------
     Split
-        Named `"global time"`; `videos` as given.
+        Named `"global time"`, or `"row order"`; `videos` as given.
 
     Raises
     ------
     ValueError
-        If a timestamp is missing, a share is impossible or validation begins after test.
+        If a timestamp is missing, a share is impossible, validation begins after test, or the rows
+        are `ordered` and their timestamps are not.
+
+    Warns
+    -----
+    UserWarning
+        If so many rows share a timestamp that a part has less than half or more than twice the rows
+        asked for; `check_split` refuses it if there is none at all.
 
     Examples
     --------
@@ -66,6 +84,8 @@ def split_by_time(
     >>> split_by_time(log, videos, validation=0, test="2025-03-09").test["video_id"].tolist()
     ['i', 'j']
     """
+    if ordered:
+        return _split_by_row(interactions, videos, validation, test)
     times = _times(interactions)
     if isinstance(test, float | int):
         later = test
@@ -82,17 +102,24 @@ def split_by_time(
     validation_from = _start_of(times, validation, later)
     if validation_from > test_from:
         raise ValueError(f"Validation begins at {validation_from}, after test at {test_from}.")
-    return Split(
+    split = Split(
         train=_part(interactions, times < validation_from),
         validation=_part(interactions, (times >= validation_from) & (times < test_from)),
         test=_part(interactions, times >= test_from),
         videos=videos,
         name="global time",
+        left_out=_left_out(validation=validation, test=test),
     )
+    _warn_of_sizes(split, times, validation=validation, test=test)
+    return split
 
 
 def leave_last_out(
-    interactions: pd.DataFrame, videos: pd.DataFrame, *, min_interactions: int = 3
+    interactions: pd.DataFrame,
+    videos: pd.DataFrame,
+    *,
+    min_interactions: int = 3,
+    ordered: bool = False,
 ) -> Split:
     """Keep each user's last exposure for test and the last but one for validation.
 
@@ -105,11 +132,25 @@ def leave_last_out(
         Not changed.
     min_interactions : int
         Users with fewer exposures stay in training whole.
+    ordered : bool
+        The rows of each user are in the order in which things happened: the last row is the last
+        exposure. Then timestamps may be absent, or coarse; those that there are must not contradict
+        the order.
 
     Returns
     -------
     Split
-        Named `"leave last out"`.
+        Named `"leave last out"`, or `"leave last out, row order"`.
+
+    Raises
+    ------
+    ValueError
+        If a timestamp is missing, or the rows are `ordered` and their timestamps are not.
+
+    Warns
+    -----
+    UserWarning
+        If timestamps do not tell which exposure was the last of more than a tenth of the users.
 
     Examples
     --------
@@ -123,21 +164,85 @@ def leave_last_out(
     >>> split.train["user_id"].tolist()  # ben has too few exposures to be divided
     ['anna', 'ben']
     """
-    _times(interactions)
+    if ordered:
+        _require_order(interactions, by_user=True)
+        times = pd.Series(0, index=interactions.index)
+    else:
+        times = _times(interactions)
     # By position: logs that were put together with pd.concat repeat their index.
-    log = interactions.reset_index(drop=True)
-    ordered = log.sort_values(["user_id", "timestamp"], kind="stable")
-    groups = ordered.groupby("user_id")
+    log = pd.DataFrame({"user_id": interactions["user_id"].to_numpy(), "time": times.array})
+    log = log.sort_values(["user_id", "time"], kind="stable")
+    groups = log.groupby("user_id")
     from_end = groups.cumcount(ascending=False)
     enough = groups["user_id"].transform("size") >= min_interactions
-    rank = from_end.where(enough, 2).reindex(log.index)
+    if not ordered:
+        _warn_of_ties(log["time"], from_end.where(enough, 2))
+    rank = from_end.where(enough, 2).sort_index()
     return Split(
         train=_part(interactions, rank >= 2),
         validation=_part(interactions, rank == 1),
         test=_part(interactions, rank == 0),
         videos=videos,
-        name="leave last out",
+        name="leave last out, row order" if ordered else "leave last out",
     )
+
+
+def ready_made_split(
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    validation: pd.DataFrame | None = None,
+    videos: pd.DataFrame | None = None,
+    *,
+    name: str = "ready-made",
+) -> Split:
+    """Take a split that somebody else has made, such as the one that a paper was measured on.
+
+    Parameters
+    ----------
+    train, test : DataFrame
+        Interactions with at least `user_id` and `video_id`, as a file has them; see
+        `datasets.VideoLibrary` for what is made of them. Not changed.
+    validation : DataFrame, optional
+        Likewise; without it the split has none.
+    videos : DataFrame, optional
+        The catalogue, with `video_id` as a column or as the index; default: all videos that occur
+        in any part, which is what most published protocols rank.
+    name : str
+        Named in the protocol of every result.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    LibraryError
+        If an id or a column of ids is missing, or a video is not in the catalogue.
+
+    Examples
+    --------
+    >>> train = pd.DataFrame({"user_id": [1, 1, 2], "video_id": [10, 11, 10]})
+    >>> test = pd.DataFrame({"user_id": [1, 2], "video_id": [12, 11]})
+    >>> split = ready_made_split(train, test, name="published")
+    >>> split.summary()["interactions"].to_dict()
+    {'train': 3, 'validation': 0, 'test': 2}
+    >>> split.videos.index.tolist()
+    ['10', '11', '12']
+    >>> check_split(split).empty
+    True
+    """
+    frames = {"train": train, "test": test}
+    if validation is not None:
+        frames["validation"] = validation
+    tidied = {part: _tidied(part, frame, videos) for part, frame in frames.items()}
+    if videos is None:
+        tables = [library.videos for library in tidied.values()]
+        catalogue = pd.concat(tables).sort_index()
+        catalogue = catalogue[~catalogue.index.duplicated()]
+    else:
+        catalogue = tidied["train"].videos
+    rows = {part: library.interactions for part, library in tidied.items()}
+    return Split(rows["train"], rows.get("validation"), rows["test"], catalogue, name)
 
 
 def split_stratified(
@@ -198,7 +303,8 @@ def split_stratified(
     kept, validated = _divide(
         kept, labels, round(validation * number), seed + 1, f"validation={validation}", by
     )
-    return _by_positions(frame, videos, validated, tested, f"stratified by {by}")
+    left_out = _left_out(validation=validation, test=test)
+    return _by_positions(frame, videos, validated, tested, f"stratified by {by}", left_out)
 
 
 def split_grouped(
@@ -261,7 +367,9 @@ def split_grouped(
         splitter = GroupShuffleSplit(n_splits=1, test_size=size, random_state=seed)
         stay, leave = next(splitter.split(rest, groups=codes[rest]))
         chosen[name], rest = rest[leave], rest[stay]
-    return _by_positions(frame, videos, chosen["validation"], chosen["test"], f"grouped by {by}")
+    left_out = _left_out(validation=validation, test=test)
+    validated, tested = chosen["validation"], chosen["test"]
+    return _by_positions(frame, videos, validated, tested, f"grouped by {by}", left_out)
 
 
 def check_split(
@@ -272,7 +380,7 @@ def check_split(
     time: bool | None = None,
     strict: bool = True,
 ) -> pd.DataFrame:
-    """Look for leaks between the parts of a split.
+    """Look for leaks between the parts of a split, and for parts that are empty by accident.
 
     Parameters
     ----------
@@ -287,30 +395,31 @@ def check_split(
         parts, only a pair of *different* ids counts.
     time : bool, optional
         Whether training must lie before the rest; by default for splits of a log that are not
-        random by design (`"stratified"` and `"grouped"` are).
+        random by design (`"stratified"` and `"grouped"` are) nor cut by row.
     strict : bool
-        Raise when there is a leak; False returns the frame.
+        Raise when there is a finding; False returns the frame.
 
     Returns
     -------
     DataFrame
-        One row per kind of leak that was found, as `leaks.table` gives it: `leak` (`"time travel"`,
-        `"row overlap"`, `"future videos"`, `"group overlap"`, `"duplicate videos"`), `n` (rows,
-        groups or videos), `detail` with an example, `where` with the parts of the split.
+        One row per kind of finding, as `leaks.table` gives it: `leak` (`"empty part"`,
+        `"time travel"`, `"row overlap"`, `"future videos"`, `"group overlap"`,
+        `"duplicate videos"`), `n` (parts, rows, groups or videos), `detail` with an example,
+        `remedy`, `where` with the parts of the split.
 
     Raises
     ------
     LeakError
-        If `strict` and there is a leak; its message lists all.
+        If `strict` and there is a finding; its message lists all.
 
     Examples
     --------
     >>> log = pd.DataFrame({"user_id": list("uvw"), "video_id": list("abc")})
     >>> log["timestamp"] = pd.to_datetime(["2025-01-01", "2025-01-02", "2025-01-03"])
     >>> videos = pd.DataFrame(index=["a", "b", "c"])
-    >>> check_split(Split(log[:2], log[:0], log[2:], videos, "sound")).empty
+    >>> check_split(Split(log[:2], None, log[2:], videos, "sound")).empty
     True
-    >>> leaky = Split(log[1:], log[:0], log[:1], videos, "leaky")
+    >>> leaky = Split(log[1:], None, log[:1], videos, "leaky")
     >>> check_split(leaky, strict=False)[["leak", "n", "where"]]
               leak  n              where
     0  time travel  2  train and test: 2
@@ -318,7 +427,7 @@ def check_split(
     if by is None and split.name.startswith("grouped by "):
         by = split.name.removeprefix("grouped by ")
     if time is None:
-        time = not split.name.startswith(("stratified", "grouped"))
+        time = not split.name.startswith(("stratified", "grouped", ROW_ORDER))
     findings = [leaks.row_overlap(split), leaks.future_videos(split)]
     if time and "timestamp" in split.train:
         findings.insert(0, leaks.time_travel(split))
@@ -326,16 +435,25 @@ def check_split(
         findings.append(leaks.group_overlap(split, by))
     if duplicates is not None and not duplicates.empty:
         findings.append(leaks.duplicate_videos(split, resolve(duplicates)))
+    findings.insert(0, leaks.empty_part(split))
     alarms = [finding for finding in findings if finding]
     if strict and alarms:
         lines = [f"  {alarm.leak} ({alarm.where}): {alarm.detail}" for alarm in alarms]
-        text = f"The split {split.name!r} leaks:\n" + "\n".join(lines)
+        verdict = "leaks"
+        if alarms[0].leak == "empty part":
+            lines[0] += f" {alarms[0].remedy}"
+            verdict = "is not usable"
+        text = f"The split {split.name!r} {verdict}:\n" + "\n".join(lines)
         raise LeakError(text, leaks.table(alarms))
     return leaks.table(alarms)
 
 
 def _times(interactions: pd.DataFrame) -> pd.Series:
-    times = interactions["timestamp"]
+    times = times_of(
+        interactions,
+        "so nothing shows what came first. Give the times, or say ordered=True if the rows are in "
+        "the order in which things happened",
+    )
     lacking = int(times.isna().sum())
     if lacking:
         raise ValueError(
@@ -343,6 +461,110 @@ def _times(interactions: pd.DataFrame) -> pd.Series:
             "fix_timestamps(..., strategy='drop') before splitting by time."
         )
     return times
+
+
+def _split_by_row(
+    interactions: pd.DataFrame,
+    videos: pd.DataFrame,
+    validation: float | str | pd.Timestamp,
+    test: float | str | pd.Timestamp,
+) -> Split:
+    """Split rows that are in order at two positions."""
+    if not (isinstance(validation, float | int) and isinstance(test, float | int)):
+        raise ValueError(
+            f"validation={validation!r} and test={test!r}: rows are cut by shares, so give "
+            "numbers, or leave ordered=True away."
+        )
+    _check_shares(validation, test)
+    _require_order(interactions)
+    n = len(interactions)
+    test_from = n - round(test * n)
+    validation_from = n - round((validation + test) * n)
+    return Split(
+        train=interactions.iloc[:validation_from],
+        validation=interactions.iloc[validation_from:test_from],
+        test=interactions.iloc[test_from:],
+        videos=videos,
+        name=ROW_ORDER,
+        left_out=_left_out(validation=validation, test=test),
+    )
+
+
+def _require_order(interactions: pd.DataFrame, by_user: bool = False) -> None:
+    """Refuse rows whose timestamps contradict their order."""
+    if "timestamp" not in interactions or interactions["timestamp"].isna().all():
+        return
+    times = times_of(interactions, "").reset_index(drop=True)
+    users = interactions["user_id"].reset_index(drop=True) if by_user else pd.Series(0, times.index)
+    latest = times.groupby(users).cummax()
+    early = np.flatnonzero(times < latest)
+    if len(early):
+        row = int(early[0])
+        raise ValueError(
+            f"ordered=True says that rows are in the order in which things happened, but row {row} "
+            f"(from 0) is of {times[row]}, and one before it of {latest[row]}; there are "
+            f"{len(early):,} such rows. Sort the rows, or leave ordered=True away."
+        )
+
+
+def _left_out(**shares: object) -> tuple[str, ...]:
+    """Parts of which nothing is asked for."""
+    return tuple(part for part, share in shares.items() if share == 0)
+
+
+def _warn_of_sizes(split: Split, times: pd.Series, **shares: float | str | pd.Timestamp) -> None:
+    """Say so if rows of one time, which stay together, make a part much smaller or larger."""
+    texts = []
+    for part, share in shares.items():
+        asked = round(share * len(times)) if isinstance(share, float | int) else 0
+        rows = len(getattr(split, part))
+        if asked and not asked / 2 <= rows <= 2 * asked:
+            texts.append(f"{part} has {rows:,} rows instead of {asked:,}")
+    if texts:
+        most = times.value_counts()
+        shared = f"{most.iloc[0]:,} are of {most.index[0]}"
+        warnings.warn(
+            f"Timestamps are too coarse for these shares: {', '.join(texts)} (train has "
+            f"{len(split.train):,}), since rows of one time stay together, and {shared}. Give "
+            "finer times, other shares, or ordered=True if the rows are in the order in which "
+            "things happened.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_ties(times: pd.Series, from_end: pd.Series) -> None:
+    """Say so if times do not tell the last exposures; rows are sorted by user and time."""
+    tested = from_end.to_numpy() == 0
+    same = times.to_numpy()[1:] == times.to_numpy()[:-1]  # as the row before it
+    tied = np.append(False, same) & (from_end.to_numpy() < 2)
+    users = np.cumsum(np.append(False, from_end.to_numpy()[:-1] == 0))
+    doubtful = len(np.unique(users[tied]))
+    if doubtful > 0.1 * tested.sum():
+        warnings.warn(
+            f"The times of {doubtful:,} of {tested.sum():,} users do not tell which exposure was "
+            "the last, or the last but one, since several have the same timestamp: the order of "
+            "the rows decides. Give finer times, or say ordered=True if the rows are in the order "
+            "in which things happened.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _tidied(part: str, frame: pd.DataFrame, videos: pd.DataFrame | None) -> VideoLibrary:
+    """A part as a library has it, or an error that names the part, the row and the column."""
+    ids = {"user_id", "video_id"}
+    if not ids <= set(frame.columns):
+        lacking = " and no ".join(sorted(ids - set(frame.columns)))
+        raise LibraryError(f"The {part} part has no column {lacking}; rename the columns of ids.")
+    rows = frame if "timestamp" in frame else frame.assign(timestamp=pd.NaT)
+    if videos is None:
+        videos = pd.DataFrame({"video_id": frame["video_id"].dropna().unique()})
+    elif "video_id" not in videos:
+        videos = videos.rename_axis("video_id")
+    library = VideoLibrary(videos, rows, name=part, sources={"interactions": part})
+    library.check()
+    return library
 
 
 def _start_of(times: pd.Series, part: float | str | pd.Timestamp, later: float) -> pd.Timestamp:
@@ -399,11 +621,12 @@ def _by_positions(
     validation: np.ndarray,
     test: np.ndarray,
     name: str,
+    left_out: tuple[str, ...],
 ) -> Split:
     part_of = np.zeros(len(frame), dtype=np.int8)
     part_of[validation], part_of[test] = 1, 2
     train, middle, last = (frame.iloc[np.flatnonzero(part_of == k)] for k in range(3))
-    return Split(train=train, validation=middle, test=last, videos=videos, name=name)
+    return Split(train, middle, last, videos, name, left_out)
 
 
 def _part(interactions: pd.DataFrame, mask: pd.Series) -> pd.DataFrame:
@@ -422,6 +645,9 @@ def describe_split(split: Split) -> str:
     'global time: 3 / 1 / 1 rows, no leak.'
     """
     sizes = " / ".join(f"{len(getattr(split, part)):,}" for part in leaks.SPLIT_NAMES)
-    names = check_split(split, strict=False)["leak"]
+    findings = check_split(split, strict=False)
+    names = findings["leak"][findings["leak"] != "empty part"]
     verdict = f"leaks by {' and '.join(names)}" if len(names) else "no leak"
-    return f"{split.name}: {sizes} rows, {verdict}."
+    empty = findings["where"][findings["leak"] == "empty part"]
+    lack = f", nothing in {empty.iloc[0]}" if len(empty) else ""
+    return f"{split.name}: {sizes} rows, {verdict}{lack}."

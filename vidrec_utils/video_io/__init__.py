@@ -4,9 +4,13 @@
 `thumbnail` one image, `write_clip` writes H.264 clips and `read_image` reads still images. Frames
 are uint8 RGB, upright, in stored pixels. Whatever is wrong with a file is raised as a `VideoError`
 or `ImageError` with `.path`, `.reason` and a sentence that says what to do; the file is closed in
-every case.
+every case. What reading one file may cost in time, pixels and memory is its `Budget`.
+
+Of several videos in one file the one that players show is read: see `streams.best_stream`. Colours
+of a stream that states no matrix are read as ITU-R BT.601 of limited range, as FFmpeg does.
 """
 
+from .budget import Budget
 from .clips import (
     VideoInfo,
     probe,
@@ -21,6 +25,7 @@ from .images import read_image
 from .writer import write_clip
 
 __all__ = [
+    "Budget",
     "ImageError",
     "MediaError",
     "VideoError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,14 +16,13 @@ from PIL import Image
 
 from vidrec_utils import arguments
 
-from .errors import VideoError
-from .painter import Orientation, Painter
+from .budget import Budget
+from .errors import VideoError, guarded
+from .painter import Orientation, Painter, target_size
 from .reader import EndedEarly, Reader
+from .timeline import Timeline
 
 Result = TypeVar("Result")
-
-MAX_CLIP_BYTES = 2 * 2**30
-"""`read_clip` refuses to return more than this at once."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,12 @@ class VideoInfo:
     duration_is_estimated : bool
         The file does not state its duration; it was added up from its packets.
     truncated : bool
-        The file declares more than it holds.
+        Bytes are missing, as the container's own lengths show.
+    doubts : tuple of str
+        What is odd about the file though it can be read, such as `"its clock starts again"`; empty
+        for nearly all files.
+    missing : str
+        How the container shows that bytes are missing; empty if nothing shows it.
     """
 
     path: Path
@@ -68,15 +73,19 @@ class VideoInfo:
     variable_fps: bool
     duration_is_estimated: bool
     truncated: bool
+    doubts: tuple[str, ...] = ()
+    missing: str = ""
 
 
-def probe(path: str | PathLike[str]) -> VideoInfo:
+def probe(path: str | PathLike[str], *, budget: Budget | None = None) -> VideoInfo:
     """Describe a video file. One frame is decoded, to verify that it can be.
 
     Parameters
     ----------
     path
         The file.
+    budget
+        What reading may cost; default `Budget()`.
 
     Returns
     -------
@@ -88,14 +97,11 @@ def probe(path: str | PathLike[str]) -> VideoInfo:
     VideoError
         If the file cannot be read as a video.
     """
-    with Reader(path) as video:
-        return _describe(video)
+    return _read(path, _describe, budget)
 
 
 def _describe(video: Reader) -> VideoInfo:
-    _, frame = next(video.frames_at([video.timeline.start]))
-    orientation = Orientation(frame)
-    height, width = orientation.size(frame.height, frame.width)
+    orientation = _first(video)
     line = video.timeline
     count = len(line.times) if line.times is not None else video.stream.frames
     rate = video.rate
@@ -104,8 +110,8 @@ def _describe(video: Reader) -> VideoInfo:
         rate = measured if abs(measured / rate - 1) > 0.01 else rate
     return VideoInfo(
         path=video.path,
-        width=width,
-        height=height,
+        width=orientation.width,
+        height=orientation.height,
         fps=rate,
         duration_s=line.duration_s,
         n_frames=count or max(1, round(line.duration_s * rate)),
@@ -116,7 +122,17 @@ def _describe(video: Reader) -> VideoInfo:
         variable_fps=line.variable,
         duration_is_estimated=not line.declared,
         truncated=not line.complete,
+        doubts=line.doubts,
+        missing=line.missing,
     )
+
+
+def _first(video: Reader) -> Orientation:
+    """Return how the first frame is oriented, and how large it is."""
+    if video.first is None:
+        next(video.frames_at([video.timeline.start]))
+    assert video.first is not None
+    return video.first
 
 
 def _container_name(names: str, path: Path) -> str:
@@ -139,6 +155,7 @@ def sample_frames(
     start_s: float = 0.0,
     end_s: float | None = None,
     strict: bool = False,
+    budget: Budget | None = None,
 ) -> np.ndarray:
     """Sample frames spread over the length of a video, by seeking instead of decoding all.
 
@@ -147,6 +164,12 @@ def sample_frames(
     segment networks are trained, Wang et al. 2016, https://arxiv.org/abs/1608.00859). Timestamps
     decide, so a variable frame rate needs no special treatment. A clip of fewer than `n` frames
     repeats them. The pixels are the same as after decoding everything.
+
+    Frames have the size of the video's first frame: where it changes on the way, the others are
+    scaled to it. Colours follow the matrix and range that the stream states. A stream that states
+    none is read as ITU-R BT.601 of limited range whatever its size, as FFmpeg does; players often
+    take BT.709 for such a video of 720 lines and more, which shifts reds and greens by a few per
+    cent.
 
     Parameters
     ----------
@@ -165,6 +188,8 @@ def sample_frames(
         The span in seconds from the first frame; `end_s` beyond the end means the end.
     strict
         Refuse files that are cut short instead of sampling what they hold.
+    budget
+        What reading may cost; default `Budget()`.
 
     Returns
     -------
@@ -204,6 +229,7 @@ def sample_frames(
         start_s=start_s,
         end_s=end_s,
         strict=strict,
+        budget=budget,
     )[0]
 
 
@@ -218,12 +244,13 @@ def sample_clip(
     start_s: float = 0.0,
     end_s: float | None = None,
     strict: bool = False,
+    budget: Budget | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Like `sample_frames`, with the second at which each frame appears.
 
     Parameters
     ----------
-    path, n, mode, seed, rng, size, start_s, end_s, strict
+    path, n, mode, seed, rng, size, start_s, end_s, strict, budget
         As for `sample_frames`.
 
     Returns
@@ -242,22 +269,29 @@ def sample_clip(
     """
     arguments.at_least(1, n=n)
     arguments.one_of(("uniform", "random"), mode=mode)
+    _check_span(start_s, size)
     if mode == "random":
         rng = rng if rng is not None else np.random.default_rng(seed)
-        positions = [Fraction(i) + Fraction(float(rng.random())) for i in range(n)]
+        draws = rng.random(n)
     else:
-        positions = [Fraction(2 * i + 1, 2) for i in range(n)]
+        draws = np.full(n, 0.5)
 
     def paint(video: Reader) -> tuple[np.ndarray, np.ndarray]:
         start, end = _span(video, start_s, end_s, strict)
+        _refuse_too_large(video, n, size)
+        positions = (i + Fraction(float(draw)) for i, draw in enumerate(draws))
         seconds = [start + (end - start) * position / n for position in positions]
         return _paint_at(video, seconds, size)
 
-    return _read(path, paint)
+    return _read(path, paint, budget)
 
 
 def probe_and_sample(
-    path: str | PathLike[str], choose: Callable[[VideoInfo], int], *, strict: bool = False
+    path: str | PathLike[str],
+    choose: Callable[[VideoInfo], int],
+    *,
+    strict: bool = False,
+    budget: Budget | None = None,
 ) -> tuple[VideoInfo, np.ndarray]:
     """Do what `probe` and `sample_frames` do, but open the file once.
 
@@ -269,7 +303,7 @@ def probe_and_sample(
         The file.
     choose
         From the result of `probe` to the number of frames; 0 for none.
-    strict
+    strict, budget
         As for `sample_frames`.
 
     Returns
@@ -285,30 +319,54 @@ def probe_and_sample(
     ValueError
         If a number below 0 is chosen.
     """
-
-    def look(video: Reader) -> tuple[VideoInfo, np.ndarray]:
-        info = _describe(video)
+    with Reader(path, budget) as video:
+        info = _working(video, _describe)
         n = choose(info)
         if n < 0:
             raise ValueError(f"{n} frames were chosen; choose 0 or more.")
         if not n:
             return info, np.empty((0, info.height, info.width, 3), np.uint8)
-        video.rewind()  # the first frame was decoded already
-        start, end = _span(video, 0.0, None, strict)
-        seconds = [start + (end - start) * Fraction(2 * i + 1, 2 * n) for i in range(n)]
-        return info, _paint_at(video, seconds, None)[0]
 
-    return _read(path, look)
+        def paint(video: Reader) -> np.ndarray:
+            video.rewind()  # the first frame was decoded already
+            start, end = _span(video, 0.0, None, strict)
+            _refuse_too_large(video, n, None)
+            seconds = [start + (end - start) * Fraction(2 * i + 1, 2 * n) for i in range(n)]
+            return _paint_at(video, seconds, None)[0]
+
+        return info, _working(video, paint)
 
 
-def _read(path: str | PathLike[str], work: Callable[[Reader], Result]) -> Result:
+def _read(
+    path: str | PathLike[str], work: Callable[[Reader], Result], budget: Budget | None
+) -> Result:
+    """Open a video and work on it."""
+    with guarded(path, VideoError), Reader(path, budget) as video:
+        return _working(video, work)
+
+
+def _working(video: Reader, work: Callable[[Reader], Result]) -> Result:
     """Work on an open video; repeat it if the header turns out to declare too much."""
-    with Reader(path) as video:
+    with guarded(video.path, VideoError):
         try:
             return work(video)
         except EndedEarly:
             video.scan()
             return work(video)
+
+
+def _check_span(start_s: float, size: int | tuple[int, int] | None) -> None:
+    """Refuse arguments that fit no video, before it is opened.
+
+    Raises
+    ------
+    ValueError
+        If the start lies before the first frame, or a side is below 1.
+    """
+    if not 0 <= start_s < math.inf:
+        raise ValueError(f"start_s is {start_s}; times count from the first frame, so 0 or more.")
+    if size is not None:
+        target_size(1, 1, size)
 
 
 def _span(
@@ -320,14 +378,12 @@ def _span(
         raise VideoError(
             video.path,
             "truncated",
-            f"the file declares more than its {line.duration_s:.3f} s: it was cut short. "
-            "Copy it again, or read what it holds with strict=False.",
+            f"it was cut short: {line.missing}. Copy it again, or read the {line.duration_s:.3f} s "
+            "that it holds with strict=False.",
         )
     duration = (line.end - line.start) * line.time_base
     start = _exact(start_s)
-    end = duration if end_s is None else min(_exact(end_s), duration)
-    if start < 0:
-        raise ValueError(f"start_s is {start_s}; times count from the first frame, so 0 or more.")
+    end = duration if end_s is None or end_s > duration else _exact(end_s)
     if start >= end:
         until = "the end" if end_s is None else f"{end_s} s"
         raise VideoError(
@@ -364,8 +420,7 @@ def _paint_at(
     last: int | None = None
     for i, (ticks, frame) in enumerate(video.frames_at([_ticks(video, s) for s in seconds])):
         if painter is None or frames is None:
-            painter = Painter(frame, size)
-            _refuse_too_large(video, len(seconds), painter.shape)
+            painter = Painter(video.first or Orientation(frame), size)
             frames = np.empty((len(seconds), *painter.shape, 3), np.uint8)
         frames[i] = frames[i - 1] if i and ticks == last else painter.paint(frame)
         times[i] = (ticks - video.timeline.start) * video.timeline.time_base
@@ -374,14 +429,17 @@ def _paint_at(
     return frames, times
 
 
-def _refuse_too_large(video: Reader, count: int, shape: tuple[int, int]) -> None:
+def _refuse_too_large(video: Reader, count: int, size: int | tuple[int, int] | None) -> None:
+    first = _first(video)
+    shape = target_size(first.height, first.width, size)
     needed = count * shape[0] * shape[1] * 3
-    if needed > MAX_CLIP_BYTES:
+    if needed > video.budget.memory:
         raise VideoError(
             video.path,
             "too_large",
-            f"{count} frames of {shape[1]}x{shape[0]} are {needed / 2**30:.1f} GiB. "
-            "Ask for a shorter span, fewer frames a second or a smaller size.",
+            f"{count} frames of {shape[1]}x{shape[0]} are {needed / 2**30:.1f} GiB. Ask for a "
+            "shorter span, fewer frames a second or a smaller size, or allow more with "
+            "budget=Budget(memory=...).",
         )
 
 
@@ -393,6 +451,7 @@ def read_clip(
     size: int | tuple[int, int] | None = None,
     *,
     strict: bool = False,
+    budget: Budget | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read all frames of a span, or frames at an even rate.
 
@@ -410,6 +469,8 @@ def read_clip(
         As for `sample_frames`.
     strict
         Refuse files that are cut short instead of reading what they hold.
+    budget
+        As for `sample_frames`.
 
     Returns
     -------
@@ -423,22 +484,25 @@ def read_clip(
     ------
     VideoError
         If the file cannot be read as a video, the span lies outside it, or its frames would need
-        more than `MAX_CLIP_BYTES`.
+        more memory than the budget allows.
     ValueError
         If an argument is invalid.
     """
     if fps is not None and not fps > 0:
         raise ValueError(f"fps is {fps}; give a number above 0, or None for every frame.")
+    _check_span(start_s, size)
 
     def paint(video: Reader) -> tuple[np.ndarray, np.ndarray]:
         start, end = _span(video, start_s, end_s, strict)
         if fps is None:
             return _paint_between(video, start, end, size)
         step = 1 / Fraction(fps).limit_denominator(65535)
-        seconds = [start + i * step for i in range(math.ceil((end - start) / step))]
+        count = math.ceil((end - start) / step)
+        _refuse_too_large(video, count, size)
+        seconds = [start + i * step for i in range(count)]
         return _paint_at(video, seconds, size)[0], np.array([float(s) for s in seconds])
 
-    return _read(path, paint)
+    return _read(path, paint, budget)
 
 
 def _paint_between(
@@ -448,17 +512,32 @@ def _paint_between(
     first = line.start + math.ceil(start / line.time_base)
     last = line.start + math.ceil(end / line.time_base)
     painter: Painter | None = None
-    images: list[np.ndarray] = []
+    frames = np.empty((0, 0, 0, 3), np.uint8)
     times: list[float] = []
     for ticks, frame in video.frames_between(first, last):
-        painter = painter or Painter(frame, size)
-        _refuse_too_large(video, len(images) + 1, painter.shape)
-        images.append(np.ascontiguousarray(painter.paint(frame)))
+        if painter is None:
+            painter = Painter(video.first or Orientation(frame), size)
+            frames = np.empty((_expected(line, first, last), *painter.shape, 3), np.uint8)
+        _refuse_too_large(video, len(times) + 1, size)
+        if len(times) == len(frames):
+            more = np.empty((len(frames) // 2 + 1, *painter.shape, 3), np.uint8)
+            frames = np.concatenate([frames, more])
+        frames[len(times)] = painter.paint(frame)
         times.append(float((ticks - line.start) * line.time_base))
-    return np.stack(images), np.array(times)
+    frames = frames if len(times) == len(frames) else frames[: len(times)].copy()
+    return frames, np.array(times)
 
 
-def thumbnail(path: str | PathLike[str], size: int = 128, at: float = 0.5) -> Image.Image:
+def _expected(line: Timeline, first: int, last: int) -> int:
+    """Return how many frames appear from one time to another, as far as that is known."""
+    if line.times is None:
+        return 1
+    return max(1, bisect_left(line.times, last) - bisect_left(line.times, first))
+
+
+def thumbnail(
+    path: str | PathLike[str], size: int = 128, at: float = 0.5, *, budget: Budget | None = None
+) -> Image.Image:
     """Read one frame of a video as a small image.
 
     Parameters
@@ -469,6 +548,8 @@ def thumbnail(path: str | PathLike[str], size: int = 128, at: float = 0.5) -> Im
         The longer side in pixels at most; a smaller video is not enlarged.
     at
         Position in the video, from 0 (first frame) to 1 (last frame).
+    budget
+        As for `sample_frames`.
 
     Returns
     -------
@@ -489,9 +570,9 @@ def thumbnail(path: str | PathLike[str], size: int = 128, at: float = 0.5) -> Im
         line = video.timeline
         second = Fraction(at) * (line.end - line.start) * line.time_base
         _, frame = next(video.frames_at([_ticks(video, second)]))
-        height, width = Orientation(frame).size(frame.height, frame.width)
-        scale = min(1.0, size / max(height, width))
-        shape = (max(1, round(height * scale)), max(1, round(width * scale)))
-        return np.ascontiguousarray(Painter(frame, shape).paint(frame))
+        first = _first(video)
+        scale = min(1.0, size / max(first.height, first.width))
+        shape = (max(1, round(first.height * scale)), max(1, round(first.width * scale)))
+        return np.ascontiguousarray(Painter(first, shape).paint(frame))
 
-    return Image.fromarray(_read(path, paint))
+    return Image.fromarray(_read(path, paint, budget))

@@ -13,10 +13,19 @@ class Orientation:
     """The turn that makes stored pixels upright, from a frame's display matrix.
 
     Only quarter turns and mirrors are applied; another angle goes to the nearest quarter.
+
+    Attributes
+    ----------
+    height, width : int
+        Size of the frame when it is upright.
     """
 
     def __init__(self, frame: av.VideoFrame) -> None:
         self.transpose = self.mirror = self.flip = False
+        self._read_matrix(frame)
+        self.height, self.width = self.size(frame.height, frame.width)
+
+    def _read_matrix(self, frame: av.VideoFrame) -> None:
         data = next((d for d in frame.side_data if d.type.name == "DISPLAYMATRIX"), None)
         if data is None:
             return
@@ -48,16 +57,16 @@ class Painter:
 
     Parameters
     ----------
-    frame
-        The first frame: its size and display matrix hold for all frames.
+    first
+        The orientation of the video's first frame: it holds for all frames, and frames of another
+        size are scaled to that of the first.
     size
         None keeps the size; an int is the length of the shorter side; (height, width) is exact.
     """
 
-    def __init__(self, frame: av.VideoFrame, size: int | tuple[int, int] | None) -> None:
-        self.orientation = Orientation(frame)
-        stored = self.orientation.size(frame.height, frame.width)
-        self.shape = target_size(*stored, size)
+    def __init__(self, first: Orientation, size: int | tuple[int, int] | None) -> None:
+        self.orientation = first
+        self.shape = target_size(first.height, first.width, size)
         self._height, self._width = self.orientation.size(*self.shape)
         self._scaler = VideoReformatter()
 

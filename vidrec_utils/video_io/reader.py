@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -12,14 +12,16 @@ from pathlib import Path
 import av
 
 from .. import settings
+from . import streams
+from .budget import Budget, Clock
 from .errors import VideoError, existing_file
-from .timeline import DEMUX_ERRORS, header_timeline, nominal_rate, scanned_timeline
+from .integrity import examine
+from .painter import Orientation
+from .scanning import DEMUX_ERRORS, scanned_timeline
+from .timeline import header_timeline, nominal_rate
 
 SCAN_BYTES = 64 * 2**20
 """Up to this size all packets are read before seeking (not decoded), which costs milliseconds."""
-
-MAX_FRAME_PIXELS = 89_000_000
-"""Larger frames are refused: a damaged header may claim any size."""
 
 MAX_SILENT_PACKETS = 5_000
 """After this many packets in a row without a frame, decoding gives up."""
@@ -41,7 +43,7 @@ FORMATS = (
 """Containers that are opened. Playlists stay out (they would open other files or addresses),
 and so do still images and text, which FFmpeg would show as a video."""
 
-SIGNATURES = {b"ftyp": 4, b"moov": 4, b"mdat": 4, b"\x1a\x45\xdf\xa3": 0, b"RIFF": 0, b"FLV": 0}
+SIGNATURES = {b"ftyp": 4, b"moov": 4, b"mdat": 4, b"\x1a\x45\xdf\xa3": 0, b"AVI ": 8, b"FLV": 0}
 
 
 Shown = tuple[int, av.VideoFrame]
@@ -49,7 +51,7 @@ Shown = tuple[int, av.VideoFrame]
 
 
 class EndedEarly(Exception):
-    """The video is shorter than its header says."""
+    """The video is not what its header says: it is shorter, or its times do not rise."""
 
 
 class Reader:
@@ -59,6 +61,8 @@ class Reader:
     ----------
     path
         The file.
+    budget
+        What reading it may cost; the time counts from now.
 
     Raises
     ------
@@ -66,10 +70,14 @@ class Reader:
         If the file is absent, is no video, or has no video stream.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], budget: Budget | None = None) -> None:
         self.path = Path(path)
+        self.budget = budget or Budget()
+        self.clock = Clock(self.path, self.budget, VideoError)
         self.file = existing_file(path, VideoError)
         self._bytes = self.file.stat().st_size
+        self._index: int | None = None
+        self.first: Orientation | None = None
         self._open()
         try:
             self._learn_timeline()
@@ -100,6 +108,7 @@ class Reader:
                 other.discard = av.stream.Discard.all
         self.stream.thread_type = "AUTO"
         context = self.stream.codec_context
+        context.options = {"max_pixels": str(self.budget.frame_pixels)}
         small = context.width * context.height <= SMALL_FRAME_PIXELS
         context.thread_count = 1 if small else min(settings.threads(), MAX_DECODER_THREADS)
         self.seekable = True
@@ -107,43 +116,57 @@ class Reader:
         self._ahead: Shown | None = None
         self._frames: Iterator[Shown] = iter(())
         self._started = False
+        self._unknown = False
 
     def _choose_stream(self) -> av.video.stream.VideoStream:
-        """Return the first video stream that is not the cover image of a piece of music."""
-        covers = av.stream.Disposition.attached_pic
-        streams = [s for s in self.container.streams.video if not s.disposition & covers]
-        if not streams:
+        """Return the stream that is the video, if it can be decoded within the budget."""
+        if self._index is None:
+            self._index = self._best_stream()
+        if self._index is None:
             raise VideoError(
                 self.path,
                 "no_video_stream",
                 "the file holds sound or data but no video. Leave it out, or use its sound alone.",
             )
-        if streams[0].codec_context is None:
-            raise VideoError(
-                self.path,
-                "unsupported",
-                "there is no decoder for its codec here. Re-encode it, for example to H.264.",
-            )
-        context = streams[0].codec_context
-        if context.width * context.height > MAX_FRAME_PIXELS:
+        stream = self.container.streams[self._index]
+        if stream.codec_context is None:
+            raise self._unsupported()
+        context = stream.codec_context
+        if context.width * context.height > self.budget.frame_pixels:
             raise VideoError(
                 self.path,
                 "too_large",
                 f"its frames have {context.width} x {context.height} pixels, more than "
-                f"{MAX_FRAME_PIXELS:,}. Scale it down before use.",
+                f"{self.budget.frame_pixels:,}. Scale it down, or allow more with "
+                "budget=Budget(frame_pixels=...).",
             )
-        return streams[0]
+        return stream
+
+    def _best_stream(self) -> int | None:
+        """Choose among several streams in a container of its own, since it reads packets."""
+        if len(streams.candidates(self.container)) < 2:
+            return streams.best_stream(self.container, self.clock.check)
+        with _open(self.path, self.file) as container:
+            return streams.best_stream(container, self.clock.check)
+
+    def _unsupported(self) -> VideoError:
+        return VideoError(
+            self.path,
+            "unsupported",
+            "there is no decoder for its codec here. Re-encode it, for example to H.264.",
+        )
 
     def _learn_timeline(self) -> None:
         """Read the timeline from the header of a large file, else from the packets."""
+        self._missing, self._doubts = examine(self.file, self.container.format.name)
         if self._bytes > SCAN_BYTES:
             header = header_timeline(self.container, self.stream, self._bytes)
             if header is not None:
-                self.timeline = header
+                self.timeline = replace(header, missing=self._missing, doubts=tuple(self._doubts))
                 self._begin()
                 ahead = self._peek()
                 if ahead is not None and ahead[0] < header.end:
-                    self.timeline = replace(header, start=ahead[0])
+                    self.timeline = replace(self.timeline, start=ahead[0])
                     return
         self.scan()
 
@@ -158,27 +181,33 @@ class Reader:
         if self._started:
             self.container.close()
             self._open()
-        self.timeline = scanned_timeline(self.container, self.stream, self._bytes)
+        line = scanned_timeline(
+            self.container, self.stream, self._bytes, self._missing, self.clock.check
+        )
+        self.timeline = replace(line, doubts=(*self._doubts, *line.doubts))
         if not self.timeline.times:
             raise self._no_frames()
         self.rewind()
 
     def rewind(self) -> None:
         """Return to the first packet; the file is reopened where seeking is impossible."""
-        keyframes = self.timeline.keyframes
-        first = min(keyframes[0], self.timeline.start) if keyframes else self.timeline.start
-        if self.seekable and not (self.timeline.counted and not keyframes):
+        line = self.timeline
+        first = line.start
+        if line.keyframes:
+            first = min(line.decoded_at(line.keyframes[0]), line.start)
+        in_order = line.packet_times is not None or (line.counted and not line.keyframes)
+        if self.seekable and not in_order:
             try:
                 self.container.seek(first, stream=self.stream)
                 self._begin()
                 landed = self._peek()
-                if landed is not None and landed[0] <= self.timeline.start:
+                if landed is not None and landed[0] <= line.start:
                     return
             except (av.FFmpegError, OSError):
                 self.seekable = False
         else:
             self.seekable = False
-        seekable = self.seekable
+        seekable, self.first = self.seekable, None
         self.container.close()
         self._open()
         self.seekable = seekable
@@ -187,9 +216,17 @@ class Reader:
     def _begin(self) -> None:
         self._ahead = None
         self._started = True
-        self._frames = self._decode()
+        self._read = self._skip_to = self._silent = 0
+        if self.timeline.packet_times is not None:
+            self._frames = self._decode_in_order()
+        elif self.timeline.counted:
+            self._frames = self._decode_counted()
+        else:
+            self._frames = self._decode()
 
     def _no_frames(self) -> VideoError:
+        if self._unknown:
+            return self._unsupported()
         if not self.timeline.complete:
             return VideoError(
                 self.path,
@@ -206,55 +243,144 @@ class Reader:
     def _decode(self) -> Iterator[Shown]:
         """Yield frames with their times, from the next keyframe packet on."""
         first_key: int | None = None
+        latest: int | None = None
         begun = False
-        silent = 0
-        order = 0
         for packet in self._packets():
-            if packet.size:
-                if packet.is_corrupt:
+            if packet.size and not begun:
+                if not packet.is_keyframe and self._has_keyframes:
                     continue
-                if not begun and not packet.is_keyframe and self._has_keyframes:
-                    continue
-                if not begun:
-                    begun = True
-                    first_key = packet.pts
-                    if self.timeline.counted and self.timeline.keyframes:
-                        order = self._order_of(packet.dts)
-            try:
-                frames = packet.decode()
-            except (av.FFmpegError, ValueError):
-                frames = []
-            silent = 0 if frames else silent + 1
-            if silent > MAX_SILENT_PACKETS:
-                return
-            for frame in frames:
-                if self.timeline.counted:
-                    last = len(self.timeline.times) - 1
-                    yield self.timeline.times[min(order, last)], frame
-                    order += 1
-                elif frame.pts is not None and (first_key is None or frame.pts >= first_key):
+                begun = True
+                first_key = packet.pts
+            for frame in self._frames_of(packet):
+                if frame.pts is not None and (first_key is None or frame.pts >= first_key):
                     # Frames shown before the keyframe depend on what came before the seek.
+                    if self.timeline.times is None and latest is not None and frame.pts <= latest:
+                        raise EndedEarly
+                    latest = frame.pts
                     yield frame.pts, frame
+
+    def _decode_counted(self) -> Iterator[Shown]:
+        """Yield frames with the times that belong to their numbers in order of display.
+
+        After a seek the number of a frame is known from the second keyframe on: all packets before
+        it are shown before it, and so are those after it that the decoder gives earlier.
+        """
+        line = self.timeline
+        times = line.times or ()
+        keys = set(line.packet_keys)
+        number = None if line.order else 0  # of the next packet
+        order = 0 if number == 0 else None  # of the next frame
+        first, earlier = -1, []
+        for packet in self._packets():
+            frames = self._ended(packet)
+            if packet.size and line.order:
+                if number is None:
+                    if packet.dts is None or not packet.is_keyframe:
+                        continue
+                    first = number = bisect_left(line.order, packet.dts)
+                    order = number if number == 0 or not line.reordered else None
+                packet.pts, number = number, number + (not packet.is_discard)
+            for frame in [*frames, *self._frames_of(packet)]:
+                if order is None and frame.pts in keys and frame.pts > first:
+                    order = frame.pts + sum(other > frame.pts for other in earlier)
+                if order is None:
+                    earlier.append(-1 if frame.pts is None else frame.pts)
+                    continue
+                yield times[min(order, len(times) - 1)], frame
+                order += 1
+
+    def _decode_in_order(self) -> Iterator[Shown]:
+        """Yield frames with the times that the timeline gives to their packets.
+
+        Packets before `_skip_to` are not decoded; it may be raised on the way, to a keyframe.
+        """
+        times = self.timeline.packet_times or ()
+        latest = self.timeline.start - 1
+        skipped = False
+        for packet in self._packets():
+            frames: list[av.VideoFrame] = []
+            if packet.size and self._read < len(times):
+                time = times[self._read]
+                if self._read < self._skip_to:
+                    self._read += 1
+                    skipped = True
+                    continue
+                frames = self._ended(packet)
+                if skipped:
+                    skipped, latest = False, max(latest, time - 1)
+                packet.pts, packet.dts = time, None
+            for frame in [*frames, *self._frames_of(packet)]:
+                # Frames shown before the keyframe depend on what was skipped.
+                if frame.pts is not None and frame.pts > latest:
+                    latest = frame.pts
+                    yield frame.pts, frame
+
+    def _ended(self, packet: av.Packet) -> list[av.VideoFrame]:
+        """Return what the decoder still holds of a recording if the packet begins another one.
+
+        Some decoders forget these frames when the size of frames changes.
+        """
+        if not packet.size:
+            return []
+        self._read += 1
+        if self._read - 1 not in self.timeline.breaks:
+            return []
+        context = self.stream.codec_context
+        depth = context.reorder_depth
+        try:
+            frames = context.decode(None)
+        except (av.FFmpegError, ValueError):
+            frames = []
+        context.flush_buffers()
+        context.reorder_depth = depth  # which flushing forgets
+        return frames
+
+    def _frames_of(self, packet: av.Packet) -> list[av.VideoFrame]:
+        """Decode a packet; one that cannot be decoded gives no frame."""
+        self.clock.check()
+        try:
+            frames = packet.decode()
+        except av.error.PatchWelcomeError:
+            frames, self._unknown = [], True
+        except (av.FFmpegError, ValueError):
+            frames = []
+        self._silent = 0 if frames else self._silent + 1
+        for frame in frames:
+            if frame.width * frame.height > self.budget.frame_pixels:
+                raise VideoError(
+                    self.path,
+                    "too_large",
+                    f"a frame has {frame.width} x {frame.height} pixels, more than "
+                    f"{self.budget.frame_pixels:,}. Scale the video down, or allow more with "
+                    "budget=Budget(frame_pixels=...).",
+                )
+        return frames
 
     def _packets(self) -> Iterator[av.Packet]:
         """Yield packets up to the end of the file, or up to where it is damaged."""
         with suppress(*DEMUX_ERRORS):
-            yield from self.container.demux(self.stream)
+            for packet in self.container.demux(self.stream):
+                yield packet
+                if self._silent > MAX_SILENT_PACKETS:
+                    return
 
     @property
     def _has_keyframes(self) -> bool:
         return self.timeline.keyframes is None or bool(self.timeline.keyframes)
 
-    def _order_of(self, ticks: int) -> int:
-        return bisect_left(self.timeline.times, ticks)
-
     def _peek(self) -> Shown | None:
         if self._ahead is None:
             self._ahead = next(self._frames, None)
+            if self.first is None and self._ahead is not None:
+                self.first = Orientation(self._ahead[1])
         return self._ahead
 
     def _should_seek(self, ticks: int) -> bool:
         """Whether a keyframe lies between the next frame and a requested time."""
+        if self.timeline.packet_times is not None:
+            ahead = self._peek()
+            number = self._key_before(ticks)
+            return ahead is not None and number > self._read and self._time_of(number) > ahead[0]
         if not self.seekable:
             return False
         ahead = self._peek() if self._started else None
@@ -273,11 +399,20 @@ class Reader:
 
     def _seek(self, ticks: int) -> None:
         """Seek to a frame at or before a time from which decoding gives the true pixels."""
+        if self.timeline.packet_times is not None:
+            self._skip_to = self._key_before(ticks)
+            context = self.stream.codec_context
+            depth = context.reorder_depth
+            context.flush_buffers()
+            context.reorder_depth = depth  # which flushing forgets
+            self._ahead = None
+            return
         before = self._ahead[0] if self._ahead else None
         key = self.timeline.keyframe_before(ticks)
-        goal = ticks if key is None else key
-        back = round(1 / self.timeline.time_base)
+        goal = ticks if key is None else self.timeline.decoded_at(key)
+        back = max(1, round(1 / self.timeline.time_base))  # a tick may be longer than a second
         while goal > self.timeline.start:
+            self.clock.check()
             try:
                 self.container.seek(goal, stream=self.stream)
             except (av.FFmpegError, OSError):
@@ -290,6 +425,15 @@ class Reader:
                 return
             goal, back = goal - back, 2 * back
         self.rewind()
+
+    def _key_before(self, ticks: int) -> int:
+        """Return the number of the last key packet that is shown at or before a time, or 0."""
+        keys = self.timeline.packet_keys
+        index = bisect_right(keys, ticks, key=self._time_of)
+        return keys[index - 1] if index else 0
+
+    def _time_of(self, number: int) -> int:
+        return (self.timeline.packet_times or ())[number]
 
     def frames_at(self, ticks: list[int]) -> Iterator[Shown]:
         """Yield the frame on display at each of the sorted times, with the time when it appears.

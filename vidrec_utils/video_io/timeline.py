@@ -1,21 +1,17 @@
-"""The times of a video's frames, from its packets or, for large files, from its header."""
+"""The times of a video's frames, and what a header says of them."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 
-import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 DEFAULT_RATE = Fraction(25)
 """Frames per second of a raw stream without a stated rate (FFmpeg's own assumption)."""
-
-
-DEMUX_ERRORS = (av.FFmpegError, IndexError)
-"""Errors of reading packets of a damaged file (IndexError: a stream appears late)."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +30,25 @@ class Timeline:
         Times of all frames, sorted; None if only the header was read.
     counted : bool
         The packets carry no usable display times: the i-th decoded frame is shown at `times[i]`.
+    order : tuple of int
+        With `counted`, for seeking: the decoding time of each packet, sorted.
+    seeks : tuple of int
+        With `counted`, the decoding time to seek for each of the `keyframes`.
+    reordered : bool
+        With `counted`: the decoder puts frames into another order.
+    packet_times : tuple of int or None
+        Times of the packets in the order of the file, where they differ from the stated ones: they
+        are written into the packets, which are read from the beginning.
+    packet_keys : tuple of int
+        With `packet_times` or `order`, the numbers of the packets at which decoding can begin.
+    breaks : tuple of int
+        The numbers of the packets with which another recording begins.
     declared : bool
         The header states a duration.
-    complete : bool
-        Nothing that the header declares is missing.
+    missing : str
+        How the container shows that bytes are missing; empty if nothing does.
+    doubts : tuple of str
+        What is odd about the stream, though it can be read.
     """
 
     time_base: Fraction
@@ -46,13 +57,31 @@ class Timeline:
     keyframes: tuple[int, ...] | None = None
     times: tuple[int, ...] | None = None
     counted: bool = False
+    order: tuple[int, ...] = ()
+    seeks: tuple[int, ...] = ()
+    reordered: bool = False
+    packet_times: tuple[int, ...] | None = None
+    packet_keys: tuple[int, ...] = ()
+    breaks: tuple[int, ...] = ()
     declared: bool = True
-    complete: bool = True
+    missing: str = ""
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing shows that bytes are missing."""
+        return not self.missing
 
     def keyframe_before(self, ticks: int) -> int | None:
         """Return the last known keyframe at or before a time."""
         index = bisect_right(self.keyframes, ticks) if self.keyframes else 0
         return self.keyframes[index - 1] if index else None
+
+    def decoded_at(self, keyframe: int) -> int:
+        """Return the time at which a keyframe is decoded, by which it is sought."""
+        if not self.seeks or not self.keyframes:
+            return keyframe
+        return self.seeks[bisect_left(self.keyframes, keyframe)]
 
     @property
     def duration_s(self) -> float:
@@ -78,7 +107,7 @@ def declared_duration(container: InputContainer, stream: VideoStream) -> Fractio
     """Return the duration of the video stream in seconds by its header, or None."""
     if stream.duration and stream.duration > 0:
         return stream.duration * stream.time_base
-    tag = _duration_tag(stream)
+    tag = duration_tag(stream)
     if tag:
         return tag
     if container.duration and container.duration > 0:
@@ -86,14 +115,17 @@ def declared_duration(container: InputContainer, stream: VideoStream) -> Fractio
     return None
 
 
-def _duration_tag(stream: VideoStream) -> Fraction | None:
+_DURATION = re.compile(r"(\d{1,5}):(\d{1,2}):(\d{1,2}(?:\.\d{1,12})?)")
+
+
+def duration_tag(stream: VideoStream) -> Fraction | None:
     """Return the duration of a Matroska track in seconds by its tag (`00:00:02.500000000`)."""
     tag = next((v for k, v in stream.metadata.items() if k.upper().startswith("DURATION")), "")
-    try:
-        hours, minutes, seconds = tag.split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
-    except ValueError:
+    match = _DURATION.fullmatch(tag.strip(" \0"))
+    if match is None:
         return None
+    hours, minutes, seconds = match.groups()
+    return (3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)) or None
 
 
 def is_mp4(container: InputContainer) -> bool:
@@ -101,9 +133,14 @@ def is_mp4(container: InputContainer) -> bool:
     return container.format.name.startswith("mov,")
 
 
-def _counts_from_zero(container: InputContainer) -> bool:
+def counts_from_zero(container: InputContainer) -> bool:
     """Whether the declared duration is the time of the end, not the distance from the start."""
     return container.format.name.startswith("matroska")
+
+
+def may_be_joined(container: InputContainer) -> bool:
+    """Whether the container is a stream that stays valid when another is appended."""
+    return container.format.name in ("mpegts", "mpeg")
 
 
 def header_timeline(
@@ -111,23 +148,27 @@ def header_timeline(
 ) -> Timeline | None:
     """Return the timeline that the header declares; None if there is none or it is unreliable."""
     duration = declared_duration(container, stream)
-    unreliable = container.format.name == "avi" or (is_mp4(container) and not stream.frames)
+    unreliable = (
+        container.format.name in ("avi", "asf", "mxf")
+        or may_be_joined(container)
+        or (is_mp4(container) and not stream.frames)
+    )
     if (
         duration is None
         or stream.start_time is None
         or unreliable
-        or _beyond_file(container, file_bytes)
+        or beyond_file(container, file_bytes)
     ):
         return None
     start = stream.start_time
     length = max(1, round(duration / stream.time_base))
-    end = length if _counts_from_zero(container) else start + length
+    end = length if counts_from_zero(container) else start + length
     return Timeline(stream.time_base, start, max(end, start + 1))
 
 
-def _beyond_file(container: InputContainer, file_bytes: int) -> bool:
-    """Whether an MP4's index points beyond the end of the file."""
-    if not is_mp4(container):
+def beyond_file(container: InputContainer, file_bytes: int) -> bool:
+    """Whether the index of an MP4 or AVI points beyond the end of the file."""
+    if not is_mp4(container) and container.format.name != "avi":
         return False
     for stream in container.streams:
         entries = stream.index_entries
@@ -136,85 +177,3 @@ def _beyond_file(container: InputContainer, file_bytes: int) -> bool:
         ):
             return True
     return False
-
-
-def scanned_timeline(container: InputContainer, stream: VideoStream, file_bytes: int) -> Timeline:
-    """Return the timeline of all packets of the stream, without decoding any.
-
-    The container is left at its end.
-    """
-    by_decoding = container.format.name == "avi"
-    shown: list[int | None] = []
-    keyframes: list[int | None] = []
-    durations: list[int] = []
-    read = damaged = 0
-    try:
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
-            read += 1
-            if packet.is_corrupt:
-                damaged += 1
-                continue
-            time = packet.dts if by_decoding else packet.pts
-            if packet.is_keyframe:
-                keyframes.append(time)
-            if not packet.is_discard:
-                shown.append(time)
-                durations.append(packet.duration or 0)
-    except DEMUX_ERRORS:
-        damaged += 1
-
-    base = stream.time_base
-    step = max(durations, default=0) or max(1, round(1 / (nominal_rate(stream) * base)))
-    declared = declared_duration(container, stream)
-    timed = all(time is not None for time in shown)
-    times = sorted(set(shown)) if timed else [step * i for i in range(len(shown))]
-    begin = {time for time in keyframes if time is not None} if timed else set()
-    start = times[0] if times else 0
-    end = times[-1] + (_last_duration(shown, durations) or step) if times else 0
-    return Timeline(
-        base,
-        start,
-        end,
-        tuple(sorted(begin)),
-        tuple(times),
-        by_decoding or not timed,
-        declared is not None,
-        not (
-            damaged
-            or _beyond_file(container, file_bytes)
-            or _falls_short(container, stream, declared, start, end, read)
-        ),
-    )
-
-
-def _last_duration(shown: list[int | None], durations: list[int]) -> int:
-    """Return how long the last shown frame lasts; 0 if that is unknown."""
-    last = max(range(len(shown)), key=lambda i: (shown[i] is not None, shown[i] or 0, i))
-    return durations[last]
-
-
-def _falls_short(
-    container: InputContainer,
-    stream: VideoStream,
-    declared: Fraction | None,
-    start: int,
-    end: int,
-    read: int,
-) -> bool:
-    """Whether packets are fewer or end earlier than the header declares.
-
-    An MP4's edit list may leave out frames on purpose, and its index is checked by itself; a
-    duration of the whole container may be that of its sound.
-    """
-    if is_mp4(container):
-        return False
-    if read < stream.frames:
-        return True
-    only_whole = len(container.streams) > 1 and not stream.duration and not _duration_tag(stream)
-    if declared is None or only_whole:
-        return False
-    reached = max(end, end - start) if _counts_from_zero(container) else end - start
-    step = 1 / nominal_rate(stream)
-    return reached * stream.time_base < declared - max(Fraction(1, 2), 3 * step)
