@@ -172,15 +172,29 @@ def interaction_matrix(
 
 
 def as_ids(values: Iterable[object]) -> pd.Index:
-    """Ids as an index of strings: 7 and "7" name the same video whatever a file made of them.
+    """Ids as an index of strings: 7, 7.0 and "7" name the same video whatever a file made of them.
 
     Examples
     --------
     >>> as_ids([7, 12]).tolist()
     ['7', '12']
+    >>> as_ids([7, "7", 7.0]).tolist()
+    ['7', '7', '7']
     """
     index = pd.Index(values)
-    return index if pd.api.types.is_string_dtype(index.dtype) else index.astype("str")
+    if isinstance(index.dtype, pd.StringDtype):
+        return index
+    plain = pd.api.types.is_integer_dtype(index.dtype)
+    if plain or pd.api.types.infer_dtype(index, skipna=False) == "string":
+        return index.astype("str")
+    return index.map(_id).astype("str")
+
+
+def _id(value: object) -> object:
+    """Text of one id; whole numbers without a point, NA as it is."""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return value if isinstance(value, str) or pd.isna(value) else str(value)
 
 
 def unpack(data: VideoLibrary | Split | pd.DataFrame) -> tuple[pd.DataFrame, pd.Index]:

@@ -735,7 +735,7 @@ def test_columns_that_csv_cannot_keep_are_refused(tmp_path: Path) -> None:
 
 def test_types_of_unknown_columns_are_guessed_without_a_manifest(folder: Path) -> None:
     (folder / "users.csv").write_text(
-        "user_id,age,score,code,member,joined\nu1,30,0.5,007,true,2024-01-01\nu2,,1e3,08,false,\n",
+        "user_id,age,score,code,member,joined\nu1,30,0.5,007,true,2024-01-01\nu2,,1000.0,08,false,\n",
         encoding="utf-8",
     )
     users = datasets.load_folder(folder).users

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 
 from vidrec_utils.datasets._problems import (
     MISSING_COLUMN,
+    NO_ID,
     Origin,
     join_problems,
     problem_frame,
@@ -51,6 +53,14 @@ def _reported(library: VideoLibrary, table: str, column: str, text: str) -> bool
     return bool((here & known["problem"].str.contains(text, regex=False)).any())
 
 
+def _reported_rows(library: VideoLibrary, table: str, column: str, text: str = "") -> np.ndarray:
+    """Return the rows of a column in which reading its table reported such a problem."""
+    known = library._reading
+    here = (known["file"] == library.source(table)) & (known["column"] == column)
+    here &= known["problem"].str.contains(text, regex=False)
+    return known.loc[here, "row"].dropna().to_numpy(dtype="int64")
+
+
 def _lacks(library: VideoLibrary, table: str, column: str) -> bool:
     """Whether a needed column is missing altogether, which is reported only once."""
     return _reported(library, table, column, MISSING_COLUMN)
@@ -81,15 +91,16 @@ def _ids(library: VideoLibrary, table: str, column: str) -> list[pd.DataFrame]:
         return []
     origin, ids = _origin(library, table, column), _column(library, table, column)
     stripped = ids.str.strip()
-    empty = (stripped.isna() | (stripped == "")).to_numpy()
-    padded = ~empty & (stripped != ids).to_numpy()
+    missing = (stripped.isna() | (stripped == "")).to_numpy()
+    empty = missing & ~np.isin(origin.rows, _reported_rows(library, table, column, NO_ID))
+    padded = ~missing & (stripped != ids).to_numpy()
     out = [
         origin.report(empty, ids, "the id is empty", "Write an id or remove the row."),
         origin.report(padded, ids, "has blanks around it", "Remove the blanks."),
     ]
     if table != "interactions":
         codes = pd.factorize(ids)[0]
-        again = pd.Series(codes).duplicated().to_numpy() & ~empty
+        again = pd.Series(codes).duplicated().to_numpy() & ~missing
         firsts = _first_rows(codes, origin.rows)[again]
         problem = [f"occurs already in row {first}" for first in firsts]
         out.append(origin.report(again, ids, problem, "Keep one of the rows."))
@@ -166,6 +177,13 @@ def path_problem(root: Path, path: str) -> str | None:
         return "is an absolute path"
     if ".." in path.split("/"):
         return "leaves the library's folder"
+    try:
+        os.lstat(root / path)
+    except UnicodeEncodeError:
+        return "holds half a character (a surrogate), which no file name can"
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+            return f"cannot be looked up: {error.strerror}"
     target = Path(os.path.realpath(root / path))
     if not target.is_relative_to(os.path.realpath(root)):
         return "leaves the library's folder through a link"
@@ -188,8 +206,7 @@ def _timestamps(library: VideoLibrary, now: pd.Timestamp) -> list[pd.DataFrame]:
         ):
             out.append(origin.report(mask, times, problem, remedy, "warning"))
         if table == "interactions":
-            already = library._reading.loc[library._reading["column"] == column, "row"]
-            reported = np.isin(origin.rows, already.dropna().to_numpy(dtype="int64"))
+            reported = np.isin(origin.rows, _reported_rows(library, table, column))
             gone = times.isna() & ~reported
             remedy = "Write the time, or leave it to preprocessing."
             out.append(origin.report(gone, times, "the time is missing", remedy, "warning"))

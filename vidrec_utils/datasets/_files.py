@@ -1,21 +1,19 @@
-"""Reading one table: csv as texts with the row of whatever is broken, parquet as it is."""
+"""The files of a library's tables: which forms are read, and what types columns have."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
-from vidrec_utils.datasets import _problems
-from vidrec_utils.datasets._problems import problem_frame
+from vidrec_utils.datasets._csv import Table, read_csv
+from vidrec_utils.datasets._missing import mask_missing_words
+from vidrec_utils.datasets._parquet import read_parquet
+from vidrec_utils.datasets._problems import Origin, unreadable
 from vidrec_utils.datasets._tables import (
     INTERACTION_COLUMNS,
     KEYS,
@@ -25,93 +23,58 @@ from vidrec_utils.datasets._tables import (
 )
 
 KNOWN = {*KEYS.values(), *VIDEO_COLUMNS, *INTERACTION_COLUMNS, *OPTIONAL_COLUMNS}
+FORMS = ("csv", "csv.gz", "tsv", "tsv.gz", "parquet")
+"""Endings of the files that are read; `.parquet` may be a folder of such files."""
 
 
-class Unreadable(Exception):
-    """A file cannot be read; `.problem` is the row to report."""
-
-    def __init__(self, problem: pd.DataFrame) -> None:
-        super().__init__(problem)
-        self.problem = problem
+def form_of(file: Path) -> str | None:
+    """Return the form that a file's name says, whatever its case; None if it is not read."""
+    name = file.name.lower()
+    return next((form for form in FORMS[::-1] if name.endswith(f".{form}")), None)
 
 
-def unreadable(file: Path, row: int | None, problem: str, remedy: str) -> Unreadable:
-    """Build the exception for a file, with the row where reading failed if it is known."""
-    rows = None if row is None else [row]
-    return Unreadable(problem_frame(file.name, rows, None, None, problem, remedy))
+def table_files(root: Path, table: str) -> tuple[list[Path], list[Path]]:
+    """List the files of a table.
 
-
-def read_table(file: Path) -> tuple[pd.DataFrame, np.ndarray | None]:
-    """Read a csv file as texts, or a parquet file as it is.
+    Parameters
+    ----------
+    root : pathlib.Path
+        The library's folder.
+    table : str
+        Name of the table, for example "videos".
 
     Returns
     -------
-    frame : pandas.DataFrame
-        The table.
-    rows : numpy.ndarray of int or None
-        The row of each record where blank lines shift them, else None.
+    readable, other : list of pathlib.Path
+        Files in a form that is read, and further ones whose name begins with the table's.
     """
-    if file.suffix == ".csv":
-        return _read_csv(file)
+    readable: list[Path] = []
+    other: list[Path] = []
+    for file in sorted(root.iterdir()) if root.is_dir() else []:
+        stem, _, ending = file.name.lower().partition(".")
+        if stem != table or not ending:
+            continue
+        is_table = file.is_file() or (ending == "parquet" and file.is_dir())
+        (readable if ending in FORMS and is_table else other).append(file)
+    return readable, other
+
+
+def read_table(file: Path) -> Table:
+    """Read a csv or tsv file as texts, or parquet as it is.
+
+    Raises
+    ------
+    Unreadable
+        If the file cannot be read; `.problem` names the row where it is known.
+    """
+    form = form_of(file)
+    if form == "parquet":
+        return Table(read_parquet(file))
     try:
-        return pa.parquet.read_table(file).to_pandas(), None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise unreadable(
-            file, None, f"not readable as parquet: {first}", "Write it anew."
-        ) from error
-
-
-def _read_csv(file: Path) -> tuple[pd.DataFrame, np.ndarray | None]:
-    data = file.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    if not data.strip():
-        raise unreadable(file, None, "the file is empty", "Write a header and rows.")
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problem = f"line {line}: byte 0x{data[error.start]:02x} is not UTF-8"
-        raise unreadable(file, line, problem, 'Save the file as "CSV UTF-8".') from error
-    header = next(csv.reader(io.StringIO(data[: 1 << 20].decode("utf-8", "ignore"))), [])
-    try:
-        table = pa.csv.read_csv(
-            pa.BufferReader(data),
-            read_options=pa.csv.ReadOptions(
-                use_threads=False, block_size=max(1 << 16, min(len(data) + 1, 1 << 30))
-            ),
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        raise _broken_csv(file, str(error)) from error
-    frame = pd.DataFrame({i: column.to_pandas() for i, column in enumerate(table.columns)})
-    frame = frame.astype("str").set_axis([name.strip() for name in table.column_names], axis=1)
-    if "" in frame and frame[[""]].isna().all(axis=None):
-        frame = frame.drop(columns="")  # every line ends with a comma
-    return frame, _shifted_rows(data, len(frame))
-
-
-def _broken_csv(file: Path, message: str) -> Unreadable:
-    remedy = "Put cells that hold commas, quotes or line breaks into double quotes, and close them."
-    counted = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+)", message)
-    if counted:
-        row, expected, got = map(int, counted.groups())
-        return unreadable(file, row, f"the row has {got} cells, the header {expected}", remedy)
-    return unreadable(file, None, f"not readable as csv: {message.splitlines()[0]}", remedy)
-
-
-def _shifted_rows(data: bytes, n_records: int) -> np.ndarray | None:
-    """Return the row of each record when blank lines, which are skipped, shift them."""
-    if not re.search(rb"\n\r?\n", data.rstrip()) and not data.startswith((b"\n", b"\r\n")):
-        return None
-    records = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
-    filled = [row for row, record in enumerate(records, start=1) if record]
-    return np.array(filled[1:]) if len(filled) == n_records + 1 else None
+        return read_csv(file, b"\t" if form and form.startswith("tsv") else b",")
+    except OSError as error:
+        remedy = "Look at the file and its rights."
+        raise unreadable(file, None, f"cannot be opened: {error.strerror}", remedy) from error
 
 
 # -- types of columns that the contract does not know ----------------------------------------------
@@ -126,20 +89,26 @@ _NULLABLE = {
 """Types of the cells of a column, by the kind of the type that it is to have."""
 
 
-def restore_types(frame: pd.DataFrame, dtypes: dict[str, str]) -> pd.DataFrame:
+def restore_types(table: Table, file: str, dtypes: dict[str, str]) -> Table:
     """Give columns of a csv file their types: those noted when it was saved, else guessed.
 
     Columns of the contract stay texts here; `tidy` reads them, with reports.
     """
-    out = {}
-    for position, column in enumerate(frame.columns):
-        values = frame.iloc[:, position]
-        if column in KNOWN or column in out or not frame.columns.is_unique:
-            continue
-        noted = dtypes.get(column)
-        with contextlib.suppress(ValueError, TypeError, OverflowError):
-            out[column] = values if noted in ("str", "object") else _typed(values, noted)
-    return frame.assign(**out)
+    frame, problems = table.frame, list(table.problems)
+    rows = np.arange(len(frame)) + 2 if table.rows is None else table.rows
+    if not frame.columns.is_unique:
+        return table
+    columns = {}
+    for column in frame.columns:
+        values = frame[column]
+        if column not in KNOWN:
+            values, notices = mask_missing_words(values, Origin(file, rows, column))
+            problems += notices
+            noted = dtypes.get(column)
+            with contextlib.suppress(ValueError, TypeError, OverflowError):
+                values = values if noted in ("str", "object") else _typed(values, noted)
+        columns[column] = values
+    return Table(pd.DataFrame(columns, index=frame.index), table.rows, problems)
 
 
 def _typed(values: pd.Series, dtype: str | None) -> pd.Series:
@@ -160,57 +129,32 @@ def _typed(values: pd.Series, dtype: str | None) -> pd.Series:
 
 
 def _guessed(values: pd.Series) -> pd.Series:
-    """Read numbers and booleans if all cells look like them; leading zeros mean texts."""
-    present = values.dropna()
-    if not len(present):
-        return values
-    if present.isin(["True", "False", "true", "false"]).all():
-        return _typed(values.str.capitalize(), "boolean" if len(present) < len(values) else "bool")
-    if present.str.fullmatch(r"-?(0|[1-9]\d{0,17})").all():
-        return _typed(values, "Int64" if len(present) < len(values) else "int64")
-    if present.str.fullmatch(r"-?(0|[1-9]\d*)?(\.\d*)?([eE][-+]?\d+)?").all():
-        return _typed(values, "float64")
-    return values
+    """Read numbers and booleans if every cell is written as they are, so that none loses a digit.
 
-
-def read_public(root: Path, names: list[str], columns: list[str]) -> pd.DataFrame:
-    """Read files of a public data set that have the same columns, one after the other.
-
-    Parameters
-    ----------
-    root : pathlib.Path
-        The data set's folder.
-    names : list of str
-        Files in it, csv or parquet; types of csv columns are inferred.
-    columns : list of str
-        Columns that every file must have. Others are kept.
-
-    Raises
-    ------
-    LibraryError
-        If a file is absent, broken or lacks a column; all of them are listed.
+    "007", "1.10", "1e3" and numbers too long for 64 bits stay texts.
     """
-    frames, problems = [], []
-    for name in names:
-        try:
-            frame = _read_any(root / name)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            problem = f"not readable: {str(error).splitlines()[0]}"
-            problems.append(problem_frame(name, None, None, None, problem, "Get the file again."))
-            continue
-        for column in columns:
-            if column not in frame.columns:
-                remedy = "Get the file in the form in which its authors publish it."
-                problem = _problems.MISSING_COLUMN
-                problems.append(problem_frame(name, None, column, None, problem, remedy))
-        frames.append(frame)
-    _problems.raise_for(_problems.join_problems(problems), f"in {root}")
-    return pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    cells = {cell for cell in values.unique().tolist() if isinstance(cell, str)}
+    dtype = _written_type(cells) if cells else None
+    if dtype is None:
+        return values
+    if dtype == "bool":
+        values = values.str.capitalize()
+    return _typed(values, dtype if values.notna().all() or dtype == "float64" else _GAPS[dtype])
 
 
-def _read_any(file: Path) -> pd.DataFrame:
-    if file.suffix == ".parquet":
-        return pa.parquet.read_table(file).to_pandas()
-    options = pa.csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
-    parsing = pa.csv.ParseOptions(newlines_in_values=True)
-    return pa.csv.read_csv(file, parse_options=parsing, convert_options=options).to_pandas()
+_GAPS = {"bool": "boolean", "int64": "Int64"}
+_WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
+_REAL = re.compile(r"(-?[1-9]\d{0,14}|0)|-?(0|[1-9]\d*)(\.\d+)?(e[-+]\d{2,3})?")
+
+
+def _written_type(cells: set[str]) -> str | None:
+    """Return the type whose values are written as these cells are, one cell for each value."""
+    if cells <= {"True", "False"} or cells <= {"true", "false"}:
+        return "bool"
+    if all(map(_WHOLE.fullmatch, cells)):
+        return "int64"
+    for cell in cells:
+        match = _REAL.fullmatch(cell)
+        if match is None or (match[1] is None and repr(float(cell)) != cell):
+            return None
+    return "float64" if len(set(map(float, cells))) == len(cells) else None

@@ -11,14 +11,22 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from filelock import FileLock
 
 from vidrec_utils.datasets import _checks, _problems
-from vidrec_utils.datasets._files import KNOWN, Unreadable, read_table, restore_types
+from vidrec_utils.datasets._csv import Table
+from vidrec_utils.datasets._files import (
+    FORMS,
+    KNOWN,
+    form_of,
+    read_table,
+    restore_types,
+    table_files,
+)
 from vidrec_utils.datasets._library import EARLIEST, VideoLibrary
-from vidrec_utils.datasets._problems import LibraryError, problem_frame
+from vidrec_utils.datasets._parquet import read_parquet
+from vidrec_utils.datasets._problems import LibraryError, Unreadable, problem_frame
 from vidrec_utils.datasets._tables import tidy
 
 TABLES = ("videos", "interactions", "users")
@@ -27,12 +35,19 @@ MANIFEST = "library.json"
 
 
 def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
-    """Read a library from a folder.
+    r"""Read a library from a folder.
 
     The folder holds `videos.csv` or `videos.parquet`, `interactions.csv` or `.parquet`, optionally
     `users.csv` or `.parquet`, and media files anywhere below it, which the tables name by relative
-    paths. csv files are UTF-8, separated by commas; an empty cell is a missing value; times are
-    ISO 8601 (UTC unless they say otherwise) or numbers since 1970.
+    paths. csv files are UTF-8 (or UTF-16 with its mark), separated by commas; `.tsv` by tabs;
+    `.csv.gz` and `.tsv.gz` are packed; `.parquet` may be a folder of parquet files, whose rows are
+    counted in the order of their names. Times are ISO 8601 (UTC unless they say otherwise) or
+    numbers since 1970.
+
+    An empty cell is a missing value, and so is a word that databases write for it (`NULL`, `None`,
+    `nan`, `\N` and the like), in every column; `problems` says where. Among numbers, times and
+    flags `NA` is missing, too; among texts it is a word. Columns that the course does not know
+    become numbers only where every cell is written as a number is: "007" and "1.10" stay texts.
 
     Parameters
     ----------
@@ -51,17 +66,15 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
     _recover(root)
     if not root.is_dir():
         raise LibraryError(f"There is no folder {root}.")
-    tables, rows, unreadable = _read_tables(root)
     manifest = _read_manifest(root)
     dtypes = manifest.get("dtypes", {})
-    sources = {table: file.name for table, (file, _) in tables.items()}
-    frames = {
-        table: restore_types(frame, dtypes.get(table, {})) if file.suffix == ".csv" else frame
-        for table, (file, frame) in tables.items()
-    }
+    tables, sources, unreadable = _read_tables(root, dtypes)
+    frames = {table: content.frame for table, content in tables.items()}
+    rows = {table: content.rows for table, content in tables.items() if content.rows is not None}
+    notices = [problem for content in tables.values() for problem in content.problems]
     if len(unreadable):
         tidied = [tidy(t, f, sources[t], rows.get(t)).problems for t, f in frames.items()]
-        problems = [unreadable, *(problem for problems in tidied for problem in problems)]
+        problems = [unreadable, *notices, *(problem for problems in tidied for problem in problems)]
         _problems.raise_for(_problems.join_problems(problems), f"in {root}")
     library = VideoLibrary(
         videos=frames["videos"],
@@ -70,11 +83,12 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
         root=root,
         name=manifest.get("name", root.name),
         notes=manifest.get("notes", {}),
-        extras={file.stem: pd.read_parquet(file) for file in sorted(root.glob("extras/*.parquet"))},
+        extras=_read_extras(root),
         earliest=pd.Timestamp(manifest["earliest"]) if "earliest" in manifest else EARLIEST,
         sources=sources,
         file_rows=rows,
     )
+    library.add_problems(notices)
     if check:
         library.check()
     return library
@@ -94,34 +108,54 @@ def _read_manifest(root: Path) -> dict:
     return manifest if isinstance(manifest, dict) else {}
 
 
+def _read_extras(root: Path) -> dict[str, pd.DataFrame]:
+    files = sorted(root.glob("extras/*.parquet"))
+    try:
+        return {file.stem: read_parquet(file) for file in files}
+    except Unreadable as error:
+        _problems.raise_for(error.problem, f"in {root / 'extras'}")
+        raise
+
+
 def _read_tables(
-    root: Path,
-) -> tuple[dict[str, tuple[Path, pd.DataFrame]], dict[str, np.ndarray], pd.DataFrame]:
-    """Read all tables that can be read, and report the others as problems."""
-    tables: dict[str, tuple[Path, pd.DataFrame]] = {}
-    rows: dict[str, np.ndarray] = {}
+    root: Path, dtypes: dict[str, dict[str, str]]
+) -> tuple[dict[str, Table], dict[str, str], pd.DataFrame]:
+    """Read all tables that can be read, with their file names, and report the others."""
+    tables: dict[str, Table] = {}
+    sources: dict[str, str] = {}
     unreadable = []
     for table in TABLES:
-        files = [root / f"{table}.{suffix}" for suffix in FORMATS]
-        present = [file for file in files if file.is_file()]
-        names = " and ".join(file.name for file in files)
-        if len(present) == 2:
-            remedy = "Remove one of them."
-            unreadable.append(problem_frame(names, None, None, None, "both files exist", remedy))
-        elif not present and table != "users":
-            remedy = f"Put {names.replace(' and ', ' or ')} into {root}."
-            problem = "neither file exists"
-            unreadable.append(problem_frame(names, None, None, None, problem, remedy))
+        present, other = table_files(root, table)
+        if len(present) > 1:
+            names = " and ".join(file.name for file in present)
+            count = "both files exist" if len(present) == 2 else "all of these files exist"
+            remedy = "Keep one of them."
+            unreadable.append(problem_frame(names, None, None, None, count, remedy))
+        elif not present and (other or table != "users"):
+            unreadable.append(_absent(root, table, other))
         for file in present:
             try:
-                frame, numbers = read_table(file)
+                content = read_table(file)
             except Unreadable as error:
                 unreadable.append(error.problem)
                 continue
-            tables[table] = (file, frame)
-            if numbers is not None:
-                rows[table] = numbers
-    return tables, rows, _problems.join_problems(unreadable)
+            if form_of(file) != "parquet":
+                content = restore_types(content, file.name, dtypes.get(table, {}))
+            tables[table], sources[table] = content, file.name
+    return tables, sources, _problems.join_problems(unreadable)
+
+
+def _absent(root: Path, table: str, other: list[Path]) -> pd.DataFrame:
+    """Report a table without a file that is read, naming files that look like it."""
+    names = f"{table}.csv and {table}.parquet"
+    problem, remedy = "neither file exists", f"Put {names.replace(' and ', ' or ')} into {root}."
+    if other:
+        listed = " and ".join(file.name for file in other)
+        verb = "is a form that is" if len(other) == 1 else "are forms that are"
+        problem += f", and {listed} {verb} not read"
+        endings = ", ".join(f".{form}" for form in FORMS[:-1])
+        remedy = f"Save the table as {table} with one of {endings} or .parquet."
+    return problem_frame(names, None, None, None, problem, remedy)
 
 
 # -- writing ---------------------------------------------------------------------------------------
@@ -208,18 +242,17 @@ def _refuse_foreign(target: Path) -> None:
     """Raise an error when the folder to be replaced holds something that is not a library."""
     if not target.exists():
         return
-    known = (MANIFEST, *(f"videos.{suffix}" for suffix in FORMATS))
-    if not target.is_dir() or (
-        any(target.iterdir()) and not any((target / name).is_file() for name in known)
-    ):
+    known = target.is_dir() and ((target / MANIFEST).is_file() or table_files(target, "videos")[0])
+    if not target.is_dir() or (any(target.iterdir()) and not known):
         raise LibraryError(
             f"{target} exists already and is not a library of videos. Save into a new folder."
         )
 
 
 def _is_table(relative: Path) -> bool:
-    tables = {f"{table}.{suffix}" for table in TABLES for suffix in FORMATS}
-    return str(relative) in tables | {MANIFEST} or relative.parts[0] == "extras"
+    top = relative.parts[0]
+    tables = {f"{table}.{form}" for table in TABLES for form in FORMS}
+    return top.lower() in tables or top in (MANIFEST, "extras")
 
 
 def _carry_over(old: Path, fresh: Path) -> None:

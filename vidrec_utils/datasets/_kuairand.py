@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.datasets._files import read_public
 from vidrec_utils.datasets._library import VideoLibrary
 from vidrec_utils.datasets._problems import LibraryError
+from vidrec_utils.datasets._public import read_public
 from vidrec_utils.datasets._tables import TEXT
 
 LOGS = ("log_standard_*.csv", "log_random_*.csv", "interactions_*.parquet")
@@ -19,39 +19,39 @@ _STATISTICS = ("video_features_statistic_*.csv", "item_features.parquet")
 _USERS = ("user_features_*.csv",)
 _HISTORIES = ("user_sequences_*.parquet",)
 
-_LOG_COLUMNS = [
-    "user_id",
-    "video_id",
-    "time_ms",
-    "is_click",
-    "is_like",
-    "is_follow",
-    "is_comment",
-    "is_forward",
-    "is_hate",
-    "long_view",
-    "play_time_ms",
-    "duration_ms",
-    "profile_stay_time",
-    "comment_stay_time",
-    "is_profile_enter",
-    "is_rand",
-    "tab",
-]
-_CATALOGUE_COLUMNS = [
-    "video_id",
-    "author_id",
-    "video_type",
-    "upload_dt",
-    "upload_type",
-    "visible_status",
-    "video_duration",
-    "server_width",
-    "server_height",
-    "music_id",
-    "music_type",
-    "tag",
-]
+_FLAGS = {
+    "liked": "is_like",
+    "shared": "is_forward",
+    "clicked": "is_click",
+    "followed": "is_follow",
+    "commented": "is_comment",
+    "disliked": "is_hate",
+    "long_view": "long_view",
+    "profile_entered": "is_profile_enter",
+    "random": "is_rand",
+}
+_NUMBERS = ("tab", "play_time_ms", "duration_ms", "profile_stay_time", "comment_stay_time")
+_LOG_COLUMNS = {
+    "user_id": "id",
+    "video_id": "id",
+    "time_ms": "whole",
+    **dict.fromkeys(_FLAGS.values(), "flag"),
+    **dict.fromkeys(_NUMBERS, "whole"),
+}
+_CATALOGUE_COLUMNS = {
+    "video_id": "id",
+    "author_id": "text",
+    "video_type": "text",
+    "upload_dt": "text",
+    "upload_type": "text",
+    "visible_status": "whole",
+    "video_duration": "number",
+    "server_width": "whole",
+    "server_height": "whole",
+    "music_id": "text",
+    "music_type": "whole",
+    "tag": "text",
+}
 # Columns of the processed form's item table that are neither the authors' basic features nor
 # their statistics.
 _DERIVED = ["upload_dt_parsed", "upload_date"]
@@ -133,19 +133,23 @@ def load_kuairand(path: str | Path, statistics: bool = False) -> VideoLibrary:
             f"{root} is not KuaiRand: looked for {expected} (or {LOGS[2]} and {_CATALOGUE[1]}). "
             "Unpack KuaiRand-Pure and name its folder."
         )
-    log = read_public(root, logs, _LOG_COLUMNS)
-    videos = _videos(read_public(root, catalogue, _CATALOGUE_COLUMNS))
+    log_table = read_public(root, logs, _LOG_COLUMNS)
+    catalogue_table = read_public(root, catalogue, _CATALOGUE_COLUMNS)
+    users_table = read_public(root, users, {"user_id": "id"})
+    log, videos = log_table.frame, _videos(catalogue_table.frame)
     if statistics:
         videos = _with_statistics(videos, root)
     histories = _find(root, _HISTORIES)
     library = VideoLibrary(
         videos=videos,
         interactions=_interactions(log),
-        users=read_public(root, users, ["user_id"]),
+        users=users_table.frame,
         name="kuairand",
         extras={"histories": _histories(root, histories)} if histories else {},
         sources={"videos": catalogue[0], "interactions": " + ".join(logs), "users": users[0]},
     )
+    for table in (log_table, catalogue_table, users_table):
+        library.add_problems(table.problems)
     again = library.duplicates()["kind"].value_counts()
     library.notes |= {
         "files": logs,
@@ -162,48 +166,36 @@ def load_kuairand(path: str | Path, statistics: bool = False) -> VideoLibrary:
 
 def _interactions(log: pd.DataFrame) -> pd.DataFrame:
     duration = log["duration_ms"].astype("float64")
-    flags = {
-        "liked": "is_like",
-        "shared": "is_forward",
-        "clicked": "is_click",
-        "followed": "is_follow",
-        "commented": "is_comment",
-        "disliked": "is_hate",
-        "long_view": "long_view",
-        "profile_entered": "is_profile_enter",
-        "random": "is_rand",
-    }
-    numbers = ["tab", "play_time_ms", "duration_ms", "profile_stay_time", "comment_stay_time"]
     return pd.DataFrame(
         {
             "user_id": log["user_id"],
             "video_id": log["video_id"],
             "timestamp": pd.to_datetime(log["time_ms"], unit="ms", utc=True),
             "watch_ratio": log["play_time_ms"].astype("float64") / duration.where(duration > 0),
-            **{ours: log[theirs].astype("boolean") for ours, theirs in flags.items()},
-            **{number: log[number].astype("Int64") for number in numbers},
+            **{ours: log[theirs] for ours, theirs in _FLAGS.items()},
+            **{number: log[number] for number in _NUMBERS},
         }
     )
 
 
 def _videos(catalogue: pd.DataFrame) -> pd.DataFrame:
-    tags = catalogue["tag"].astype(TEXT).str.replace(",", "|")
-    day = pd.to_datetime(catalogue["upload_dt"].astype(TEXT), format="ISO8601", errors="coerce")
+    tags = catalogue["tag"].str.replace(",", "|")
+    day = pd.to_datetime(catalogue["upload_dt"], format="ISO8601", errors="coerce")
     return pd.DataFrame(
         {
-            "video_id": catalogue["video_id"].astype("Int64"),
+            "video_id": catalogue["video_id"],
             "tags": tags,
             "category": tags.str.split("|").str[0],
             "uploader": catalogue["author_id"],
             "published_at": day.dt.tz_localize("Asia/Shanghai"),
-            "duration_s": catalogue["video_duration"].astype("float64") / 1000.0,
-            "music_id": catalogue["music_id"].astype("Int64").astype(TEXT),
-            "music_type": catalogue["music_type"].astype("float64").astype("Int64"),
-            "video_type": catalogue["video_type"].astype(TEXT),
-            "upload_type": catalogue["upload_type"].astype(TEXT),
-            "visible_status": catalogue["visible_status"].astype("float64").astype("Int64"),
-            "width": catalogue["server_width"].astype("float64").astype("Int64"),
-            "height": catalogue["server_height"].astype("float64").astype("Int64"),
+            "duration_s": catalogue["video_duration"] / 1000.0,
+            "music_id": catalogue["music_id"],
+            "music_type": catalogue["music_type"],
+            "video_type": catalogue["video_type"],
+            "upload_type": catalogue["upload_type"],
+            "visible_status": catalogue["visible_status"],
+            "width": catalogue["server_width"],
+            "height": catalogue["server_height"],
         }
     )
 
@@ -218,17 +210,19 @@ def _with_statistics(videos: pd.DataFrame, root: Path) -> pd.DataFrame:
         UserWarning,
         stacklevel=3,
     )
-    table = read_public(root, names, ["video_id", "show_cnt", "play_cnt", "like_cnt"])
-    table = table.drop(columns=[c for c in (*_CATALOGUE_COLUMNS[1:], *_DERIVED) if c in table])
-    table = table.set_index("video_id").astype("float64").add_prefix(LEAK_PREFIX)
+    counts = dict.fromkeys(("show_cnt", "play_cnt", "like_cnt"), "number")
+    table = read_public(root, names, {"video_id": "id", **counts}).frame.set_index("video_id")
+    table = table.drop(columns=[c for c in (*_CATALOGUE_COLUMNS, *_DERIVED) if c in table])
+    table = table.astype("float64").add_prefix(LEAK_PREFIX)
     return videos.join(table, on="video_id")
 
 
 def _histories(root: Path, names: list[str]) -> pd.DataFrame:
     """List what users did before the log, one row per event."""
     signals = {"watched": "watch_seq", "liked": "like_seq", "long_watched": "long_watch_seq"}
-    table = read_public(root, names, ["user_id", *signals.values()])
-    users = table["user_id"].astype(TEXT).to_numpy(dtype=object)
+    kinds = {"user_id": "id", **dict.fromkeys(signals.values(), "list")}
+    table = read_public(root, names, kinds).frame
+    users = table["user_id"].to_numpy(dtype=object)
     frames = []
     for signal, column in signals.items():
         lengths = table[column].map(len).to_numpy()

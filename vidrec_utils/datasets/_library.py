@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -39,7 +39,6 @@ _SIGNALS = {
 }
 
 
-@dataclass(eq=False, repr=False)
 class VideoLibrary:
     """Videos, interactions and users of one platform.
 
@@ -50,7 +49,8 @@ class VideoLibrary:
     Parameters
     ----------
     videos : pandas.DataFrame
-        One row per video, with `video_id` as a column or as the index.
+        One row per video, with `video_id` as a column or as the index (an index without a name
+        counts unless it is just 0, 1, 2).
     interactions : pandas.DataFrame
         One row per exposure of a video to a user.
     users : pandas.DataFrame, optional
@@ -101,32 +101,53 @@ class VideoLibrary:
 
     videos: pd.DataFrame
     interactions: pd.DataFrame
-    users: pd.DataFrame = None
-    root: Path | None = None
-    name: str = "library"
-    notes: dict[str, Json] = field(default_factory=dict)
-    extras: dict[str, pd.DataFrame] = field(default_factory=dict)
-    earliest: pd.Timestamp = EARLIEST
-    sources: dict[str, str] = field(default_factory=dict)
-    file_rows: dict[str, np.ndarray] = field(default_factory=dict)
+    users: pd.DataFrame
 
-    def __post_init__(self) -> None:
-        self.root = None if self.root is None else Path(self.root)
-        self.notes = dict(self.notes)
-        self.has_users_table = self.users is not None
-        reading: list[pd.DataFrame] = []
-        tables = {"videos": self.videos, "interactions": self.interactions, "users": self.users}
-        for table, frame in tables.items():
-            if frame is None:
-                continue
-            result = tidy(table, frame, self.source(table), self.file_rows.get(table))
-            setattr(self, table, result.frame)
-            reading += result.problems
-            self.notes.update(result.notes)
-        if self.users is None:
+    def __init__(
+        self,
+        videos: pd.DataFrame,
+        interactions: pd.DataFrame,
+        users: pd.DataFrame | None = None,
+        root: str | Path | None = None,
+        name: str = "library",
+        notes: Mapping[str, Json] | None = None,
+        extras: dict[str, pd.DataFrame] | None = None,
+        earliest: pd.Timestamp = EARLIEST,
+        sources: dict[str, str] | None = None,
+        file_rows: dict[str, np.ndarray] | None = None,
+    ) -> None:
+        self.root = None if root is None else Path(root)
+        self.name = name
+        self.notes: dict[str, Json] = dict(notes or {})
+        self.extras = {} if extras is None else extras
+        self.earliest = earliest
+        self.sources = {} if sources is None else sources
+        self.file_rows = {} if file_rows is None else file_rows
+        self.has_users_table = users is not None
+        self._reading = _problems.no_problems()
+        self.videos = self._tidied("videos", videos)
+        self.interactions = self._tidied("interactions", interactions)
+        if users is None:
             ids = self.interactions["user_id"].dropna().drop_duplicates().sort_values()
             self.users = pd.DataFrame(index=pd.Index(ids, dtype=TEXT, name="user_id"))
-        self._reading = _problems.join_problems(reading)
+        else:
+            self.users = self._tidied("users", users)
+
+    def _tidied(self, table: str, frame: pd.DataFrame) -> pd.DataFrame:
+        result = tidy(table, frame, self.source(table), self.file_rows.get(table))
+        self._reading = _problems.join_problems([self._reading, *result.problems])
+        self.notes.update(result.notes)
+        return result.frame
+
+    def add_problems(self, problems: Iterable[pd.DataFrame]) -> None:
+        """Add what a reader noticed to what `problems` lists.
+
+        Parameters
+        ----------
+        problems : iterable of pandas.DataFrame
+            Frames with the columns of `problems`.
+        """
+        self._reading = _problems.join_problems([*problems, self._reading])
 
     def __repr__(self) -> str:
         return (
@@ -184,7 +205,7 @@ class VideoLibrary:
         """
         if of not in ("path", "thumbnail"):
             raise ValueError(f'of is {of!r}; it is "path" or "thumbnail".')
-        if video_id not in self.videos.index:
+        if not _contains(self.videos.index, video_id):
             raise LibraryError(f"The library {self.name} has no video {video_id!r}.")
         relative = self.videos[of].get(video_id)
         if isinstance(relative, pd.Series):  # the first, should the id repeat
@@ -334,6 +355,13 @@ class VideoLibrary:
             `year` where there is such a column), `file`, `row`, `first_row` (the repeated row).
         """
         return _checks.duplicates(self)
+
+
+def _contains(index: pd.Index, key: str) -> bool:
+    try:
+        return key in index
+    except (UnicodeEncodeError, TypeError):  # half a character, or no text at all
+        return False
 
 
 @dataclass(frozen=True, eq=False)

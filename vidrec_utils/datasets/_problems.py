@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 COLUMNS = ["file", "row", "column", "value", "problem", "remedy", "severity"]
 MISSING_COLUMN = "the column is missing"
+DAMAGED = "were kept as decimal numbers"
+"""Said of ids that some program has changed before."""
+NO_ID = "the id is missing"
 SHOWN_PER_KIND = 20
 
 
@@ -87,6 +91,20 @@ def _plain(value: object) -> object:
     if isinstance(value, str | bytes) or not pd.api.types.is_scalar(value):
         return value
     return None if pd.isna(value) else value
+
+
+class Unreadable(Exception):
+    """A file cannot be read; `.problem` is the row to report."""
+
+    def __init__(self, problem: pd.DataFrame) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+def unreadable(file: Path, row: int | None, problem: str, remedy: str) -> Unreadable:
+    """Build the exception for a file, with the row where reading failed if it is known."""
+    rows = None if row is None else [row]
+    return Unreadable(problem_frame(file.name, rows, None, None, problem, remedy))
 
 
 @dataclass(frozen=True)

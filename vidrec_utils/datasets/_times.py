@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from vidrec_utils.datasets._missing import mask_missing_words
 from vidrec_utils.datasets._problems import Origin, problem_frame
 
 UTC_MICROSECONDS = "datetime64[us, UTC]"
-MISSING_WORDS = ["", "NA", "N/A", "NaN", "nan", "NaT", "null", "NULL", "None", "<NA>"]
 
 # A column is believed to be in a unit when its median falls between these times.
 _EARLIEST = pd.Timestamp("1995-01-01", tz="UTC").timestamp()
@@ -53,12 +53,14 @@ def read_times(
         return _from_datetimes(values, origin)
     if pd.api.types.is_numeric_dtype(values.dtype):
         return _from_numbers(values, values, origin)
-    text = values.astype("str").str.strip()
-    text = text.mask(text.isin(MISSING_WORDS))
+    text = values.where(values.notna()).astype("str").str.strip()
+    text, notices = mask_missing_words(text.mask(text == ""), origin, text=False)
     if 2 * int(text.str.fullmatch(_NUMBER).sum()) > int(text.notna().sum()):
         numbers = pd.to_numeric(text, errors="coerce")
-        return _from_numbers(numbers, text, origin)
-    return _from_texts(text, origin)
+        times, problems, note = _from_numbers(numbers, text, origin)
+    else:
+        times, problems, note = _from_texts(text, origin)
+    return times, [*problems, *notices], note
 
 
 def _seconds(times: pd.Series) -> np.ndarray:
