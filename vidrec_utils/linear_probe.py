@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -59,8 +60,8 @@ def linear_probe(
     labels : Series
         By video; only videos with a label and a vector take part.
     groups : Series, optional
-        By video, such as the subject: a group is never in training and test at once. Without it
-        the folds are stratified by label.
+        By video, such as the subject: a group is never in training and test at once. With and
+        without it the folds are stratified by label, as far as whole groups allow.
     folds : int
         Number of folds that the videos are cut into.
     strength : float
@@ -71,7 +72,8 @@ def linear_probe(
     Raises
     ------
     ValueError
-        If fewer than two labels, or fewer groups than folds, are left.
+        If fewer than two labels, or fewer groups than folds, are left; or if a fold leaves a
+        single label to learn from.
 
     Examples
     --------
@@ -100,18 +102,39 @@ def linear_probe(
     if groups is not None and groups.loc[ids].nunique() < folds:
         raise ValueError(f"{groups.loc[ids].nunique()} groups cannot fill {folds} folds.")
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
-    cut = (StratifiedKFold if groups is None else GroupKFold)(
-        folds, shuffle=True, random_state=seed
-    )
+    cut = _folds(labels, None if groups is None else groups.loc[ids], folds, seed)
     with threadpool_limits(1):  # the matrices are so small that threads mostly wait for each other
         answers = cross_val_predict(
             model,
             vectors.loc[ids].to_numpy(),
             labels.to_numpy(),
-            groups=None if groups is None else groups.loc[ids].to_numpy(),
             cv=cut,
         )
     return Probe(labels, pd.Series(answers, index=ids))
+
+
+def _folds(
+    labels: pd.Series, groups: pd.Series | None, folds: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test rows of each fold, with the labels in like shares."""
+    options = {"n_splits": folds, "shuffle": True, "random_state": seed}
+    rows = np.zeros((len(labels), 1))
+    classes = pd.factorize(labels)[0]
+    with warnings.catch_warnings():  # a label with fewer clips than folds is in some folds only
+        warnings.filterwarnings("ignore", message="The least populated class")
+        if groups is None:
+            cut = list(StratifiedKFold(**options).split(rows, classes))
+        else:
+            together = pd.factorize(groups)[0]
+            cut = list(StratifiedGroupKFold(**options).split(rows, classes, together))
+    for train, test in cut:
+        if labels.iloc[train].nunique() < 2:
+            raise ValueError(
+                f"One of {folds} folds would leave the label {labels.iloc[train[0]]!r} alone to "
+                f"learn from: {labels.iloc[test[0]]!r} is in too few "
+                f"{'groups' if groups is not None else 'videos'}. Give more, or fewer folds."
+            )
+    return [(train, test) for train, test in cut if len(test)]
 
 
 def probe_pairs(

@@ -1,5 +1,6 @@
 """The audit of layers, poolings and geometries, against values by hand and planted worlds."""
 
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +11,12 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.datasets import Split, VideoLibrary
-from vidrec_utils.embeddings import Geometry, effective_rank, mean_cosine
+from vidrec_utils.embeddings import Geometry, effective_rank, embed, mean_cosine
 from vidrec_utils.embeddings.pooling import pool
 from vidrec_utils.encoders import WeightsInfo
-from vidrec_utils.evaluation import audit_layers, evaluate
+from vidrec_utils.evaluation import audit_layers, evaluate, layer_choice
+
+LOG = pd.DataFrame({"user_id": [], "video_id": [], "timestamp": []})
 
 # --- geometry -------------------------------------------------------------------------------------
 
@@ -289,6 +292,80 @@ def test_failed_videos_are_never_recommended_and_stand_in_the_report(tmp_path):
     assert result.failures["video_id"].tolist() == ["v3", "v9"]
     assert result.vectors.loc[["v3", "v9"]].isna().all(axis=None)
     assert result.table["recall_validation"].notna().all()
+
+
+def few(split, users):
+    """The split of these users alone."""
+    frames = [
+        part[part["user_id"].isin(users)] for part in (split.train, split.validation, split.test)
+    ]
+    return Split(*frames, split.videos, "few")
+
+
+def test_few_users_are_told_to_decide(tmp_path):
+    library, split = world()
+    options = {"layers": ["vector"], "root": tmp_path, "progress": False}
+    with pytest.warns(
+        UserWarning, match=r"3 questions of validation decide between 4 choices"
+    ) as w:
+        result = audit_layers(
+            Planted(), library, "title", split=few(split, ["u0", "u1", "u2"]), **options
+        )
+    assert result.caution == str(w[0].message)
+    assert "and 3 of test measure the chosen one" in result.caution
+
+
+def test_few_queries_are_told_to_decide_between_many_choices(tmp_path):
+    library, _ = world()
+    labels = pd.Series(np.arange(VIDEOS) % TOPICS, index=library.videos.index)
+    with pytest.warns(UserWarning, match=r"questions of validation decide between 36 choices"):
+        audit_layers(Planted(), library, "title", relevant=labels, root=tmp_path, progress=False)
+
+
+def test_many_users_and_one_choice_need_no_caution(planted, tmp_path):
+    result, split = planted
+    assert result.n_validation > 300
+    assert result.caution == ""
+    library, _ = world()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone = audit_layers(
+            Planted(), library, "title", split=few(split, ["u0"]), layers=["vector"],
+            geometries=["raw"], root=tmp_path, progress=False,
+        )  # fmt: skip
+    assert alone.caution == ""
+
+
+def test_the_lead_that_chance_gives_by_hand():
+    """Two choices whose differences to the first are 1, -1, 1, -1: s = sqrt(4/3) / 2."""
+    recalls = np.array([[0, 1], [1, 0], [0, 1], [1, 0]], dtype=float)
+    lead = np.sqrt(4 / 3) / 2 * np.sqrt(2 * np.log(2))
+    text = layer_choice._caution(recalls, best=1, baseline=0, n_test=99)
+    assert f"by about {lead:.3f} of recall on validation; it leads by 0.000" in text
+    assert "one question" in layer_choice._caution(recalls[:1], 1, 0, 99)
+    assert layer_choice._caution(np.tile(recalls, (20, 1)), 1, 0, 99) == ""
+    assert "and 49 of test" in layer_choice._caution(np.tile(recalls, (20, 1)), 1, 0, 49)
+
+
+@pytest.mark.parametrize(
+    ("weights", "source"), [(None, "none"), ("by hand", "by hand"), (WeightsInfo("file"), "file")]
+)
+def test_an_encoder_without_weights_may_say_none(tmp_path, weights, source):
+    library, split = world()
+
+    class Own(Planted):
+        fingerprint = f"own-{source}"
+
+    Own.weights = weights
+    options = {"root": tmp_path, "progress": False}
+    titled = VideoLibrary(library.videos.rename_axis("video_id"), LOG)
+    vectors = embed(titled, Own(), "title", **options)
+    assert vectors.provenance["weights"]["source"] == source
+    audit = audit_layers(Own(), library, "title", split=split, layers=["vector"], **options)
+    assert len(audit.table) == 4
+    Own.weights = 7
+    with pytest.raises(TypeError, match=r"weights of the encoder .* are 7; give an"):
+        embed(titled, Own(), "title", **options)
 
 
 def test_figure_marks_the_chosen_and_draws_the_baseline(planted):

@@ -10,7 +10,8 @@ import pytest
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
 
 from vidrec_utils import evaluation
-from vidrec_utils.recommender import Popularity, Random, Recommender, top_k
+from vidrec_utils.datasets import Split
+from vidrec_utils.recommender import FixedScores, Popularity, Random, Recommender, top_k
 
 
 class Fixed(Recommender):
@@ -388,3 +389,36 @@ def test_errors_say_what_is_wrong():
         evaluation.evaluate(Popularity().fit(leaked), leaked)
     with pytest.raises(ValueError, match="'z'"):
         evaluation.evaluate(model, split_of("u a 1", "u z 1", "abc"))
+
+
+def many(n_users, n_videos):
+    """A split in which each user watched one video and then another."""
+    train = pd.DataFrame({"user_id": [f"u{n}" for n in range(n_users)], "video_id": "v0"})
+    train["watch_ratio"] = 1.0
+    test = train.assign(video_id=[f"v{1 + n % (n_videos - 1)}" for n in range(n_users)])
+    videos = pd.DataFrame(index=[f"v{n}" for n in range(n_videos)])
+    return Split(train, None, test, videos, "by hand")
+
+
+def test_lists_from_a_sliver_of_the_catalogue_are_told():
+    split = many(n_users=200, n_videos=300)
+    ones = pd.DataFrame(1.0, index=split.test["user_id"], columns=split.videos.index)
+    told = r"fixed scores recommends 10 of 300 videos in 2,000 entries of lists \(coverage 3.33%\)"
+    with pytest.warns(UserWarning, match=told):
+        result = evaluation.evaluate(FixedScores(ones).fit(split), split, progress=False)
+    assert result.coverage == pytest.approx(10 / 300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # 15 different videos are 5% of 300; popularity gives all the same list by design
+        evaluation.evaluate(FixedScores(ones).fit(split), split, k=15, progress=False)
+        evaluation.evaluate(Random().fit(split), split, progress=False)
+        popular = evaluation.evaluate(Popularity().fit(split), split, progress=False)
+    assert popular.sliver().startswith("popularity recommends 10 of 300 videos")
+
+
+def test_few_lists_are_no_sliver():
+    """Ten entries hold ten videos at most, whatever the catalogue."""
+    split = many(n_users=1, n_videos=3000)
+    ones = pd.DataFrame(1.0, index=split.test["user_id"], columns=split.videos.index)
+    result = evaluation.evaluate(FixedScores(ones).fit(split), split, progress=False)
+    assert result.sliver() == ""

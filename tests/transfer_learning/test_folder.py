@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers import real_data
 from tests.transfer_learning.tiny import TinyEncoder
-from vidrec_utils import video_encoders, video_io
+from vidrec_utils import settings, video_encoders, video_io
 from vidrec_utils.transfer_learning import fine_tune_folder, folder, labelled_files
 
 SIGNS, CLASSES = "asl-gestures-ccby", "video6-mini-redistributable"
@@ -19,6 +19,13 @@ class SmallFrames(TinyEncoder):
 
     def prepare(self, clips):
         return super().prepare([clip[:2, :16:4, :16:4] for clip in clips])
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path_factory, monkeypatch):
+    """The folder of frames that were read, empty at first."""
+    monkeypatch.setenv("VIDREC_DATA", str(tmp_path_factory.mktemp("data")))
+    return settings.cache_dir() / "frames"
 
 
 @pytest.fixture
@@ -68,6 +75,68 @@ def test_what_does_not_fit_into_memory_is_read_when_asked_for(files, monkeypatch
     monkeypatch.setattr(folder, "IN_MEMORY", 0)
     asked = fine_tune_folder(files, SmallFrames(), "full", epochs=2, progress=False)
     assert asked.losses.tolist() == kept.losses.tolist()
+
+
+def test_files_are_read_once(files, kept, monkeypatch):
+    """A second call reads no file, with any strategy; a file with other bytes is read."""
+    read = []
+    sample = video_io.sample_frames
+
+    def counted(path, **options):
+        read.append(path.name)
+        return sample(path, **options)
+
+    monkeypatch.setattr(folder.video_io, "sample_frames", counted)
+    first = fine_tune_folder(files, SmallFrames(), "full", epochs=2, progress=False)
+    assert len(read) == 13  # twelve clips, and one that is none
+    assert len(list(kept.iterdir())) == 12
+    again = fine_tune_folder(files, SmallFrames(), "full", epochs=2, progress=False)
+    assert read[13:] == ["broken.mp4"]
+    assert again.losses.tolist() == first.losses.tolist()
+    assert again.failures.equals(first.failures)
+    shutil.copyfile(files / "dark" / "2.mp4", files / "dark" / "3.mp4")  # known by its bytes
+    (files / "dark" / "2.mp4").rename(files / "dark" / "renamed.mp4")
+    video_io.write_clip(files / "dark" / "4.mp4", np.zeros((4, 32, 32, 3), np.uint8), fps=8)
+    fine_tune_folder(files, SmallFrames(), "probe", progress=False)
+    assert sorted(read[14:]) == ["4.mp4", "broken.mp4"]
+    fine_tune_folder(files, SmallFrames(), "probe", progress=False, keep_frames=False)
+    assert len(read) == 16 + 13
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "another shape", "no archive"])
+def test_frames_that_are_not_what_was_kept_are_read_again(files, kept, damage):
+    path = files / "dark" / "0.mp4"
+    right = folder.frames_of(path, 2, 32)
+    (file,) = kept.iterdir()
+    data = bytearray(file.read_bytes())
+    if damage == "flipped":
+        data[len(data) // 2] ^= 1
+    damaged = {"cut": data[:-40], "empty": b"", "no archive": b"frames" * 9}.get(damage, data)
+    file.write_bytes(damaged)
+    if damage == "another shape":
+        np.savez(file, frames=right[:1])
+    np.testing.assert_array_equal(folder.frames_of(path, 2, 32), right)
+    assert file.stat().st_size == len(data)  # and kept anew
+    other = folder.frames_of(path, 3, 32)
+    assert len(other) == 3
+
+
+def test_a_folder_that_cannot_be_written_costs_no_run(files, kept):
+    kept.parent.mkdir(parents=True)
+    kept.write_text("a file where the folder should be", encoding="utf-8")
+    with pytest.warns(UserWarning, match="Frames cannot be kept"):
+        clip = folder.frames_of(files / "dark" / "0.mp4", 2, 32)
+    np.testing.assert_array_equal(
+        clip, video_io.sample_frames(files / "dark" / "0.mp4", 2, size=32)
+    )
+
+
+def test_a_missing_file_costs_a_row(files):
+    table = labelled_files(files)
+    table.loc[len(table)] = ["dark/absent.mp4", "dark"]
+    table.loc[len(table)] = ["dark", "dark"]
+    model = fine_tune_folder(files, SmallFrames(), labels=table, progress=False)
+    assert model.failures["reason"].tolist() == ["not_a_video", "missing", "directory"]
 
 
 def test_folders_that_hold_nothing(tmp_path, files):

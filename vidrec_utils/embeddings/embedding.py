@@ -19,7 +19,7 @@ from tqdm import tqdm
 from vidrec_utils import arguments, settings, video_io
 from vidrec_utils.embeddings.batches import Item, batch_size_for, compute, reason_of
 from vidrec_utils.embeddings.store import Store
-from vidrec_utils.encoders import ClipEncoder, Encoder
+from vidrec_utils.encoders import ClipEncoder, Encoder, WeightsInfo
 from vidrec_utils.files import installed_version, sha256
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _store_of(encoder: Encoder, of: str, root: Path | None) -> tuple[Path, dict[
         "encoder": encoder.name,
         "fingerprint": fingerprint,
         "dim": encoder.dim,
-        "weights": asdict(encoder.weights),
+        "weights": _origin(encoder),
         "preprocessing": encoder.preprocessing,
         "frames": asdict(contract) if contract else None,
         "versions": _versions(),
@@ -266,6 +266,23 @@ def _store_of(encoder: Encoder, of: str, root: Path | None) -> tuple[Path, dict[
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{of}-{encoder.name}")[:60]
     folder = f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     return Path(root or settings.cache_dir() / "embeddings") / folder, provenance
+
+
+def _origin(encoder: Encoder) -> dict[str, Any]:
+    """Where the weights came from, as the store records it.
+
+    An encoder of the caller's own may say None (it has no weights), or a text.
+    """
+    weights: object = encoder.weights
+    if weights is None or isinstance(weights, str):
+        weights = WeightsInfo("none" if weights is None else weights)
+    if not isinstance(weights, WeightsInfo):
+        raise TypeError(
+            f"The weights of the encoder {encoder.name!r} are {weights!r}; give an "
+            "encoders.WeightsInfo, a text that says where they came from, or None if there are "
+            "none."
+        )
+    return asdict(weights)
 
 
 def _result(

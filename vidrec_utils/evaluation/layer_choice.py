@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 VECTOR = "vector"  # name of the "layer" that `encode` returns
 RESAMPLES = 1000
+FEW = 50
+"""Users or queries below which an audit warns that few of them decide."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +71,9 @@ class LayerAudit:
         Length of the lists.
     n_validation, n_test : int
         Users (or queries) measured.
+    caution : str
+        What to think of if they are few, for so many choices; empty if they are not. `audit_layers`
+        warns of it.
     """
 
     table: pd.DataFrame
@@ -78,6 +84,7 @@ class LayerAudit:
     k: int
     n_validation: int
     n_test: int
+    caution: str = ""
 
     def plot(self, most: int = 15) -> Figure:
         """Recall on validation of the best choices with intervals, the chosen one marked.
@@ -172,6 +179,11 @@ def audit_layers(
         If not exactly one of `split` and `relevant` is given, a layer, pooling or geometry is
         unknown, or nothing can be measured.
 
+    Warns
+    -----
+    UserWarning
+        If fewer than 50 users (or queries) decide, or fewer than there are choices.
+
     Examples
     --------
     An encoder of titles without layers, whose vectors are tried as they are and centred:
@@ -253,6 +265,9 @@ def audit_layers(
         tested = _intervals(recall(vectors, "test")[:, None], seed)[0]
         table.loc[row, ["recall_test", "test_low", "test_high"]] = tested  # `vectors`: the best's
     table["chosen"] = np.arange(len(table)) == best
+    caution = _caution(np.column_stack(recalls), best, baseline, len(questions["test"].n))
+    if caution:
+        warnings.warn(caution, UserWarning, stacklevel=2)
     return LayerAudit(
         table=table,
         best=table.loc[best],
@@ -262,6 +277,7 @@ def audit_layers(
         k=k,
         n_validation=len(questions["validation"].n),
         n_test=len(questions["test"].n),
+        caution=caution,
     )
 
 
@@ -406,6 +422,30 @@ def _intervals(recalls: np.ndarray, seed: int) -> np.ndarray:
     """Mean and 95% percentile interval of each column, over the same resampled users, `(m, 3)`."""
     low, high = percentile_interval(bootstrap_means(recalls, RESAMPLES, seed), 0.95)
     return np.column_stack([recalls.mean(axis=0), low, high])
+
+
+def _caution(recalls: np.ndarray, best: int, baseline: int, n_test: int) -> str:
+    """What to say if few questions decide between many choices, `recalls` being (questions, m).
+
+    If all choices were alike, the best of m would lead the baseline by about `s sqrt(2 ln m)`, with
+    `s` the standard error of a difference.
+    """
+    n, m = recalls.shape
+    if m < 2 or (min(n, n_test) >= FEW and n >= m):
+        return ""
+    text = f"{n:,} questions of validation decide between {m:,} choices, and {n_test:,} of test "
+    text += "measure the chosen one, which is few."
+    if n < 2:
+        return f"{text} Nothing can be concluded from one question."
+    errors = (recalls - recalls[:, [baseline]]).std(axis=0, ddof=1) / np.sqrt(n)  # (m,)
+    varying = errors[errors > 0]
+    chance = float(np.median(varying)) * np.sqrt(2 * np.log(m)) if len(varying) else 0.0
+    lead = recalls[:, best].mean() - recalls[:, baseline].mean()
+    return (
+        f"{text} If all choices were equally good, the best of them would still lead encode's own "
+        f"vector by about {chance:.3f} of recall on validation; it leads by {lead:.3f}. Take more "
+        "questions, or fewer choices, before you trust it."
+    )
 
 
 def _layers(encoder: Encoder, chosen: Sequence[str] | None) -> tuple[str, ...]:

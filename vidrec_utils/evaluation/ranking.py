@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +79,12 @@ def evaluate(
     KeyError
         If the videos have no column `by`.
 
+    Warns
+    -----
+    UserWarning
+        If the lists come from a sliver of the catalogue, unless the recommender gives everybody the
+        same list by design; see `Result.sliver`.
+
     Examples
     --------
     Three users watched `a`. Later two of them watch `b`, and one `c`; popularity, which has seen
@@ -105,7 +112,7 @@ def evaluate(
     tables = user_slices(per_user) if slices else {}
     for name, group in groups.items():
         tables[name] = video_slice(task, group, top, hits, per_user)
-    return Result(
+    result = Result(
         name=recommender.name,
         k=k,
         on=on,
@@ -117,6 +124,10 @@ def evaluate(
         top=_top_frame(top, task.videos, per_user.index),
         slices=tables,
     )
+    sliver = result.sliver()
+    if sliver and not recommender.same_for_all:
+        warnings.warn(sliver, UserWarning, stacklevel=2)
+    return result
 
 
 def ranks(

@@ -12,6 +12,9 @@ from vidrec_utils import reporting
 from vidrec_utils.evaluation.metrics import RANKING_METRICS, USER_METRICS, bootstrap_means
 from vidrec_utils.evaluation.protocol import Protocol
 
+SLIVER = 0.05
+"""Share of the videos that lists could hold, below which `evaluate` warns."""
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -64,6 +67,26 @@ class Result:
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics that each user has."""
         return tuple(m for m in (*USER_METRICS, "diversity") if m in self.per_user)
+
+    def sliver(self, share: float = SLIVER) -> str:
+        """Say so if lists come from a sliver of the catalogue; an empty text if they do not.
+
+        Parameters
+        ----------
+        share : float
+            Lists hold too few different videos if these are less than this share of those that
+            they could hold: of the catalogue, or of all entries of the lists if those are fewer.
+        """
+        entries = int(self.top.notna().to_numpy().sum())
+        different = round(self.coverage * self.protocol.n_videos)
+        if different >= share * min(entries, self.protocol.n_videos):
+            return ""
+        return (
+            f"{self.name} recommends {different:,} of {self.protocol.n_videos:,} videos in "
+            f"{entries:,} entries of lists (coverage {self.coverage:.2%}): nearly everybody gets "
+            "the same. Common causes are weights that are all alike or zero, settings that are too "
+            "strong for so few events, and answers that fall back to what is popular."
+        )
 
     def rows(self, which: str = "all") -> pd.DataFrame:
         """Metrics per user, of all users or of one slice.

@@ -4,8 +4,9 @@ Cleaning functions are pure: they take frames or a library and return `(cleaned,
 report is a frame with one row per change (`table, row, id, column, problem, action, before,
 after`). `clean` applies all of them in order. `VideoClips` and `ClipAugmentation` turn the cleaned
 library into training batches, and the `split_*` functions divide it without leaks, which
-`check_split` verifies; `ready_made_split` takes a split that somebody else has made. The single steps of cleaning are in the modules of their topics: `text`,
-`missing`, `behavior`, `media`, `duplicates`.
+`check_split` verifies; `ready_made_split` takes a split that somebody else has made. The single
+steps of cleaning are in the modules of their topics: `text`, `missing`, `behavior`, `media`,
+`duplicates`.
 """
 
 from vidrec_utils.preprocessing.augmentation import ClipAugmentation, build_augmentation
