@@ -40,6 +40,7 @@ def problems(library: VideoLibrary, now: pd.Timestamp | None = None) -> pd.DataF
             *_unknown(library),
             *_media(library),
             *_timestamps(library, now),
+            *_units(library),
             *_titles(library),
             *_repeats(library),
         ]
@@ -211,6 +212,54 @@ def _timestamps(library: VideoLibrary, now: pd.Timestamp) -> list[pd.DataFrame]:
             remedy = "Write the time, or leave it to preprocessing."
             out.append(origin.report(gone, times, "the time is missing", remedy, "warning"))
     return [*out, *_watched_too_early(library)]
+
+
+LARGEST_RATIO = 10.0
+"""Nine tenths of watch ratios are below this: loops are honest, a hundred of them are not."""
+LONGEST_MEDIAN = 3 * 3600.0
+"""Seconds that half of the videos are shorter than."""
+_FEWEST_TIMES = 10
+
+
+def _units(library: VideoLibrary) -> list[pd.DataFrame]:
+    """Report columns whose values are of another unit, as a whole."""
+    out = []
+    ratios = library.interactions["watch_ratio"].dropna()
+    large = float(ratios.quantile(0.9)) if len(ratios) else 0.0
+    if large > LARGEST_RATIO:
+        unit, divisor = "percentages", "100"
+        if large > 100 * LARGEST_RATIO:
+            unit, divisor = "seconds or milliseconds watched", "the duration in the same unit"
+        problem = f"{_WHOLE_COLUMN} looks like {unit}: a tenth of it exceeds {large:g}"
+        remedy = f"Divide it by {divisor}: a video that was watched to its end once has 1."
+        out.append(_origin(library, "interactions", "watch_ratio").report_all(problem, remedy))
+    durations = library.videos["duration_s"].dropna()
+    median = float(durations.median()) if len(durations) else 0.0
+    if median > LONGEST_MEDIAN:
+        problem = (
+            f"{_WHOLE_COLUMN} looks like milliseconds: half of the videos would be longer than "
+            f"{median / 3600:.1f} hours"
+        )
+        remedy = "Divide it by 1000; if the videos are that long, load with check=False and go on."
+        out.append(_origin(library, "videos", "duration_s").report_all(problem, remedy))
+    return [*out, *_coarse_times(library)]
+
+
+def _coarse_times(library: VideoLibrary) -> list[pd.DataFrame]:
+    """Report times of events that are all one, or that tell no more than the day."""
+    times = library.interactions["timestamp"].dropna()
+    if len(times) < _FEWEST_TIMES:
+        return []
+    origin = _origin(library, "interactions", "timestamp")
+    if times.nunique() == 1:
+        problem = f"all {len(times):,} events have the time {times.iloc[0]:%Y-%m-%dT%H:%M:%SZ}"
+        remedy = "Write when each event happened; without it nothing can be split by time."
+    elif (times == times.dt.normalize()).all():
+        problem = f"no time has an hour: {times.nunique():,} days for {len(times):,} events"
+        remedy = "Write the time of day, too; events of one day have no order, and split together."
+    else:
+        return []
+    return [origin.report_all(problem, remedy).assign(severity="warning")]
 
 
 def _watched_too_early(library: VideoLibrary) -> list[pd.DataFrame]:

@@ -39,6 +39,7 @@ _SIGNALS = {
 }
 
 
+@dataclass(eq=False, repr=False, init=False)
 class VideoLibrary:
     """Videos, interactions and users of one platform.
 
@@ -102,6 +103,13 @@ class VideoLibrary:
     videos: pd.DataFrame
     interactions: pd.DataFrame
     users: pd.DataFrame
+    root: Path | None
+    name: str
+    notes: dict[str, Json]
+    extras: dict[str, pd.DataFrame]
+    earliest: pd.Timestamp
+    sources: dict[str, str]
+    file_rows: dict[str, np.ndarray]
 
     def __init__(
         self,
@@ -118,7 +126,7 @@ class VideoLibrary:
     ) -> None:
         self.root = None if root is None else Path(root)
         self.name = name
-        self.notes: dict[str, Json] = dict(notes or {})
+        self.notes = dict(notes or {})
         self.extras = {} if extras is None else extras
         self.earliest = earliest
         self.sources = {} if sources is None else sources
