@@ -207,6 +207,7 @@ def lite0_network(
         path = Path(weights)
         info = file_info(path, sha256)
     state = read_checkpoint(path)
-    net = EfficientNetLite0(classes=len(state.get("_fc.bias", torch.empty(1000))))
+    classes = [len(tensor) for name, tensor in state.items() if name.endswith("_fc.bias")]
+    net = EfficientNetLite0(classes=classes[0] if classes else 1000)
     load_strictly(net, state, path.name)
     return net, info

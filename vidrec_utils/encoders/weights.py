@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import pickle
+import re
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,6 +140,10 @@ def verify(path: Path, expected: str | None, origin: str = "", remedy: str = "")
 def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     """Read the tensors of a checkpoint: safetensors, or PyTorch's format without running any code.
 
+    What training leaves around a state dict is removed: dictionaries that hold it among other
+    things (see `WRAPPERS`), and the `module.` and `_orig_mod.` in the names of its tensors that
+    `DataParallel` and `torch.compile` add.
+
     Raises
     ------
     WeightsNotAvailable
@@ -147,7 +152,6 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
         If the file cannot be read, or contains anything other than plain tensors.
     """
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = Path(path)
@@ -157,18 +161,77 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
         )
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return _without_wrappers(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # whatever a damaged file can cause has one meaning
         raise WeightsError(
-            f"{path.name} was refused: it is damaged, or holds code or objects besides tensors "
-            f"({str(error).splitlines()[0][:160]}). Save the state dict as safetensors."
+            f"{path.name} was refused: it {_reason(str(error))}. Save the state dict alone, as "
+            "safetensors or by torch.save(model.state_dict(), ...)."
         ) from error
-    for wrapper in ("state_dict", "model_state"):  # torchvision's and pytorchvideo's habit
-        state = state.get(wrapper, state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
-        raise WeightsError(f"{path.name} is not a state dict (a mapping of names to tensors).")
-    return dict(state)
+    state = _state_dict(state, path.name)
+    for name, value in state.items():
+        if value.layout is not torch.strided or value.is_quantized or value.is_meta:
+            raise WeightsError(f"{path.name}: the tensor {name!r} is sparse, quantized or empty.")
+    return _without_wrappers(state)
+
+
+WRAPPERS = ("state_dict", "model_state", "model_state_dict", "model")
+"""Names under which training scripts keep a state dict, next to an epoch or an optimizer."""
+
+
+def _state_dict(state: object, file: str) -> dict[str, torch.Tensor]:
+    """The mapping of names to tensors inside of what a checkpoint holds."""
+    import torch
+
+    for _ in range(4):  # {"model": {"state_dict": ...}}
+        if not isinstance(state, dict) or not state:
+            break
+        other = [name for name, value in state.items() if not torch.is_tensor(value)]
+        if not other and all(isinstance(name, str) for name in state):
+            return dict(state)
+        inner = [name for name, value in state.items() if _is_network(value)]
+        if not inner:
+            kinds = [f"{name!r} is of {type(state[name]).__name__}" for name in other[:3]]
+            raise WeightsError(
+                f"{file} is not a state dict (a mapping of names to tensors): {', '.join(kinds)}. "
+                "Save the state dict alone."
+            )
+        known = [name for name in WRAPPERS if name in inner]
+        if not known and len(inner) > 1:
+            raise WeightsError(
+                f"{file} holds several networks, {', '.join(map(repr, inner[:6]))}. Save the state "
+                "dict of one."
+            )
+        state = state[(known or inner)[0]]
+    raise WeightsError(f"{file} is not a state dict (a mapping of names to tensors).")
+
+
+def _is_network(value: object) -> bool:
+    """Whether a value is a state dict, or a dictionary that holds one."""
+    import torch
+
+    if not isinstance(value, dict) or not value:
+        return False
+    return all(map(torch.is_tensor, value.values())) or any(map(_is_network, value.values()))
+
+
+def _without_wrappers(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict under the names that its tensors had before a network was wrapped."""
+    names = {name: ".".join(w for w in name.split(".") if w != "_orig_mod") for name in state}
+    while all(name.startswith("module.") for name in names.values()) and names:
+        names = {old: name.removeprefix("module.") for old, name in names.items()}
+    if len(set(names.values())) < len(names):
+        return state  # two tensors would have one name
+    return {names[old]: tensor for old, tensor in state.items()}
+
+
+def _reason(text: str) -> str:
+    """What is wrong with a file, out of the message of the library that refused it."""
+    refused = re.search(r"GLOBAL ([\w.]+)", text)
+    if refused:
+        return f"holds code or objects besides tensors ({refused[1]})"
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines() or [""]
+    return f"is damaged, or holds code or objects besides tensors ({lines[0][:160]})"
 
 
 def read_settings(folder: Path, file: str = "config.json", kind: str = "") -> dict[str, object]:
@@ -203,22 +266,101 @@ def read_settings(folder: Path, file: str = "config.json", kind: str = "") -> di
 def load_strictly(model: torch.nn.Module, state: dict[str, torch.Tensor], origin: str) -> None:
     """Copy a state dict into a model; every key and shape must fit.
 
+    Names that all begin with something that the model's do not (`model.`, as Lightning adds) are
+    taken without it.
+
     Raises
     ------
     WeightsError
-        If keys are missing, left over, or of another shape: a checkpoint of another model.
+        If keys are missing, left over, or of another shape or type: a checkpoint of another model;
+        or if a tensor holds values that are NaN or infinite.
     """
     own = model.state_dict()
+    state = unprefixed(state, own)
     missing = sorted(own.keys() - state.keys())
     extra = sorted(state.keys() - own.keys())
-    shaped = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
-    if missing or extra or shaped:
+    common = own.keys() & state.keys()
+    shaped = sorted(k for k in common if own[k].shape != state[k].shape)
+    typed = sorted(
+        k for k in common if own[k].is_floating_point() and not state[k].is_floating_point()
+    )
+    if missing or extra or shaped or typed:
         raise WeightsError(
             f"{origin} is a checkpoint of another model than {type(model).__name__}: "
             f"{len(missing)} tensors missing {missing[:3]}, {len(extra)} unknown {extra[:3]}, "
-            f"{len(shaped)} of another shape {shaped[:3]}."
+            f"{len(shaped)} of another shape {shaped[:3]}, {len(typed)} without fractions "
+            f"{typed[:3]}.{_prefix_hint(own, state)}"
         )
+    check_finite(state, origin, own)
     model.load_state_dict(state)
+
+
+def unprefixed(state: dict[str, torch.Tensor], names: Container[str]) -> dict[str, torch.Tensor]:
+    """A state dict without what stands before all of its names, where the rest is known.
+
+    Parameters
+    ----------
+    state : dict of str to tensor
+        A checkpoint.
+    names : container of str
+        The names of the network's own tensors.
+
+    Examples
+    --------
+    >>> unprefixed({"model.fc.bias": 1, "model.fc.weight": 2}, ["fc.bias", "fc.weight"])
+    {'fc.bias': 1, 'fc.weight': 2}
+    """
+    first = next(iter(state), "")
+    words = first.split(".")
+    for n in range(len(words)):
+        prefix = "".join(f"{word}." for word in words[:n])
+        if all(name.startswith(prefix) and name[len(prefix) :] in names for name in state):
+            return {name[len(prefix) :]: tensor for name, tensor in state.items()}
+    return state
+
+
+def check_finite(
+    state: Mapping[str, torch.Tensor],
+    origin: str,
+    own: Mapping[str, torch.Tensor] | None = None,
+) -> None:
+    """Refuse weights that are NaN or infinite: every vector that they make would be, too.
+
+    Parameters
+    ----------
+    state : mapping of str to tensor
+        Names and values.
+    origin : str
+        Where they come from, for the message.
+    own : mapping of str to tensor, optional
+        Tensors of the untrained network: what is equal there (a mask of -inf, say) may stay.
+
+    Raises
+    ------
+    WeightsError
+        If a tensor holds such values; it names the tensor.
+    """
+    for name, tensor in state.items():
+        if not (tensor.is_floating_point() and tensor.numel()):
+            continue
+        # the smallest and the largest value are NaN if any is, and need no copy of the tensor
+        if all(bool(limit.isfinite()) for limit in tensor.detach().aminmax()):
+            continue
+        if own is None or not own[name].equal(tensor):
+            raise WeightsError(
+                f"{origin} cannot be used: its tensor {name!r} holds values that are NaN or "
+                "infinite, as after a training that diverged. Use an earlier checkpoint."
+            )
+
+
+def _prefix_hint(own: Mapping[str, object], state: Mapping[str, object]) -> str:
+    """A sentence about the part of a checkpoint that would fit, if there is one."""
+    first = next(iter(own), "")
+    for name in state:
+        prefix = name.removesuffix(first)
+        if prefix and prefix != name and all(f"{prefix}{key}" in state for key in own):
+            return f" The tensors whose names begin with {prefix!r} fit: save them alone."
+    return ""
 
 
 def fingerprint_of(

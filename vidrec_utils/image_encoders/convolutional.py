@@ -144,6 +144,7 @@ def with_weights(
     state = weights_io.read_checkpoint(path)
     with torch.random.fork_rng(devices=[]):
         net = build(weights=None).eval()
+    state = weights_io.unprefixed(state, net.state_dict())
     for key, value in net.state_dict().items():
         if key.endswith("num_batches_tracked"):  # files from before 2018 do not count batches
             state.setdefault(key, torch.zeros_like(value))
