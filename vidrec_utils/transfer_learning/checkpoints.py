@@ -1,7 +1,9 @@
 """The state of a training run in one safetensors file, written whole or not at all.
 
-The file's header holds a JSON text with the run that the tensors belong to. A file of another
-network, other data or other settings is refused before anything is changed.
+The file's header holds a JSON text with the run that the tensors belong to, and the SHA-256 of that
+text and of all tensors. A file that was changed since, or that is of another network, other data or
+other settings, is refused before anything is changed. Files of formats 1 and 2 have no such hash:
+they are read as they are, and the next save of the run gives them one.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from vidrec_utils.files import replace_whole
 from vidrec_utils.saving import below
 from vidrec_utils.transfer_learning import processes
 
-FORMAT = "2"
+FORMAT = "3"
 EARLIER_NAMES = {"body_rate": "backbone_rate"}
 """Fields of a recipe that had another name when a file was written."""
 
@@ -59,6 +61,27 @@ class Progress:
     best: float = math.inf
     waited: int = 0
     finished: bool = False
+
+    def check(self) -> None:
+        """Compare the types and signs of all entries with what they have to be.
+
+        Raises
+        ------
+        ValueError
+            If one differs.
+        """
+        counts = (self.step, self.waited)
+        sound = (
+            all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts)
+            and isinstance(self.losses, list)
+            and all(isinstance(loss, float) for loss in self.losses)
+            and isinstance(self.epochs, list)
+            and all(isinstance(row, dict) for row in self.epochs)
+            and isinstance(self.best, float)
+            and isinstance(self.finished, bool)
+        )
+        if not sound or len(self.losses) != self.step:
+            raise ValueError(f"its progress is not that of a run: {asdict(self)}"[:200])
 
 
 class TrainingState:
@@ -105,13 +128,41 @@ class TrainingState:
         """
         if self.path is not None and self.path.is_file():
             tensors, metadata = read(self.path, self.run)
-            self.progress = Progress(**metadata["progress"])
+            progress, scaler = self._checked(tensors, metadata)
+            self.scaler.load_state_dict(scaler)
+            self.progress = progress
             self.best = below(tensors, "best/")
             assign(self.model, below(tensors, "model/"))
             unpack(self.optimizer, below(tensors, "optimizer/"))
-            self.scaler.load_state_dict(metadata["scaler"])
         processes.wait()  # no process writes while another still reads
         return self.progress
+
+    def _checked(
+        self, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]
+    ) -> tuple[Progress, dict[str, Any]]:
+        """Progress and scaler of a file, once everything in it is known to fit this run.
+
+        Raises
+        ------
+        CheckpointError
+            If something is missing, left over, or of another shape or type.
+        """
+        try:
+            progress = Progress(**metadata["progress"])
+            progress.check()
+            own = changing_tensors(self.model)
+            for kind in ("model/", "best/"):
+                if _shapes(below(tensors, kind)) != _shapes(own):
+                    raise ValueError(f"the tensors {kind}* are not those of the network")
+            _check_optimizer(self.optimizer, below(tensors, "optimizer/"))
+            scaler = metadata["scaler"]
+            if not isinstance(scaler, dict) or scaler.keys() != self.scaler.state_dict().keys():
+                raise ValueError("its scaler has other entries")
+        except (LookupError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.path} does not fit this run: {error}. Remove it to start anew."
+            ) from error
+        return progress, scaler
 
     def save(self) -> None:
         """Write the checkpoint, in one process of all."""
@@ -171,7 +222,9 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    replace_whole(path, save(plain, {"format": FORMAT, "metadata": json.dumps(metadata)}))
+    text = json.dumps(metadata)
+    header = {"format": FORMAT, "metadata": text, "sha256": _checksum(plain, text)}
+    replace_whole(path, save(plain, header))
 
 
 def read(path: Path, run: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -194,24 +247,35 @@ def read(path: Path, run: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], d
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
-            f"{path.name} is no checkpoint that can be read: {error}. Remove it to start anew."
+            f"{path} is no checkpoint that can be read: {error}. Remove it to start anew."
         ) from error
-    if header.get("format") == "1":
-        tensors, metadata = _translated(tensors, json.loads(header["told"]))
-    elif header.get("format") == FORMAT:
-        metadata = json.loads(header["metadata"])
-    else:
-        raise CheckpointError(f"{path.name} is no checkpoint of a fine-tuning run. Remove it.")
-    saved = metadata["run"]
+    if header.get("format") not in ("1", "2", FORMAT):
+        raise CheckpointError(f"{path} is no checkpoint of a fine-tuning run. Remove it.")
+    text = header.get("told" if header["format"] == "1" else "metadata", "")
+    checksum = header.get("sha256")
+    if checksum is None and header["format"] == FORMAT:
+        raise CheckpointError(f"{path} was changed after it was saved. Remove it to start anew.")
+    if checksum is not None and checksum != _checksum(tensors, text):
+        raise CheckpointError(f"{path} was changed after it was saved. Remove it to start anew.")
+    try:
+        metadata = json.loads(text)
+        if header["format"] == "1":
+            tensors, metadata = _translated(tensors, metadata)
+        saved = dict(metadata["run"])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} does not describe a run: {type(error).__name__}: {error}. Remove it to start "
+            "anew."
+        ) from error
     differing = [name for name, value in run.items() if saved.get(name) != value]
     if differing:
         changes = ", ".join(
             f"{name} was {saved.get(name)!r} and is {run[name]!r}" for name in differing[:4]
         )
         raise CheckpointError(
-            f"{path.name} belongs to another run: {changes}. Give this run a checkpoint file of "
+            f"{path} belongs to another run: {changes}. Give this run a checkpoint file of "
             "its own, or remove the old one to start anew."
         )
     return tensors, metadata
@@ -233,6 +297,29 @@ def _translated(
     run["recipe"] = current_names(run["recipe"])
     run["architecture"] = shape_digest(below(renamed, "model/"))
     return renamed, metadata
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor], text: str) -> str:
+    """SHA-256 of tensors, their names, types and shapes, and of a text."""
+    hashed = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    for name, tensor in sorted(tensors.items()):
+        hashed.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        hashed.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return hashed.hexdigest()
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise a ValueError where tensors are not the state of an optimizer's parameters."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, tensor in tensors.items():
+        index, _, name = key.partition("/")
+        fits = index.isdecimal() and int(index) < len(parameters)
+        if not fits or tensor.shape not in (torch.Size(), parameters[int(index)].shape):
+            raise ValueError(f"the tensor optimizer/{index}/{name} is of no parameter")
 
 
 def pack(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

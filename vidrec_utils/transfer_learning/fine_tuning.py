@@ -24,6 +24,7 @@ from torch.utils.data import Subset
 from vidrec_utils import arguments, saving, settings
 from vidrec_utils.encoders import Tunable
 from vidrec_utils.encoders.batch_norm import batch_norms, estimate_batch_norm
+from vidrec_utils.encoders.weights import check_finite
 from vidrec_utils.transfer_learning import frozen, processes, strategies, tasks
 from vidrec_utils.transfer_learning.backbone import (
     Backbone,
@@ -225,9 +226,26 @@ def load(folder: Path | str, encoder: Tunable) -> FineTuned:
     Raises
     ------
     SavedModelError
-        If the folder holds no such model, or one of another encoder.
+        If the folder holds no such model, a changed one, or one of another encoder.
     """
     metadata, arrays = saving.read(folder)
+    try:
+        return _restored(folder, encoder, metadata, arrays)
+    except saving.SavedModelError:
+        raise
+    except Exception as error:  # whatever a changed file can cause has one meaning
+        raise saving.SavedModelError(
+            f"The model in {folder} does not fit {encoder.name}: {type(error).__name__}: {error}. "
+            "It was saved by another version, or changed; fine-tune again."
+        ) from error
+
+
+def _restored(
+    folder: Path | str,
+    encoder: Tunable,
+    metadata: Mapping[str, Any],
+    arrays: Mapping[str, saving.Array],
+) -> FineTuned:
     if metadata.get("kind") != "fine-tuned encoder":
         raise saving.SavedModelError(f"{folder} holds no fine-tuned encoder.")
     if metadata["fingerprint"] != encoder.fingerprint:
@@ -236,6 +254,7 @@ def load(folder: Path | str, encoder: Tunable) -> FineTuned:
             f"size than this {encoder.name!r}; load the encoder as it was loaded then."
         )
     tensors = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
+    check_finite(tensors, str(folder))
     head_state = saving.below(tensors, "head:")
     # earlier versions wrote "body:" in place of "backbone:"
     changed = saving.below(tensors, "backbone:") | saving.below(tensors, "body:")
