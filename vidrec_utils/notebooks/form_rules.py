@@ -38,7 +38,7 @@ def rule_format(notebook: Notebook) -> Iterator[Breach]:
     """Valid nbformat 4.5 with a unique id for each cell."""
     raw = notebook.raw
     version = (raw.get("nbformat"), raw.get("nbformat_minor"))
-    if version != (4, 5):
+    if version != (4, 5) or not all(isinstance(number, int) for number in version):
         yield None, f"the format is {version[0]}.{version[1]}, not 4.5; refresh the notebook"
         return
     seen: dict[str, int] = {}

@@ -24,6 +24,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from traitlets import Instance
 
 from vidrec_utils.files import write_atomically
+from vidrec_utils.notebooks.reading import read_node
 
 CELL_TIMEOUT_S = 600
 """Seconds after which a cell counts as hung: several times what the slowest machine needs."""
@@ -310,9 +311,13 @@ def execute(
     Raises
     ------
     NotebookFailed
-        If a cell raises, hangs, or the kernel dies. A tag that allows errors does not count.
+        If the file is no notebook, a cell raises, hangs, or the kernel dies. A tag that allows
+        errors does not count.
     """
-    notebook = nbformat.read(path, as_version=4)
+    try:
+        notebook = read_node(path)
+    except ValueError as error:
+        raise NotebookFailed(path.stem, None, "", str(error)) from error
     total = sum(cell.cell_type == "code" and bool(cell.source.strip()) for cell in notebook.cells)
     watch = Watch()
     done = 0

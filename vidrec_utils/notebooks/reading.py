@@ -13,6 +13,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 from vidrec_utils import settings
 
 Breach = tuple[int | None, str]
@@ -77,7 +79,7 @@ class Cell:
         """The syntax tree, or None where the cell is not plain Python."""
         try:
             return ast.parse(self.source) if self.is_code else None
-        except (SyntaxError, ValueError):
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # nested too deeply
             return None
 
     @property
@@ -136,6 +138,107 @@ class Image:
     alt: str
 
 
+def read_node(path: Path) -> nbformat.NotebookNode:
+    """Read a notebook for running it.
+
+    Raises
+    ------
+    ValueError
+        If the file is no notebook of format 4; it names the file.
+    """
+    raw = Notebook.read(path).raw
+    if type(raw.get("nbformat")) is not int or raw["nbformat"] != 4:
+        raise ValueError(f"{path} is not a notebook of format 4: {raw.get('nbformat')!r}.")
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a notebook: {error}.") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, or nested too deeply; it names the file.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a notebook: {error}.") from error
+
+
+def _problems(raw: Any) -> Iterator[str]:
+    """What in a file is not of the type that it has in a notebook, as clauses."""
+    cells = raw.get("cells") if isinstance(raw, dict) else None
+    if not isinstance(cells, list):
+        yield "it has no cells"
+        return
+    if not isinstance(raw.get("metadata", {}), dict):
+        yield "its metadata are no mapping"
+        return
+    for name in ("kernelspec", "language_info"):
+        if not isinstance(raw.get("metadata", {}).get(name, {}), dict):
+            yield f"{name} in its metadata is no mapping"
+    for number, cell in enumerate(cells, start=1):
+        yield from (f"cell {number} {problem}" for problem in _cell_problems(cell))
+
+
+def _cell_problems(cell: Any) -> Iterator[str]:
+    if not isinstance(cell, dict):
+        yield "is no mapping"
+        return
+    if not _is_text(cell.get("source", "")):
+        yield "has a source that is no text"
+    for name in ("cell_type", "id"):
+        if not isinstance(cell.get(name, ""), str):
+            yield f"has a {name} that is no text"
+    if not isinstance(cell.get("execution_count"), int | None):
+        yield "has an execution_count that is no number"
+    metadata = cell.get("metadata", {})
+    if not isinstance(metadata, dict):
+        yield "has metadata that are no mapping"
+    elif not _is_list_of(metadata.get("tags", []), str):
+        yield "has tags that are no list of texts"
+    elif not isinstance(metadata.get("jupyter", {}), dict):
+        yield "has metadata of jupyter that are no mapping"
+    outputs = cell.get("outputs", [])
+    if not _is_list_of(outputs, dict):
+        yield "has outputs that are no list of mappings"
+    else:
+        yield from (f"has an output whose {name}" for each in outputs for name in _wrong(each))
+
+
+def _wrong(output: dict[str, Any]) -> Iterator[str]:
+    """Parts of an output that are of another type, as clauses."""
+    for name in ("output_type", "name", "ename", "evalue"):
+        if not isinstance(output.get(name, ""), str):
+            yield f"{name} is no text"
+    if not _is_text(output.get("text", "")):
+        yield "text is no text"
+    for name in ("data", "metadata"):
+        if not isinstance(output.get(name, {}), dict):
+            yield f"{name} are no mapping"
+            return
+    for kind, content in output.get("data", {}).items():
+        if kind.startswith(("text/", "image/")) and not _is_text(content):
+            yield f"{kind} is no text"
+        notes = output.get("metadata", {}).get(kind, {})
+        if not isinstance(notes, dict) or not isinstance(notes.get("alt", ""), str):
+            yield f"metadata of {kind} are no mapping"
+    if not isinstance(output.get("metadata", {}).get("alt", ""), str):
+        yield "alt is no text"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or _is_list_of(value, str)
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(each, kind) for each in value)
+
+
 @dataclass(frozen=True)
 class Notebook:
     """A notebook file with what the rules need to judge it.
@@ -164,15 +267,13 @@ class Notebook:
         Raises
         ------
         ValueError
-            If the file is not JSON with cells.
+            If the file is not JSON with cells, or holds something of another type than a notebook
+            does; it names the file and the cell.
         """
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{path.name} is not a notebook: {error}.") from error
-        cells = raw.get("cells") if isinstance(raw, dict) else None
-        if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
-            raise ValueError(f"{path.name} is not a notebook: it has no cells.")
+        raw = read_json(path)
+        problem = next(_problems(raw), None)
+        if problem is not None:
+            raise ValueError(f"{path} is not a notebook: {problem}.")
         return cls(path, name or path.stem, root or settings.repository() or Path.cwd(), raw)
 
     @property

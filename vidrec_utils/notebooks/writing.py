@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from vidrec_utils import exercises, settings
 from vidrec_utils.files import write_atomically
-from vidrec_utils.notebooks.reading import committed_metadata
+from vidrec_utils.notebooks.reading import committed_metadata, read_node
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 _BAR = re.compile(r".*(\d+%\|.*\||\d+(?:\.\d+)?\w*\s*(?:\w+)?\s*\[\d+:\d\d).*")
@@ -129,13 +129,15 @@ def refresh(path: Path, name: str | None = None, cell_timeout_s: float | None = 
 
     Raises
     ------
+    ValueError
+        If the file is no notebook.
     vidrec_utils.notebooks.kernels.NotebookFailed
         If a cell fails; the error holds its text and traceback.
     """
     from vidrec_utils.notebooks import kernels  # takes a second to import
 
     build = (settings.repository() or path.resolve().parent) / "build"
-    notebook = with_stubs(nbformat.read(path, as_version=4), name or path.stem)
+    notebook = with_stubs(read_node(path), name or path.stem)
     # The copy lies in the folder of the original, so that relative paths mean the same.
     part = path.with_name(f".{path.stem}.refreshing.ipynb")
     write(part, notebook)
