@@ -103,6 +103,24 @@ def draft_folder(target: Path) -> Iterator[Path]:
             os.close(lock)
 
 
+@contextlib.contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Let one process at a time change a folder; the others wait.
+
+    On Windows, and where the file system has no locks, nobody waits.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def sweep(folder: Path, pattern: str) -> None:
     """Remove drafts of files and folders whose writers were killed; those of living ones stay.
 

@@ -346,15 +346,20 @@ class Recommender(Explainable, ABC):
         Raises
         ------
         SavedModelError
-            If the folder holds no model, an incomplete or changed one, one of an unknown class, or
-            one that is no `cls`. Nothing that the files hold is ever executed.
+            If the folder holds no model, an incomplete or changed one, one of an unknown class, one
+            that is no `cls`, or one that cannot score. Nothing that the files hold is ever
+            executed.
+        OSError
+            If a file cannot be read, or the model needs weights that are not available.
         """
         description, arrays = saving.read(folder)
         try:
-            return cls.unpacked(cast(Description, description), arrays, str(folder))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            if isinstance(error, saving.SavedModelError):
-                raise
+            model = cls.unpacked(cast(Description, description), arrays, str(folder))
+            model._try_out()
+            return model
+        except (saving.SavedModelError, OSError):
+            raise
+        except Exception as error:  # whatever a changed file can cause has one meaning
             raise saving.SavedModelError(
                 f"The model in {folder} does not fit its class: {type(error).__name__}: {error}. "
                 "It was saved by another version, or changed; fit it again."
@@ -427,13 +432,16 @@ class Recommender(Explainable, ABC):
         model.video_ids = pd.Index(ids, dtype="str", name="video_id")
         ids = saving.decode_ids(arrays["user_ids"])
         model.user_ids = pd.Index(ids, dtype="str", name="user_id")
+        if not (model.video_ids.is_unique and model.user_ids.is_unique):
+            raise saving.SavedModelError(f"The model in {source} names a video or a user twice.")
         if saving.ids_digest(model.video_ids, model.user_ids) != description["ids_sha256"]:
             raise saving.SavedModelError(
                 f"The ids of the model in {source} are not those that it was saved with: they were "
                 "changed, and every recommendation would name the wrong video. Fit it again."
             )
-        model.seen = arrays["seen"]
-        model.popularity = arrays["popularity"]
+        n_users, n_videos = len(model.user_ids), len(model.video_ids)
+        model.seen = cast(sparse.csr_array, _shaped(arrays, "seen", (n_users, n_videos)))
+        model.popularity = cast(np.ndarray, _shaped(arrays, "popularity", (n_videos,)))
         model._restore(state)
         return model
 
@@ -465,6 +473,19 @@ class Recommender(Explainable, ABC):
             for name, array in arrays.items()
         }
         return {**description, "parameters": parameters}, arrays
+
+    def _try_out(self) -> None:
+        """Score a known and an unknown user: arrays that do not fit the catalogue show here.
+
+        Raises
+        ------
+        Exception
+            Whatever a score raises that cannot be computed.
+        """
+        users = [*self.user_ids[:1], *self.user_ids[-1:], ""]
+        scores = np.concatenate([self.score(users), self.score([])])
+        if scores.shape != (len(users), len(self.video_ids)):
+            raise ValueError(f"its scores have the shape {scores.shape}")
 
     def _require_fit(self) -> None:
         if not hasattr(self, "video_ids"):
@@ -631,6 +652,21 @@ def blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
     size = max(1, BLOCK_VALUES // max(n_columns, 1))
     for start in range(0, n_rows, size):
         yield slice(start, min(start + size, n_rows))
+
+
+def _shaped(arrays: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> Array:
+    """An array of a saved model.
+
+    Raises
+    ------
+    ValueError
+        If its shape is not that of the ids.
+    """
+    array = arrays[name]
+    sparse_or_not = sparse.issparse(array) == (len(shape) == 2)
+    if array.shape != shape or array.dtype.kind not in "fiub" or not sparse_or_not:
+        raise ValueError(f"{name} is of {array.dtype} and shape {array.shape}, not {shape}")
+    return array
 
 
 def _class_of(key: str) -> type[Recommender] | None:

@@ -1,8 +1,12 @@
 """A fitted model on disk: one JSON file to read, one safetensors file of arrays, no pickle.
 
 The JSON file names its file of arrays by the hash of its content. So saving over an older model is
-one replacement, that of the JSON file: a kill at any moment leaves the old model or the new one,
-and a file that was changed since is recognised.
+one replacement, that of the JSON file: a kill at any moment leaves the old model or the new one.
+Both files are checked by their SHA-256 when they are read, so a change since is recognised. Files
+of format 1, which had no hash of the JSON file, are read as they are; saved again, they get one.
+
+A hash tells nothing about whoever could write both files. So nothing that they hold is executed,
+and sparse arrays are checked entry by entry before any native code sees them.
 """
 
 from __future__ import annotations
@@ -20,10 +24,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from scipy import sparse
 
-from vidrec_utils.files import replace_whole
+from vidrec_utils.files import exclusive, naming, replace_whole, sweep
 
 DESCRIPTION = "model.json"
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+SEAL = "description_sha256"
 ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
 SPARSE = ("data", "indices", "indptr", "shape")
 
@@ -55,20 +61,32 @@ def write(
     ------
     TypeError
         If the description holds something that JSON cannot say.
+    OSError
+        If a file cannot be written, because the disk is full, for example; it names the file.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     data = save(_dense(arrays))
     digest = hashlib.sha256(data).hexdigest()
     name = f"arrays-{digest[:16]}.safetensors"
-    whole = {"format": FORMAT, **description, "arrays": name, "arrays_sha256": digest}
-    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    replace_whole(folder / name, data)
-    replace_whole(folder / DESCRIPTION, text.encode())
-    for old in folder.glob("arrays-*.safetensors"):
-        if old.name != name:
-            old.unlink()
+    whole = {**description, "format": FORMAT, "arrays": name, "arrays_sha256": digest}
+    text = sealed(whole)
+    with exclusive(folder):
+        sweep(folder, "arrays-*.safetensors")  # under whatever hash a killed writer wrote
+        replace_whole(folder / name, data)
+        replace_whole(folder / DESCRIPTION, text.encode())
+        for old in folder.glob("arrays-*.safetensors"):
+            if old.name != name:
+                old.unlink()
     return folder
+
+
+def sealed(description: Mapping[str, object]) -> str:
+    """The text of a JSON file that holds a description and the hash of its entries."""
+    entries = {name: value for name, value in description.items() if name != SEAL}
+    whole = {**entries, SEAL: _digest(entries)}
+    return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read(folder: Path | str) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -92,7 +110,7 @@ def read(folder: Path | str) -> tuple[dict[str, Any], dict[str, Array]]:
         raise SavedModelError(f"{file} was changed after it was saved. {_REMEDY}")
     try:
         return description, _sparse(load_file(file))
-    except (SafetensorError, KeyError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise SavedModelError(f"{file} holds no arrays: {error}. {_REMEDY}") from error
 
 
@@ -107,18 +125,26 @@ def _description(file: Path) -> dict[str, Any]:
         )
     try:
         description = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SavedModelError(f"{file} is not JSON: {error}. {_REMEDY}") from error
     if not isinstance(description, dict) or not {"format", "arrays", "arrays_sha256"} <= set(
         description
     ):
         raise SavedModelError(f"{file} does not describe a saved model. {_REMEDY}")
-    if description["format"] != FORMAT:
+    if description["format"] not in READABLE or isinstance(description["format"], bool):
         raise SavedModelError(
             f"{file} has format {description['format']!r}, this version of the course reads "
-            f"{FORMAT}. {_REMEDY}"
+            f"{' and '.join(map(str, READABLE))}. {_REMEDY}"
         )
+    seal = description.pop(SEAL, None)
+    if description["format"] == FORMAT and seal != _digest(description):
+        raise SavedModelError(f"{file} was changed after it was saved. {_REMEDY}")
     return description
+
+
+def _digest(entries: Mapping[str, object]) -> str:
+    text = json.dumps(entries, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def below(arrays: Mapping[str, T], prefix: str) -> dict[str, T]:
@@ -134,6 +160,18 @@ def below(arrays: Mapping[str, T], prefix: str) -> dict[str, T]:
         for name, array in arrays.items()
         if name.startswith(prefix)
     }
+
+
+def check_indices(name: str, array: np.ndarray, low: int, high: int) -> None:
+    """Make sure that an array of a saved model holds integers from `low` up to below `high`.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    if array.dtype.kind != "i" or (array.size and not low <= array.min() <= array.max() < high):
+        raise ValueError(f"{name} holds values that are no integers from {low} to {high - 1}")
 
 
 def encode_ids(ids: Iterable[str]) -> np.ndarray:
@@ -186,8 +224,40 @@ def _dense(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
 
 
 def _sparse(arrays: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """Sparse arrays put together again.
+
+    Raises
+    ------
+    ValueError, TypeError, LookupError
+        If the fields of one do not fit each other.
+    """
     out: dict[str, Array] = {name: array for name, array in arrays.items() if "/" not in name}
     for name in {key.rpartition("/")[0] for key in arrays if "/" in key}:
         data, indices, indptr, shape = (arrays[f"{name}/{field}"] for field in SPARSE)
-        out[name] = sparse.csr_array((data, indices, indptr), shape=tuple(shape.tolist()))
+        out[name] = _csr(name, data, indices, indptr, shape)
     return out
+
+
+def _csr(
+    name: str, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: np.ndarray
+) -> sparse.csr_array:
+    """A sparse array, once all its indices are known to lie inside it: native code trusts them."""
+    fields = {"indices": indices, "indptr": indptr, "shape": shape}
+    wrong = [field for field, values in fields.items() if values.dtype.kind != "i"]
+    if data.dtype == np.float16:  # which sparse arrays cannot hold
+        wrong.append("data")
+    if wrong or any(values.ndim != 1 for values in (data, *fields.values())) or len(shape) != 2:
+        raise ValueError(f"the fields of {name!r} are not those of a sparse array")
+    n_rows, n_columns = shape.tolist()
+    # not by check_format, which skips this where the last entry of indptr is 0
+    rows_fit = (
+        len(indptr) == n_rows + 1
+        and indptr[0] == 0
+        and (indptr[1:] >= indptr[:-1]).all()
+        and indptr[-1] <= len(indices) == len(data)
+    )
+    if not rows_fit:
+        raise ValueError(f"{name!r} is no sparse array: its rows do not fit its {len(data)} values")
+    if len(indices) and not 0 <= indices.min() <= indices.max() < n_columns:
+        raise ValueError(f"{name!r} is no sparse array: it has values outside of its columns")
+    return sparse.csr_array((data, indices, indptr), shape=(n_rows, n_columns))

@@ -289,6 +289,9 @@ class SASRec(SessionRecommender):
 
     def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
+        saving.check_indices("histories", self.histories, PAD, len(self.video_ids))
+        if self.histories.shape != (len(self.user_ids), self.length):
+            raise ValueError(f"histories has the shape {self.histories.shape}")
         self.model = self._sequence_model()
         weights = saving.below(state, "net.").items()
         self.model.load_state_dict({key: torch.from_numpy(w) for key, w in weights})

@@ -8,6 +8,7 @@ KDD 2020.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -16,11 +17,12 @@ from scipy import sparse
 from scipy.cluster.hierarchy import fcluster, linkage
 from tqdm import tqdm
 
-from vidrec_utils import arguments
+from vidrec_utils import arguments, saving
 from vidrec_utils.content_based.profiles import VectorProfile
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.explanations import Explanation
 from vidrec_utils.recommender import position
+from vidrec_utils.saving import Array
 
 if TYPE_CHECKING:
     from vidrec_utils.embeddings import Embeddings
@@ -212,6 +214,15 @@ class InterestRecommender(VectorProfile):
         unit = unit_rows(centres, 1e-12)
         # s_c^importance: what the interest counts by its share of the weight  (interests, 1)
         return members.sum(axis=1, keepdims=True).astype(np.float32) ** self.importance * unit
+
+    def _restore(self, state: Mapping[str, Array]) -> None:
+        super()._restore(state)
+        saving.check_indices("starts", self.starts, 0, len(self.centres) + 1)
+        ordered = (
+            self.starts.shape == (len(self.user_ids) + 1,) and (np.diff(self.starts) >= 0).all()
+        )
+        if not ordered or self.interest.shape != self.shares.data.shape:
+            raise ValueError("starts or interest do not fit the users and their histories")
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         # max_c s_c^importance <m_c, v_i>: the first interests of all users, then the second, ...

@@ -283,6 +283,8 @@ class FeatureFactorization(Recommender):
     def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
         self.feature_vectors = below(state, "features.")
+        if len(self.own_features) != len(saving.decode_ids(self.own_rows)):
+            raise ValueError("own_features has not one row for each user of own_rows")
 
 
 def feature_rows(features: pd.DataFrame | None, ids: pd.Index, kind: str = "video") -> np.ndarray:
