@@ -2,12 +2,16 @@
 
 import inspect
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.helpers.events import library
+from tests.helpers.logs import catalogue, examples, logs
 from tests.helpers.models import groups, recommenders, small
 from vidrec_utils import events
 from vidrec_utils import recommender as rec
@@ -161,3 +165,67 @@ def test_a_visitor_gets_next_videos(name):
         model.score_next(["3"], weights=[1, 2])
     with pytest.raises(ValueError, match="at least 1"):
         model.recommend_next(["3"], k=0)
+
+
+NEEDS_TIMES = {"DecayedPopularity", "WindowedPopularity", "Stacked"}
+
+
+def fitted_on(cls, log, videos):
+    """A model of any class on any log, or the message of its refusal."""
+    data = SimpleNamespace(interactions=log, videos=videos)
+    try:
+        return small(cls).fit(data)
+    except ValueError as error:
+        return str(error)
+
+
+@every_class
+@examples(6)
+@given(log=logs(), k=st.integers(1, 12), exclude=st.booleans())
+@pytest.mark.filterwarnings("ignore")
+def test_any_log_gives_lists_that_keep_the_interface(cls, log, k, exclude):
+    videos = pd.DataFrame(index=[*catalogue().index, *map(str, range(20))])
+    before = log.copy()
+    model = fitted_on(cls, log, videos)
+    pd.testing.assert_frame_equal(log, before)
+    if isinstance(model, str):
+        assert cls.__name__ in NEEDS_TIMES
+        assert "no timestamp" in model
+        assert "timestamp" not in log or log["timestamp"].isna().all()
+        return
+    users = ["nobody", *log["user_id"].unique(), "nobody else"]
+    scores = model.score(users)
+    assert scores.shape == (len(users), len(videos))
+    assert scores.dtype == np.float32
+    assert np.isfinite(scores).all()
+    # each user alone, and in another order, has the same scores
+    np.testing.assert_allclose(model.score(users[::-1])[::-1], scores, rtol=1e-4, atol=1e-5)
+    lists = model.recommend(users, k=k, exclude_seen=exclude)
+    assert not lists.duplicated(["user_id", "video_id"]).any()
+    assert lists["video_id"].isin(videos.index).all()
+    seen = set(zip(log["user_id"], log["video_id"], strict=True))
+    for number, user in enumerate(users):
+        own = lists[lists["user_id"] == user]
+        watched = {video for name, video in seen if name == user} if exclude else set()
+        assert len(own) == min(k, len(videos) - len(watched))
+        assert own["rank"].tolist() == list(range(1, len(own) + 1))
+        assert not set(own["video_id"]) & watched
+        assert (np.diff(own["score"]) <= 0).all()
+        # nothing that is left out has a higher score than what is listed
+        left = scores[number][~videos.index.isin([*own["video_id"], *watched])]
+        assert not len(left) or not len(own) or left.max() <= own["score"].min() + 1e-5
+
+
+ORDERLESS = ["EASE", "ItemKNN", "Popularity", "ContentRecommender", "TermRecommender"]
+
+
+@pytest.mark.parametrize("name", ORDERLESS)
+@examples(15)
+@given(log=logs(least=1), seed=st.integers(0, 99))
+@pytest.mark.filterwarnings("ignore")
+def test_the_order_of_rows_does_not_matter_to_sums(name, log, seed):
+    videos = pd.DataFrame(index=[*catalogue().index, *map(str, range(20))])
+    shuffled = log.iloc[np.random.default_rng(seed).permutation(len(log))]
+    one, other = (fitted_on(CLASSES[name], rows, videos) for rows in (log, shuffled))
+    users = [*one.user_ids, "nobody"]
+    np.testing.assert_allclose(one.score(users), other.score(users), rtol=1e-4, atol=1e-5)

@@ -5,7 +5,9 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
 
+from tests.helpers.logs import examples, logs
 from vidrec_utils.events import (
     as_ids,
     event_weights,
@@ -125,3 +127,24 @@ def test_interactions_without_a_column_are_refused_by_its_name(column):
     log = pd.DataFrame({"user_id": ["a"], "video_id": ["1"]}).drop(columns=column)
     with pytest.raises(ValueError, match=f"no column {column}"):
         unpack(log)
+
+
+@examples(60)
+@given(logs())
+def test_weights_of_any_log(log):
+    before = log.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        weights = event_weights(log)
+    pd.testing.assert_frame_equal(log, before)
+    assert weights.index.equals(log.index)
+    assert weights.between(0, 3.5).all()  # watched whole, liked, shared and commented on
+    available = signals(log)
+    if not available:
+        assert (weights == 1).all()
+        return
+    silent = log[available].isna().all(axis=1).to_numpy()
+    assert (weights[silent] == 0).all()  # not knowing is not disliking
+    rows = np.random.default_rng(len(log)).permutation(len(log))
+    again = event_weights(log.iloc[rows])  # an event weighs what it weighs, wherever it stands
+    assert again.tolist() == weights.iloc[rows].tolist()

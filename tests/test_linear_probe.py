@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
+from tests.helpers.logs import examples
 from vidrec_utils.linear_probe import Probe, _folds, linear_probe, probe_pairs, shares
 
 IDS = [f"v{i}" for i in range(200)]
@@ -68,7 +69,7 @@ def test_a_label_in_too_few_groups_is_named():
         linear_probe(vectors(0), labels, groups)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(30)
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=6, max_size=20),
     codes=st.lists(st.integers(0, 2), min_size=200, max_size=200),

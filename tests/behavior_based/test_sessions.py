@@ -5,8 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
 
 from tests.helpers.events import START
+from tests.helpers.logs import examples, logs
 from vidrec_utils.behavior_based import SASRec, SequentialRules, session_numbers
 from vidrec_utils.behavior_based.sessions import in_order
 
@@ -94,3 +96,30 @@ def test_a_transformer_without_histories_says_so():
     ):
         model = SASRec(length=6, dim=8, epochs=1).fit(log().assign(watch_ratio=0.3))
     assert (model.score(["u0"]) == model.popularity).all()
+
+
+@examples(80)
+@given(logs())
+def test_order_and_sessions_of_any_log(log):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        order = in_order(log)
+        assert sorted(order.tolist()) == list(range(len(log)))
+        events = log.iloc[order]
+        session = session_numbers(events, gap_minutes=30)
+    users = events["user_id"].to_numpy()
+    assert (np.diff(pd.factorize(users, sort=True)[0]) >= 0).all()
+    times = events.get("timestamp", pd.Series(pd.NaT, index=events.index)).to_numpy()
+    for row in range(1, len(events)):
+        same = session[row] == session[row - 1]
+        assert session[row] - session[row - 1] in (0, 1)
+        if users[row] != users[row - 1]:
+            assert not same
+        elif pd.isna(times[row - 1]) or pd.isna(times[row]):
+            assert same  # a pause of unknown length does not count
+        else:
+            pause = pd.Timestamp(times[row]) - pd.Timestamp(times[row - 1])
+            assert pause >= pd.Timedelta(0)
+            assert same == (pause <= pd.Timedelta("30min"))
+        if users[row] == users[row - 1] and pd.isna(times[row]):
+            assert pd.isna(times[row - 1])  # events without a time come first

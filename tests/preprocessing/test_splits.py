@@ -1,11 +1,15 @@
 import dataclasses
+import itertools
 import pickle
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.helpers.logs import catalogue, examples, logs
 from vidrec_utils import evaluation
 from vidrec_utils.datasets import LibraryError, Split, VideoLibrary
 from vidrec_utils.preprocessing.splits import (
@@ -469,3 +473,120 @@ def test_describe_split_says_sizes_and_leaks():
     assert describe_split(spoiled) == (
         "spoiled: 4 / 1 / 1 rows, leaks by time travel and row overlap."
     )
+
+
+# -- what holds for any log ------------------------------------------------------------------------
+
+SHARES = st.sampled_from([0, 0.05, 0.1, 0.3, 0.45])
+
+
+def numbered(log):
+    """The log with the number of each row, by which it is known in the parts."""
+    return log.assign(row=np.arange(len(log)))
+
+
+def rows_of(split):
+    return [part["row"].tolist() for part in parts(split)]
+
+
+def splits(splitter, *args, **options):
+    """What a splitter gives, or the message of its refusal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return splitter(*args, **options)
+        except ValueError as error:
+            return str(error)
+
+
+def usable_times(log):
+    return not len(log) or ("timestamp" in log and log["timestamp"].notna().all())
+
+
+@examples(60)
+@given(logs(), SHARES, SHARES)
+def test_any_log_is_split_in_time_or_refused(log, validation, test):
+    log = numbered(log)
+    split = splits(split_by_time, log, catalogue(), validation=validation, test=test)
+    assert isinstance(split, str) == (not usable_times(log))
+    if isinstance(split, str):
+        assert "timestamp" in split
+        return
+    rows = rows_of(split)
+    assert sorted(itertools.chain(*rows)) == list(range(len(log)))
+    assert all(part == sorted(part) for part in rows)  # in the order of the log
+    sizes = [len(part) for part in rows]
+    assert sizes[2] >= round(test * len(log))  # rows of one time stay together
+    assert (sizes[2] > 0) == (round(test * len(log)) > 0)
+    if len(log) and log["timestamp"].is_unique:
+        assert sizes[2] == round(test * len(log))
+        assert sizes[1] == round((validation + test) * len(log)) - sizes[2]
+    spans = [part["timestamp"] for part in parts(split) if len(part)]
+    assert all(one.max() < other.min() for one, other in itertools.pairwise(spans))
+    findings = check_split(split, strict=False).set_index("leak")["where"]
+    empty = [
+        name
+        for name, size, share in zip(
+            ("train", "validation", "test"), sizes, (1, validation, test), strict=True
+        )
+        if not size and share
+    ]
+    assert findings.get("empty part", "") == ", ".join(empty)
+    assert set(findings.index) <= {"empty part"}
+
+
+@examples(60)
+@given(logs(), SHARES, SHARES)
+def test_any_log_in_order_is_cut_by_row_or_refused(log, validation, test):
+    log = numbered(log)
+    split = splits(split_by_time, log, catalogue(), validation=validation, test=test, ordered=True)
+    times = log.get("timestamp", pd.Series(dtype="datetime64[us, UTC]")).dropna()
+    assert isinstance(split, str) == (not times.is_monotonic_increasing)
+    if isinstance(split, str):
+        assert "Sort the rows" in split
+        return
+    n = len(log)
+    cut, late = n - round((validation + test) * n), n - round(test * n)
+    assert rows_of(split) == [[*range(cut)], [*range(cut, late)], [*range(late, n)]]
+
+
+@examples(60)
+@given(logs(), st.integers(1, 5), st.booleans())
+def test_the_last_of_each_user_is_left_out_in_any_log(log, least, ordered):
+    log = numbered(log)
+    options = {"min_interactions": least, "ordered": ordered}
+    split = splits(leave_last_out, log, catalogue(), **options)
+    if isinstance(split, str):
+        assert ordered or not usable_times(log)
+        assert "Sort the rows" in split if ordered else "timestamp" in split
+        return
+    rows = rows_of(split)
+    assert sorted(itertools.chain(*rows)) == list(range(len(log)))
+    counts = log["user_id"].value_counts()
+    tested = counts.index[counts >= max(least, 1)]
+    assert sorted(split.test["user_id"]) == sorted(tested)
+    assert sorted(split.validation["user_id"]) == sorted(counts.index[counts >= max(least, 2)])
+    for user in tested:
+        own = [part[part["user_id"] == user] for part in parts(split)]
+        key = "row" if ordered else "timestamp"
+        spans = [part[key] for part in own if len(part)]
+        assert all(one.max() <= other.min() for one, other in itertools.pairwise(spans))
+
+
+@examples(30)
+@given(logs(), SHARES, SHARES, st.sampled_from(["category", "user_id"]), st.integers(0, 9))
+def test_any_log_is_split_at_random_or_refused(log, validation, test, by, seed):
+    log = numbered(log)
+    options = {"by": by, "validation": validation, "test": test, "seed": seed}
+    for splitter in (split_stratified, split_grouped):
+        split = splits(splitter, log, catalogue(), **options)
+        if isinstance(split, str):
+            assert "fewer than three groups" in split or "asks for" in split
+            continue
+        assert sorted(itertools.chain(*rows_of(split))) == list(range(len(log)))
+        again = splits(splitter, log, catalogue(), **options)
+        assert rows_of(again) == rows_of(split)
+        if splitter is split_grouped:
+            assert "group overlap" not in leaks_of(split)
+        else:
+            assert len(split.test) == round(test * len(log))

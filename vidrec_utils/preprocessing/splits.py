@@ -353,7 +353,7 @@ def split_grouped(
     _check_shares(validation, test)
     codes = pd.factorize(leaks.column_of(frame, videos, by))[0]
     lonely = codes < 0
-    codes[lonely] = codes.max() + 1 + np.arange(lonely.sum())
+    codes[lonely] = codes.max(initial=-1) + 1 + np.arange(lonely.sum())
     number = len(np.unique(codes))
     if number < 3:
         raise ValueError(f"Column {by!r} has fewer than three groups; there is nothing to split.")
