@@ -6,6 +6,10 @@
 PYTHON =
 # make setup TORCH=cpu: on Linux, PyTorch without the gigabytes for CUDA. It is remembered.
 TORCH =
+# make setup INDEX=https://MIRROR/simple: a mirror of the package index. TORCH_INDEX: one of the index
+# of PyTorch's CPU builds. Both are remembered; `default` forgets one.
+INDEX =
+TORCH_INDEX =
 # Only some notebooks: make course NOTEBOOKS="00 01", make notebooks NOTEBOOKS=notebooks/00_tour.ipynb
 NOTEBOOKS =
 VENV = .venv
@@ -18,15 +22,16 @@ help:
 	@echo 'make doctor     report what is installed, what is available and what is missing'
 	@echo 'make notebooks  run the notebooks and refresh their committed outputs'
 	@echo 'make lint       check style and types'
-	@echo 'make setup      only set up (TORCH=cpu on Linux: PyTorch without CUDA)'
+	@echo 'make setup      only set up (TORCH=cpu on Linux: PyTorch without CUDA; INDEX=: a mirror)'
 	@echo 'make lock       renew requirements.lock after a change of requirements.txt'
 	@echo 'make clean      remove build/ and caches (make distclean: also .venv and data)'
 
 setup:
-	@torch='$(TORCH)'; \
+	@torch='$(TORCH)'; index='$(INDEX)'; torch_index='$(TORCH_INDEX)'; \
 	for python in $(PYTHON) $(RUN) python3.13 python3.12 python3.11 python3 python; do \
 	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-	    exec "$$python" scripts/set_up.py --environment $(VENV) $${torch:+--torch=$$torch} \
+	    exec "$$python" scripts/set_up.py --environment $(VENV) $${torch:+--torch="$$torch"} \
+	      $${index:+--index="$$index"} $${torch_index:+--torch-index="$$torch_index"} \
 	      $(if $(PYTHON),--this-python); \
 	  elif test "$$python" = "$(PYTHON)"; then \
 	    echo "$(PYTHON) is no Python 3.11 or newer." >&2; exit 1; \
@@ -60,7 +65,8 @@ lint: setup
 # The versions in the lock stay unless requirements.txt forbids them; UPGRADE=--upgrade renews all.
 UPGRADE =
 lock: setup
-	@test -x build/uv/bin/uv || { $(RUN) -m venv build/uv && build/uv/bin/python -m pip install uv; }
+	@test -x build/uv/bin/uv || { $(RUN) -m venv build/uv && build/uv/bin/python -m pip install \
+	  --require-hashes --no-deps --only-binary=:all: -r scripts/requirements-uv.txt; }
 	@build/uv/bin/uv pip compile requirements.txt --output-file requirements.lock $(UPGRADE) \
 	  --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	  --no-config --no-emit-index-url --custom-compile-command 'make lock' --quiet

@@ -150,6 +150,23 @@ def test_files_of_the_hub_come_once_and_stay(serve):
     assert nested == folder
 
 
+@pytest.mark.parametrize("room", [None, "http://127.0.0.1:9"])
+def test_a_mirror_of_the_hub_alone(serve, monkeypatch, room):
+    server = serve()
+    # Nobody listens at port 9: a server in the room that lacks the hub does not stand in the way.
+    monkeypatch.delenv("VIDREC_MIRROR")
+    if room:
+        monkeypatch.setenv("VIDREC_MIRROR", room)
+    monkeypatch.setenv("HF_ENDPOINT", f"{server.url}/")
+    folder = hub_folder(REPO, NAMES, revision=COMMIT, download=True)
+    assert (folder / "model.safetensors").read_bytes() == DATA
+    paths = {path.partition("/resolve/")[0] for _, path in server.requests}
+    assert REPO in paths
+    assert f"huggingface.co/{REPO}" not in paths
+    with pytest.raises(WeightsNotAvailable, match=r"127\.0\.0\.1 has no such file \(404\)"):
+        hub_folder("someone/else", ["config.json"], revision=COMMIT, download=True)
+
+
 def test_branches_of_the_hub(serve):
     serve()
     folder = hub_folder(REPO, NAMES, revision="main", download=True)

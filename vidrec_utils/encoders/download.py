@@ -7,7 +7,8 @@ changed it meanwhile.
 `VIDREC_MIRROR=http://host:port` lets a server in the room stand for the internet: the address
 `https://example.org/a/b.pth` then becomes `<mirror>/example.org/a/b.pth`. The folder of fetched
 weights has that very layout, so serving the folder of one machine makes a mirror for the others.
-Hashes are compared all the same.
+`HF_ENDPOINT=https://host`, the variable of the hub's own client, names a mirror of the model hub
+alone, and goes before `VIDREC_MIRROR` there. Hashes are compared all the same.
 """
 
 from __future__ import annotations
@@ -385,8 +386,9 @@ def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
     from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import OfflineModeIsEnabled
 
-    base = mirror()
-    endpoint = f"{base}/{urlsplit(HUB).netloc}" if base else constants.ENDPOINT
+    own = (os.environ.get("HF_ENDPOINT") or "").rstrip("/")
+    base = None if own else mirror()
+    endpoint = f"{base}/{urlsplit(HUB).netloc}" if base else own or constants.ENDPOINT
     remedy = (
         f"Check the network and try again; or copy the folder of {repo} in the hub's cache "
         "(HF_HOME) from a machine that has it."
