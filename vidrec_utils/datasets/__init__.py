@@ -95,6 +95,6 @@ def _find_folder(name: str | Path) -> Path:
         f"There is no library {str(name)!r}. Name one of {', '.join(WORLDS)}, or a folder that "
         "exists (with "
         + ", ".join(f"{table}.csv or .parquet" for table in TABLES[:2])
-        + f", or {' or '.join(reader.name for reader in READERS)} in their own form), here or in "
-        "VIDREC_DATASET."
+        + f", or {' or '.join(reader.name for reader in READERS)} in their own form, or videos "
+        "alone), here or in VIDREC_DATASET."
     )

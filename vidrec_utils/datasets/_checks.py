@@ -72,9 +72,12 @@ def _origin(library: VideoLibrary, table: str, column: str | None = None) -> Ori
 
 
 def _empty_tables(library: VideoLibrary) -> list[pd.DataFrame]:
+    from vidrec_utils.datasets._library import CONTENT_ALONE
+
+    tables = ("videos",) if CONTENT_ALONE in library.notes else ("videos", "interactions")
     return [
         _origin(library, table).report_all("there are no rows", f"Add the {table}.")
-        for table in ("videos", "interactions")
+        for table in tables
         if not len(getattr(library, table))
     ]
 
@@ -251,7 +254,7 @@ def _coarse_times(library: VideoLibrary) -> list[pd.DataFrame]:
     if len(times) < _FEWEST_TIMES:
         return []
     origin = _origin(library, "interactions", "timestamp")
-    if times.nunique() == 1:
+    if (times == times.iloc[0]).all():
         problem = f"all {len(times):,} events have the time {times.iloc[0]:%Y-%m-%dT%H:%M:%SZ}"
         remedy = "Write when each event happened; without it nothing can be split by time."
     elif (times == times.dt.normalize()).all():

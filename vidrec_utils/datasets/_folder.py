@@ -15,6 +15,7 @@ import pandas as pd
 from filelock import FileLock
 
 from vidrec_utils.datasets import _checks, _problems
+from vidrec_utils.datasets._clips import load_videos_alone, video_files
 from vidrec_utils.datasets._csv import Table
 from vidrec_utils.datasets._files import (
     FORMS,
@@ -44,6 +45,10 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
     counted in the order of their names. Times are ISO 8601 (UTC unless they say otherwise) or
     numbers since 1970.
 
+    A folder that holds videos and no table is read, too: titles are the names of the files,
+    thumbnails are made on the way and kept in its folder `thumbnails`, and a warning says so. Such
+    a library has no interactions.
+
     An empty cell is a missing value, and so is a word that databases write for it (`NULL`, `None`,
     `nan`, `\N` and the like), in every column; `problems` says where. Among numbers, times and
     flags `NA` is missing, too; among texts it is a word. Columns that the course does not know
@@ -66,6 +71,10 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
     _recover(root)
     if not root.is_dir():
         raise LibraryError(f"There is no folder {root}.")
+    if not any(any(table_files(root, table)) for table in TABLES):
+        paths, left_out = video_files(root)
+        if paths:
+            return load_videos_alone(root, paths, left_out)
     manifest = _read_manifest(root)
     dtypes = manifest.get("dtypes", {})
     tables, sources, unreadable = _read_tables(root, dtypes)

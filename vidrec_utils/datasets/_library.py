@@ -18,6 +18,9 @@ Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json
 
 EARLIEST = pd.Timestamp("2000-01-01", tz="UTC")
 
+CONTENT_ALONE = "content_alone"
+"""The note of a library that is meant to have no interactions."""
+
 _SIGNALS = {
     "title": "no titles",
     "tags": "no tags",
