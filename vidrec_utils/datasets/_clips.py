@@ -97,8 +97,8 @@ def load_videos_alone(root: Path, paths: list[str], left_out: list[str]) -> Vide
     without = int(videos["thumbnail"].isna().sum())
     lack = f", except for {without:,} that cannot be read or written" if without else ""
     text = (
-        f"{root} holds {len(paths):,} videos and no table. Their titles are the names of the files, "
-        f"their thumbnails are frames of them, kept in {root / THUMBNAILS}{lack}. Nobody watched "
+        f"{root} holds {len(paths):,} videos and no table. Titles are the names of the files, "
+        f"thumbnails are frames of them, kept in {root / THUMBNAILS}{lack}. Nobody watched "
         "anything, so only content can be compared: to recommend by behaviour, add videos.csv and "
         "interactions.csv."
     )
