@@ -269,18 +269,17 @@ def sample_clip(
     """
     arguments.at_least(1, n=n)
     arguments.one_of(("uniform", "random"), mode=mode)
-    _check_span(start_s, size)
-    if mode == "random":
-        rng = rng if rng is not None else np.random.default_rng(seed)
-        draws = rng.random(n)
-    else:
-        draws = np.full(n, 0.5)
+    _check_span(start_s, end_s, size)
+    rng = rng if rng is not None else np.random.default_rng(seed)
+    draws: list[Fraction] = []
 
     def paint(video: Reader) -> tuple[np.ndarray, np.ndarray]:
         start, end = _span(video, start_s, end_s, strict)
         _refuse_too_large(video, n, size)
-        positions = (i + Fraction(float(draw)) for i, draw in enumerate(draws))
-        seconds = [start + (end - start) * position / n for position in positions]
+        if not draws:
+            drawn = rng.random(n).tolist() if mode == "random" else [0.5] * n
+            draws.extend(map(Fraction, drawn))
+        seconds = [start + (end - start) * (i + draw) / n for i, draw in enumerate(draws)]
         return _paint_at(video, seconds, size)
 
     return _read(path, paint, budget)
@@ -319,7 +318,9 @@ def probe_and_sample(
     ValueError
         If a number below 0 is chosen.
     """
-    with Reader(path, budget) as video:
+    with guarded(path, VideoError):
+        opened = Reader(path, budget)
+    with opened as video:
         info = _working(video, _describe)
         n = choose(info)
         if n < 0:
@@ -355,16 +356,18 @@ def _working(video: Reader, work: Callable[[Reader], Result]) -> Result:
             return work(video)
 
 
-def _check_span(start_s: float, size: int | tuple[int, int] | None) -> None:
+def _check_span(start_s: float, end_s: float | None, size: int | tuple[int, int] | None) -> None:
     """Refuse arguments that fit no video, before it is opened.
 
     Raises
     ------
     ValueError
-        If the start lies before the first frame, or a side is below 1.
+        If the start lies before the first frame, the end is no number, or a side is below 1.
     """
     if not 0 <= start_s < math.inf:
         raise ValueError(f"start_s is {start_s}; times count from the first frame, so 0 or more.")
+    if end_s is not None and math.isnan(end_s):
+        raise ValueError(f"end_s is {end_s}; give a time in seconds, or None for the end.")
     if size is not None:
         target_size(1, 1, size)
 
@@ -490,7 +493,7 @@ def read_clip(
     """
     if fps is not None and not fps > 0:
         raise ValueError(f"fps is {fps}; give a number above 0, or None for every frame.")
-    _check_span(start_s, size)
+    _check_span(start_s, end_s, size)
 
     def paint(video: Reader) -> tuple[np.ndarray, np.ndarray]:
         start, end = _span(video, start_s, end_s, strict)

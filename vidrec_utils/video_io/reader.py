@@ -108,7 +108,8 @@ class Reader:
                 other.discard = av.stream.Discard.all
         self.stream.thread_type = "AUTO"
         context = self.stream.codec_context
-        context.options = {"max_pixels": str(self.budget.frame_pixels)}
+        # The decoder counts sides that are rounded up; the exact size is looked at afterwards.
+        context.options = {"max_pixels": str(self.budget.frame_pixels * 5 // 4 + 2**16)}
         small = context.width * context.height <= SMALL_FRAME_PIXELS
         context.thread_count = 1 if small else min(settings.threads(), MAX_DECODER_THREADS)
         self.seekable = True
