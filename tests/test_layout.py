@@ -2,7 +2,8 @@
 
 A room that is a folder has a folder of tests, a room that is one module has `test_<room>.py`. There
 are also the tests of `scripts/` and `benchmarks/`, what tests share (`helpers/`, and models that an
-earlier version saved), and the tests of `WHOLE`, which look at the package as a whole.
+earlier version saved), the runs of `long/`, which take too long for every day, and the tests of
+`WHOLE`, which look at the package as a whole.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "vidrec_utils"
 WHOLE = {"contracts", "examples", "floors", "layout", "names", "types"}
-SHARED = {"helpers", "saved_models"}
+SHARED = {"helpers", "long", "saved_models"}
 
 
 def misplaced(tests: Path, package: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""Runs that take too long for `make test`; each module has `run(count, seed, folder)`."""
