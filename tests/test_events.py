@@ -76,14 +76,26 @@ def test_without_any_signal_each_event_weighs_one_and_it_is_said(columns):
         assert event_weights(log, sentiment=nobody).tolist() == [1, 1]
 
 
-def test_it_is_said_once_and_not_of_an_empty_log():
+def test_it_is_said_once_and_not_of_an_empty_log(monkeypatch):
     log = events(("u", "a"))
+    monkeypatch.setattr("vidrec_utils.events.WARNED", set())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")  # as in a notebook
         for _ in range(3):
             event_weights(log)
+            with warnings.catch_warnings():  # as libraries do, after which Python forgets
+                warnings.simplefilter("ignore")
         event_weights(log.iloc[:0])
     assert len(caught) == 1
+    for action, error in (("always", None), ("error", UserWarning), ("ignore", None)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter(action)
+            if error:
+                with pytest.raises(error, match="all events count alike"):
+                    event_weights(log)
+                continue
+            event_weights(log)
+        assert len(caught) == (action == "always")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert event_weights(log.iloc[:0]).tolist() == []

@@ -35,9 +35,26 @@ def signals(interactions: pd.DataFrame) -> list[str]:
     return [column for column in SIGNALS if _present(interactions, column).any()]
 
 
-def say_that_all_events_count_alike() -> None:
-    """Warn that a log has no signal; always from this line, so that Python says it once."""
-    warnings.warn(NO_SIGNAL, UserWarning, stacklevel=1)
+WARNED: set[str] = set()
+"""Warnings that this process has given, see `warn_once`."""
+
+
+def warn_once(message: str) -> None:
+    """Warn once in a process, where Python is asked to show a warning once at all.
+
+    Python's own memory does not do for this: it is lost whenever a library changes the filters of
+    warnings for a while, as NumPy, SciPy and PyTorch do. Where a filter asks for errors, or to show
+    every warning (as `pytest.warns` does), each call warns.
+    """
+    actions = [
+        action
+        for action, pattern, category, *_ in warnings.filters
+        if issubclass(UserWarning, category) and (pattern is None or pattern.match(message))
+    ]
+    each = bool(actions) and actions[0] in ("always", "all", "error")
+    if each or message not in WARNED:
+        WARNED.add(message)
+        warnings.warn(message, UserWarning, stacklevel=3)
 
 
 def event_weights(
@@ -80,7 +97,7 @@ def event_weights(
     """
     judged = sentiment is not None and bool(sentiment.notna().any())
     if len(interactions) and not judged and not signals(interactions):
-        say_that_all_events_count_alike()
+        warn_once(NO_SIGNAL)
         return pd.Series(1.0, index=interactions.index, name="weight")
     total = pd.Series(0.0, index=interactions.index, name="weight")
     if "watch_ratio" in interactions:

@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import sparse
 
 from vidrec_utils import arguments
-from vidrec_utils.events import times_of
+from vidrec_utils.events import times_of, warn_once
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
 from vidrec_utils.recommender import Recommender, as_ids, top_k
 
@@ -120,11 +120,9 @@ def in_order(interactions: pd.DataFrame) -> np.ndarray:
     users = pd.factorize(as_ids(interactions["user_id"]), sort=True)[0]
     if "timestamp" not in interactions or interactions["timestamp"].isna().all():
         if len(users) > len(np.unique(users)):
-            warnings.warn(
+            warn_once(
                 "The events have no timestamps, so their order is that of the rows. Sort the rows "
-                "by time first, or give the times.",
-                UserWarning,
-                stacklevel=1,  # always from this line, so that Python says it once
+                "by time first, or give the times."
             )
         return np.argsort(users, kind="stable")
     times = times_of(interactions, "")

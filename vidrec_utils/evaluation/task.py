@@ -12,11 +12,12 @@ from scipy import sparse
 from vidrec_utils import arguments
 from vidrec_utils.evaluation.protocol import TIES, Protocol, fingerprints
 from vidrec_utils.events import (
+    NO_SIGNAL,
     as_ids,
     event_weights,
     interaction_matrix,
-    say_that_all_events_count_alike,
     signals,
+    warn_once,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def positives(interactions: pd.DataFrame, threshold: float = 0.8) -> pd.Series:
     [True, True, False]
     """
     if len(interactions) and not signals(interactions):
-        say_that_all_events_count_alike()
+        warn_once(NO_SIGNAL)
     return ended_well(interactions, threshold)
 
 
