@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vidrec_utils import doctor, settings
+from vidrec_utils import datasets, doctor, settings
 
 REPO = Path(__file__).resolve().parent.parent
 
@@ -131,17 +131,101 @@ def test_settings_that_cannot_work(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_own_library_and_cached_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "videos.csv").touch()
+    (tmp_path / "videos.csv").write_text("video_id,title\nv,Cats\n", "utf-8")
+    log = "user_id,video_id,timestamp\nanna,v,2025-03-03T12:00:00Z\n"
+    (tmp_path / "interactions.csv").write_text(log, "utf-8")
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     (tmp_path / "hub" / "checkpoints" / "resnet50-11ad3fa6.pth").touch()
     (tmp_path / "hub" / "models--org--bert").mkdir()
     for name in ("VIDREC_DATASET", "TORCH_HOME", "HF_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-    assert by_name(list(doctor.check_data()))["your library"].status == doctor.OK
+    library = by_name(list(doctor.check_data()))["your library"]
+    assert library.status == doctor.OK
+    assert library.detail == f"1 videos, 1 interactions: {tmp_path}"
     found = by_name(list(doctor.check_published()))
     assert "resnet50-11ad3fa6.pth" in found["torch"].detail
     assert "org/bert" in found["transformers"].detail
+
+
+def test_a_library_that_the_course_refuses_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDREC_DATASET", str(tmp_path))
+    (tmp_path / "videos.csv").write_bytes(b"PK\x03\x04 a spreadsheet, and no csv")
+    (tmp_path / "interactions.csv").write_text("user_id,video_id,timestamp\n", "utf-8")
+    finding = by_name(list(doctor.check_data()))["your library"]
+    assert finding.status == doctor.MISSING
+    assert "videos.csv" in finding.detail
+    with pytest.raises(datasets.LibraryError) as refusal:
+        datasets.load()
+    assert str(refusal.value).splitlines()[0].strip() in finding.detail
+
+
+def test_public_data_and_worlds_by_name_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = {
+        "movies": "movieId,title,genres\n1,Heat (1995),Crime\n",
+        "ratings": "userId,movieId,rating,timestamp\n1,1,4.0,964982703\n",
+        "links": "movieId,imdbId,tmdbId\n1,0113277,949\n",
+        "tags": "userId,movieId,tag,timestamp\n1,1,good,964982703\n",
+    }
+    for name, text in tables.items():
+        (tmp_path / f"{name}.csv").write_text(text, "utf-8")
+    monkeypatch.setenv("VIDREC_DATASET", str(tmp_path))
+    assert by_name(list(doctor.check_data()))["your library"].status == doctor.OK
+    for world in ("minitube-small", "minitube-large"):
+        monkeypatch.setenv("VIDREC_DATASET", world)
+        (finding,) = doctor.check_data()
+        assert finding.name == f"MiniTube ({world.removeprefix('minitube-')})"
+
+
+def test_data_and_temporary_files_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VIDREC_DATA", str(tmp_path / "file" / "data"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    found = by_name(list(doctor.check_room()))
+    for name, variable in (("disk", "VIDREC_DATA"), ("temporary", "TMPDIR")):
+        assert found[name].status == doctor.MISSING
+        assert "is not a folder" in found[name].detail
+        assert variable in found[name].remedy
+    assert found["copies"].status == doctor.OK
+
+
+def test_a_damaged_notebook_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (folder / "00_good.ipynb").write_text('{"cells": []}', "utf-8")
+    (folder / "01_cut.ipynb").write_text('{"cells": [', "utf-8")
+    (folder / "02_other.ipynb").write_text("[]", "utf-8")
+    monkeypatch.setattr(settings, "repository", lambda: tmp_path)
+    found = by_name(list(doctor.check_kernel()))
+    assert set(found) == {"kernel", "course", "01_cut", "02_other"}
+    assert found["01_cut"].status == found["02_other"].status == doctor.MISSING
+    assert found["01_cut"].remedy == "git checkout -- notebooks/01_cut.ipynb"
+
+
+def test_mirrors_are_shown_without_passwords_or_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("PIP_INDEX_URL", "HF_ENDPOINT", "VIDREC_MIRROR"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    (tmp_path / ".index").write_text("default", "utf-8")
+    found = by_name(list(doctor.check_mirrors()))
+    assert "make setup INDEX=https://MIRROR/simple" in found["package index"].detail
+    assert "TORCH_INDEX=https://MIRROR/whl/cpu" in found["CPU builds"].detail
+    assert "HF_ENDPOINT=https://MIRROR" in found["model hub"].detail
+    (tmp_path / ".index").write_text("https://me:secret@MIRROR:8443/simple", "utf-8")
+    (tmp_path / ".torch-index").write_text("https://MIRROR/whl/cpu", "utf-8")
+    monkeypatch.setenv("VIDREC_MIRROR", "http://ROOM:8000")
+    found = by_name(list(doctor.check_mirrors()))
+    assert found["package index"].detail == "a mirror: MIRROR:8443"
+    assert found["CPU builds"].detail == "a mirror: MIRROR"
+    assert found["model hub"].detail == "a mirror: ROOM:8000"
 
 
 def test_little_memory_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

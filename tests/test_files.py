@@ -17,6 +17,7 @@ from vidrec_utils.files import (
     naming,
     replace_whole,
     write_atomically,
+    write_obstacle,
 )
 
 
@@ -169,3 +170,46 @@ def test_files_of_packages_are_found_without_importing_the_package() -> None:
 def test_the_version_of_an_installed_distribution() -> None:
     assert installed_version("pytest") == pytest.__version__
     assert installed_version("no-such-package-anywhere") is None
+
+
+READ_ONLY = {"linux": "/proc", "darwin": "/System"}
+"""Folders in which nobody, not even an administrator, may make a file."""
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "new" / "folder"):
+        assert write_obstacle(folder) == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert write_obstacle(tmp_path / "file") == "it is not a folder"
+    reason = write_obstacle(tmp_path / "file" / "below")
+    assert reason == f"{tmp_path / 'file'} is not a folder"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Links need a right on Windows.")
+def test_a_link_to_nowhere_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert write_obstacle(tmp_path / "link") == "it is not a folder"
+
+
+@pytest.mark.skipif(sys.platform not in READ_ONLY, reason="No such folder on this system.")
+def test_a_folder_for_reading_only(tmp_path: Path) -> None:
+    folder = READ_ONLY[sys.platform]
+    assert write_obstacle(Path(folder) / "new").endswith(f"({folder})")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of a file.")
+def test_no_room_for_a_file(tmp_path: Path) -> None:
+    program = (
+        "import resource, pathlib; from vidrec_utils import files; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "
+        f"print(files.write_obstacle(pathlib.Path({str(tmp_path)!r})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == f"File too large ({tmp_path})\n", done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -17,13 +17,15 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from vidrec_utils import settings
-from vidrec_utils.files import find_packaged, installed_version, sha256
+from vidrec_utils.files import find_packaged, installed_version, nearest, sha256, write_obstacle
 
 if TYPE_CHECKING:
     from vidrec_utils.encoders import PackagedFile
@@ -40,7 +42,7 @@ VARIABLES = {
     "VIDREC_PROFILE": "size of the embedded world: small or large",
     "VIDREC_DEVICE": "where models run: cpu, cuda or mps",
     "VIDREC_THREADS": "CPU threads to use",
-    "VIDREC_MIRROR": "server in the room to fetch published weights from, such as http://host:8000",
+    "VIDREC_MIRROR": "server to fetch published weights from, such as http://MIRROR:8000",
 }
 
 
@@ -196,12 +198,29 @@ def check_room() -> Iterator[Finding]:
             WARNING,
             "the course is made for 4 GB; close other programs, VIDREC_THREADS=1 saves some",
         )
-    folder = settings.data_dir()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    detail = f"{free / 1e9:.1f} GB free at {folder}"
-    yield _judged("room", "disk", free > 2e9, detail, WARNING, "free some, or set VIDREC_DATA")
+    other = "set VIDREC_DATA to a folder that you may write to"
+    yield from _folder("disk", settings.data_dir(), 2e9, other)
+    copies = "run the course with --output FOLDER (python -m vidrec_utils.course --output FOLDER)"
+    yield from _folder("copies", settings.build_dir(), 0.1e9, copies)
+    try:
+        temporary = Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        yield Finding("room", "temporary", MISSING, str(error), "set TMPDIR to a folder")
+    else:
+        yield from _folder("temporary", temporary, 0.1e9, "set TMPDIR to another folder")
+
+
+def _folder(name: str, folder: Path, needed: float, remedy: str) -> Iterator[Finding]:
+    """Whether a folder that the course writes to can be written to, and has as many free bytes."""
+    reason = write_obstacle(folder)
+    if reason:
+        detail = f"nothing can be written to {folder}: {reason}"
+        yield Finding("room", name, MISSING, detail, remedy)
+    else:
+        existing = nearest(folder)
+        free = shutil.disk_usage(existing).free
+        detail = f"{free / 1e9:.1f} GB free at {existing}"
+        yield _judged("room", name, free > needed, detail, WARNING, f"free some, or {remedy}")
 
 
 def packaged_weights() -> dict[str, PackagedFile]:
@@ -252,7 +271,7 @@ def check_data() -> Iterator[Finding]:
     except ValueError as error:
         yield Finding("data", "profile", MISSING, str(error), "unset VIDREC_PROFILE")
         profile = "small"
-    profile = "large" if name == "minitube-large" else profile
+    profile = name.removeprefix("minitube-") if name.startswith("minitube-") else profile
     library = settings.data_dir() / "minitube" / f"{profile}-{settings.SEED}" / "library"
     rendered = (library / "videos.csv").is_file()
     yield _judged(
@@ -263,17 +282,28 @@ def check_data() -> Iterator[Finding]:
         NOTE,
         "nothing: it is rendered on first use (python -m vidrec_utils.minitube does it now)",
     )
-    if name not in {"minitube", "minitube-large"}:
-        folder = Path(name).expanduser().resolve()
-        readable = any((folder / f"videos.{kind}").is_file() for kind in ("csv", "parquet"))
-        yield _judged(
-            "data",
-            "your library",
-            readable,
-            str(folder) if readable else f"no videos.csv or videos.parquet in {folder}",
-            MISSING,
-            "set VIDREC_DATASET to a folder with one, or unset it",
+    if name not in {"minitube", "minitube-small", "minitube-large"}:
+        yield _own_library(name)
+
+
+def _own_library(name: str) -> Finding:
+    """Whether the notebooks can read somebody's own library: its tables are read as they do it."""
+    try:
+        from vidrec_utils import datasets
+
+        library = datasets.load(name)
+    except ImportError as error:
+        return Finding("data", "your library", MISSING, f"cannot be read: {error}", SET_UP)
+    except Exception as error:
+        # What is wrong with it, in the words that the first notebook would use
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        detail = " ".join(lines[:3]) + (" ..." if len(lines) > 3 else "")
+        remedy = (
+            f'correct it (python -c "from vidrec_utils import datasets; datasets.load({name!r})'
         )
+        return Finding("data", "your library", MISSING, detail, f'{remedy}" says all), or unset it')
+    detail = f"{len(library.videos)} videos, {len(library.interactions)} interactions: {name}"
+    return Finding("data", "your library", OK, detail)
 
 
 def check_variables() -> Iterator[Finding]:
@@ -308,6 +338,28 @@ def check_published() -> Iterator[Finding]:
         yield Finding("published", name, OK if content else NOTE, detail)
 
 
+def _remembered(name: str) -> str:
+    """An address that the set-up remembers in this environment, or an empty text."""
+    file = Path(sys.prefix) / name
+    address = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+    return "" if address == "default" else address
+
+
+def check_mirrors() -> Iterator[Finding]:
+    """Where packages and published weights come from, and how to name a mirror."""
+    index = _remembered(".index") or os.environ.get("PIP_INDEX_URL", "")
+    hub = os.environ.get("HF_ENDPOINT") or os.environ.get("VIDREC_MIRROR", "")
+    builds = "make setup TORCH=cpu TORCH_INDEX=https://MIRROR/whl/cpu"
+    for name, address, usual, how in (
+        ("package index", index, "as pip has it", "make setup INDEX=https://MIRROR/simple"),
+        ("CPU builds", _remembered(".torch-index"), "PyTorch's own index", builds),
+        ("model hub", hub, "the hub itself", "HF_ENDPOINT=https://MIRROR"),
+    ):
+        host = urlsplit(address).netloc.rpartition("@")[2] or address  # without a password
+        detail = f"a mirror: {host}" if host else f"{usual}; if it is slow or blocked: {how}"
+        yield Finding("mirror", name, OK, detail)
+
+
 def check_kernel() -> Iterator[Finding]:
     """Whether notebooks have a kernel to run in."""
     version = installed_version("ipykernel")
@@ -315,6 +367,12 @@ def check_kernel() -> Iterator[Finding]:
     yield _judged("notebooks", "kernel", version is not None, detail, MISSING, SET_UP)
     root = settings.repository()
     course = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")) if root else []
+    for path in course:
+        try:
+            _ = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            again = f"git checkout -- notebooks/{path.name}"
+            yield Finding("notebooks", path.stem, MISSING, f"is not a notebook: {error}", again)
     yield _judged(
         "notebooks",
         "course",
@@ -335,6 +393,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_data,
     check_variables,
     check_published,
+    check_mirrors,
     check_kernel,
 )
 

@@ -14,6 +14,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import secrets
 import shutil
 import stat
 import sys
@@ -160,6 +161,50 @@ def naming(path: Path) -> Iterator[None]:
             raise OSError(f"{path}: {error}") from error
         error.filename = str(path)
         raise
+
+
+def write_obstacle(folder: Path) -> str:
+    """Say why nothing can be written into a folder, which need not exist yet.
+
+    A small file is written where the folder is or would be made, and removed again: rights alone
+    do not tell, because a disk may be full or mounted for reading only.
+
+    Returns
+    -------
+    str
+        Empty if a file can be written.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     _ = Path(home, "file").write_text("in the way")
+    ...     write_obstacle(Path(home, "new", "folder")), write_obstacle(Path(home, "file"))[:9]
+    ('', 'it is not')
+    """
+    existing = nearest(folder)
+    if not existing.is_dir():
+        kind = "it" if existing == folder else str(existing)
+        return f"{kind} is not a folder"
+    # Not `tempfile`: on Windows it tries for hours in a folder without the right to write
+    draft = existing / f".{secrets.token_hex(8)}{PART}"
+    try:
+        with draft.open("xb") as stream:
+            stream.write(bytes(4096))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        return f"{error.strerror or error} ({existing})"
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+    return ""
+
+
+def nearest(path: Path) -> Path:
+    """The path itself if it exists, else the closest folder above it that does."""
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
 
 
 def find_packaged(package: str, name: str) -> Path | None:

@@ -47,6 +47,11 @@ def cache_dir() -> Path:
     return data_dir() / "cache"
 
 
+def build_dir() -> Path:
+    """The folder of executed notebooks: `build/` of the checkout, else of the current folder."""
+    return (repository() or Path.cwd()) / "build"
+
+
 def dataset_name() -> str:
     """What `datasets.load()` reads: `VIDREC_DATASET` (a name or a folder), else `"minitube"`."""
     return os.environ.get("VIDREC_DATASET") or "minitube"

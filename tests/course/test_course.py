@@ -13,7 +13,7 @@ import nbformat
 import psutil
 import pytest
 
-from vidrec_utils import course
+from vidrec_utils import course, doctor, settings
 from vidrec_utils.files import write_atomically
 from vidrec_utils.notebooks import kernels
 
@@ -470,6 +470,58 @@ def test_finds_notebooks_by_beginning_name_and_path(tmp_path: Path) -> None:
 def test_no_notebook_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert course.main(["--notebooks", str(tmp_path)]) == 2
     assert "There is no notebook" in capsys.readouterr().err
+
+
+READ_ONLY = {"linux": "/proc/new", "darwin": "/System/new"}
+"""Folders that nobody, not even an administrator, can make."""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--test"]])
+def test_copies_that_cannot_be_written_are_said_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch, arguments: list[str]
+) -> None:
+    folder = tmp_path / "notebooks"
+    notebook(folder, "00_first", "raise SystemError")
+    (tmp_path / "file").touch()
+    outputs = [str(tmp_path / "file" / "build"), READ_ONLY.get(sys.platform)]
+    for output in filter(None, outputs):
+        given = ["--notebooks", str(folder), "--output", output, *arguments]
+        assert course.main(given) == 2
+        printed = capsys.readouterr().err
+        assert printed.startswith(f"The course cannot write its copies to {output}: ")
+        assert printed.endswith("Name another folder: --output FOLDER.\n")
+        assert printed.count("\n") == 1
+        # The doctor says the same, for the same reason.
+        monkeypatch.setattr(settings, "build_dir", lambda output=output: Path(output))
+        (copies,) = [finding for finding in doctor.check_room() if finding.name == "copies"]
+        assert copies.status == doctor.MISSING
+        assert "--output FOLDER" in copies.remedy
+        reason = copies.detail.partition(": ")[2]
+        assert reason
+        assert reason in printed
+        assert not Path(output).exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of a file.")
+def test_a_disk_that_becomes_full_is_said_in_a_sentence(tmp_path: Path) -> None:
+    folder, output = tmp_path / "notebooks", tmp_path / "build"
+    notebook(folder, "00_first", "# Begin", "print('hello')")
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); "
+    program = (
+        f"import sys; {limit}from vidrec_utils.course import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command(folder, output)[3:]],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    page = output / "html" / "00_first.html"
+    assert f"The course stopped: [Errno 27] File too large: '{page}'. Free some" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert files(output) == {"notebooks/00_first.ipynb"}
 
 
 def test_relative_folders_mean_the_same_in_notebooks(

@@ -23,7 +23,7 @@ import nbformat
 
 from vidrec_utils import settings
 from vidrec_utils.course.pages import index_page, reading_copy, relink
-from vidrec_utils.files import write_atomically
+from vidrec_utils.files import write_atomically, write_obstacle
 from vidrec_utils.notebooks.kernels import (
     CELL_TIMEOUT_S,
     NotebookFailed,
@@ -281,12 +281,13 @@ def run_tests(notebooks: Path, output: Path, workers: int | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     root = settings.repository() or Path.cwd()
+    build = settings.build_dir()
     parser = argparse.ArgumentParser(
         prog="python -m vidrec_utils.course", description="Run the notebooks of the course."
     )
     parser.add_argument("notebook", nargs="*", help="name, beginning of a name, or path")
     parser.add_argument("--notebooks", type=Path, default=root / "notebooks", metavar="FOLDER")
-    parser.add_argument("--output", type=Path, default=root / "build", metavar="FOLDER")
+    parser.add_argument("--output", type=Path, default=build, metavar="FOLDER")
     parser.add_argument("--keep-going", action="store_true", help="go on after a failure")
     parser.add_argument("--no-html", action="store_true", help="write no reading copies")
     parser.add_argument("--cell-timeout", type=float, default=CELL_TIMEOUT_S, metavar="SECONDS")
@@ -300,15 +301,24 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if all went well, 1 if a notebook failed, 2 if there was nothing to run, 130 if it was
-        interrupted.
+        0 if all went well, 1 if a notebook failed, 2 if there was nothing to run or the copies
+        cannot be written, 130 if it was interrupted.
     """
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    output = options.output.resolve()
+    reason = write_obstacle(output)
+    if reason:
+        print(
+            f"The course cannot write its copies to {output}: {reason}. Name another folder: "
+            "--output FOLDER.",
+            file=sys.stderr,
+        )
+        return 2
     if options.test:
-        return run_tests(options.notebooks.resolve(), options.output.resolve())
+        return run_tests(options.notebooks.resolve(), output)
     try:
         notebooks = find(options.notebooks.resolve(), options.notebook)
     except FileNotFoundError as error:
@@ -319,7 +329,7 @@ def main(arguments: list[str] | None = None) -> int:
         with _terminate_as_interrupt():
             runs, failures = run_course(
                 notebooks,
-                options.output.resolve(),
+                output,
                 keep_going=options.keep_going,
                 write_html=not options.no_html,
                 cell_timeout_s=options.cell_timeout,
@@ -327,6 +337,13 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted: the kernel has been ended, no partial file is left.", file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:  # the disk became full on the way
+        print(
+            f"\nThe course stopped: {error}. Free some disk, or name another folder for copies: "
+            "--output FOLDER.",
+            file=sys.stderr,
+        )
+        return 2
     minutes = (time.monotonic() - begin) / 60
     if failures:
         names = ", ".join(failure.name for failure in failures)
