@@ -195,6 +195,18 @@ def test_data_and_temporary_files_that_cannot_be_written(
     assert found["copies"].status == doctor.OK
 
 
+def test_prepared_data_for_reading_only_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDREC_DATA", str(tmp_path))
+    monkeypatch.setattr(doctor, "write_obstacle", lambda folder: "Read-only file system")
+    assert by_name(list(doctor.check_room()))["disk"].status == doctor.MISSING
+    (tmp_path / "cache").mkdir()
+    finding = by_name(list(doctor.check_room()))["disk"]
+    assert finding.status == doctor.WARNING
+    assert finding.detail == f"nothing can be written to {tmp_path}: Read-only file system"
+
+
 def test_a_damaged_notebook_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "notebooks"
     folder.mkdir()

@@ -199,7 +199,9 @@ def check_room() -> Iterator[Finding]:
             "the course is made for 4 GB; close other programs, VIDREC_THREADS=1 saves some",
         )
     other = "set VIDREC_DATA to a folder that you may write to"
-    yield from _folder("disk", settings.data_dir(), 2e9, other)
+    # What lies there already can be read: the course runs as long as nothing else is needed.
+    prepared = settings.cache_dir().is_dir()
+    yield from _folder("disk", settings.data_dir(), 2e9, other, WARNING if prepared else MISSING)
     copies = "run the course with --output FOLDER (python -m vidrec_utils.course --output FOLDER)"
     yield from _folder("copies", settings.build_dir(), 0.1e9, copies)
     try:
@@ -210,12 +212,14 @@ def check_room() -> Iterator[Finding]:
         yield from _folder("temporary", temporary, 0.1e9, "set TMPDIR to another folder")
 
 
-def _folder(name: str, folder: Path, needed: float, remedy: str) -> Iterator[Finding]:
+def _folder(
+    name: str, folder: Path, needed: float, remedy: str, otherwise: str = MISSING
+) -> Iterator[Finding]:
     """Whether a folder that the course writes to can be written to, and has as many free bytes."""
     reason = write_obstacle(folder)
     if reason:
         detail = f"nothing can be written to {folder}: {reason}"
-        yield Finding("room", name, MISSING, detail, remedy)
+        yield Finding("room", name, otherwise, detail, remedy)
     else:
         existing = nearest(folder)
         free = shutil.disk_usage(existing).free
