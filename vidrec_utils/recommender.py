@@ -13,6 +13,7 @@ import importlib
 import inspect
 import pkgutil
 from abc import ABC, abstractmethod
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypeAlias, TypedDict, cast
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypeAlias, T
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, saving
 from vidrec_utils.events import as_ids, event_weights, interaction_matrix, unpack
@@ -107,10 +109,11 @@ class Recommender(Explainable, ABC):
     - **ties** fall in the order of the catalogue; a score of NaN or -inf is never recommended;
     - **k** beyond the catalogue gives what there is; a user who saw everything gets no rows.
 
-    `save` and `load` need to know which attributes `_fit` has set: a subclass lists those that are
-    arrays in `_learned`, or defines `_state` and `_restore`. Arguments of the constructor that JSON
-    cannot hold are named in `_array_arguments`; `_state` has to keep them, and `_rebuild` to use
-    them. Every subclass is registered when it is defined, so that `load` knows it.
+    A constructor checks its arguments and keeps them by `self._set_arguments(locals())`. `save` and
+    `load` need to know which attributes `_fit` has set: a subclass lists those that are arrays in
+    `_learned`, or defines `_state` and `_restore`. Arguments of the constructor that JSON cannot
+    hold are named in `_array_arguments`; `_state` has to keep them, and `_rebuild` to use them.
+    Every subclass is registered when it is defined, so that `load` knows it.
 
     Attributes
     ----------
@@ -137,6 +140,7 @@ class Recommender(Explainable, ABC):
     """
 
     name = "recommender"
+    progress = True
 
     _learned: ClassVar[tuple[str, ...]] = ()
     _array_arguments: ClassVar[tuple[str, ...]] = ()
@@ -287,6 +291,24 @@ class Recommender(Explainable, ABC):
             best[block] = np.where(values > -np.inf, columns, -1)
             best_scores[block] = np.where(values > -np.inf, values, -np.inf)
         return best, best_scores
+
+    def _set_arguments(self, values: Mapping[str, object]) -> None:
+        """Set the arguments of the constructor as attributes, where `parameters` reads them.
+
+        What has a whole number, a float or a truth value as its default becomes one of that type,
+        so that JSON can hold it, whatever NumPy made of it.
+
+        Parameters
+        ----------
+        values : mapping
+            `locals()` of the constructor; what is no argument of the class or a base is left out.
+        """
+        constructors = (inspect.signature(base).parameters for base in type(self).__mro__)
+        for name, parameter in ChainMap(*constructors).items():
+            if name in values:
+                kind = type(parameter.default)
+                number = kind in (bool, int, float)
+                setattr(self, name, kind(values[name]) if number else values[name])
 
     def parameters(self) -> dict[str, object]:
         """Arguments of the constructor by name, without those of `_array_arguments`."""
@@ -455,6 +477,10 @@ class Recommender(Explainable, ABC):
         if asked.hasnans:
             raise ValueError(f"{asked.isna().sum()} of the user ids asked for are missing (NA).")
         return asked
+
+    def _rounds(self, n: int) -> Iterable[int]:
+        """Count rounds of training, with a bar if `progress` and they take over two seconds."""
+        return tqdm(range(n), desc=self.name, delay=2, leave=False, disable=not self.progress)
 
     def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
         """Change the event weights before they reach `_fit` (recency, say); default: leave them."""

@@ -19,7 +19,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from scipy import sparse
-from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
@@ -111,17 +110,7 @@ class ALS(HistoryExplainable, SessionRecommender):
         arguments.positive(regularization=regularization, unobserved=unobserved, alpha=alpha)
         if cg_steps is not None and cg_steps < 1:
             raise ValueError(f"cg_steps is {cg_steps}; take at least one, or None for Cholesky.")
-        self.factors = int(factors)
-        self.iterations = int(iterations)
-        self.regularization = float(regularization)
-        self.unobserved = float(unobserved)
-        self.alpha = float(alpha)
-        self.exponent = float(exponent)
-        self.stddev = float(stddev)
-        self.cg_steps = cg_steps
-        self.seed = int(seed)
-        self.progress = progress
-        self.name = name
+        self._set_arguments(locals())
 
     def objective(self) -> float:
         """Value of the objective at the present vectors."""
@@ -177,8 +166,7 @@ class ALS(HistoryExplainable, SessionRecommender):
         initial = rng.normal(0, scale, (len(self.video_ids), self.factors))
         self.video_factors = initial.astype(np.float32)
         self.user_factors = np.zeros((len(self.user_ids), self.factors), dtype=np.float32)
-        rounds = range(self.iterations)
-        for _ in tqdm(rounds, desc=self.name, delay=2, leave=False, disable=not self.progress):
+        for _ in self._rounds(self.iterations):
             # the best U for this V, then the best V for that U
             self.user_factors = self._solve(
                 self.matrix, self.video_factors, self.user_factors, self.cg_steps

@@ -67,9 +67,7 @@ class EASE(HistoryExplainable, SessionRecommender):
 
     def __init__(self, l2: float = 100.0, binary: bool = False, name: str = "ease"):
         arguments.positive(l2=l2)  # or there is no unique solution
-        self.l2 = float(l2)
-        self.binary = bool(binary)
-        self.name = name
+        self._set_arguments(locals())
 
     def similar(self, video_id: str, k: int = 10) -> pd.DataFrame:
         """The videos with the largest weights in the score of one: `video_id, similarity`.

@@ -175,9 +175,7 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
         self, steps: int = 5, gap_minutes: float = 30.0, name: str = "session (sequential rules)"
     ):
         arguments.at_least(1, steps=steps)
-        self.steps = int(steps)
-        self.gap_minutes = float(gap_minutes)
-        self.name = name
+        self._set_arguments(locals())
 
     def _fit_events(
         self, matrix: sparse.csr_array, interactions: pd.DataFrame, weights: pd.Series

@@ -149,12 +149,8 @@ class Diversified(VectorModel):
             raise ValueError(
                 f"k is {k} and depth {depth}; pick at least 1, and no more than depth."
             )
-        self.base = base
-        self.vectors = vectors
-        self.balance = float(balance)
-        self.k = int(k)
-        self.depth = int(depth)
-        self.name = name or f"{base.name}, diverse"
+        name = name or f"{base.name}, diverse"
+        self._set_arguments(locals())
 
     def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
         """Fit the other recommender and this one; arguments as for `Recommender.fit`."""

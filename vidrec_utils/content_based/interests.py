@@ -121,13 +121,7 @@ class InterestRecommender(VectorProfile):
         super().__init__(dislike, half_life_days)
         arguments.at_least(1, interests=interests, longest=longest)
         arguments.at_least(0, importance=importance)
-        self.vectors = vectors
-        self.interests = int(interests)
-        self.importance = float(importance)
-        self.longest = int(longest)
-        self.center = center
-        self.name = name
-        self.progress = progress
+        self._set_arguments(locals())
 
     def interests_of(self, user_id: str) -> pd.DataFrame:
         """The videos of a user's history by the interest that they belong to.

@@ -56,8 +56,7 @@ class HistoryProfile(HistoryExplainable, Recommender):
     def __init__(self, dislike: float = 0.0, half_life_days: float | None = None):
         if half_life_days is not None:
             arguments.positive(half_life_days=half_life_days)
-        self.dislike = dislike
-        self.half_life_days = half_life_days
+        self._set_arguments(locals())
 
     def similar(self, video_id: str, k: int = 10) -> pd.DataFrame:
         """The k videos most similar to one, by the similarity that the score sums up.
@@ -192,9 +191,7 @@ class ContentRecommender(VectorProfile):
         name: str = "content",
     ):
         super().__init__(dislike, half_life_days)
-        self.vectors = vectors
-        self.center = center
-        self.name = name
+        self._set_arguments(locals())
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         self._share(matrix, self._unit_vectors())

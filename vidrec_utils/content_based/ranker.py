@@ -112,13 +112,8 @@ class LearnedRanker(HistoryProfile):
         arguments.at_least(1, dims=dims)
         arguments.positive(C=C)
         arguments.at_least(0, negatives=negatives)
-        self.modalities = dict(modalities)
-        self.dims = int(dims)
-        self.C = float(C)
-        self.negatives = int(negatives)
-        self.leave_out = leave_out
-        self.seed = int(seed)
-        self.name = name
+        modalities = dict(modalities)
+        self._set_arguments(locals())
 
     def importance(self) -> pd.Series:
         """How much each modality contributes: its share of the variance of all terms of scores.

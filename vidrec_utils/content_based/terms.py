@@ -251,11 +251,8 @@ class TermRecommender(HistoryProfile):
     ):
         super().__init__(dislike, half_life_days)
         arguments.one_of(WEIGHTINGS, weighting=weighting)
-        self.documents = documents
-        self.weighting = weighting
-        self.k1 = float(k1)
-        self.b = float(b)
-        self.name = name or weighting
+        name = name or weighting
+        self._set_arguments(locals())
 
     def explain(self, user_id: str, video_id: str, by: str = "history") -> Explanation:
         """Split a score exactly into what each watched video, or each term, contributes.

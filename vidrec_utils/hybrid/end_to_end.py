@@ -192,6 +192,7 @@ class EndToEnd(SASRec):
         progress: bool = True,
         name: str | None = None,
     ):
+        name = name or source
         super().__init__(
             length=length,
             dim=dim,
@@ -205,18 +206,14 @@ class EndToEnd(SASRec):
             least=least,
             seed=seed,
             progress=progress,
-            name=name or source,
+            name=name,
         )
         arguments.one_of(SOURCES, source=source)
         arguments.one_of(ENCODERS, encoder=encoder)
         arguments.positive(encoder_rate=encoder_rate)
         arguments.at_least(1, fresh=fresh)
-        self.clips = clips
-        self.source = source
-        self.encoder = encoder
+        self._set_arguments(locals())
         self.prepared: tuple[torch.Tensor, ...] | None = None
-        self.encoder_rate = encoder_rate
-        self.fresh = int(fresh)
 
     def _work(self) -> float:
         """As for `SASRec`; an encoder that is trained along is always worth all threads."""

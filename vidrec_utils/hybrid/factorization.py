@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 from scipy import sparse
 from torch import nn
-from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, saving, settings
 from vidrec_utils.behavior_based.bpr import triples
@@ -145,18 +144,7 @@ class FeatureFactorization(Recommender):
             )
         arguments.positive(learning_rate=learning_rate)
         arguments.at_least(0, weight_decay=weight_decay)
-        self.video_features = video_features
-        self.user_features = user_features
-        self.factors = int(factors)
-        self.identity = bool(identity)
-        self.loss = loss
-        self.epochs = int(epochs)
-        self.batch_size = int(batch_size)
-        self.learning_rate = float(learning_rate)
-        self.weight_decay = float(weight_decay)
-        self.seed = int(seed)
-        self.progress = progress
-        self.name = name
+        self._set_arguments(locals())
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         liked = sparse.csr_array(matrix.maximum(0))  # (n_users, n_videos)
@@ -188,8 +176,7 @@ class FeatureFactorization(Recommender):
             weight_decay=self.weight_decay,
         )
         rng = np.random.default_rng(self.seed)
-        epochs = range(self.epochs if liked.nnz else 0)
-        for _ in tqdm(epochs, desc=self.name, delay=2, leave=False, disable=not self.progress):
+        for _ in self._rounds(self.epochs if liked.nnz else 0):
             # u watched i, and not j: each (batch,)
             for batch in triples(liked, rng, self.batch_size):
                 if self.loss == "bpr":

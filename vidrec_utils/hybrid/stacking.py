@@ -129,7 +129,6 @@ class Stacked(Ensemble):
         seed: int = 0,
         name: str = "stacked",
     ):
-        super().__init__(models)
         arguments.one_of(RANKERS, ranker=ranker)
         if not 0 < share < 1:
             raise ValueError(f"share is {share}; it must be between 0 and 1.")
@@ -137,15 +136,8 @@ class Stacked(Ensemble):
             raise ValueError(f"gap is {gap}; it must be from 0 to below 1 - share, {1 - share:g}.")
         arguments.at_least(1, max_users=max_users, negatives=negatives)
         arguments.positive(regularization=regularization)
-        self.ranker = ranker
-        self.share = float(share)
-        self.negatives = int(negatives)
-        self.gap = float(gap)
-        self.max_users = int(max_users)
-        self.threshold = float(threshold)
-        self.regularization = float(regularization)
-        self.seed = int(seed)
-        self.name = name
+        self._set_arguments(locals())
+        super().__init__(models)
 
     @property
     def feature_names(self) -> list[str]:
