@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split, VideoLibrary
+from vidrec_utils.datasets import Split, VideoLibrary
 
 
 def event_weights(

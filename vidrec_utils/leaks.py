@@ -16,18 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from vidrec_utils.datasets import Split
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.recommender import as_ids, blocks
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
-    from vidrec_utils.embeddings import Embeddings
 
 SPLIT_NAMES = ("train", "validation", "test")
 PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypeAlias, TypedDict, cast
+from typing import Any, ClassVar, NotRequired, Self, TypeAlias, TypedDict, cast
 
 import numpy as np
 import pandas as pd
@@ -24,13 +24,11 @@ from scipy import sparse
 from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, saving
+from vidrec_utils.datasets import Split, VideoLibrary
 from vidrec_utils.events import as_ids, event_weights, interaction_matrix, unpack
 from vidrec_utils.explanations import Explainable
 from vidrec_utils.saving import Array
 from vidrec_utils.top_k import hide, position, top_k
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split, VideoLibrary
 
 __all__ = [
     "FixedScores",
@@ -83,8 +81,8 @@ RENAMED_ARRAYS: dict[str, dict[str, str]] = {
 The name of an array consists of words with dots between them. A subclass inherits the table.
 """
 
-TrainingData: TypeAlias = "VideoLibrary | Split | pd.DataFrame"
-EventWeights: TypeAlias = "pd.Series | Callable[[pd.DataFrame], pd.Series]"
+TrainingData: TypeAlias = VideoLibrary | Split | pd.DataFrame
+EventWeights: TypeAlias = pd.Series | Callable[[pd.DataFrame], pd.Series]
 
 Description = TypedDict(
     "Description",

@@ -8,7 +8,7 @@ KDD 2020.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,10 @@ from tqdm import tqdm
 
 from vidrec_utils import arguments
 from vidrec_utils.content_based.profiles import VectorProfile
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.explanations import Explanation
 from vidrec_utils.recommender import position
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
 
 
 def find_interests(vectors: np.ndarray, n: int) -> np.ndarray:

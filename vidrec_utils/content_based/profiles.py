@@ -12,7 +12,7 @@ Lops, de Gemmis, Semeraro: Content-based Recommender Systems. Recommender System
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,9 @@ from scipy import sparse
 
 from vidrec_utils import arguments
 from vidrec_utils.content_based.vectors import VectorModel
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
 from vidrec_utils.recommender import Recommender, position, top_k
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
 
 
 class HistoryProfile(HistoryExplainable, Recommender):

@@ -9,7 +9,7 @@ WWW 2007 (logistic regression on features of content).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,9 @@ from sklearn.linear_model import LogisticRegression
 from vidrec_utils import arguments
 from vidrec_utils.content_based.profiles import HistoryProfile
 from vidrec_utils.content_based.vectors import aligned, unit_vectors
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.explanations import Explanation
 from vidrec_utils.saving import Array
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
 
 
 class LearnedRanker(HistoryProfile):

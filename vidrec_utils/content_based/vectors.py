@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.embeddings import join
+from vidrec_utils.embeddings import Embeddings, join
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.recommender import Recommender, as_ids
 from vidrec_utils.saving import Array
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
 
 
 def unit_vectors(vectors: np.ndarray, missing: np.ndarray, center: bool = True) -> np.ndarray:

@@ -11,14 +11,16 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy import sparse
 from tqdm import tqdm
 
 from vidrec_utils import arguments, plots
+from vidrec_utils.datasets import Split, VideoLibrary
 from vidrec_utils.embeddings.embedding import embed
 from vidrec_utils.embeddings.geometry import (
     GEOMETRIES,
@@ -34,11 +36,6 @@ from vidrec_utils.evaluation.metrics import bootstrap_means, list_metrics
 from vidrec_utils.evaluation.results import percentile_interval
 from vidrec_utils.evaluation.task import positives, prepare
 from vidrec_utils.recommender import as_ids, blocks, hide, interaction_matrix, top_k
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from vidrec_utils.datasets import Split, VideoLibrary
 
 VECTOR = "vector"  # name of the "layer" that `encode` returns
 RESAMPLES = 1000

@@ -28,16 +28,12 @@ over the users who have a list and a history (Abdollahpouri et al., RMSE worksho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.recommender import BLOCK_VALUES, as_ids
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
 
 RANKING_METRICS = ("hit_rate", "precision", "recall", "f1", "ndcg", "mrr", "map")
 USER_METRICS = (*RANKING_METRICS, "accuracy", "novelty", "popularity")

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from tqdm import tqdm
 
+from vidrec_utils.datasets import Split
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.evaluation.metrics import accuracy, diversity, list_means, list_metrics
 from vidrec_utils.evaluation.results import Result
 from vidrec_utils.evaluation.slices import user_slices, video_groups, video_slice
 from vidrec_utils.evaluation.task import Task, prepare
-from vidrec_utils.recommender import blocks, hide, top_k
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from vidrec_utils.datasets import Split
-    from vidrec_utils.embeddings import Embeddings
-    from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, blocks, hide, top_k
 
 
 def evaluate(

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from vidrec_utils import arguments
+from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation.protocol import TIES, Protocol, fingerprints
 from vidrec_utils.recommender import as_ids, interaction_matrix
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
 
 
 def positives(interactions: pd.DataFrame, threshold: float = 0.8) -> pd.Series:

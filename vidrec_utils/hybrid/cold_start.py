@@ -5,18 +5,15 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from vidrec_utils import arguments
+from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import Result, evaluate
 from vidrec_utils.events import as_ids
 from vidrec_utils.recommender import Recommender
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
 
 
 def newcomers(split: Split, share: float = 0.3, least: int = 10, seed: int = 0) -> pd.Index:

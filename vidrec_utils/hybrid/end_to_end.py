@@ -15,7 +15,7 @@ Revisited. SIGIR 2023 (arXiv:2303.13835).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -28,13 +28,11 @@ from tqdm.auto import tqdm
 from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based import SASRec
 from vidrec_utils.behavior_based.sasrec import PAD
+from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.hybrid.clip_networks import ENCODERS, prepare, rows_of, trainable_part
 from vidrec_utils.hybrid.cold_start import all_and_cold
 from vidrec_utils.saving import Array, below
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
 
 SOURCES = ("ids", "frozen", "joint")
 

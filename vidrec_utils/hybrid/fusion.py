@@ -14,13 +14,13 @@ import dataclasses
 import itertools
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from vidrec_utils import arguments
+from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import bootstrap_means, evaluate
 from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.ensemble import Ensemble
@@ -31,9 +31,6 @@ from vidrec_utils.hybrid.normalization import (
     smallest,
 )
 from vidrec_utils.recommender import FixedScores, Recommender
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
 
 
 class Fusion(Ensemble):

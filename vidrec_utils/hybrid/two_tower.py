@@ -14,7 +14,7 @@ Volkovs, Yu, Poutanen: DropoutNet: Addressing Cold Start in Recommender Systems.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -25,11 +25,9 @@ from torch.nn import functional as F
 
 from vidrec_utils import arguments, settings
 from vidrec_utils.content_based.vectors import VectorModel, aligned
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.hybrid.sampled_softmax import CORRECTIONS, full_softmax, in_batch_softmax
 from vidrec_utils.saving import Array, below
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
 
 
 class Towers(nn.Module):
