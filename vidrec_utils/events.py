@@ -65,11 +65,25 @@ def event_weights(
 
 def interaction_matrix(
     interactions: pd.DataFrame,
-    values: pd.Series | np.ndarray,
+    values: pd.Series | np.ndarray | float,
     user_ids: pd.Index,
     video_ids: pd.Index,
 ) -> sparse.csr_array:
     """Events as a sparse users x videos matrix; the values of repeated pairs are added.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per event; columns `user_id, video_id`.
+    values : Series, ndarray or number
+        Value of each event, in the order of the rows, or one that all events have: with 1 the
+        matrix counts events.
+    user_ids, video_ids : Index of str
+        The ids of the rows and columns.
+
+    Returns
+    -------
+    csr_array of float32, shape (n_users, n_videos)
 
     Raises
     ------
@@ -93,7 +107,7 @@ def interaction_matrix(
                 f"{(positions < 0).sum()} events have a {column} that is not in the catalogue, the "
                 f"first is {bad!r}. VideoLibrary.problems() lists them."
             )
-    data = np.asarray(values, dtype=np.float32)
+    data = np.broadcast_to(np.asarray(values, dtype=np.float32), rows.shape)
     shape = (len(user_ids), len(video_ids))
     return sparse.csr_array(sparse.coo_array((data, (rows, columns)), shape=shape))
 

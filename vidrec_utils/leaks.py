@@ -93,9 +93,8 @@ def row_overlap(split: Split) -> Finding:
         columns = [c for c in ("user_id", "video_id", "timestamp") if c in earlier and c in later]
         known, asked = (_row_keys(rows, columns) for rows in (earlier, later))
         repeated = asked[asked.isin(known)]
-        if not len(repeated):
-            return 0, ""
-        return len(repeated), "/".join(map(str, repeated[0])) if columns else repeated[0]
+        first = next(iter(repeated), "")
+        return len(repeated), "/".join(map(str, first)) if columns else first
 
     return _finding(
         "row overlap",

@@ -189,8 +189,7 @@ class Recommender(Explainable, ABC):
         values = np.asarray(weights, dtype=np.float64)
         if len(values) != len(interactions) or not np.isfinite(values).all():
             raise ValueError("weights must hold one finite number for each event.")
-        ones = np.ones(len(interactions))
-        self.seen = interaction_matrix(interactions, ones, self.user_ids, self.video_ids)
+        self.seen = interaction_matrix(interactions, 1, self.user_ids, self.video_ids)
         matrix = interaction_matrix(interactions, weights, self.user_ids, self.video_ids)
         self.popularity = np.asarray(matrix.sum(axis=0), dtype=np.float32).ravel()
         weights = self._reweigh(pd.Series(np.asarray(weights), interactions.index), interactions)
@@ -419,10 +418,10 @@ class Recommender(Explainable, ABC):
         state = saving.below(arrays, "state.")
         model = model_class._rebuild(dict(description["parameters"]), state)
         model.name = description["name"]
-        ids = saving.decode_ids(arrays["video_ids"])
-        model.video_ids = pd.Index(ids, dtype="str", name="video_id")
-        ids = saving.decode_ids(arrays["user_ids"])
-        model.user_ids = pd.Index(ids, dtype="str", name="user_id")
+        model.video_ids, model.user_ids = (
+            pd.Index(saving.decode_ids(arrays[f"{name}s"]), dtype="str", name=name)
+            for name in ("video_id", "user_id")
+        )
         if saving.ids_digest(model.video_ids, model.user_ids) != description["ids_sha256"]:
             raise saving.SavedModelError(
                 f"The ids of the model in {source} are not those that it was saved with: they were "
@@ -479,6 +478,12 @@ class Recommender(Explainable, ABC):
     def _rounds(self, n: int) -> Iterable[int]:
         """Count rounds of training, with a bar if `progress` and they take over two seconds."""
         return tqdm(range(n), desc=self.name, delay=2, leave=False, disable=not self.progress)
+
+    def _best_of(self, values: np.ndarray, k: int, column: str) -> pd.DataFrame:
+        """The k videos of the highest values: `video_id` and the values; -inf is left out."""
+        best = top_k(values[None], k)[0]
+        best = best[values[best] > -np.inf]
+        return pd.DataFrame({"video_id": self.video_ids[best], column: values[best]})
 
     def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
         """Change the event weights before they reach `_fit` (recency, say); default: leave them."""

@@ -18,7 +18,7 @@ from scipy.linalg import lapack
 from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import position, top_k
+from vidrec_utils.recommender import position
 
 
 class EASE(HistoryExplainable, SessionRecommender):
@@ -78,9 +78,7 @@ class EASE(HistoryExplainable, SessionRecommender):
             If the video is not in the catalogue.
         """
         column = self.weights[:, position(self.video_ids, video_id, "video")]
-        best = top_k(np.where(column > 0, column, -np.inf)[None], k)[0]
-        best = best[column[best] > 0]
-        return pd.DataFrame({"video_id": self.video_ids[best], "similarity": column[best]})
+        return self._best_of(np.where(column > 0, column, -np.inf), k, "similarity")
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         self.matrix = _binary(matrix) if self.binary else matrix.copy()

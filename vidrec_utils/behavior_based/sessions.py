@@ -21,7 +21,7 @@ from scipy import sparse
 
 from vidrec_utils import arguments
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
-from vidrec_utils.recommender import Recommender, as_ids, top_k
+from vidrec_utils.recommender import Recommender, as_ids
 
 
 class SessionRecommender(Recommender):
@@ -84,12 +84,9 @@ class SessionRecommender(Recommender):
         if exclude_seen:
             watched = self.video_ids.get_indexer(session)
             scores[watched[watched >= 0]] = -np.inf
-        best = top_k(scores[None], k)[0]
-        best = best[scores[best] > -np.inf]
-        ranks = np.arange(1, len(best) + 1)
-        return pd.DataFrame(
-            {"video_id": self.video_ids[best], "rank": ranks, "score": scores[best]}
-        )
+        best = self._best_of(scores, k, "score")
+        best.insert(1, "rank", np.arange(1, len(best) + 1))
+        return best
 
     @abstractmethod
     def _score_history(self, columns: np.ndarray, weights: np.ndarray) -> np.ndarray:

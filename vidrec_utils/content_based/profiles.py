@@ -22,7 +22,7 @@ from vidrec_utils import arguments
 from vidrec_utils.content_based.vectors import VectorModel
 from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
-from vidrec_utils.recommender import Recommender, position, top_k
+from vidrec_utils.recommender import Recommender, position
 
 
 class HistoryProfile(HistoryExplainable, Recommender):
@@ -77,9 +77,7 @@ class HistoryProfile(HistoryExplainable, Recommender):
         similarity = self._similarity(np.array([row]), np.arange(len(self.video_ids)))[0]
         similarity[self.missing] = -np.inf
         similarity[row] = -np.inf
-        best = top_k(similarity[None], k)[0]
-        best = best[similarity[best] > -np.inf]
-        return pd.DataFrame({"video_id": self.video_ids[best], "similarity": similarity[best]})
+        return self._best_of(similarity, k, "similarity")
 
     @property
     def history(self) -> sparse.csr_array:

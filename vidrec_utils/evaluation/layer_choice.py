@@ -358,7 +358,7 @@ def _recommendation(split: Split, on: str, k: int, threshold: float) -> _Questio
     task = prepare(split, k, on, threshold)
     liked = split.train[positives(split.train, threshold).to_numpy()]
     liked = liked[as_ids(liked["user_id"]).isin(task.users)]
-    history = interaction_matrix(liked, np.ones(len(liked)), task.users, task.videos)
+    history = interaction_matrix(liked, 1, task.users, task.videos)
     history.data[:] = 1  # liked once or often
     kept = np.flatnonzero(np.diff(history.indptr))
     if not len(kept):

@@ -90,16 +90,14 @@ def evaluate(
     """
     task = prepare(split, k, on, threshold, ties, seed)
     groups = video_groups(task, split.videos, by) if slices or by else {}
-    order = None
-    if ties == "shuffled":
-        order = np.random.default_rng(seed).permutation(len(task.videos))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(task.videos)) if ties == "shuffled" else None
     top, hits = _lists(recommender, task, order, progress)
     per_user, history = _measure(task, top, hits)
     if vectors is not None:
         per_user["diversity"] = diversity(vectors, task.videos, top)
     tables = user_slices(per_user) if slices else {}
-    for name, group in groups.items():
-        tables[name] = video_slice(task, group, top, hits, per_user)
+    tables |= {name: video_slice(task, g, top, hits, per_user) for name, g in groups.items()}
     return Result(
         name=recommender.name,
         k=k,
@@ -156,8 +154,7 @@ def ranks(
             relevant = _columns(task.relevant, user)
             rank, n = _ranks(row, relevant, _columns(task.seen, user))
             rows.append((np.full(len(rank), user), relevant, rank, np.full(len(rank), n)))
-    columns = [np.concatenate(arrays) for arrays in zip(*rows, strict=True)]
-    users, videos, rank, n_candidates = columns
+    users, videos, rank, n_candidates = map(np.concatenate, zip(*rows, strict=True))
     return pd.DataFrame(
         {
             "user_id": task.users[users],

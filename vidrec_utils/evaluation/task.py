@@ -100,7 +100,9 @@ def prepare(
     ValueError
         If an option is impossible, the part is empty, or no user in it has a relevant candidate.
     """
-    _check_options(k, on, ties)
+    arguments.one_of(("test", "validation"), on=on)
+    arguments.at_least(1, k=k)
+    arguments.one_of(TIES, ties=ties)
     target = getattr(split, on)
     if not len(target):
         raise ValueError(f"The {on} part of the split {split.name!r} has no interactions.")
@@ -110,13 +112,13 @@ def prepare(
     videos = as_ids(split.videos.index)
     asked = as_ids(target["user_id"]).unique().sort_values()  # users who could be evaluated
     # Masks: what each of them was shown before the evaluated part.
-    seen = _counts(known[as_ids(known["user_id"]).isin(asked)], asked, videos)
+    seen = interaction_matrix(known[as_ids(known["user_id"]).isin(asked)], 1, asked, videos)
     # Popularity of the videos among everybody who is known.
     crowd = as_ids(known["user_id"]).unique()
-    shows = _counts(known, crowd, videos)
+    shows = interaction_matrix(known, 1, crowd, videos)
     # Relevance: what ended well in the evaluated part, and is new to the user.
-    relevant = _counts(target[positives(target, threshold).to_numpy()], asked, videos)
-    relevant = _without(relevant, seen)
+    good = target[positives(target, threshold).to_numpy()]
+    relevant = _without(interaction_matrix(good, 1, asked, videos), seen)
     kept = np.flatnonzero(np.diff(relevant.indptr))
     if not len(kept):
         raise ValueError(
@@ -146,17 +148,6 @@ def prepare(
             **fingerprints(users, videos, relevant, seen),
         ),
     )
-
-
-def _check_options(k: int, on: str, ties: str) -> None:
-    arguments.one_of(("test", "validation"), on=on)
-    arguments.at_least(1, k=k)
-    arguments.one_of(TIES, ties=ties)
-
-
-def _counts(events: pd.DataFrame, users: pd.Index, videos: pd.Index) -> sparse.csr_array:
-    """Number of events of each pair, without stored zeros."""
-    return interaction_matrix(events, np.ones(len(events), dtype=np.float32), users, videos)
 
 
 def _without(a: sparse.csr_array, b: sparse.csr_array) -> sparse.csr_array:

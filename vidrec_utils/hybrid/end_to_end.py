@@ -26,8 +26,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, settings
-from vidrec_utils.behavior_based import SASRec
-from vidrec_utils.behavior_based.sasrec import PAD
+from vidrec_utils.behavior_based.sasrec import PAD, SASRec
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.hybrid.clip_networks import ENCODERS, prepare, rows_of, trainable_part
@@ -285,12 +284,12 @@ class EndToEnd(SASRec):
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters to train, with their learning rates."""
-        encoder = [] if self.source == "ids" else list(self.vectors.encoder.parameters())
-        encoder_ids = {id(p) for p in encoder}
         others = [p for name, p in self.model.named_parameters() if name != "video.weight"]
-        others += [p for p in self.vectors.parameters() if id(p) not in encoder_ids]
+        vectors = self.vectors.named_parameters()
+        others += [p for name, p in vectors if not name.startswith("encoder.")]
         groups = [{"params": others, "lr": self.learning_rate}]
         if self.source == "joint":
+            encoder = self.vectors.encoder.parameters()
             groups.append({"params": encoder, "lr": self.encoder_rate})
         return groups
 

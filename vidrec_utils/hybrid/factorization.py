@@ -20,10 +20,10 @@ from torch import nn
 
 from vidrec_utils import arguments, saving, settings
 from vidrec_utils.behavior_based.bpr import triples
+from vidrec_utils.content_based.vectors import rows_by_id
 from vidrec_utils.embeddings.geometry import unit_rows
-from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.sampled_softmax import in_batch_softmax
-from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, as_ids
 from vidrec_utils.saving import Array, below
 
 LOSSES = ("bpr", "softmax")
@@ -282,13 +282,5 @@ def feature_rows(features: pd.DataFrame | None, ids: pd.Index, kind: str = "vide
     """
     if features is None:
         return np.zeros((len(ids), 0), dtype=np.float32)
-    own_ids = as_ids(features.index)
-    if own_ids.has_duplicates:
-        twice = own_ids[own_ids.duplicated()][0]
-        raise ValueError(f"Two rows of features for {kind} {twice!r}; keep one.")
-    values = features.to_numpy(dtype=np.float32, na_value=np.nan)
-    values = np.where(np.isfinite(values), values, 0)
-    positions = own_ids.get_indexer(ids)
-    rows = np.zeros((len(ids), values.shape[1]), dtype=np.float32)
-    rows[positions >= 0] = values[positions[positions >= 0]]
-    return unit_rows(rows, 1e-12)
+    rows = rows_by_id(features, ids, f"rows of features for {kind}")
+    return unit_rows(np.where(np.isfinite(rows), rows, np.float32(0)), 1e-12)

@@ -18,10 +18,9 @@ from tqdm.auto import tqdm
 from vidrec_utils import arguments
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
-from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.cold_start import all_and_cold
 from vidrec_utils.hybrid.features import Modalities
-from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, as_ids
 
 HOWS = ("drop", "zero", "mean", "predicted", "learned")
 
