@@ -300,7 +300,7 @@ class Recommender(Explainable, ABC):
         values : mapping
             `locals()` of the constructor; what is no argument of the class or a base is left out.
         """
-        constructors = (inspect.signature(base).parameters for base in type(self).__mro__)
+        constructors = (dict(inspect.signature(base).parameters) for base in type(self).__mro__)
         for name, parameter in ChainMap(*constructors).items():
             if name in values:
                 kind = type(parameter.default)
