@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vidrec_utils.encoders.network import build_seeded
 from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.encoders.weights import (
     PackagedFile,
@@ -186,8 +187,7 @@ class EfficientNetLite0(nn.Module):
 def random_lite0(seed: int) -> EfficientNetLite0:
     """An untrained network, He-initialised (arXiv:1502.01852), without touching the global seed."""
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        net = EfficientNetLite0()
+    net = build_seeded(EfficientNetLite0)
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", generator=generator)

@@ -10,6 +10,8 @@ import hashlib
 import importlib.util
 import json
 import pickle
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ from vidrec_utils.files import find_packaged, sha256
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
 
 class WeightsError(ValueError):
@@ -219,6 +222,35 @@ def load_strictly(model: torch.nn.Module, state: dict[str, torch.Tensor], origin
             f"{len(shaped)} of another shape {shaped[:3]}."
         )
     model.load_state_dict(state)
+
+
+def renamed(state: dict[str, torch.Tensor], names: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    """Rename tensors: wherever a regular expression of `names` is found, by what it maps to.
+
+    Examples
+    --------
+    >>> renamed({"norm.gamma": 1, "bias": 2}, {r"gamma$": "weight"})
+    {'norm.weight': 1, 'bias': 2}
+    """
+    for pattern, name in names.items():
+        state = {re.sub(pattern, name, key): tensor for key, tensor in state.items()}
+    return state
+
+
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in a folder.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"The tokenizer in {folder.name} cannot be read: {error}") from error
 
 
 def fingerprint_of(

@@ -219,7 +219,7 @@ class Reader:
                     begun = True
                     first_key = packet.pts
                     if self.timeline.counted and self.timeline.keyframes:
-                        order = self._order_of(packet.dts)
+                        order = bisect_left(self.timeline.times, packet.dts)
             try:
                 frames = packet.decode()
             except (av.FFmpegError, ValueError):
@@ -244,9 +244,6 @@ class Reader:
     @property
     def _has_keyframes(self) -> bool:
         return self.timeline.keyframes is None or bool(self.timeline.keyframes)
-
-    def _order_of(self, ticks: int) -> int:
-        return bisect_left(self.timeline.times, ticks)
 
     def _peek(self) -> Shown | None:
         if self._ahead is None:

@@ -129,13 +129,9 @@ def _beyond_file(container: InputContainer, file_bytes: int) -> bool:
     """Whether an MP4's index points beyond the end of the file."""
     if not is_mp4(container):
         return False
-    for stream in container.streams:
-        entries = stream.index_entries
-        if len(entries) and entries[len(entries) - 1].pos + entries[len(entries) - 1].size > (
-            file_bytes
-        ):
-            return True
-    return False
+    indices = (stream.index_entries for stream in container.streams)
+    last = [entries[len(entries) - 1] for entries in indices if len(entries)]
+    return any(entry.pos + entry.size > file_bytes for entry in last)
 
 
 def scanned_timeline(container: InputContainer, stream: VideoStream, file_bytes: int) -> Timeline:
