@@ -457,7 +457,9 @@ def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
             f"{name} of {repo} is not available, and HF_HUB_OFFLINE forbids the network. Unset it "
             "and try again."
         )
-    failures = (OSError, ValueError, RuntimeError, OfflineModeIsEnabled, *_client_errors())
+    failures: tuple[type[Exception], ...] = (
+        OSError, ValueError, RuntimeError, OfflineModeIsEnabled, *_client_errors(),
+    )  # fmt: skip
     server = _from(HUB) if base else str(urlsplit(endpoint).hostname)
     try:
         # Asked first, because the hub's client tries for a minute where nobody answers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import torch
 from torch import nn
@@ -129,7 +129,7 @@ class NetworkEncoder:
 
     def network_vectors(self, net: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
         """Vectors `(n, dim)` of what `network_inputs` returned, by this network or a copy of it."""
-        return net.vector(*inputs)
+        return cast(Callable[..., torch.Tensor], net.vector)(*inputs)
 
     def with_network(self, net: nn.Module, weights: WeightsInfo) -> Self:
         """A copy of the encoder around another network of the same architecture."""
@@ -205,13 +205,14 @@ class NetworkEncoder:
         Parameters
         ----------
         function : callable
-            Of a prepared batch.
+            From a prepared batch to its output.
         items : sequence
             As `prepare` takes them.
         batch_size : int
             Items in one forward pass.
         shape : tuple of int
-            Of the output for one item, where there may be no items.
+            Shape of one item's output; needed only where there may be no items.
         """
-        parts = [self.infer(function, self.prepare(batch)) for batch in batches(items, batch_size)]
-        return torch.cat(parts) if parts else torch.empty(0, *shape)
+        slices = batches(items, batch_size)
+        outputs = [self.infer(function, self.prepare(batch)) for batch in slices]
+        return torch.cat(outputs) if outputs else torch.empty(0, *shape)
