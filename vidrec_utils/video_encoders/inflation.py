@@ -212,7 +212,7 @@ class InflatedLite0(ClipNetwork):
         for block in self.net._blocks:
             y = block(y.contiguous(memory_format=torch.channels_last))  # faster on a CPU
         y = self.net.head(y)  # (batch * time, 1280, height / 32, width / 32)
-        return y.unflatten(0, (len(x), -1)).transpose(1, 2)
+        return y.unflatten(0, (-1, x.shape[2])).transpose(1, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of the 2D network's classes, `(batch, classes)`."""
