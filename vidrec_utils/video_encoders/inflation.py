@@ -8,10 +8,11 @@ over the taps (I3D's way) blurs over time from the start.
 The frames of a clip stay folded into the batch: a tap is a 2D convolution of all frames, and the
 results of the taps are shifted in time and added. This sum is a 3D convolution, and everything
 between the convolutions (pooling, branches, residual connections) runs as the authors of the 2D
-network wrote it. For depthwise filters, PyTorch trains it on a CPU in about 0.6 of the time of a
-3D convolution. Without gradients it is the other way round: a 3D convolution is a little faster,
-and on OpenVINO twice as fast. Networks whose layers take clips as they are, as those of
-EfficientNet-Lite0 do, therefore give whole clips to the same inflated filters when they only infer.
+network wrote it. Where the filters are depthwise, as in EfficientNet-Lite0, PyTorch trains the
+network on a CPU in about 0.6 of the time that 3D convolutions take. Without gradients it is the
+other way round: 3D convolutions are a little faster, and on OpenVINO nearly twice as fast
+(`benchmarks/README.md`). When it only infers, the inflated EfficientNet-Lite0 therefore gives whole
+clips to the same filters.
 
 References
 ----------
