@@ -249,3 +249,24 @@ def test_a_model_that_learns_has_somewhere_to_learn():
 
             def _score(self, users):
                 return self.weights
+
+
+def test_a_constructor_keeps_its_arguments_as_plain_numbers():
+    class Base(rec.Popularity):
+        def __init__(self, size: int = 1, rate: float = 0.5, name: str = "base"):
+            double = 2 * size  # no argument
+            self._set_arguments(locals())
+
+    class Derived(Base):
+        def __init__(self, full: bool = False, limit: int | None = None):
+            super().__init__(size=4, name="derived")
+            self._set_arguments(locals())
+
+    base = Base(np.int64(3), np.float32(0.25))
+    assert base.parameters() == {"size": 3, "rate": 0.25, "name": "base"}
+    assert [type(value) for value in base.parameters().values()] == [int, float, str]
+    assert not hasattr(base, "double")
+    model = Derived(np.True_)
+    assert model.parameters() == {"full": True, "limit": None}
+    assert type(model.full) is bool
+    assert (model.size, model.rate, model.name) == (4, 0.5, "derived")  # kept by the base

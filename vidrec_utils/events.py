@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split, VideoLibrary
+from vidrec_utils.datasets import Split, VideoLibrary
 
 SIGNALS = ("watch_ratio", "liked", "shared", "comment")
 """Columns in which an event can say how it ended."""
@@ -155,11 +153,25 @@ def times_of(interactions: pd.DataFrame, use: str) -> pd.Series:
 
 def interaction_matrix(
     interactions: pd.DataFrame,
-    values: pd.Series | np.ndarray,
+    values: pd.Series | np.ndarray | float,
     user_ids: pd.Index,
     video_ids: pd.Index,
 ) -> sparse.csr_array:
     """Events as a sparse users x videos matrix; the values of repeated pairs are added.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per event; columns `user_id, video_id`.
+    values : Series, ndarray or number
+        Value of each event, in the order of the rows, or one that all events have: with 1 the
+        matrix counts events.
+    user_ids, video_ids : Index of str
+        The ids of the rows and columns.
+
+    Returns
+    -------
+    csr_array of float32, shape (n_users, n_videos)
 
     Raises
     ------
@@ -183,7 +195,7 @@ def interaction_matrix(
                 f"{(positions < 0).sum()} events have a {column} that is not in the catalogue, the "
                 f"first is {bad!r}. VideoLibrary.problems() lists them."
             )
-    data = np.asarray(values, dtype=np.float32)
+    data = np.broadcast_to(np.asarray(values, dtype=np.float32), rows.shape)
     shape = (len(user_ids), len(video_ids))
     return sparse.csr_array(sparse.coo_array((data, (rows, columns)), shape=shape))
 

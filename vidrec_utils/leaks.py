@@ -16,18 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from vidrec_utils.datasets import Split
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.recommender import as_ids, blocks
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
-    from vidrec_utils.embeddings import Embeddings
 
 SPLIT_NAMES = ("train", "validation", "test")
 PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
@@ -96,9 +93,8 @@ def row_overlap(split: Split) -> Finding:
         columns = [c for c in ("user_id", "video_id", "timestamp") if c in earlier and c in later]
         known, asked = (_row_keys(rows, columns) for rows in (earlier, later))
         repeated = asked[asked.isin(known)]
-        if not len(repeated):
-            return 0, ""
-        return len(repeated), "/".join(map(str, repeated[0])) if columns else repeated[0]
+        first = next(iter(repeated), "")
+        return len(repeated), "/".join(map(str, first)) if columns else first
 
     return _finding(
         "row overlap",

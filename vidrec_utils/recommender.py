@@ -14,22 +14,22 @@ import inspect
 import pkgutil
 import warnings
 from abc import ABC, abstractmethod
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NotRequired, Self, TypeAlias, TypedDict, cast
+from typing import Any, ClassVar, NotRequired, Self, TypeAlias, TypedDict, cast
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, saving
+from vidrec_utils.datasets import Split, VideoLibrary
 from vidrec_utils.events import as_ids, event_weights, interaction_matrix, unpack
 from vidrec_utils.explanations import Explainable
 from vidrec_utils.saving import Array
 from vidrec_utils.top_k import hide, position, top_k
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split, VideoLibrary
 
 __all__ = [
     "FixedScores",
@@ -92,8 +92,8 @@ RENAMED_ARRAYS: dict[str, dict[str, str]] = {
 The name of an array consists of words with dots between them. A subclass inherits the table.
 """
 
-TrainingData: TypeAlias = "VideoLibrary | Split | pd.DataFrame"
-EventWeights: TypeAlias = "pd.Series | Callable[[pd.DataFrame], pd.Series]"
+TrainingData: TypeAlias = VideoLibrary | Split | pd.DataFrame
+EventWeights: TypeAlias = pd.Series | Callable[[pd.DataFrame], pd.Series]
 
 Description = TypedDict(
     "Description",
@@ -120,10 +120,11 @@ class Recommender(Explainable, ABC):
     - a **log without signals** counts every event alike (see `event_weights`), and one in which no
       event weighs more than 0 is fitted with a warning: there is nothing to learn from it.
 
-    `save` and `load` need to know which attributes `_fit` has set: a subclass lists those that are
-    arrays in `_learned`, or defines `_state` and `_restore`. Arguments of the constructor that JSON
-    cannot hold are named in `_array_arguments`; `_state` has to keep them, and `_rebuild` to use
-    them. Every subclass is registered when it is defined, so that `load` knows it.
+    A constructor checks its arguments and keeps them by `self._set_arguments(locals())`. `save` and
+    `load` need to know which attributes `_fit` has set: a subclass lists those that are arrays in
+    `_learned`, or defines `_state` and `_restore`. Arguments of the constructor that JSON cannot
+    hold are named in `_array_arguments`; `_state` has to keep them, and `_rebuild` to use them.
+    Every subclass is registered when it is defined, so that `load` knows it.
 
     Attributes
     ----------
@@ -150,6 +151,7 @@ class Recommender(Explainable, ABC):
     """
 
     name = "recommender"
+    progress = True
     same_for_all: ClassVar[bool] = False
     """Whether everybody gets the same list by design, so that a small coverage is no surprise."""
 
@@ -207,8 +209,7 @@ class Recommender(Explainable, ABC):
         values = np.asarray(weights, dtype=np.float64)
         if len(values) != len(interactions) or not np.isfinite(values).all():
             raise ValueError("weights must hold one finite number for each event.")
-        ones = np.ones(len(interactions))
-        self.seen = interaction_matrix(interactions, ones, self.user_ids, self.video_ids)
+        self.seen = interaction_matrix(interactions, 1, self.user_ids, self.video_ids)
         matrix = interaction_matrix(interactions, weights, self.user_ids, self.video_ids)
         self.popularity = np.asarray(matrix.sum(axis=0), dtype=np.float32).ravel()
         if len(values) and not (values > 0).any():
@@ -311,6 +312,24 @@ class Recommender(Explainable, ABC):
             best[block] = np.where(values > -np.inf, columns, -1)
             best_scores[block] = np.where(values > -np.inf, values, -np.inf)
         return best, best_scores
+
+    def _set_arguments(self, values: Mapping[str, object]) -> None:
+        """Set the arguments of the constructor as attributes, where `parameters` reads them.
+
+        What has a whole number, a float or a truth value as its default becomes one of that type,
+        so that JSON can hold it, whatever NumPy made of it.
+
+        Parameters
+        ----------
+        values : mapping
+            `locals()` of the constructor; what is no argument of the class or a base is left out.
+        """
+        constructors = (dict(inspect.signature(base).parameters) for base in type(self).__mro__)
+        for name, parameter in ChainMap(*constructors).items():
+            if name in values:
+                kind = type(parameter.default)
+                number = kind in (bool, int, float)
+                setattr(self, name, kind(values[name]) if number else values[name])
 
     def parameters(self) -> dict[str, object]:
         """Arguments of the constructor by name, without those of `_array_arguments`."""
@@ -428,10 +447,10 @@ class Recommender(Explainable, ABC):
         state = saving.below(arrays, "state.")
         model = model_class._rebuild(dict(description["parameters"]), state)
         model.name = description["name"]
-        ids = saving.decode_ids(arrays["video_ids"])
-        model.video_ids = pd.Index(ids, dtype="str", name="video_id")
-        ids = saving.decode_ids(arrays["user_ids"])
-        model.user_ids = pd.Index(ids, dtype="str", name="user_id")
+        model.video_ids, model.user_ids = (
+            pd.Index(saving.decode_ids(arrays[f"{name}s"]), dtype="str", name=name)
+            for name in ("video_id", "user_id")
+        )
         if not (model.video_ids.is_unique and model.user_ids.is_unique):
             raise saving.SavedModelError(f"The model in {source} names a video or a user twice.")
         if saving.ids_digest(model.video_ids, model.user_ids) != description["ids_sha256"]:
@@ -500,6 +519,16 @@ class Recommender(Explainable, ABC):
         if asked.hasnans:
             raise ValueError(f"{asked.isna().sum()} of the user ids asked for are missing (NA).")
         return asked
+
+    def _rounds(self, n: int) -> Iterable[int]:
+        """Count rounds of training, with a bar if `progress` and they take over two seconds."""
+        return tqdm(range(n), desc=self.name, delay=2, leave=False, disable=not self.progress)
+
+    def _best_of(self, values: np.ndarray, k: int, column: str) -> pd.DataFrame:
+        """The k videos of the highest values: `video_id` and the values; -inf is left out."""
+        best = top_k(values[None], k)[0]
+        best = best[values[best] > -np.inf]
+        return pd.DataFrame({"video_id": self.video_ids[best], column: values[best]})
 
     def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
         """Change the event weights before they reach `_fit` (recency, say); default: leave them."""

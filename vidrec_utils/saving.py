@@ -186,9 +186,11 @@ def decode_ids(array: np.ndarray) -> list[str]:
 
 def encode_frame(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     """A frame of numbers as arrays: `ids` of the rows, `columns` and `values` (float32)."""
-    labels = {"ids": map(str, frame.index), "columns": map(str, frame.columns)}
-    arrays = {name: encode_ids(index) for name, index in labels.items()}
-    return {**arrays, "values": frame.to_numpy(dtype=np.float32)}
+    return {
+        "ids": encode_ids(map(str, frame.index)),
+        "columns": encode_ids(map(str, frame.columns)),
+        "values": frame.to_numpy(dtype=np.float32),
+    }
 
 
 def decode_frame(arrays: Mapping[str, Array]) -> pd.DataFrame:

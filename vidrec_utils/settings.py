@@ -231,14 +231,21 @@ def threads_for(multiplications: float) -> Iterator[None]:
     if multiplications >= SMALL_STEP:
         yield
         return
-    import torch
     from threadpoolctl import threadpool_limits
+
+    with one_torch_thread(), threadpool_limits(1):
+        yield
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let PyTorch use one thread inside the block, and as many as before after it."""
+    import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1):
-            yield
+        yield
     finally:
         torch.set_num_threads(before)
 

@@ -38,6 +38,7 @@ def test_clips():
     clips = [rng.integers(0, 256, (16, 64, 64, 3), dtype=np.uint8) for _ in range(2)]
     check(video_encoders.load("lite0_correlation"), clips)
     check(video_encoders.load("frame_average", frames=3, size=64), clips)
+    check(video_encoders.load("efficientnet_lite0_3d", frames=3, size=64), clips)
 
 
 def test_texts():

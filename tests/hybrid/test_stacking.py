@@ -106,9 +106,9 @@ def test_nobody_learns_from_the_gap(monkeypatch):
     events = data.interactions
     Spy.fits.clear()
     asked = []
-    count = stacking._counts
+    matrix = stacking.interaction_matrix
     monkeypatch.setattr(
-        stacking, "_counts", lambda log, *ids: asked.append(log) or count(log, *ids)
+        stacking, "interaction_matrix", lambda log, *rest: asked.append(log) or matrix(log, *rest)
     )
     Stacked([Spy(), good], share=0.25, gap=0.1).fit(data)
     times = events["timestamp"].sort_values().to_numpy()

@@ -7,7 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vidrec_utils.encoders.efficientnet_lite0 import SameConv2d, random_lite0, same_pad
+from vidrec_utils.encoders.efficientnet_lite0 import (
+    SameConv2d,
+    lite0_network,
+    random_lite0,
+    same_pad,
+)
 from vidrec_utils.video_encoders import InflatedLite0, inflate
 from vidrec_utils.video_encoders.inflation import TimedConv2d, inflate_layers, set_frames
 
@@ -85,6 +90,11 @@ def test_it_is_a_3d_convolution(taps, ends, frames):
             longer, layer.weight, layer.bias, stride, padding, groups=conv.groups
         )
         torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-4)
+        if isinstance(conv, SameConv2d) and ends == "zero":  # a whole clip in one step
+            torch.testing.assert_close(layer(clip), expected, rtol=1e-4, atol=1e-4)
+        elif ends == "repeat":
+            with pytest.raises(ValueError, match="fold its frames into the batch"):
+                layer(clip)
 
 
 def test_copies_and_gradients():
@@ -116,3 +126,21 @@ def test_weights_stored_with_single_taps_load():
     other = InflatedLite0(random_lite0(1))
     other.load_state_dict(stored)
     assert all(torch.equal(v, net.state_dict()[k]) for k, v in other.state_dict().items())
+
+
+@pytest.mark.parametrize(("frames", "size"), [(1, 32), (5, 65)])
+def test_whole_clips_and_folded_frames_give_the_same(frames, size):
+    """With gradients the frames are folded into the batch, without them the clip stays whole."""
+    generator = torch.Generator().manual_seed(0)
+    net = InflatedLite0(lite0_network()[0]).eval()
+    for module in net.modules():
+        if isinstance(module, TimedConv2d):  # weights at every tap, or neighbours would not count
+            noise = torch.randn(module.weight.shape, generator=generator)
+            module.weight.data += 0.1 * module.weight.std() * noise
+    clip = torch.randn(2, 3, frames, size, size, generator=generator)
+    folded_maps = net.maps(clip)
+    assert folded_maps.requires_grad
+    with torch.no_grad():
+        whole_maps = net.maps(clip)
+    torch.testing.assert_close(whole_maps, folded_maps, rtol=1e-3, atol=1e-3)
+    assert whole_maps.std() > 0.01

@@ -13,18 +13,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
 import torch
 from scipy import sparse
-from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import as_ids
+from vidrec_utils.recommender import as_ids, blocks
 
 PADDED_VALUES = 2**20
 """Values gathered at once for a block of rows (4 MB of float32), so that they fit into a cache."""
@@ -111,17 +109,7 @@ class ALS(HistoryExplainable, SessionRecommender):
         arguments.positive(regularization=regularization, unobserved=unobserved, alpha=alpha)
         if cg_steps is not None and cg_steps < 1:
             raise ValueError(f"cg_steps is {cg_steps}; take at least one, or None for Cholesky.")
-        self.factors = int(factors)
-        self.iterations = int(iterations)
-        self.regularization = float(regularization)
-        self.unobserved = float(unobserved)
-        self.alpha = float(alpha)
-        self.exponent = float(exponent)
-        self.stddev = float(stddev)
-        self.cg_steps = cg_steps
-        self.seed = int(seed)
-        self.progress = progress
-        self.name = name
+        self._set_arguments(locals())
 
     def objective(self) -> float:
         """Value of the objective at the present vectors."""
@@ -129,8 +117,7 @@ class ALS(HistoryExplainable, SessionRecommender):
         videos = self.video_factors.astype("f8")  # (n_videos, f)
         pairs = self.matrix.tocoo()
         predicted = np.empty(pairs.nnz)  # <u, v> of the watched pairs
-        for start in range(0, pairs.nnz, 2**18):
-            block = slice(start, start + 2**18)
+        for block in blocks(pairs.nnz, self.factors):
             predicted[block] = np.einsum(
                 "nf,nf->n", users[pairs.row[block]], videos[pairs.col[block]]
             )
@@ -177,8 +164,7 @@ class ALS(HistoryExplainable, SessionRecommender):
         initial = rng.normal(0, scale, (len(self.video_ids), self.factors))
         self.video_factors = initial.astype(np.float32)
         self.user_factors = np.zeros((len(self.user_ids), self.factors), dtype=np.float32)
-        rounds = range(self.iterations)
-        for _ in tqdm(rounds, desc=self.name, delay=2, leave=False, disable=not self.progress):
+        for _ in self._rounds(self.iterations):
             # the best U for this V, then the best V for that U
             self.user_factors = self._solve(
                 self.matrix, self.video_factors, self.user_factors, self.cg_steps
@@ -285,7 +271,8 @@ def solve_rows(
             matrix = (watched, weights, common, ridge[rows, None])
             solved[rows] = _conjugate_gradients(*matrix, right, x, cg_steps)
 
-    with one_torch_thread(), ThreadPoolExecutor(settings.threads()) as pool:
+    # torch is single-threaded here, as its callers already run in parallel
+    with settings.one_torch_thread(), ThreadPoolExecutor(settings.threads()) as pool:
         least = 8 if cg_steps else fixed.shape[1]  # Cholesky holds a square matrix for each row
         for _ in pool.map(solve, row_blocks(np.diff(extra.indptr), fixed.shape[1], least)):
             pass  # an error in a thread is raised here
@@ -363,14 +350,3 @@ def padded(matrix: sparse.csr_array, rows: np.ndarray) -> tuple[np.ndarray, np.n
     inside = entry < end
     entry = np.where(inside, entry, 0)
     return np.where(inside, matrix.indices[entry], 0), np.where(inside, matrix.data[entry], 0)
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Run torch single-threaded: its callers already run in parallel."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

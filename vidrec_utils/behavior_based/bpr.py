@@ -16,7 +16,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from scipy import sparse
-from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, settings
 from vidrec_utils.recommender import Recommender
@@ -85,15 +84,7 @@ class BPR(Recommender):
         arguments.positive(learning_rate=learning_rate)
         arguments.at_least(0, regularization=regularization)
         arguments.one_of(("uniform", "popular"), negatives=negatives)
-        self.factors = int(factors)
-        self.epochs = int(epochs)
-        self.learning_rate = float(learning_rate)
-        self.regularization = float(regularization)
-        self.batch_size = int(batch_size)
-        self.negatives = negatives
-        self.seed = int(seed)
-        self.progress = progress
-        self.name = name
+        self._set_arguments(locals())
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         # the watched pairs, D_s without its negatives
@@ -105,9 +96,8 @@ class BPR(Recommender):
         users = _initial(rng, positive.shape[0], self.factors)  # (n_users, f)
         videos = _initial(rng, positive.shape[1], self.factors)  # (n_videos, f)
         bias = torch.zeros(positive.shape[1])  # (n_videos,)
-        epochs = range(self.epochs if positive.nnz else 0)
         with settings.threads_for(3 * self.batch_size * self.factors):
-            for _ in tqdm(epochs, desc=self.name, delay=2, leave=False, disable=not self.progress):
+            for _ in self._rounds(self.epochs if positive.nnz else 0):
                 for u, i, j in triples(positive, rng, self.batch_size, self.negatives):
                     self._step(users, videos, bias, u, i, j)
         self.user_factors = users.numpy()

@@ -18,7 +18,7 @@ from scipy.linalg import lapack
 from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import position, top_k
+from vidrec_utils.recommender import position
 
 
 class EASE(HistoryExplainable, SessionRecommender):
@@ -67,9 +67,7 @@ class EASE(HistoryExplainable, SessionRecommender):
 
     def __init__(self, l2: float = 100.0, binary: bool = False, name: str = "ease"):
         arguments.positive(l2=l2)  # or there is no unique solution
-        self.l2 = float(l2)
-        self.binary = bool(binary)
-        self.name = name
+        self._set_arguments(locals())
 
     def similar(self, video_id: str, k: int = 10) -> pd.DataFrame:
         """The videos with the largest weights in the score of one: `video_id, similarity`.
@@ -80,9 +78,7 @@ class EASE(HistoryExplainable, SessionRecommender):
             If the video is not in the catalogue.
         """
         column = self.weights[:, position(self.video_ids, video_id, "video")]
-        best = top_k(np.where(column > 0, column, -np.inf)[None], k)[0]
-        best = best[column[best] > 0]
-        return pd.DataFrame({"video_id": self.video_ids[best], "similarity": column[best]})
+        return self._best_of(np.where(column > 0, column, -np.inf), k, "similarity")
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         self.matrix = _binary(matrix) if self.binary else matrix.copy()

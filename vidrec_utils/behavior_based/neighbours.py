@@ -82,10 +82,7 @@ class ItemKNN(HistoryExplainable, SessionRecommender):
         arguments.at_least(1, neighbours=neighbours)
         arguments.at_least(0, shrinkage=shrinkage)
         arguments.one_of(("scored", "watched"), neighbours_of=neighbours_of)
-        self.neighbours = int(neighbours)
-        self.shrinkage = float(shrinkage)
-        self.neighbours_of = neighbours_of
-        self.name = name
+        self._set_arguments(locals())
 
     def similar(self, video_id: str, k: int = 10) -> pd.DataFrame:
         """The neighbours of a video, most similar first: `video_id, similarity`.

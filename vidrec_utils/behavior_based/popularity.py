@@ -64,8 +64,7 @@ class WindowedPopularity(_RecentPopularity):
 
     def __init__(self, days: float = 7.0, name: str = "popularity (window)"):
         arguments.positive(days=days)
-        self.days = float(days)
-        self.name = name
+        self._set_arguments(locals())
 
     def _factor(self, days: pd.Series) -> pd.Series:
         return (days <= self.days).astype("float64")  # 1 inside the window, 0 before
@@ -97,8 +96,7 @@ class DecayedPopularity(_RecentPopularity):
 
     def __init__(self, half_life_days: float = 7.0, name: str = "popularity (decay)"):
         arguments.positive(half_life_days=half_life_days)
-        self.half_life_days = float(half_life_days)
-        self.name = name
+        self._set_arguments(locals())
 
     def _factor(self, days: pd.Series) -> pd.Series:
         return 0.5 ** (days / self.half_life_days)  # 1/2 for each half-life

@@ -19,7 +19,6 @@ import torch
 from scipy import sparse
 from torch import nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, saving, settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender, in_order
@@ -186,19 +185,7 @@ class SASRec(SessionRecommender):
             raise ValueError(f"dim is {dim}, which {heads} heads cannot share; take a multiple.")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is {dropout}; it is a share from 0 to below 1.")
-        self.length = length
-        self.dim = dim
-        self.heads = heads
-        self.layers = layers
-        self.dropout = dropout
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.least = least
-        self.seed = int(seed)
-        self.progress = progress
-        self.name = name
+        self._set_arguments(locals())
 
     def _fit_events(
         self, matrix: sparse.csr_array, interactions: pd.DataFrame, weights: pd.Series
@@ -243,9 +230,8 @@ class SASRec(SessionRecommender):
             weight_decay=self.weight_decay,
         )
         data = torch.from_numpy(sequences).to(settings.device())
-        epochs = range(self.epochs if len(sequences) else 0)
         self.model.train()
-        for _ in tqdm(epochs, desc=self.name, delay=2, leave=False, disable=not self.progress):
+        for _ in self._rounds(self.epochs if len(sequences) else 0):
             for batch in torch.randperm(len(data)).split(self.batch_size):
                 rows = data[batch.to(data.device)]  # (batch, length + 1)
                 # the target of a position is the video after it

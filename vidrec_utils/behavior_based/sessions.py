@@ -23,7 +23,7 @@ from scipy import sparse
 from vidrec_utils import arguments
 from vidrec_utils.events import times_of, warn_once
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
-from vidrec_utils.recommender import Recommender, as_ids, top_k
+from vidrec_utils.recommender import Recommender, as_ids
 
 
 class SessionRecommender(Recommender):
@@ -86,12 +86,9 @@ class SessionRecommender(Recommender):
         if exclude_seen:
             watched = self.video_ids.get_indexer(session)
             scores[watched[watched >= 0]] = -np.inf
-        best = top_k(scores[None], k)[0]
-        best = best[scores[best] > -np.inf]
-        ranks = np.arange(1, len(best) + 1)
-        return pd.DataFrame(
-            {"video_id": self.video_ids[best], "rank": ranks, "score": scores[best]}
-        )
+        best = self._best_of(scores, k, "score")
+        best.insert(1, "rank", np.arange(1, len(best) + 1))
+        return best
 
     @abstractmethod
     def _score_history(self, columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -229,9 +226,7 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
         self, steps: int = 5, gap_minutes: float = 30.0, name: str = "session (sequential rules)"
     ):
         arguments.at_least(1, steps=steps)
-        self.steps = int(steps)
-        self.gap_minutes = float(gap_minutes)
-        self.name = name
+        self._set_arguments(locals())
 
     def _fit_events(
         self, matrix: sparse.csr_array, interactions: pd.DataFrame, weights: pd.Series

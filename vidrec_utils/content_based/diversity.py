@@ -9,7 +9,7 @@ Producing Summaries. SIGIR 1998.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from scipy import sparse
 
 from vidrec_utils import arguments
 from vidrec_utils.content_based.vectors import VectorModel
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.events import event_weights, unpack
 from vidrec_utils.recommender import (
     Description,
@@ -28,9 +29,6 @@ from vidrec_utils.recommender import (
     top_k,
 )
 from vidrec_utils.saving import Array, below
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
 
 
 def mmr(relevance: np.ndarray, similarity: np.ndarray, k: int, balance: float = 0.7) -> np.ndarray:
@@ -150,12 +148,8 @@ class Diversified(VectorModel):
             raise ValueError(
                 f"k is {k} and depth {depth}; pick at least 1, and no more than depth."
             )
-        self.base = base
-        self.vectors = vectors
-        self.balance = float(balance)
-        self.k = int(k)
-        self.depth = int(depth)
-        self.name = name or f"{base.name}, diverse"
+        name = name or f"{base.name}, diverse"
+        self._set_arguments(locals())
 
     def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
         """Fit the other recommender and this one; arguments as for `Recommender.fit`."""

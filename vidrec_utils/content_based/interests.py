@@ -9,7 +9,7 @@ KDD 2020.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,11 @@ from tqdm import tqdm
 
 from vidrec_utils import arguments, saving
 from vidrec_utils.content_based.profiles import VectorProfile
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.explanations import Explanation
 from vidrec_utils.recommender import position
 from vidrec_utils.saving import Array
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
 
 
 def find_interests(vectors: np.ndarray, n: int) -> np.ndarray:
@@ -123,13 +121,7 @@ class InterestRecommender(VectorProfile):
         super().__init__(dislike, half_life_days)
         arguments.at_least(1, interests=interests, longest=longest)
         arguments.at_least(0, importance=importance)
-        self.vectors = vectors
-        self.interests = int(interests)
-        self.importance = float(importance)
-        self.longest = int(longest)
-        self.center = center
-        self.name = name
-        self.progress = progress
+        self._set_arguments(locals())
 
     def interests_of(self, user_id: str) -> pd.DataFrame:
         """The videos of a user's history by the interest that they belong to.

@@ -12,7 +12,7 @@ Lops, de Gemmis, Semeraro: Content-based Recommender Systems. Recommender System
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -20,12 +20,10 @@ from scipy import sparse
 
 from vidrec_utils import arguments
 from vidrec_utils.content_based.vectors import VectorModel
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.events import as_ids, times_of
 from vidrec_utils.explanations import HistoryExplainable, NotExplainable
-from vidrec_utils.recommender import Recommender, position, top_k
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
+from vidrec_utils.recommender import Recommender, position
 
 
 class HistoryProfile(HistoryExplainable, Recommender):
@@ -57,8 +55,7 @@ class HistoryProfile(HistoryExplainable, Recommender):
     def __init__(self, dislike: float = 0.0, half_life_days: float | None = None):
         if half_life_days is not None:
             arguments.positive(half_life_days=half_life_days)
-        self.dislike = dislike
-        self.half_life_days = half_life_days
+        self._set_arguments(locals())
 
     def similar(self, video_id: str, k: int = 10) -> pd.DataFrame:
         """The k videos most similar to one, by the similarity that the score sums up.
@@ -81,9 +78,7 @@ class HistoryProfile(HistoryExplainable, Recommender):
         similarity = self._similarity(np.array([row]), np.arange(len(self.video_ids)))[0]
         similarity[self.missing] = -np.inf
         similarity[row] = -np.inf
-        best = top_k(similarity[None], k)[0]
-        best = best[similarity[best] > -np.inf]
-        return pd.DataFrame({"video_id": self.video_ids[best], "similarity": similarity[best]})
+        return self._best_of(similarity, k, "similarity")
 
     @property
     def history(self) -> sparse.csr_array:
@@ -194,9 +189,7 @@ class ContentRecommender(VectorProfile):
         name: str = "content",
     ):
         super().__init__(dislike, half_life_days)
-        self.vectors = vectors
-        self.center = center
-        self.name = name
+        self._set_arguments(locals())
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         self._share(matrix, self._unit_vectors())

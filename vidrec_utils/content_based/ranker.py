@@ -9,7 +9,7 @@ WWW 2007 (logistic regression on features of content).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -20,11 +20,9 @@ from sklearn.linear_model import LogisticRegression
 from vidrec_utils import arguments
 from vidrec_utils.content_based.profiles import HistoryProfile
 from vidrec_utils.content_based.vectors import aligned, unit_vectors
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.explanations import Explanation
 from vidrec_utils.saving import Array
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
 
 
 class LearnedRanker(HistoryProfile):
@@ -112,13 +110,8 @@ class LearnedRanker(HistoryProfile):
         arguments.at_least(1, dims=dims)
         arguments.positive(C=C)
         arguments.at_least(0, negatives=negatives)
-        self.modalities = dict(modalities)
-        self.dims = int(dims)
-        self.C = float(C)
-        self.negatives = int(negatives)
-        self.leave_out = leave_out
-        self.seed = int(seed)
-        self.name = name
+        modalities = dict(modalities)
+        self._set_arguments(locals())
 
     def importance(self) -> pd.Series:
         """How much each modality contributes: its share of the variance of all terms of scores.

@@ -23,9 +23,9 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
 from vidrec_utils import arguments, saving
 from vidrec_utils.content_based.profiles import HistoryProfile
+from vidrec_utils.content_based.vectors import unique_ids
 from vidrec_utils.datasets import split_tags
 from vidrec_utils.explanations import Explanation
-from vidrec_utils.recommender import as_ids
 from vidrec_utils.saving import Array
 
 FIELDS = ("tags", "category", "title")
@@ -251,11 +251,8 @@ class TermRecommender(HistoryProfile):
     ):
         super().__init__(dislike, half_life_days)
         arguments.one_of(WEIGHTINGS, weighting=weighting)
-        self.documents = documents
-        self.weighting = weighting
-        self.k1 = float(k1)
-        self.b = float(b)
-        self.name = name or weighting
+        name = name or weighting
+        self._set_arguments(locals())
 
     def explain(self, user_id: str, video_id: str, by: str = "history") -> Explanation:
         """Split a score exactly into what each watched video, or each term, contributes.
@@ -312,9 +309,7 @@ class TermRecommender(HistoryProfile):
 
     def _terms(self) -> list[list[str]]:
         """Terms in the catalogue's order; an empty list for a video that has no document."""
-        ids = as_ids(self.documents.index)
-        if ids.has_duplicates:
-            raise ValueError(f"Two documents for video {ids[ids.duplicated()][0]!r}; keep one.")
+        ids = unique_ids(self.documents.index, "documents for video")
         terms = self.documents.set_axis(ids).reindex(self.video_ids)
         return [list(t) if isinstance(t, (tuple, list, set, frozenset)) else [] for t in terms]
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.embeddings import join
+from vidrec_utils.embeddings import Embeddings, join
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.recommender import Recommender, as_ids
 from vidrec_utils.saving import Array
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
 
 
 def unit_vectors(vectors: np.ndarray, missing: np.ndarray, center: bool = True) -> np.ndarray:
@@ -92,19 +89,43 @@ def aligned(vectors: Embeddings | pd.DataFrame, video_ids: pd.Index) -> np.ndarr
     [[3.0, 4.0], [1.0, 2.0], [nan, nan]]
     """
     frame = vectors if isinstance(vectors, pd.DataFrame) else vectors.frame()
-    ids = as_ids(frame.index)
-    if ids.has_duplicates:
-        raise ValueError(f"Two vectors for video {ids[ids.duplicated()][0]!r}; keep one.")
-    positions = ids.get_indexer(video_ids)
-    if (positions < 0).all():
+    ids = unique_ids(frame.index, "vectors for video")
+    if not video_ids.isin(ids).any():
         raise ValueError(
             f"None of the {len(video_ids)} videos has a vector: the vectors' ids start with "
             f"{list(ids[:2])}, the catalogue's with {list(video_ids[:2])}."
         )
-    values = frame.to_numpy(dtype=np.float32)
-    out = np.full((len(video_ids), values.shape[1]), np.nan, dtype=np.float32)
-    out[positions >= 0] = values[positions[positions >= 0]]
-    return out
+    return rows_by_id(frame, video_ids, "vectors for video")
+
+
+def rows_by_id(table: pd.DataFrame, ids: pd.Index, what: str) -> np.ndarray:
+    """Rows of a table of numbers in the order of ids, float32 `(n_ids, n_columns)`.
+
+    An id that the table lacks has a row of NaN. `what` goes into the message of `unique_ids`.
+    """
+    values = table.to_numpy(dtype=np.float32, na_value=np.nan)
+    rows = pd.DataFrame(values, unique_ids(table.index, what)).reindex(ids)
+    return np.ascontiguousarray(rows, dtype=np.float32)
+
+
+def unique_ids(values: Iterable[object], what: str) -> pd.Index:
+    """Ids as text.
+
+    Raises
+    ------
+    ValueError
+        If one occurs twice; `what` ("vectors for video") says in the message what there are two of.
+
+    Examples
+    --------
+    >>> unique_ids([7, 8, 7], "documents for video")
+    Traceback (most recent call last):
+    ValueError: Two documents for video '7'; keep one.
+    """
+    ids = as_ids(values)
+    if ids.has_duplicates:
+        raise ValueError(f"Two {what} {ids[ids.duplicated()][0]!r}; keep one.")
+    return ids
 
 
 def combine(

@@ -18,9 +18,22 @@ from vidrec_utils.encoders.protocol import (
     TimedContract,
     Tunable,
     WeightsInfo,
+    batches,
 )
 from vidrec_utils.encoders.runtime import AcceleratedEncoder, accelerate, milliseconds
-from vidrec_utils.encoders.weights import PackagedFile, WeightsError, WeightsNotAvailable
+from vidrec_utils.encoders.weights import (
+    PackagedFile,
+    WeightsError,
+    WeightsNotAvailable,
+    file_info,
+    fingerprint_of,
+    load_strictly,
+    read_checkpoint,
+    read_settings,
+    read_tokenizer,
+    renamed,
+    verify,
+)
 
 __all__ = [
     "AcceleratedEncoder",
@@ -43,7 +56,16 @@ __all__ = [
     "WeightsInfo",
     "WeightsNotAvailable",
     "accelerate",
+    "batches",
     "fetch",
+    "file_info",
+    "fingerprint_of",
     "hub_folder",
+    "load_strictly",
     "milliseconds",
+    "read_checkpoint",
+    "read_settings",
+    "read_tokenizer",
+    "renamed",
+    "verify",
 ]

@@ -148,8 +148,13 @@ class Entry(Generic[LoadedEncoder]):
         row = {**self.about, "available": ", ".join(self.available_weights())}
         contract = self.contract
         if contract is not None:
-            row |= {"frames": contract.frames, "size": contract.size, "shorter": "frames repeat"}
-            row |= {"rate": None, "window_s": None}
+            row |= {
+                "frames": contract.frames,
+                "size": contract.size,
+                "shorter": "frames repeat",
+                "rate": None,
+                "window_s": None,
+            }
         if isinstance(contract, TimedContract):
             window = contract.window_s
             row |= {"rate": contract.fps, "window_s": window and round(window, 2)}

@@ -19,19 +19,29 @@ import re
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 from urllib.parse import unquote, urlsplit
 
+import requests
+
 from vidrec_utils import settings
 from vidrec_utils.encoders.protocol import WeightsInfo
-from vidrec_utils.encoders.weights import WeightsError, WeightsNotAvailable, verify
+from vidrec_utils.encoders.weights import (
+    WeightsError,
+    WeightsNotAvailable,
+    file_info,
+    read_settings,
+    verify,
+)
 from vidrec_utils.files import sha256 as digest_of
 from vidrec_utils.files import write_atomically
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
+
+    from vidrec_utils.encoders.catalogue import LoadRequest
 
 HUB = "https://huggingface.co"
 CHUNK = 1 << 20
@@ -190,10 +200,24 @@ class PublishedFile:
         """Whether the file lies where `fetch` keeps it; nothing is hashed."""
         return kept_file(self.url) is not None
 
-    def verified(self, download: bool, sha256: str | None = None) -> tuple[Path, WeightsInfo]:
-        """Path of the file once its hash is right, and where it came from; errors as in `fetch`."""
-        path = fetch(self.url, sha256=sha256 or self.sha256, download=download)
-        return path, WeightsInfo("published", path.name, digest_of(path), self.licence)
+    def located(self, request: LoadRequest) -> tuple[Path, WeightsInfo]:
+        """Path of this file, or of the one that a caller names, and where it came from.
+
+        Raises
+        ------
+        WeightsNotAvailable, WeightsError
+            As in `fetch`, and if there is no file where the caller says.
+        """
+        if request.weights == "published":
+            path = fetch(self.url, sha256=request.sha256 or self.sha256, download=request.download)
+            return path, WeightsInfo("published", path.name, digest_of(path), self.licence)
+        path = Path(request.weights)
+        if not path.is_file():
+            raise WeightsNotAvailable(
+                f"There is no weights file {path} for {request.name}. Give the path of a "
+                "checkpoint, or weights='published' with download=True."
+            )
+        return path, file_info(path, request.sha256)
 
 
 @dataclass(frozen=True)
@@ -265,6 +289,49 @@ class HubCheckpoint:
                     raise
         return cast(Path, self._folder(choices[-1], download=True))
 
+    def opened(
+        self, request: LoadRequest, room: str, kind: str
+    ) -> tuple[dict[str, object], Path, WeightsInfo]:
+        """Settings and weights file of this checkpoint, or of one in a folder that a caller names.
+
+        Parameters
+        ----------
+        request : LoadRequest
+            What the caller asks for.
+        room : str
+            Whose `load` was called, for the remedy.
+        kind : str
+            What `model_type` must be in `config.json`.
+
+        Returns
+        -------
+        (dict, Path, WeightsInfo)
+            What stands in `config.json`, the file, and where it came from.
+
+        Raises
+        ------
+        WeightsNotAvailable, WeightsError
+            As in `folder`, if a file is absent, and if the checkpoint is of another model.
+        """
+        published = request.weights == "published"
+        call = f"{room}.load({request.name!r}, 'published', download=True)"
+        folder = self.folder(call, request.download) if published else Path(request.weights)
+        config = read_settings(self.required(folder / "config.json").parent, kind=kind)
+        file = self.required(self.file(folder))
+        info = file_info(file, request.sha256)
+        if published:
+            info = replace(info, source="published", licence=self.licence)
+        return config, file, info
+
+    def required(self, file: Path) -> Path:
+        """Return a file of a folder with a checkpoint; `WeightsNotAvailable` if it is absent."""
+        if not file.is_file():
+            raise WeightsNotAvailable(
+                f"There is no {file.name} in {file.parent}: give a folder with config.json and "
+                f"{self.weights[0]}, as in the repository {self.repo}."
+            )
+        return file
+
     def file(self, folder: Path) -> Path:
         """Path of the weights in a folder with these files; it may be absent."""
         files = [folder / name for name in (*self.weights, "model.safetensors")]
@@ -329,25 +396,22 @@ def _remembered(file: Path) -> str | None:
 
 def _download(url: str, file: Path, expected: str | None, timeout_s: float, bar: bool) -> None:
     """Fetch into a temporary file, compare its hash, and only then move it to its path."""
-    import requests
     from pooch import HTTPDownloader
 
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    os.close(handle)
     get = HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=timeout_s)
     remedy = f"or put the file from {_host(url)} at {file}."
+    again = "The download was removed; try again, and if it stays so, do not use the file."
     try:
-        get(_mirrored(url), name, None)
-        again = "The download was removed; try again, and if it stays so, do not use the file."
-        verify(Path(name), expected, f"{file.name} from {_from(url)}", again)
-        Path(name).replace(file)
+        with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as folder:
+            part = Path(folder, file.name)
+            get(_mirrored(url), str(part), None)
+            verify(part, expected, f"{file.name} from {_from(url)}", again)
+            part.replace(file)
     except requests.RequestException as error:
         raise WeightsNotAvailable(
             f"{file.name} cannot be downloaded: {_from(url)} {_happened(error, timeout_s)}. "
             f"Check the network and try again, {remedy}"
         ) from error
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _from(url: str) -> str:
@@ -359,8 +423,6 @@ def _from(url: str) -> str:
 
 def _happened(error: Exception, timeout_s: float) -> str:
     """What went wrong on the network, in words after the server's name."""
-    import requests
-
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status is not None:
         return "has no such file (404)" if status == 404 else f"answered with error {status}"
@@ -382,7 +444,6 @@ def _in_hub_cache(repo: str, name: str, revision: str) -> Path | None:
 
 def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
     """Fetch a file into the hub's cache."""
-    import requests
     from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -398,18 +459,20 @@ def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
             f"{name} of {repo} is not available, and HF_HUB_OFFLINE forbids the network. Unset it "
             "and try again."
         )
-    failures: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError)
-    failures += (OfflineModeIsEnabled, *_client_errors())
-    url = f"{endpoint}/{repo}/resolve/{revision}/{name}"
+    failures: tuple[type[Exception], ...] = (
+        OSError, ValueError, RuntimeError, OfflineModeIsEnabled, *_client_errors(),
+    )  # fmt: skip
     server = _from(HUB) if base else str(urlsplit(endpoint).hostname)
     try:
         # Asked first, because the hub's client tries for a minute where nobody answers
-        requests.head(url, timeout=timeout_s, allow_redirects=True).raise_for_status()
+        requests.head(
+            f"{endpoint}/{repo}/resolve/{revision}/{name}", timeout=timeout_s, allow_redirects=True
+        ).raise_for_status()
         file = hf_hub_download(repo, name, revision=revision, endpoint=endpoint)
     except requests.RequestException as error:
-        reason = f"{server} {_happened(error, timeout_s)}"
         raise WeightsNotAvailable(
-            f"{name} of {repo} cannot be downloaded: {reason}. {remedy}"
+            f"{name} of {repo} cannot be downloaded: {server} {_happened(error, timeout_s)}. "
+            f"{remedy}"
         ) from error
     except failures as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
@@ -424,8 +487,7 @@ def _client_errors() -> tuple[type[Exception], ...]:
     """Errors of the HTTP library that the hub's client was built on, whichever it is."""
     from huggingface_hub.utils import get_session
 
-    session = get_session()
-    module = sys.modules[type(session).__module__.partition(".")[0]]
+    module = sys.modules[type(get_session()).__module__.partition(".")[0]]
     return tuple(
         error
         for name in ("HTTPError", "TransportError", "RequestException")
@@ -456,6 +518,4 @@ def _git_sha1(file: Path) -> str:
     """The name that Git gives to a file's content."""
     digest = hashlib.sha1(f"blob {file.stat().st_size}\0".encode(), usedforsecurity=False)
     with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, lambda: digest).hexdigest()

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from vidrec_utils.encoders.network import build_seeded
 from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.encoders.weights import (
     PackagedFile,
@@ -59,14 +60,21 @@ class SameConv2d(nn.Conv2d):
     def _conv_forward(
         self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     ) -> torch.Tensor:
-        """Pad and convolve `(batch, channels, height, width)`."""
+        """Pad and convolve `(batch, channels, height, width)`, or all frames of a clip.
+
+        A clip is `(batch, channels, time, height, width)`. Its frames are filtered one by one,
+        unless the filters have taps in time: then they see zeros before and after the clip.
+        """
         kernel, stride = self.kernel_size[0], self.stride[0]
         # where the filter is larger than the map, oneDNN's gradient of a depthwise filter is twice
         # as fast if the zeros are there already
-        if stride == 1 and kernel <= min(x.shape[-2:]):
-            return functional.conv2d(x, weight, bias, 1, kernel // 2, 1, self.groups)
-        padded = same_pad(x, kernel, stride)
-        return functional.conv2d(padded, weight, bias, stride, 0, 1, self.groups)
+        inside = stride == 1 and kernel <= min(x.shape[-2:])
+        x, pad = (x, kernel // 2) if inside else (same_pad(x, kernel, stride), 0)
+        if x.ndim == 4:
+            return functional.conv2d(x, weight, bias, stride, pad, 1, self.groups)
+        weight = weight.reshape(*weight.shape[:2], -1, kernel, kernel)  # (out, in, taps, k, k)
+        strides, pads = (1, stride, stride), (weight.shape[2] // 2, pad, pad)
+        return functional.conv3d(x, weight, bias, strides, pads, 1, self.groups)
 
 
 def same_pad(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
@@ -78,8 +86,16 @@ def same_pad(x: torch.Tensor, kernel: int, stride: int) -> torch.Tensor:
     return functional.pad(x, pads)
 
 
-def _batch_norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation of images, or of clips with the frames before the height."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, eps=1e-3, momentum=0.01)
+
+    def _check_input_dim(self, x: torch.Tensor) -> None:
+        """Accept clips, for which PyTorch has a class of its own that computes the same."""
+        if x.ndim != 5:
+            super()._check_input_dim(x)
 
 
 class MBConv(nn.Module):
@@ -92,11 +108,11 @@ class MBConv(nn.Module):
         self.residual = stride == 1 and inputs == outputs
         if self.expands:
             self._expand_conv = SameConv2d(inputs, wide, 1, bias=False)
-            self._bn0 = _batch_norm(wide)
+            self._bn0 = BatchNorm(wide)
         self._depthwise_conv = SameConv2d(wide, wide, kernel, stride, groups=wide, bias=False)
-        self._bn1 = _batch_norm(wide)
+        self._bn1 = BatchNorm(wide)
         self._project_conv = SameConv2d(wide, outputs, 1, bias=False)
-        self._bn2 = _batch_norm(outputs)
+        self._bn2 = BatchNorm(outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`(batch, inputs, height, width)` to `(batch, outputs, height / stride, ...)`."""
@@ -121,7 +137,7 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self.dim, self.classes = 1280, classes
         self._conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
-        self._bn0 = _batch_norm(32)
+        self._bn0 = BatchNorm(32)
         blocks, inputs = [], 32
         for repeats, kernel, stride, expansion, outputs in STAGES:
             for i in range(repeats):
@@ -129,7 +145,7 @@ class EfficientNetLite0(nn.Module):
                 inputs = outputs
         self._blocks = nn.ModuleList(blocks)
         self._conv_head = SameConv2d(320, 1280, 1, bias=False)
-        self._bn1 = _batch_norm(1280)
+        self._bn1 = BatchNorm(1280)
         self._dropout = nn.Dropout(0.2)
         self._fc = nn.Linear(1280, classes)
 
@@ -137,12 +153,16 @@ class EfficientNetLite0(nn.Module):
         """First convolution: `(batch, 3, h, w)` to `(batch, 32, h / 2, w / 2)`."""
         return functional.relu6(self._bn0(self._conv_stem(x)))
 
+    def head(self, x: torch.Tensor) -> torch.Tensor:
+        """Last convolution: `(batch, 320, h, w)` to `(batch, 1280, h, w)`."""
+        return functional.relu6(self._bn1(self._conv_head(x)))
+
     def maps(self, x: torch.Tensor) -> torch.Tensor:
         """Last feature maps, `(batch, 1280, height / 32, width / 32)`."""
         x = self.stem(x)  # (batch, 32, h / 2, w / 2)
         for block in self._blocks:
             x = block(x)
-        return functional.relu6(self._bn1(self._conv_head(x)))  # (batch, 1280, h / 32, w / 32)
+        return self.head(x)  # (batch, 1280, h / 32, w / 32)
 
     def activations(self, x: torch.Tensor, layer: str) -> torch.Tensor:
         """Output of one of `layers`: the last block of each width, the head, or a vector."""
@@ -167,8 +187,7 @@ class EfficientNetLite0(nn.Module):
 def random_lite0(seed: int) -> EfficientNetLite0:
     """An untrained network, He-initialised (arXiv:1502.01852), without touching the global seed."""
     generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        net = EfficientNetLite0()
+    net = build_seeded(EfficientNetLite0)
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", generator=generator)

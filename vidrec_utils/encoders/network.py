@@ -4,22 +4,85 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Self, TypeVar, cast
 
 import torch
 from torch import nn
 
 from vidrec_utils import settings
 from vidrec_utils.encoders.batch_norm import batch_norms, estimate_batch_norm
+from vidrec_utils.encoders.catalogue import LoadRequest
+from vidrec_utils.encoders.download import PublishedFile
 from vidrec_utils.encoders.protocol import WeightsInfo, batches
-from vidrec_utils.encoders.weights import fingerprint_of
+from vidrec_utils.encoders.weights import (
+    fingerprint_of,
+    load_strictly,
+    read_checkpoint,
+    unprefixed,
+)
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def build_seeded(build: Callable[[], Network], seed: int = 0) -> Network:
+    """Build a network whose random weights are drawn with a seed; the global seed is not touched.
+
+    Examples
+    --------
+    >>> one, same = (build_seeded(lambda: nn.Linear(2, 2), seed=3) for _ in range(2))
+    >>> torch.equal(one.weight, same.weight)
+    True
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def with_weights(
+    build: Callable[[], Network], request: LoadRequest, published: PublishedFile, part: str = ""
+) -> tuple[Network, WeightsInfo]:
+    """Build a network, and load `"published"`, `"random"` or a file's weights.
+
+    Parameters
+    ----------
+    build : callable
+        Builds it untrained.
+    request : LoadRequest
+        What the caller asks for.
+    published : PublishedFile
+        Where `"published"` weights come from.
+    part : str
+        Name of the submodule that the file is a state dict of; empty: the network itself.
+
+    Returns
+    -------
+    (nn.Module, WeightsInfo)
+        The network in evaluation mode, and where its weights came from.
+
+    Raises
+    ------
+    WeightsNotAvailable, WeightsError
+        See `encoders.download.fetch` and `encoders.weights`.
+    """
+    if request.weights == "random":
+        return build_seeded(build, request.seed).eval(), WeightsInfo("random")
+    path, info = published.located(request)
+    state = read_checkpoint(path)
+    net = build_seeded(build).eval()
+    inner = net.get_submodule(part)
+    state = unprefixed(state, inner.state_dict())
+    for key, value in inner.state_dict().items():
+        if key.endswith("num_batches_tracked"):  # files from before 2018 do not count batches
+            state.setdefault(key, torch.zeros_like(value))
+    load_strictly(inner, state, path.name)
+    return net, info
 
 
 class NetworkEncoder:
     """An encoder around a PyTorch network.
 
-    A subclass has `modality`, `dim`, `layers` and `preprocessing`, prepares items (`prepare`), and
-    says how the network makes vectors of them (`network_vectors`).
+    A subclass has `modality`, `dim`, `layers` and `preprocessing`, and prepares items (`prepare`);
+    where its network has no method `vector`, it also says how vectors are made (`network_vectors`).
 
     Attributes
     ----------
@@ -72,7 +135,7 @@ class NetworkEncoder:
 
     def network_vectors(self, net: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
         """Vectors `(n, dim)` of what `network_inputs` returned, by this network or a copy of it."""
-        raise NotImplementedError
+        return cast(Callable[..., torch.Tensor], net.vector)(*inputs)
 
     def with_network(self, net: nn.Module, weights: WeightsInfo) -> Self:
         """A copy of the encoder around another network of the same architecture."""
@@ -135,3 +198,27 @@ class NetworkEncoder:
         with torch.inference_mode(), settings.precision(self.device):
             output = function(prepared.to(self.device)).float().cpu()
         return output.clone()  # a normal tensor, on which a head can be trained
+
+    def outputs(
+        self,
+        function: Callable[[torch.Tensor], torch.Tensor],
+        items: Sequence,
+        batch_size: int,
+        shape: tuple[int, ...] = (),
+    ) -> torch.Tensor:
+        """Output of a part of the network for items of any number, batch by batch; see `infer`.
+
+        Parameters
+        ----------
+        function : callable
+            From a prepared batch to its output.
+        items : sequence
+            As `prepare` takes them.
+        batch_size : int
+            Items in one forward pass.
+        shape : tuple of int
+            Shape of one item's output; needed only where there may be no items.
+        """
+        slices = batches(items, batch_size)
+        outputs = [self.infer(function, self.prepare(batch)) for batch in slices]
+        return torch.cat(outputs) if outputs else torch.empty(0, *shape)

@@ -59,8 +59,6 @@ def square(
     """
     side = min(image.shape[-2:])
     centre = v2.functional.center_crop(image, [side, side])
-    if side == size:
-        return centre
     return v2.functional.resize(centre, [size, size], mode, antialias=True)
 
 
@@ -71,6 +69,4 @@ def cut_long_sides(image: torch.Tensor) -> torch.Tensor:
     """
     height, width = image.shape[-2:]
     limit = LONGEST * min(height, width)
-    if max(height, width) <= limit:
-        return image
     return v2.functional.center_crop(image, [min(height, limit), min(width, limit)])

@@ -164,12 +164,11 @@ def accelerate(encoder: Encoder, runtime: str = "openvino") -> AcceleratedEncode
         )
     import openvino
 
-    net = encoder if isinstance(encoder, HasNetwork) else None
-    if net is None:
+    if not isinstance(encoder, HasNetwork):
         raise TypeError(
             f"{encoder.name} cannot be accelerated: it has no PyTorch network. Use it as it is."
         )
-    if not net.calibrated:
+    if not encoder.calibrated:
         raise RuntimeError(f"{encoder.name} has random weights; call encoder.calibrate first.")
     kind = _AcceleratedTexts if encoder.modality == "text" else _AcceleratedImages
     return kind(cast(Tunable, encoder), f"openvino {openvino.__version__.split('-')[0]}")

@@ -20,6 +20,7 @@ from vidrec_utils.files import find_packaged, sha256
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
 
 class WeightsError(ValueError):
@@ -361,6 +362,35 @@ def _prefix_hint(own: Mapping[str, object], state: Mapping[str, object]) -> str:
         if prefix and prefix != name and all(f"{prefix}{key}" in state for key in own):
             return f" The tensors whose names begin with {prefix!r} fit: save them alone."
     return ""
+
+
+def renamed(state: dict[str, torch.Tensor], names: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    """Rename tensors: wherever a regular expression of `names` is found, by what it maps to.
+
+    Examples
+    --------
+    >>> renamed({"norm.gamma": 1, "bias": 2}, {r"gamma$": "weight"})
+    {'norm.weight': 1, 'bias': 2}
+    """
+    for pattern, name in names.items():
+        state = {re.sub(pattern, name, key): tensor for key, tensor in state.items()}
+    return state
+
+
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in a folder.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"The tokenizer in {folder.name} cannot be read: {error}") from error
 
 
 def fingerprint_of(

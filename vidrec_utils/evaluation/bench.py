@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
+from vidrec_utils.datasets import Split
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.evaluation.comparison import Comparison, compare
 from vidrec_utils.evaluation.ranking import evaluate
 from vidrec_utils.evaluation.results import Result
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
-    from vidrec_utils.embeddings import Embeddings
-    from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender
 
 
 class Bench:

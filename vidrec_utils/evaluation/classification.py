@@ -17,8 +17,8 @@ balanced    macro recall, which is 1 / number of classes for any constant answer
 accuracy    ICPR 2010)
 =========== ===================================================================================
 
-Counts come from `sklearn.metrics.confusion_matrix`; the intervals resample that matrix, which holds
-everything that these metrics depend on.
+Counts come from `pandas.crosstab`; the intervals resample that matrix, which holds everything that
+these metrics depend on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import confusion_matrix, log_loss
+from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from vidrec_utils.evaluation.results import percentile_interval
@@ -71,15 +71,9 @@ def confusion(
     strange = [name for name in occurring if name not in set(names)]
     if strange:
         raise ValueError(f"The class {strange[0]!r} is not among the classes {names}.")
-    codes = {name: code for code, name in enumerate(names)}
-    if len(names) == 1:  # scikit-learn warns of a single class
-        return pd.DataFrame(len(labels), pd.Index(names, name="label"), pd.Index(names))
-    counts = confusion_matrix(
-        [codes[name] for name in labels],
-        [codes[name] for name in predicted],
-        labels=range(len(names)),
-    )
-    return pd.DataFrame(counts, pd.Index(names, name="label"), pd.Index(names, name="predicted"))
+    counts = pd.crosstab(pd.Series(labels, dtype=object), pd.Series(predicted, dtype=object))
+    rows, columns = (pd.Index(names, name=axis) for axis in ("label", "predicted"))
+    return counts.reindex(index=rows, columns=columns, fill_value=0)
 
 
 def classification_table(

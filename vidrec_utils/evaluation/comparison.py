@@ -13,6 +13,7 @@ from vidrec_utils import arguments, reporting
 from vidrec_utils.evaluation.metrics import bootstrap_means
 from vidrec_utils.evaluation.protocol import Protocol
 from vidrec_utils.evaluation.results import Result, percentile_interval
+from vidrec_utils.recommender import blocks
 
 
 @dataclass(frozen=True)
@@ -335,9 +336,8 @@ def _signs(differences: np.ndarray, draws: int, seed: int) -> float:
     rng = np.random.default_rng(seed)
     observed = abs(differences.sum())
     count = 0
-    step = max(1, 2**22 // len(differences))
-    for start in range(0, draws, step):
-        size = (min(step, draws - start), len(differences))
+    for block in blocks(draws, 2 * len(differences)):
+        size = (block.stop - block.start, len(differences))
         # With coins c of 0 or 1, the signs are 2c - 1, and their sum is c @ 2d - sum(d).
         sums = rng.integers(0, 2, size, dtype=np.int8) @ (2 * differences) - differences.sum()
         count += int((np.abs(sums) >= observed * (1 - 1e-12)).sum())

@@ -12,14 +12,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy import sparse
 from tqdm import tqdm
 
 from vidrec_utils import arguments, plots
+from vidrec_utils.datasets import Split, VideoLibrary
 from vidrec_utils.embeddings.embedding import embed
 from vidrec_utils.embeddings.geometry import (
     GEOMETRIES,
@@ -35,11 +37,6 @@ from vidrec_utils.evaluation.metrics import bootstrap_means, list_metrics
 from vidrec_utils.evaluation.results import percentile_interval
 from vidrec_utils.evaluation.task import ended_well, prepare
 from vidrec_utils.recommender import as_ids, blocks, hide, interaction_matrix, top_k
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from vidrec_utils.datasets import Split, VideoLibrary
 
 VECTOR = "vector"  # name of the "layer" that `encode` returns
 RESAMPLES = 1000
@@ -377,7 +374,7 @@ def _recommendation(split: Split, on: str, k: int, threshold: float) -> _Questio
     task = prepare(split, k, on, threshold)
     liked = split.train[ended_well(split.train, threshold).to_numpy()]
     liked = liked[as_ids(liked["user_id"]).isin(task.users)]
-    history = interaction_matrix(liked, np.ones(len(liked)), task.users, task.videos)
+    history = interaction_matrix(liked, 1, task.users, task.videos)
     history.data[:] = 1  # liked once or often
     kept = np.flatnonzero(np.diff(history.indptr))
     if not len(kept):

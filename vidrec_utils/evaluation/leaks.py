@@ -8,11 +8,12 @@ made: choosing on the test, and ties whose order knows the answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation.metrics import list_metrics
 from vidrec_utils.evaluation.task import prepare
 from vidrec_utils.leaks import (
@@ -26,9 +27,6 @@ from vidrec_utils.leaks import (
     time_travel,
 )
 from vidrec_utils.recommender import top_k
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
 
 __all__ = [
     "Finding",

@@ -28,16 +28,12 @@ over the users who have a list and a history (Abdollahpouri et al., RMSE worksho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.embeddings.geometry import unit_rows
-from vidrec_utils.recommender import BLOCK_VALUES, as_ids
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
+from vidrec_utils.recommender import as_ids, blocks
 
 RANKING_METRICS = ("hit_rate", "precision", "recall", "f1", "ndcg", "mrr", "map")
 USER_METRICS = (*RANKING_METRICS, "accuracy", "novelty", "popularity")
@@ -161,15 +157,14 @@ def diversity(vectors: Embeddings | pd.DataFrame, videos: pd.Index, top: np.ndar
     unit = np.vstack([unit, np.zeros_like(unit[:1])])
     unit[~known] = 0  # NaN rows, too
     out = np.empty(len(top))
-    step = max(1, BLOCK_VALUES // max(1, top.shape[1] * unit.shape[1]))
-    for start in range(0, len(top), step):
-        lists = top[start : start + step]
+    for block in blocks(len(top), top.shape[1] * unit.shape[1]):
+        lists = top[block]
         m = known[lists].sum(axis=1)  # vectors on each list, (users,)
         total = unit[lists].sum(axis=1, dtype=np.float64)  # (users, dim)
         with np.errstate(invalid="ignore", divide="ignore"):
             # mean cosine over the m (m - 1) ordered pairs
             cosine = ((total**2).sum(axis=1) - m) / (m * (m - 1.0))
-        out[start : start + step] = np.where(m > 1, 1 - cosine, np.nan)
+        out[block] = np.where(m > 1, 1 - cosine, np.nan)
     return out
 
 
@@ -205,13 +200,12 @@ def bootstrap_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray
     # Sums of values, and of their numbers, from the same draw: (n, 2m).
     columns = np.concatenate([np.where(present, values, 0.0), present], axis=1)
     draws = np.empty((resamples, m))
-    step = max(1, 2**22 // n)  # counts of a few dozen MB at a time
-    for start in range(0, resamples, step):
-        size = min(step, resamples - start)
+    for block in blocks(resamples, 2 * n):  # counts of a few dozen MB at a time
+        size = block.stop - block.start
         # Draw n rows for each sample, and count how often each row was drawn: (size, n).
         rows = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
         counts = np.bincount(rows.ravel(), minlength=size * n).reshape(size, n)
         sums = counts.astype(np.float64) @ columns  # (size, 2m)
         with np.errstate(invalid="ignore"):
-            draws[start : start + size] = sums[:, :m] / sums[:, m:]
+            draws[block] = sums[:, :m] / sums[:, m:]
     return draws

@@ -11,19 +11,17 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from vidrec_utils import reporting
+from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.embeddings import embed
+from vidrec_utils.encoders import Encoder
 from vidrec_utils.evaluation.comparison import compare_all
 from vidrec_utils.evaluation.results import Result
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import VideoLibrary
-    from vidrec_utils.encoders import Encoder
 
 COLUMNS = ("score", "low", "high")
 _COLUMN = {"clip": "path"}

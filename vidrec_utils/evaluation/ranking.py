@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from tqdm import tqdm
 
+from vidrec_utils.datasets import Split
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.evaluation.metrics import accuracy, diversity, list_means, list_metrics
 from vidrec_utils.evaluation.results import Result
 from vidrec_utils.evaluation.slices import user_slices, video_groups, video_slice
 from vidrec_utils.evaluation.task import Task, prepare
-from vidrec_utils.recommender import blocks, hide, top_k
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from vidrec_utils.datasets import Split
-    from vidrec_utils.embeddings import Embeddings
-    from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, blocks, hide, top_k
 
 
 def evaluate(
@@ -102,16 +97,14 @@ def evaluate(
     """
     task = prepare(split, k, on, threshold, ties, seed)
     groups = video_groups(task, split.videos, by) if slices or by else {}
-    order = None
-    if ties == "shuffled":
-        order = np.random.default_rng(seed).permutation(len(task.videos))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(task.videos)) if ties == "shuffled" else None
     top, hits = _lists(recommender, task, order, progress)
     per_user, history = _measure(task, top, hits)
     if vectors is not None:
         per_user["diversity"] = diversity(vectors, task.videos, top)
     tables = user_slices(per_user) if slices else {}
-    for name, group in groups.items():
-        tables[name] = video_slice(task, group, top, hits, per_user)
+    tables |= {name: video_slice(task, g, top, hits, per_user) for name, g in groups.items()}
     result = Result(
         name=recommender.name,
         k=k,
@@ -172,8 +165,7 @@ def ranks(
             relevant = _columns(task.relevant, user)
             rank, n = _ranks(row, relevant, _columns(task.seen, user))
             rows.append((np.full(len(rank), user), relevant, rank, np.full(len(rank), n)))
-    columns = [np.concatenate(arrays) for arrays in zip(*rows, strict=True)]
-    users, videos, rank, n_candidates = columns
+    users, videos, rank, n_candidates = map(np.concatenate, zip(*rows, strict=True))
     return pd.DataFrame(
         {
             "user_id": task.users[users],

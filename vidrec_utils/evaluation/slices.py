@@ -8,17 +8,14 @@ stay as they are, and only relevant videos of the group count as relevant.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from vidrec_utils.evaluation.metrics import list_metrics
+from vidrec_utils.evaluation.results import Result
 from vidrec_utils.evaluation.task import Task
 from vidrec_utils.recommender import as_ids
-
-if TYPE_CHECKING:
-    from vidrec_utils.evaluation.results import Result
 
 HEAD_SHARE = 0.2
 """Part of the catalogue that counts as its head (the "80/20" of Abdollahpouri et al., 2019)."""

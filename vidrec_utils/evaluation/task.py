@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from vidrec_utils import arguments
+from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation.protocol import TIES, Protocol, fingerprints
 from vidrec_utils.events import (
     NO_SIGNAL,
@@ -19,9 +19,6 @@ from vidrec_utils.events import (
     signals,
     warn_once,
 )
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
 
 
 def positives(interactions: pd.DataFrame, threshold: float = 0.8) -> pd.Series:
@@ -133,7 +130,9 @@ def prepare(
         If an option is impossible, the part or the training part is empty, the part has no signal
         while training has one, or no user in the part has a relevant candidate.
     """
-    _check_options(k, on, ties)
+    arguments.one_of(("test", "validation"), on=on)
+    arguments.at_least(1, k=k)
+    arguments.one_of(TIES, ties=ties)
     target = getattr(split, on)
     if not len(target):
         raise ValueError(f"The {on} part of the split {split.name!r} has no interactions.")
@@ -150,13 +149,13 @@ def prepare(
     videos = as_ids(split.videos.index)
     asked = as_ids(target["user_id"]).unique().sort_values()  # users who could be evaluated
     # Masks: what each of them was shown before the evaluated part.
-    seen = _counts(known[as_ids(known["user_id"]).isin(asked)], asked, videos)
+    seen = interaction_matrix(known[as_ids(known["user_id"]).isin(asked)], 1, asked, videos)
     # Popularity of the videos among everybody who is known.
     crowd = as_ids(known["user_id"]).unique()
-    shows = _counts(known, crowd, videos)
+    shows = interaction_matrix(known, 1, crowd, videos)
     # Relevance: what ended well in the evaluated part, and is new to the user.
-    relevant = _counts(target[ended_well(target, threshold).to_numpy()], asked, videos)
-    relevant = _without(relevant, seen)
+    good = target[ended_well(target, threshold).to_numpy()]
+    relevant = _without(interaction_matrix(good, 1, asked, videos), seen)
     kept = np.flatnonzero(np.diff(relevant.indptr))
     if not len(kept):
         raise ValueError(
@@ -196,17 +195,6 @@ def _require_one_kind_of_signal(split: Split, on: str) -> None:
             f"No exposure of the {on} part has a signal, such as the {known[0]} of the training "
             "part, so nothing tells a good recommendation from a bad one there."
         )
-
-
-def _check_options(k: int, on: str, ties: str) -> None:
-    arguments.one_of(("test", "validation"), on=on)
-    arguments.at_least(1, k=k)
-    arguments.one_of(TIES, ties=ties)
-
-
-def _counts(events: pd.DataFrame, users: pd.Index, videos: pd.Index) -> sparse.csr_array:
-    """Number of events of each pair, without stored zeros."""
-    return interaction_matrix(events, np.ones(len(events), dtype=np.float32), users, videos)
 
 
 def _without(a: sparse.csr_array, b: sparse.csr_array) -> sparse.csr_array:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
 from vidrec_utils import arguments, settings, video_io
+from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.video_encoders import mini
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import VideoLibrary
 
 ENCODERS = ("slowfast_mini", "small")
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from vidrec_utils import arguments
+from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import Result, evaluate
 from vidrec_utils.events import as_ids, times_of
 from vidrec_utils.recommender import Recommender
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
 
 
 def newcomers(split: Split, share: float = 0.3, least: int = 10, seed: int = 0) -> pd.Index:
@@ -60,8 +57,14 @@ def newcomers(split: Split, share: float = 0.3, least: int = 10, seed: int = 0) 
     if not len(eligible):
         raise ValueError(f"Nobody in test has {least} events in train; ask for fewer.")
     n = max(1, round(share * len(eligible)))
-    drawn = np.random.default_rng(seed).choice(len(eligible), n, replace=False)
-    return eligible[np.sort(drawn)]
+    return drawn_users(eligible, n, np.random.default_rng(seed))
+
+
+def drawn_users(users: pd.Index, most: int, rng: np.random.Generator) -> pd.Index:
+    """At most so many users, drawn without replacement, in the order in which they are given."""
+    if len(users) <= most:
+        return users
+    return users[np.sort(rng.choice(len(users), most, replace=False))]
 
 
 def with_history(

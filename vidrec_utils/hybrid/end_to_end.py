@@ -15,7 +15,7 @@ Revisited. SIGIR 2023 (arXiv:2303.13835).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -26,15 +26,12 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, settings
-from vidrec_utils.behavior_based import SASRec
-from vidrec_utils.behavior_based.sasrec import PAD
+from vidrec_utils.behavior_based.sasrec import PAD, SASRec
+from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.hybrid.clip_networks import ENCODERS, prepare, rows_of, trainable_part
 from vidrec_utils.hybrid.cold_start import all_and_cold
 from vidrec_utils.saving import Array, below
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
 
 SOURCES = ("ids", "frozen", "joint")
 
@@ -192,6 +189,7 @@ class EndToEnd(SASRec):
         progress: bool = True,
         name: str | None = None,
     ):
+        name = name or source
         super().__init__(
             length=length,
             dim=dim,
@@ -205,18 +203,14 @@ class EndToEnd(SASRec):
             least=least,
             seed=seed,
             progress=progress,
-            name=name or source,
+            name=name,
         )
         arguments.one_of(SOURCES, source=source)
         arguments.one_of(ENCODERS, encoder=encoder)
         arguments.positive(encoder_rate=encoder_rate)
         arguments.at_least(1, fresh=fresh)
-        self.clips = clips
-        self.source = source
-        self.encoder = encoder
+        self._set_arguments(locals())
         self.prepared: tuple[torch.Tensor, ...] | None = None
-        self.encoder_rate = encoder_rate
-        self.fresh = int(fresh)
 
     def _work(self) -> float:
         """As for `SASRec`; an encoder that is trained along is always worth all threads."""
@@ -290,12 +284,12 @@ class EndToEnd(SASRec):
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters to train, with their learning rates."""
-        encoder = [] if self.source == "ids" else list(self.vectors.encoder.parameters())
-        encoder_ids = {id(p) for p in encoder}
         others = [p for name, p in self.model.named_parameters() if name != "video.weight"]
-        others += [p for p in self.vectors.parameters() if id(p) not in encoder_ids]
+        vectors = self.vectors.named_parameters()
+        others += [p for name, p in vectors if not name.startswith("encoder.")]
         groups = [{"params": others, "lr": self.learning_rate}]
         if self.source == "joint":
+            encoder = self.vectors.encoder.parameters()
             groups.append({"params": encoder, "lr": self.encoder_rate})
         return groups
 

@@ -17,14 +17,13 @@ import pandas as pd
 import torch
 from scipy import sparse
 from torch import nn
-from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, saving, settings
 from vidrec_utils.behavior_based.bpr import triples
+from vidrec_utils.content_based.vectors import rows_by_id
 from vidrec_utils.embeddings.geometry import unit_rows
-from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.sampled_softmax import in_batch_softmax
-from vidrec_utils.recommender import Recommender
+from vidrec_utils.recommender import Recommender, as_ids
 from vidrec_utils.saving import Array, below
 
 LOSSES = ("bpr", "softmax")
@@ -145,18 +144,7 @@ class FeatureFactorization(Recommender):
             )
         arguments.positive(learning_rate=learning_rate)
         arguments.at_least(0, weight_decay=weight_decay)
-        self.video_features = video_features
-        self.user_features = user_features
-        self.factors = int(factors)
-        self.identity = bool(identity)
-        self.loss = loss
-        self.epochs = int(epochs)
-        self.batch_size = int(batch_size)
-        self.learning_rate = float(learning_rate)
-        self.weight_decay = float(weight_decay)
-        self.seed = int(seed)
-        self.progress = progress
-        self.name = name
+        self._set_arguments(locals())
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         liked = sparse.csr_array(matrix.maximum(0))  # (n_users, n_videos)
@@ -188,8 +176,7 @@ class FeatureFactorization(Recommender):
             weight_decay=self.weight_decay,
         )
         rng = np.random.default_rng(self.seed)
-        epochs = range(self.epochs if liked.nnz else 0)
-        for _ in tqdm(epochs, desc=self.name, delay=2, leave=False, disable=not self.progress):
+        for _ in self._rounds(self.epochs if liked.nnz else 0):
             # u watched i, and not j: each (batch,)
             for batch in triples(liked, rng, self.batch_size):
                 if self.loss == "bpr":
@@ -297,13 +284,5 @@ def feature_rows(features: pd.DataFrame | None, ids: pd.Index, kind: str = "vide
     """
     if features is None:
         return np.zeros((len(ids), 0), dtype=np.float32)
-    own_ids = as_ids(features.index)
-    if own_ids.has_duplicates:
-        twice = own_ids[own_ids.duplicated()][0]
-        raise ValueError(f"Two rows of features for {kind} {twice!r}; keep one.")
-    values = features.to_numpy(dtype=np.float32, na_value=np.nan)
-    values = np.where(np.isfinite(values), values, 0)
-    positions = own_ids.get_indexer(ids)
-    rows = np.zeros((len(ids), values.shape[1]), dtype=np.float32)
-    rows[positions >= 0] = values[positions[positions >= 0]]
-    return unit_rows(rows, 1e-12)
+    rows = rows_by_id(features, ids, f"rows of features for {kind}")
+    return unit_rows(np.where(np.isfinite(rows), rows, np.float32(0)), 1e-12)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,10 @@ from vidrec_utils import (
     text_encoders,
     video_encoders,
 )
+from vidrec_utils.datasets import VideoLibrary
+from vidrec_utils.embeddings import Embeddings
 
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import VideoLibrary
-    from vidrec_utils.embeddings import Embeddings
-
-Modalities: TypeAlias = "Mapping[str, Embeddings | pd.DataFrame]"
+Modalities: TypeAlias = Mapping[str, Embeddings | pd.DataFrame]
 
 
 def modalities(library: VideoLibrary) -> dict[str, Embeddings | pd.DataFrame]:

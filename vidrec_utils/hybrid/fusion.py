@@ -14,15 +14,15 @@ import dataclasses
 import itertools
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from vidrec_utils import arguments
+from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import bootstrap_means, evaluate
-from vidrec_utils.events import as_ids
+from vidrec_utils.hybrid.cold_start import drawn_users
 from vidrec_utils.hybrid.ensemble import Ensemble
 from vidrec_utils.hybrid.normalization import (
     NORMALIZATIONS,
@@ -30,10 +30,7 @@ from vidrec_utils.hybrid.normalization import (
     reciprocal_ranks,
     smallest,
 )
-from vidrec_utils.recommender import FixedScores, Recommender
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
+from vidrec_utils.recommender import FixedScores, Recommender, as_ids
 
 
 class Fusion(Ensemble):
@@ -381,8 +378,5 @@ def tune(
 def _sample(interactions: pd.DataFrame, n_users: int, seed: int) -> pd.DataFrame:
     """The events of at most `n_users` users."""
     users = as_ids(interactions["user_id"])
-    all_users = users.unique().sort_values()
-    if len(all_users) <= n_users:
-        return interactions
-    drawn = np.random.default_rng(seed).choice(len(all_users), n_users, replace=False)
-    return interactions[users.isin(all_users[np.sort(drawn)])]
+    rng = np.random.default_rng(seed)
+    return interactions[users.isin(drawn_users(users.unique().sort_values(), n_users, rng))]

@@ -9,21 +9,18 @@ in Multimodal Recommendation? CIKM 2024 (arXiv:2408.11767).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from vidrec_utils import arguments
+from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
-from vidrec_utils.events import as_ids
 from vidrec_utils.hybrid.cold_start import all_and_cold
 from vidrec_utils.hybrid.features import Modalities
-from vidrec_utils.recommender import Recommender
-
-if TYPE_CHECKING:
-    from vidrec_utils.datasets import Split
+from vidrec_utils.recommender import Recommender, as_ids
 
 HOWS = ("drop", "zero", "mean", "predicted", "learned")
 

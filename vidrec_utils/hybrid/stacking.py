@@ -31,16 +31,11 @@ from vidrec_utils.events import (
     unpack,
 )
 from vidrec_utils.explanations import Explanation, NotExplainable, explained_list
+from vidrec_utils.hybrid.cold_start import drawn_users
 from vidrec_utils.hybrid.ensemble import Ensemble, fitted, stacked_scores
 from vidrec_utils.hybrid.normalization import normalized, reciprocal_ranks, smallest
-from vidrec_utils.recommender import (
-    EventWeights,
-    Recommender,
-    TrainingData,
-    blocks,
-)
+from vidrec_utils.recommender import EventWeights, Recommender, TrainingData, blocks, position
 from vidrec_utils.saving import Array
-from vidrec_utils.top_k import position
 
 RANKERS = ("linear", "network")
 
@@ -137,7 +132,6 @@ class Stacked(Ensemble):
         name: str = "stacked",
         ordered: bool = False,
     ):
-        super().__init__(models)
         arguments.one_of(RANKERS, ranker=ranker)
         if not 0 < share < 1:
             raise ValueError(f"share is {share}; it must be between 0 and 1.")
@@ -145,16 +139,8 @@ class Stacked(Ensemble):
             raise ValueError(f"gap is {gap}; it must be from 0 to below 1 - share, {1 - share:g}.")
         arguments.at_least(1, max_users=max_users, negatives=negatives)
         arguments.positive(regularization=regularization)
-        self.ranker = ranker
-        self.share = float(share)
-        self.negatives = int(negatives)
-        self.gap = float(gap)
-        self.max_users = int(max_users)
-        self.threshold = float(threshold)
-        self.regularization = float(regularization)
-        self.seed = int(seed)
-        self.name = name
-        self.ordered = bool(ordered)
+        self._set_arguments(locals())
+        super().__init__(models)
 
     @property
     def feature_names(self) -> list[str]:
@@ -270,14 +256,16 @@ class Stacked(Ensemble):
         if not len(users):
             return x[0], y[0]
         rng = np.random.default_rng(self.seed)
-        if len(users) > self.max_users:
-            users = users[np.sort(rng.choice(len(users), self.max_users, replace=False))]
+        users = drawn_users(users, self.max_users, rng)
         # the members know the earlier events only
         library = SimpleNamespace(interactions=before, videos=pd.DataFrame(index=video_ids))
         members = fitted(self.models, library, weights)
-        events = event_counts(_counts(before, as_ids(before["user_id"]).unique(), video_ids))
-        seen = _counts(before[as_ids(before["user_id"]).isin(users)], users, video_ids)
-        targets = _counts(after[as_ids(after["user_id"]).isin(users)], users, video_ids)
+        everybody = as_ids(before["user_id"]).unique()
+        events = event_counts(interaction_matrix(before, 1, everybody, video_ids))
+        seen, targets = (
+            interaction_matrix(log[as_ids(log["user_id"]).isin(users)], 1, users, video_ids)
+            for log in (before, after)
+        )
         # liked later and new to the user: 1; drawn at random: 0
         for block in blocks(len(users), len(video_ids) * len(self.feature_names)):
             row, column, label = drawn(seen[block], targets[block], self.negatives, rng)
@@ -516,7 +504,3 @@ def drawn(
 def event_counts(seen: sparse.csr_array) -> np.ndarray:
     """Number of events of each video, float32."""
     return np.asarray(seen.sum(axis=0), dtype=np.float32).ravel()
-
-
-def _counts(events: pd.DataFrame, users: pd.Index, videos: pd.Index) -> sparse.csr_array:
-    return interaction_matrix(events, np.ones(len(events)), users, videos)

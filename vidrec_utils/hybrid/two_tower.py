@@ -14,7 +14,7 @@ Volkovs, Yu, Poutanen: DropoutNet: Addressing Cold Start in Recommender Systems.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -22,15 +22,12 @@ import torch
 from scipy import sparse
 from torch import nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, settings
 from vidrec_utils.content_based.vectors import VectorModel, aligned
+from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.hybrid.sampled_softmax import CORRECTIONS, full_softmax, in_batch_softmax
 from vidrec_utils.saving import Array, below
-
-if TYPE_CHECKING:
-    from vidrec_utils.embeddings import Embeddings
 
 
 class Towers(nn.Module):
@@ -180,22 +177,7 @@ class TwoTower(VectorModel):
         arguments.share(id_dropout=id_dropout)
         arguments.positive(temperature=temperature, learning_rate=learning_rate)
         arguments.one_of(CORRECTIONS, correction=correction)
-        self.vectors = vectors
-        self.dim = dim
-        self.hidden = hidden
-        self.know_users = bool(know_users)
-        self.know_videos = bool(know_videos)
-        self.id_dropout = id_dropout
-        self.temperature = temperature
-        self.correction = correction
-        self.full = bool(full)
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.seed = int(seed)
-        self.progress = progress
-        self.name = name
+        self._set_arguments(locals())
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         liked = sparse.csr_array(matrix.maximum(0))  # W, (n_users, n_videos)
@@ -234,8 +216,7 @@ class TwoTower(VectorModel):
             net.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
         )
         losses = []
-        epochs = range(self.epochs if len(user) else 0)
-        for _ in tqdm(epochs, desc=self.name, delay=2, leave=False, disable=not self.progress):
+        for _ in self._rounds(self.epochs if len(user) else 0):
             total = 0.0
             for batch in torch.randperm(len(user)).split(self.batch_size):
                 u = user[batch]  # (batch,)

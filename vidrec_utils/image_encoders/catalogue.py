@@ -23,8 +23,7 @@ class EfficientNetLite0Entry(Entry[ImageEncoder]):
     def load(self, request: LoadRequest) -> ImageEncoder:
         """The encoder that is asked for; errors as in `load`."""
         net, info = lite0_network(request.weights, request.seed, self.packaged)
-        size = 224 if request.size is None else request.size
-        return ImageEncoder(self.name, net, info, request.device, size)
+        return ImageEncoder(self.name, net, info, request.device, request.size or 224)
 
 
 LITE0 = EfficientNetLite0Entry(

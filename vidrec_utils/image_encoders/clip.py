@@ -10,7 +10,12 @@ import pandas as pd
 import torch
 
 from vidrec_utils.embeddings.geometry import unit_rows
-from vidrec_utils.encoders import HubCheckpoint, WeightsError, WeightsInfo, WeightsNotAvailable
+from vidrec_utils.encoders import (
+    HubCheckpoint,
+    WeightsInfo,
+    WeightsNotAvailable,
+    read_tokenizer,
+)
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Images, Recipe
 from vidrec_utils.image_encoders.vision_transformers import ClipNet, VisionTransformer
@@ -89,20 +94,13 @@ class ClipEncoder(ImageEncoder):
         return pd.DataFrame(chances, columns=list(labels))
 
     def _tokenize(self, texts: list[str]) -> dict[str, torch.Tensor]:
-        from transformers import AutoTokenizer
-
         if self._folder is None:
             raise WeightsNotAvailable(
                 f"{self.name} with {self.weights.source} weights has no tokenizer; sentences need "
                 "weights='published'."
             )
         if self._tokenizer is None:
-            try:
-                self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-            except (OSError, ValueError, KeyError) as error:
-                raise WeightsError(
-                    f"The tokenizer in {self._folder.name} cannot be read: {error}"
-                ) from error
+            self._tokenizer = read_tokenizer(self._folder)
         most = min(CLIP_TOKENS, self.net.net.config.text_config.max_position_embeddings)
         return self._tokenizer(
             texts, padding=True, truncation=True, max_length=most, return_tensors="pt"

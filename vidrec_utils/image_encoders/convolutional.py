@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -24,8 +23,8 @@ from torchvision import models
 from torchvision.models import WeightsEnum
 from torchvision.transforms._presets import ImageClassification
 
-from vidrec_utils.encoders import Entry, LoadRequest, PublishedFile, WeightsInfo
-from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders import Entry, LoadRequest, PublishedFile
+from vidrec_utils.encoders.network import with_weights
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Recipe
 
@@ -112,52 +111,15 @@ class TorchvisionCnn(Entry[ImageEncoder]):
         if size is not None and size < least:
             raise ValueError(f"size is {size}; {self.name} needs at least {least} pixels.")
         recipe = self.recipe().at(size) if size else self.recipe()
-        weights, seed, download = request.weights, request.seed, request.download
-        net, info = with_weights(self.build, self.published, weights, seed, download)
+        net, info = with_weights(self.build, request, self.published)
         opened = Opened(net, self.taps, int(str(self.about["dim"])))
         return ImageEncoder(self.name, opened, info, request.device, recipe=recipe)
 
 
-def with_weights(
-    build: Callable[..., nn.Module],
-    published: PublishedFile,
-    weights: str | Path,
-    seed: int,
-    download: bool,
-) -> tuple[nn.Module, WeightsInfo]:
-    """Build one of torchvision's networks, and load `"published"`, `"random"` or a file's weights.
-
-    Raises
-    ------
-    WeightsNotAvailable, WeightsError
-        See `encoders.download.fetch` and `encoders.weights`.
-    """
-    if weights == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return build(weights=None).eval(), WeightsInfo("random")
-    if weights == "published":
-        path, info = published.verified(download)
-    else:
-        path = Path(weights)
-        info = weights_io.file_info(path)
-    state = weights_io.read_checkpoint(path)
-    with torch.random.fork_rng(devices=[]):
-        net = build(weights=None).eval()
-    state = weights_io.unprefixed(state, net.state_dict())
-    for key, value in net.state_dict().items():
-        if key.endswith("num_batches_tracked"):  # files from before 2018 do not count batches
-            state.setdefault(key, torch.zeros_like(value))
-    weights_io.load_strictly(net, state, path.name)
-    return net, info
-
-
-def _inception(weights: None = None) -> nn.Module:
+def _inception() -> nn.Module:
     # The checkpoint is Google's, converted: it wants inputs in [-1, 1] and has a second head.
     # Its own initialisation takes half a minute; batch normalisation makes up for the difference.
-    return models.inception_v3(
-        weights=weights, transform_input=True, aux_logits=True, init_weights=False
-    )
+    return models.inception_v3(transform_input=True, aux_logits=True, init_weights=False)
 
 
 def _entry(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from torch import nn
 
 from vidrec_utils.encoders.network import NetworkEncoder
 from vidrec_utils.encoders.pixels import checked, square
-from vidrec_utils.encoders.protocol import WeightsInfo, batches
+from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.image_encoders.preprocessing import Images, Recipe
 
 LITE0 = Recipe(224, None, mean=(127, 127, 127), std=(128, 128, 128), unit=1)
@@ -102,7 +101,7 @@ class ImageEncoder(NetworkEncoder):
         RuntimeError
             If the weights are random and `calibrate` was not called.
         """
-        return self._run(self.net.features, images, batch_size, (self.dim,)).numpy()
+        return self.outputs(self.net.features, images, batch_size, (self.dim,)).numpy()
 
     def activations(self, images: Images, layer: str, batch_size: int = 32) -> torch.Tensor:
         """Output of one layer.
@@ -128,7 +127,10 @@ class ImageEncoder(NetworkEncoder):
             If there is no such layer.
         """
         self.check_layer(layer)
-        return self._run(lambda x: self.net.activations(x, layer), images, batch_size, None)
+        if not len(images):  # a blank image shows the shape
+            blank = np.zeros((1, self.size, self.size, 3), np.uint8)
+            return self.activations(blank, layer)[:0]
+        return self.outputs(lambda x: self.net.activations(x, layer), images, batch_size)
 
     def classify(self, images: Images, batch_size: int = 32) -> np.ndarray:
         """Logits of the network's classes, float32 `(n, classes)`; see `encode`.
@@ -143,7 +145,7 @@ class ImageEncoder(NetworkEncoder):
                 f"{self.name} has no classifier: it was trained without classes. Take "
                 "'efficientnet_lite0', or train a head on its vectors."
             )
-        return self._run(self.net, images, batch_size, (self.net.classes,)).numpy()
+        return self.outputs(self.net, images, batch_size, (self.net.classes,)).numpy()
 
     def top(self, images: Images, k: int = 5) -> pd.DataFrame:
         """The k most probable ImageNet classes of each image.
@@ -164,17 +166,6 @@ class ImageEncoder(NetworkEncoder):
                 "probability": values.numpy().ravel(),
             }
         )
-
-    def _run(
-        self, function: Callable, images: Images, batch_size: int, shape: tuple[int, ...] | None
-    ) -> torch.Tensor:
-        """Run a function over prepared batches; `shape` is that of one result, for no images."""
-        if shape is None and not len(images):
-            blank = np.zeros((1, self.size, self.size, 3), np.uint8)
-            shape = tuple(self._run(function, blank, 1, None).shape[1:])
-        slices = batches(images, batch_size)
-        outputs = [self.infer(function, self.prepare(batch)) for batch in slices]
-        return torch.cat(outputs) if outputs else torch.empty(0, *(shape or ()))
 
 
 class PixelEncoder:

@@ -19,9 +19,9 @@ from torch import nn
 from torchvision.models import WeightsEnum, detection, segmentation
 
 from vidrec_utils import arguments, settings
-from vidrec_utils.encoders import PublishedFile, WeightsInfo
+from vidrec_utils.encoders import LoadRequest, PublishedFile, WeightsInfo
+from vidrec_utils.encoders.network import with_weights
 from vidrec_utils.encoders.pixels import checked
-from vidrec_utils.image_encoders import convolutional
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Images
 
@@ -194,8 +194,8 @@ def load_finder(
         raise ValueError(f"There is no finder {name!r}; choose from {', '.join(FINDERS)}.")
     if weights == "packaged":
         raise ValueError(f"No package carries {name}: use weights='published'.")
-    made = FINDERS[name]
-    net, info = convolutional.with_weights(made.build, made.published, weights, seed, download)
+    request = LoadRequest(name, weights, seed=seed, download=download)
+    net, info = with_weights(FINDERS[name].build, request, FINDERS[name].published)
     return Detector(name, net, info, device)
 
 
@@ -270,18 +270,16 @@ def detect(
     with torch.inference_mode():
         for position, tensor in enumerate(model.prepare(images)):
             output = model.net([tensor.to(model.device)])[0]
-            output = {key: value.cpu() for key, value in output.items()}
             height, width = tensor.shape[1:]
-            boxes = output["boxes"] / torch.tensor([width, height, width, height])
-            for box, label, score in zip(boxes, output["labels"], output["scores"], strict=True):
-                if score >= threshold:
-                    left, top, right, bottom = box.clamp(0, 1).tolist()
-                    area = (right - left) * (bottom - top)
-                    corners = (left, top, right, bottom, area)
-                    rows.append((position, model.labels[label], score.item(), *corners))
-    columns = ["image", "label", "score", "left", "top", "right", "bottom", "area"]
+            boxes = output["boxes"].cpu() / torch.tensor([width, height, width, height])
+            corners, scores = boxes.clamp(0, 1).tolist(), output["scores"].tolist()
+            for label, score, box in zip(output["labels"].tolist(), scores, corners, strict=True):
+                rows.append((position, model.labels[label], score, *box))
+    columns = ["image", "label", "score", "left", "top", "right", "bottom"]
     frame = pd.DataFrame(rows, columns=columns).astype({"image": int, "label": "str"})
-    return frame.astype(dict.fromkeys(columns[2:], float)).sort_values(
+    frame = frame.astype(dict.fromkeys(columns[2:], float)).query("score >= @threshold")
+    area = (frame["right"] - frame["left"]) * (frame["bottom"] - frame["top"])
+    return frame.assign(area=area).sort_values(
         ["image", "score"], ascending=[True, False], ignore_index=True
     )
 

@@ -13,9 +13,8 @@ Radford and others: Learning Transferable Visual Models From Natural Language Su
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +29,11 @@ from vidrec_utils.encoders import (
     WeightsError,
     WeightsInfo,
     WeightsNotAvailable,
+    load_strictly,
+    read_checkpoint,
+    renamed,
 )
-from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.network import build_seeded
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Recipe
 
@@ -46,6 +48,11 @@ DINOV2_SMALL = {
     "patch_size": 14,
     "layerscale_value": 1.0,
 }
+RENAMED = {
+    r"\.attention\.attention\.([qkv])(uery|ey|alue)\.": r".attention.\1_proj.",
+    r"\.attention\.output\.dense\.": ".attention.o_proj.",
+}
+"""Names in the published checkpoints, and those that `transformers` uses today."""
 
 
 class Dinov2Net(nn.Module):
@@ -69,8 +76,7 @@ class Dinov2Net(nn.Module):
         out = self.net(pixel_values=x, output_hidden_states=True)
         if layer == "stage4":
             return _as_map(out.last_hidden_state)
-        depth = len(out.hidden_states) - 1
-        return _as_map(out.hidden_states[depth * int(layer[-1]) // 4])
+        return _stage(out.hidden_states, layer)
 
 
 class ClipNet(nn.Module):
@@ -99,8 +105,13 @@ class ClipNet(nn.Module):
         out = self.net.vision_model(pixel_values=x, output_hidden_states=True)
         if layer == "penultimate":
             return out.pooler_output
-        depth = len(out.hidden_states) - 1
-        return _as_map(out.hidden_states[depth * int(layer[-1]) // 4])
+        return _stage(out.hidden_states, layer)
+
+
+def _stage(hidden_states: Sequence[torch.Tensor], layer: str) -> torch.Tensor:
+    """Tokens of patches after a quarter of the depth, as a map; the first states are embeddings."""
+    depth = len(hidden_states) - 1
+    return _as_map(hidden_states[depth * int(layer[-1]) // 4])
 
 
 def _as_map(tokens: torch.Tensor) -> torch.Tensor:
@@ -161,48 +172,15 @@ class VisionTransformer(Entry[ImageEncoder]):
             file, info = self.packaged.verified()
             state = read_onnx(file)
         else:
-            folder, info = self._checkpoint(request)
-            config = weights_io.read_settings(folder, kind=self.kind)
-            state = weights_io.read_checkpoint(self.published.file(folder))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(request.seed)
-            net = self.build(config).float().eval()
+            config, file, info = self.published.opened(request, "image_encoders", self.kind)
+            folder, state = file.parent, read_checkpoint(file)
+        net = build_seeded(lambda: self.build(config).float().eval(), request.seed)
         if state is not None:
-            weights_io.load_strictly(net.net, renamed(state), str(info.file))
+            state = renamed(state, RENAMED)
+            # position ids are a buffer that today's network computes itself
+            kept = {name: state[name] for name in state if not name.endswith(".position_ids")}
+            load_strictly(net.net, kept, str(info.file))
         return self.wrap(self.name, net, info, request.device, self.recipe.at(size), folder)
-
-    def _checkpoint(self, request: LoadRequest) -> tuple[Path, WeightsInfo]:
-        """Folder of a checkpoint, and where it came from."""
-        hub, published = self.published, request.weights == "published"
-        if published:
-            call = f"image_encoders.load({self.name!r}, 'published', download=True)"
-            folder = hub.folder(call, request.download)
-        else:
-            folder = Path(request.weights)
-        if not (folder / "config.json").is_file():
-            raise WeightsNotAvailable(
-                f"There is no checkpoint in {folder}: give a folder with config.json and "
-                f"{hub.weights[0]}, as in the repository {hub.repo}."
-            )
-        info = weights_io.file_info(hub.file(folder))
-        if published:
-            info = replace(info, source="published", licence=hub.licence)
-        return folder, info
-
-
-def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors of a published checkpoint under the names that `transformers` uses today."""
-    kept = {}
-    for key, tensor in state.items():
-        name = re.sub(
-            r"\.attention\.attention\.(query|key|value)\.",
-            lambda match: f".attention.{match[1][0]}_proj.",
-            key,
-        )
-        name = name.replace(".attention.output.dense.", ".attention.o_proj.")
-        if not name.endswith(".position_ids"):  # a buffer that today's network computes itself
-            kept[name] = tensor.float()
-    return kept
 
 
 def read_onnx(path: Path) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -284,30 +285,22 @@ def _predict_from_tags(model: Pipeline | None, tags: pd.Series) -> np.ndarray:
 
 
 def _title_from_tags(tags: object) -> str:
-    words = _split(tags) if isinstance(tags, str) else []
-    text = ", ".join(words)
-    return text[:1].upper() + text[1:] if text else "untitled"
+    text = ", ".join(_split(tags)) if isinstance(tags, str) else ""
+    return text[:1].upper() + text[1:] or "untitled"
 
 
 def _tags_in_title(title: object, known: tuple[str, ...]) -> str | None:
     if not isinstance(title, str):
         return None
-    lowered = f" {title.casefold()} "
-    tags = [tag for tag in known if _occurs(tag, lowered)]
-    return "|".join(tags) or None
+    return "|".join(tag for tag in known if _occurs(tag.casefold(), title.casefold())) or None
 
 
-def _occurs(tag: str, lowered: str) -> bool:
-    """Whether a text contains a tag as a word; scripts without blanks need no word border."""
+def _occurs(tag: str, title: str) -> bool:
+    """Whether a title contains a tag as a word; scripts without blanks need no word border."""
     if not tag.isascii():
-        return tag.casefold() in lowered
-    start = lowered.find(tag.casefold())
-    while start >= 0:
-        end = start + len(tag)
-        if not lowered[start - 1].isalnum() and not lowered[end : end + 1].isalnum():
-            return True
-        start = lowered.find(tag.casefold(), start + 1)
-    return False
+        return tag in title
+    # [^\W_] is a letter or a digit
+    return re.search(rf"(?<![^\W_]){re.escape(tag)}(?![^\W_])", title) is not None
 
 
 def _probed(probe: Callable[[str], float], video_id: str) -> float:

@@ -17,17 +17,25 @@ from vidrec_utils.encoders import (
     HubCheckpoint,
     LoadRequest,
     PackagedFile,
-    WeightsError,
     WeightsInfo,
     WeightsNotAvailable,
+    file_info,
+    load_strictly,
+    read_checkpoint,
+    read_settings,
+    read_tokenizer,
+    renamed,
 )
-from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.network import build_seeded
 from vidrec_utils.text_encoders.encoder import TextEncoder
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 SETTINGS = ("config.json", "tokenizer_config.json", "tokenizer.json")
+
+RENAMED = {r"LayerNorm\.gamma$": "LayerNorm.weight", r"LayerNorm\.beta$": "LayerNorm.bias"}
+"""Names of a layer norm's scale and shift in the published checkpoints, and today's."""
 
 # Heads for the tasks of pretraining, and buffers that today's network computes itself
 _NOT_READ = re.compile(
@@ -74,8 +82,9 @@ class LanguageModel(Entry[TextEncoder]):
         state = None if request.weights == "random" else read_state()
         net = network(config, state, request.seed, info.file or self.name)
         info = WeightsInfo("random") if state is None else info
-        device, max_tokens = request.device, request.max_tokens
-        return TextEncoder(self.name, net, tokenizer, info, device, max_tokens, self.prefix)
+        return TextEncoder(
+            self.name, net, tokenizer, info, request.device, request.max_tokens, self.prefix
+        )
 
     def _opened(
         self, request: LoadRequest
@@ -104,16 +113,17 @@ class LanguageModel(Entry[TextEncoder]):
                 instead=f"load({self.name!r})." if self.packaged else "load('minilm').",
             )
             file = self.published.file(folder)
-            digest, licence = self.published.sha256, self.published.licence
-            info = WeightsInfo("published", file.name, digest, licence)
+            info = WeightsInfo(
+                "published", file.name, self.published.sha256, self.published.licence
+            )
         else:
             file = _weights_file(Path(source))
-            info = weights_io.file_info(file)
+            info = file_info(file)
         config = read_config(file.parent, self.kind)
         return (
             config,
             read_tokenizer(file.parent),
-            lambda: encoder_state(weights_io.read_checkpoint(file)),
+            lambda: encoder_state(read_checkpoint(file)),
             info,
         )
 
@@ -150,11 +160,9 @@ def network(
     from transformers import AutoModel
 
     extra = {"add_pooling_layer": False} if config.model_type == "bert" else {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = AutoModel.from_config(config, dtype=torch.float32, **extra)
+    net = build_seeded(lambda: AutoModel.from_config(config, dtype=torch.float32, **extra), seed)
     if state is not None:
-        weights_io.load_strictly(net, state, origin)
+        load_strictly(net, state, origin)
     return net
 
 
@@ -168,32 +176,7 @@ def read_config(folder: Path, kind: str) -> PretrainedConfig:
     """
     from transformers import AutoConfig
 
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"config.json in {folder.name} cannot be read: {error}") from error
-    if config.model_type != kind:
-        raise WeightsError(
-            f"{folder.name} is a checkpoint of another model: {config.model_type!r}, but "
-            f"{kind!r} is needed."
-        )
-    return config
-
-
-def read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in a folder.
-
-    Raises
-    ------
-    WeightsError
-        If it cannot be read.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"The tokenizer in {folder.name} cannot be read: {error}") from error
+    return AutoConfig.for_model(kind).from_dict(read_settings(folder, kind=kind))
 
 
 def encoder_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -202,14 +185,5 @@ def encoder_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     The authors' files hold the heads of pretraining too, name everything below `bert.` or
     `transformer.`, and call scale and shift of a layer norm `gamma` and `beta`.
     """
-    named = {re.sub(r"^(bert|transformer)\.", "", k): v for k, v in renamed(state).items()}
-    return {name: tensor.float() for name, tensor in named.items() if not _NOT_READ.search(name)}
-
-
-def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A state dict with today's names of a layer norm's scale and shift."""
-    names = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
-    return {
-        re.sub(r"LayerNorm\.(gamma|beta)$", lambda m: names[m.group()], key): tensor
-        for key, tensor in state.items()
-    }
+    named = renamed(state, RENAMED | {r"^(bert|transformer)\.": ""})
+    return {name: tensor for name, tensor in named.items() if not _NOT_READ.search(name)}

@@ -62,8 +62,6 @@ def against_random(
         }
         right[network.name] = hits(vectors)
         untrained = load(network.name, "random", network.device, seed=seed)
-        vectors = untrained.encode(texts)
-        right[f"{network.name}, random"] = hits(vectors)
-    columns = ["ms", "megabytes"]
-    right = pd.DataFrame(right, index=labels.index)
-    return right, pd.DataFrame.from_dict(cost, orient="index", columns=columns)
+        right[f"{network.name}, random"] = hits(untrained.encode(texts))
+    costs = pd.DataFrame.from_dict(cost, orient="index", columns=["ms", "megabytes"])
+    return pd.DataFrame(right, index=labels.index), costs

@@ -11,11 +11,15 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from vidrec_utils import settings
-from vidrec_utils.encoders import WeightsInfo
+from vidrec_utils.encoders import (
+    WeightsInfo,
+    batches,
+    fingerprint_of,
+)
 from vidrec_utils.encoders.network import NetworkEncoder
-from vidrec_utils.encoders.weights import fingerprint_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -92,8 +96,9 @@ class TextEncoder(NetworkEncoder):
     @property
     def fingerprint(self) -> str:
         """Digest of the name, the values of all weights, the tokenizer and the pooling."""
-        digest = self._tokenizer_digest
-        return fingerprint_of(self.net, self.name, self.dim, self.preprocessing, digest)
+        return fingerprint_of(
+            self.net, self.name, self.dim, self.preprocessing, self._tokenizer_digest
+        )
 
     def encode(self, texts: Texts, batch_size: int = 32) -> np.ndarray:
         """Vectors of texts.
@@ -123,8 +128,7 @@ class TextEncoder(NetworkEncoder):
             (i for i, text in enumerate(texts) if text.strip()), key=lambda i: -len(ids[i])
         )
         with torch.inference_mode(), settings.precision(self.device):
-            for start in range(0, len(order), batch_size):
-                rows = order[start : start + batch_size]
+            for rows in batches(order, batch_size):
                 tokens, mask = (part.to(self.device) for part in _padded([ids[i] for i in rows]))
                 readable = torch.ones(len(rows), 1, device=self.device)
                 out[rows] = self.network_vectors(self.net, tokens, mask, readable).cpu().numpy()
@@ -161,8 +165,7 @@ class TextEncoder(NetworkEncoder):
         out = torch.full((len(texts), self.dim, longest), torch.nan)
         rows = [i for i, text in enumerate(texts) if text.strip()]
         with torch.inference_mode(), settings.precision(self.device):
-            for start in range(0, len(rows), batch_size):
-                chunk = rows[start : start + batch_size]
+            for chunk in batches(rows, batch_size):
                 batch, mask = (part.to(self.device) for part in _padded([ids[i] for i in chunk]))
                 output = self.net(input_ids=batch, attention_mask=mask, output_hidden_states=True)
                 states = output.hidden_states[self.layers.index(layer)].float().cpu()
@@ -247,13 +250,9 @@ def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def _padded(ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and mask of several texts, each of shape `(len(ids), longest)`."""
-    longest = max(map(len, ids))
-    tokens = torch.zeros(len(ids), longest, dtype=torch.long)  # masked: any id serves as padding
-    mask = torch.zeros(len(ids), longest, dtype=torch.long)
-    for row, one in enumerate(ids):
-        tokens[row, : len(one)] = torch.tensor(one)
-        mask[row, : len(one)] = 1
-    return tokens, mask
+    tokens = [torch.tensor(one, dtype=torch.long) for one in ids]
+    masks = [torch.ones_like(one) for one in tokens]  # masked: any id serves as padding
+    return pad_sequence(tokens, batch_first=True), pad_sequence(masks, batch_first=True)
 
 
 def check_texts(texts: Texts) -> list[str]:

@@ -11,10 +11,16 @@ import pandas as pd
 import torch
 
 from vidrec_utils import settings
-from vidrec_utils.encoders import HubCheckpoint, WeightsInfo
-from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders import (
+    HubCheckpoint,
+    WeightsInfo,
+    load_strictly,
+    read_checkpoint,
+    read_tokenizer,
+    renamed,
+)
 from vidrec_utils.files import sha256
-from vidrec_utils.text_encoders.checkpoints import read_config, read_tokenizer, renamed
+from vidrec_utils.text_encoders.checkpoints import RENAMED, read_config
 from vidrec_utils.text_encoders.encoder import Texts, check_texts
 
 if TYPE_CHECKING:
@@ -151,8 +157,7 @@ class EntityTagger:
         self.net = net.eval().to(self.device)
         self.tokenizer = tokenizer
         self.weights = weights
-        labels = net.config.id2label
-        self.labels = [labels[i] for i in range(len(labels))]
+        self.labels = [label for _, label in sorted(net.config.id2label.items())]
         self.kinds = tuple(sorted({label[2:] for label in self.labels if label != "O"}))
 
     def find(self, texts: Texts, max_tokens: int = 256) -> pd.DataFrame:
@@ -212,9 +217,9 @@ def load_tagger(
     file = NER.file(folder)
     config = read_config(folder, "bert")
     net = BertForTokenClassification._from_config(config, dtype=torch.float32)
-    state = renamed(weights_io.read_checkpoint(file))
+    state = renamed(read_checkpoint(file), RENAMED)
     unused = ("bert.pooler.", "bert.embeddings.position_ids")
     state = {key: tensor for key, tensor in state.items() if not key.startswith(unused)}
-    weights_io.load_strictly(net, state, file.name)
+    load_strictly(net, state, file.name)
     info = WeightsInfo("published", file.name, sha256(file), NER.licence)
     return EntityTagger(net, read_tokenizer(folder), info, device)

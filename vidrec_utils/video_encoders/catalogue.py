@@ -81,14 +81,14 @@ def _of_images(
     build: Callable[[EfficientNetLite0], ClipNetwork] | None = None,
     **about: object,
 ) -> Lite0Entry:
-    shared = {
-        "year": 2020,
-        "licence": IMAGENET.licence,
-        "pretrained_on": "ImageNet-1k (pictures)",
-    }
     return Lite0Entry(
         name=name,
-        about=shared | about,
+        about={
+            "year": 2020,
+            "licence": IMAGENET.licence,
+            "pretrained_on": "ImageNet-1k (pictures)",
+            **about,
+        },
         contract=contract,
         build=build,
         smallest={"frames": 4, "size": 64},
@@ -96,14 +96,14 @@ def _of_images(
 
 
 def _mini(name: str, **about: object) -> MiniEntry:
-    shared = {
-        "year": 2026,
-        "licence": "MIT",
-        "pretrained_on": "6,600 rendered clips (this course)",
-    }
     return MiniEntry(
         name=name,
-        about=shared | about,
+        about={
+            "year": 2026,
+            "licence": "MIT",
+            "pretrained_on": "6,600 rendered clips (this course)",
+            **about,
+        },
         packaged=CourseFile(name),
         contract=FrameContract(16, 64, 128),
     )

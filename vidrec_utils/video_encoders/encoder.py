@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ from torchvision.transforms import InterpolationMode, functional, v2
 
 from vidrec_utils.encoders.network import NetworkEncoder
 from vidrec_utils.encoders.pixels import checked, cut_long_sides, square
-from vidrec_utils.encoders.protocol import FrameContract, WeightsInfo, batches
+from vidrec_utils.encoders.protocol import FrameContract, WeightsInfo
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 
 Clips: TypeAlias = "Sequence[np.ndarray] | np.ndarray"
@@ -45,12 +45,10 @@ class Framing:
 
     def at(self, size: int) -> Framing:
         """The same for another size; the margin that is cut off keeps its share."""
-        if size == self.size:
-            return self
-        sides = self.resize if isinstance(self.resize, tuple) else (self.resize,)
-        scaled = tuple(round(side * size / self.size) for side in sides)
-        resize = scaled if isinstance(self.resize, tuple) else scaled[0]
-        return Framing(size, resize, self.mean, self.std, self.antialias)
+        if isinstance(self.resize, int):
+            return replace(self, size=size, resize=round(self.resize * size / self.size))
+        height, width = (round(side * size / self.size) for side in self.resize)
+        return replace(self, size=size, resize=(height, width))
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         """Uint8 `(time, 3, height, width)` to float32 `(time, 3, size, size)`."""
@@ -185,10 +183,6 @@ class VideoEncoder(NetworkEncoder):
         """Vectors of what `prepare` returned, in one forward pass, float32 `(n, dim)`."""
         return self.infer(self.net.vector, prepared).numpy()
 
-    def network_vectors(self, net: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
-        """Vectors `(n, dim)` of what `network_inputs` returned."""
-        return net.vector(*inputs)
-
     def encode(self, clips: Clips, batch_size: int = 8) -> np.ndarray:
         """Vectors of clips, float32 `(n, dim)`.
 
@@ -204,16 +198,15 @@ class VideoEncoder(NetworkEncoder):
         RuntimeError
             If the weights are random and `calibrate` was not called.
         """
-        vectors = list(self._run(self.net.vector, clips, batch_size))
-        return torch.cat(vectors).numpy() if vectors else np.empty((0, self.dim), dtype=np.float32)
+        return self.outputs(self.net.vector, clips, batch_size, (self.dim,)).numpy()
 
     def features(self, clips: Clips, batch_size: int = 8) -> torch.Tensor:
         """Features in the order of time, float32 `(n, dim, time)` on the CPU."""
-        return torch.cat(list(self._run(self.net.features, clips, batch_size)))
+        return self.outputs(self.net.features, clips, batch_size)
 
     def maps(self, clips: Clips, batch_size: int = 8) -> torch.Tensor:
         """Feature maps, float32 `(n, channels, time, height, width)` on the CPU."""
-        return torch.cat(list(self._run(self.net.maps, clips, batch_size)))
+        return self.outputs(self.net.maps, clips, batch_size)
 
     def activations(self, clips: Clips, layer: str, batch_size: int = 8) -> torch.Tensor:
         """Output of one layer of the network for each clip.
@@ -240,14 +233,7 @@ class VideoEncoder(NetworkEncoder):
         self.check_layer(layer)
         if not len(clips):
             raise ValueError("There is no clip; give at least one.")
-        outputs = self._run(lambda x: self.net.activations(x, layer), clips, batch_size)
-        return torch.cat(list(outputs))
-
-    def _run(
-        self, function: Callable[[torch.Tensor], torch.Tensor], clips: Clips, batch_size: int
-    ) -> Iterator[torch.Tensor]:
-        for batch in batches(clips, batch_size):
-            yield self.infer(function, self.prepare(batch))
+        return self.outputs(lambda x: self.net.activations(x, layer), clips, batch_size)
 
 
 class AveragedFrames(nn.Module):
@@ -301,6 +287,7 @@ class FrameAverage(NetworkEncoder):
         self.net = AveragedFrames(images.net)
         self.name = "frame_average"
         self.dim = images.dim
+        self.weights, self.device = images.weights, images.device
         self.parameters = images.parameters
         self.frame_contract = FrameContract(frames, images.size, max(128, images.size))
         self.layers = images.layers
@@ -309,16 +296,6 @@ class FrameAverage(NetworkEncoder):
     def calibrated(self) -> bool:
         """Whether the image encoder's statistics are trained or estimated."""
         return self.images.calibrated
-
-    @property
-    def weights(self) -> WeightsInfo:
-        """Where the image encoder's weights came from."""
-        return self.images.weights
-
-    @property
-    def device(self) -> torch.device:
-        """Where the image encoder's network lies."""
-        return self.images.device
 
     @property
     def values_per_item(self) -> int:
@@ -342,14 +319,10 @@ class FrameAverage(NetworkEncoder):
         prepared = [self.images.prepare(sampled) for sampled in _sampled(clips, frames)]
         return torch.stack(prepared) if prepared else torch.empty(0, frames, 3, size, size)
 
-    def network_vectors(self, net: nn.Module, *inputs: torch.Tensor) -> torch.Tensor:
-        """Vectors `(n, dim)` of what `network_inputs` returned."""
-        return net.vector(*inputs)
-
     def with_network(self, net: nn.Module, weights: WeightsInfo) -> Self:
         """A copy of the encoder around another network over frames, which holds that of images."""
         twin = copy.copy(self)
-        twin.net = net.eval()
+        twin.net, twin.weights = net.eval(), weights
         twin.images = self.images.with_network(net.net, weights)
         return twin
 

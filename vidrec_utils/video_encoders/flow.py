@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from vidrec_utils import arguments, settings
+from vidrec_utils.encoders.pixels import checked
 
 LARGEST = 20.0
 """Displacement in pixels at which flow is cut off, as in the paper."""
@@ -58,18 +59,13 @@ def optical_flow(frames: np.ndarray) -> np.ndarray:
     >>> [round(float(v)) for v in np.median(flow[0, 16:-16, 16:-16], axis=(0, 1))]
     [2, 0]
     """
-    frames = np.asarray(frames)
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-        raise ValueError(
-            f"Frames are {frames.dtype} of shape {frames.shape}, but must be uint8 of shape "
-            "(time, height, width, 3), RGB."
-        )
+    (frames,) = checked([frames], "Clip")
     if min(frames.shape[1:3]) < 16:
         raise ValueError(f"Frames of {frames.shape[2]} x {frames.shape[1]} pixels are too small.")
     cv2.setNumThreads(settings.threads())
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
-    flow = np.zeros((max(len(frames) - 1, 0), *frames.shape[1:3], 2), dtype=np.float32)
+    flow = np.zeros((len(frames) - 1, *frames.shape[1:3], 2), dtype=np.float32)
     for t, (current, following) in enumerate(pairwise(grey)):
         # d_t of the paper: pixel (x, y) of frame t is at (x, y) + d_t(x, y) in frame t + 1
         flow[t] = search.calc(current, following, None)  # (height, width, 2)

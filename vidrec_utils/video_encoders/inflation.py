@@ -8,8 +8,11 @@ over the taps (I3D's way) blurs over time from the start.
 The frames of a clip stay folded into the batch: a tap is a 2D convolution of all frames, and the
 results of the taps are shifted in time and added. This sum is a 3D convolution, and everything
 between the convolutions (pooling, branches, residual connections) runs as the authors of the 2D
-network wrote it. On a CPU, PyTorch computes the sum about as fast as a 3D convolution; for
-depthwise filters, OpenVINO takes about twice as long for it (`benchmarks/README.md`).
+network wrote it. Where the filters are depthwise, as in EfficientNet-Lite0, PyTorch trains the
+network on a CPU in about 0.6 of the time that 3D convolutions take. Without gradients it is the
+other way round: 3D convolutions are a little faster, and on OpenVINO nearly twice as fast
+(`benchmarks/README.md`). When it only infers, the inflated EfficientNet-Lite0 therefore gives whole
+clips to the same filters.
 
 References
 ----------
@@ -24,7 +27,6 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from vidrec_utils import arguments
 from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0
@@ -115,7 +117,9 @@ class TimedConv2d(nn.Module):
         self.plain = [plain]  # in a list, so that it is no submodule of this one
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`(batch * frames, channels, height, width)`, smaller by the stride."""
+        """`(batch * frames, channels, height, width)`, or a whole clip, smaller by the stride."""
+        if x.ndim == 5:
+            return self._whole(x)
         taps = self.weight.shape[2]
         total = None
         for tap in range(taps):
@@ -125,6 +129,12 @@ class TimedConv2d(nn.Module):
             y = _shifted(y, tap - taps // 2, self.ends).flatten(0, 1)
             total = y if total is None else total + y
         return total if self.bias is None else total + self.bias[:, None, None]
+
+    def _whole(self, clip: torch.Tensor) -> torch.Tensor:
+        """One 3D convolution of `(batch, channels, time, height, width)`, for a `SameConv2d`."""
+        if self.ends != "zero":
+            raise ValueError("To see the ends of a clip repeated, fold its frames into the batch.")
+        return self.plain[0]._conv_forward(clip, self.weight, self.bias)
 
 
 def _shifted(y: torch.Tensor, offset: int, ends: Ends) -> torch.Tensor:
@@ -194,14 +204,16 @@ class InflatedLite0(ClipNetwork):
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
         """`(batch, 3, time, height, width)` to `(batch, 1280, time, height / 32, width / 32)`."""
-        batch, _, frames = x.shape[:3]
-        set_frames(self.net, frames)
-        y = x.transpose(1, 2).flatten(0, 1)  # (batch * time, 3, height, width)
+        if not torch.is_grad_enabled():  # whole clips are faster, above all on OpenVINO
+            return self.net.maps(x)
+        set_frames(self.net, x.shape[2])
+        # frames folded into the batch are faster to train: (batch * time, 3, height, width)
+        y = x.transpose(1, 2).flatten(0, 1)
         y = self.net.stem(y.contiguous(memory_format=torch.channels_last))
         for block in self.net._blocks:
             y = block(y.contiguous(memory_format=torch.channels_last))  # faster on a CPU
-        maps = functional.relu6(self.net._bn1(self.net._conv_head(y)))  # (batch * time, 1280, ...)
-        return maps.unflatten(0, (batch, frames)).transpose(1, 2)
+        y = self.net.head(y)  # (batch * time, 1280, height / 32, width / 32)
+        return y.unflatten(0, (-1, x.shape[2])).transpose(1, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of the 2D network's classes, `(batch, classes)`."""

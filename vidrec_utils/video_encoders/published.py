@@ -13,22 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import nn
 from torchvision.models import WeightsEnum
-from torchvision.models.video import MViT_V2_S_Weights, R2Plus1D_18_Weights
-
-from vidrec_utils.encoders import (
-    Entry,
-    LoadRequest,
-    PublishedFile,
-    TimedContract,
-    WeightsInfo,
-    WeightsNotAvailable,
+from torchvision.models.video import (
+    MViT_V2_S_Weights,
+    R2Plus1D_18_Weights,
+    mvit_v2_s,
+    r2plus1d_18,
 )
-from vidrec_utils.encoders import weights as weights_io
+
+from vidrec_utils.encoders import Entry, LoadRequest, PublishedFile, TimedContract
+from vidrec_utils.encoders.network import with_weights
 from vidrec_utils.video_encoders import slowfast
 from vidrec_utils.video_encoders.encoder import ClipNetwork, Framing, VideoEncoder
 from vidrec_utils.video_encoders.slowfast import STAGES
@@ -54,8 +51,6 @@ class R2Plus1D(ClipNetwork):
 
     def __init__(self, classes: int = 400):
         super().__init__()
-        from torchvision.models.video import r2plus1d_18
-
         self.net = r2plus1d_18(weights=None, num_classes=classes)
         self.channels = self.dim = 512
 
@@ -63,17 +58,11 @@ class R2Plus1D(ClipNetwork):
         """Last maps, `(batch, 512, time / 8, height / 16, width / 16)`."""
         return self.stage(x, "stage4")
 
-    def vector(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps averaged over the clip, `(batch, 512)`."""
-        return self.maps(x).mean(dim=(2, 3, 4))
-
     def stage(self, x: torch.Tensor, layer: str) -> torch.Tensor:
         """Output of one of the four stages."""
-        x = self.net.stem(x)
         net = self.net
-        for stage in (net.layer1, net.layer2, net.layer3, net.layer4)[: STAGES.index(layer) + 1]:
-            x = stage(x)
-        return x
+        stages = (net.layer1, net.layer2, net.layer3, net.layer4)
+        return nn.Sequential(net.stem, *stages[: STAGES.index(layer) + 1])(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(batch, classes)`."""
@@ -117,8 +106,6 @@ class MViTv2(TokenNet):
 
     def __init__(self, frames: int = 16, size: int = 224, classes: int = 400):
         super().__init__()
-        from torchvision.models.video import mvit_v2_s
-
         self.net = mvit_v2_s(weights=None, num_classes=classes)
         # the builder fixes the size of its input; these two override it
         self.net.pos_encoding.temporal_size = frames // 2
@@ -214,40 +201,13 @@ class PublishedNetwork(Entry[VideoEncoder]):
         """The encoder that is asked for; errors as in `video_encoders.load`."""
         contract = contract_for(self.contract, request)
         check_contract(self.name, contract, self.steps, self.least)
-        net, info = self._network(request, contract)
+        net, info = with_weights(
+            lambda: self.build(contract.frames, contract.size), request, self.published, "net"
+        )
         framing = self.framing.at(contract.size) if self.framing else None
         return VideoEncoder(
             self.name, net, info, contract, request.device, ZOO_MEAN, ZOO_SCALE, framing
         )
-
-    def _network(
-        self, request: LoadRequest, contract: TimedContract
-    ) -> tuple[nn.Module, WeightsInfo]:
-        if request.weights == "random":
-            return self._untrained(contract, request.seed), WeightsInfo("random")
-        if request.weights == "published":
-            path, info = self.published.verified(request.download, request.sha256)
-        else:
-            path, info = _from_file(request)
-        state = weights_io.read_checkpoint(path)
-        net = self._untrained(contract, request.seed)
-        weights_io.load_strictly(net.net, state, path.name)
-        return net, info
-
-    def _untrained(self, contract: TimedContract, seed: int) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return self.build(contract.frames, contract.size)
-
-
-def _from_file(request: LoadRequest) -> tuple[Path, WeightsInfo]:
-    path = Path(request.weights)
-    if not path.is_file():
-        raise WeightsNotAvailable(
-            f"There is no weights file {path} for {request.name}. Give the path of a checkpoint, "
-            "or weights='published' with download=True."
-        )
-    return path, weights_io.file_info(path, request.sha256)
 
 
 def _zoo(accuracy: float, steps: str) -> dict[str, object]:

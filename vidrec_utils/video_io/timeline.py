@@ -170,10 +170,6 @@ def beyond_file(container: InputContainer, file_bytes: int) -> bool:
     """Whether the index of an MP4 or AVI points beyond the end of the file."""
     if not is_mp4(container) and container.format.name != "avi":
         return False
-    for stream in container.streams:
-        entries = stream.index_entries
-        if len(entries) and entries[len(entries) - 1].pos + entries[len(entries) - 1].size > (
-            file_bytes
-        ):
-            return True
-    return False
+    indices = (stream.index_entries for stream in container.streams)
+    last = [entries[len(entries) - 1] for entries in indices if len(entries)]
+    return any(entry.pos + entry.size > file_bytes for entry in last)

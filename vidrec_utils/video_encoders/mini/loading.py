@@ -10,9 +10,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidrec_utils.encoders import FrameContract, WeightsError, WeightsInfo
-from vidrec_utils.encoders import weights as weights_io
+from vidrec_utils import arguments
+from vidrec_utils.encoders import (
+    FrameContract,
+    WeightsError,
+    WeightsInfo,
+    load_strictly,
+    read_checkpoint,
+    verify,
+)
 from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0, lite0_network
+from vidrec_utils.encoders.network import build_seeded
 from vidrec_utils.video_encoders.encoder import Clips, VideoEncoder
 from vidrec_utils.video_encoders.flow import optical_flow, stack_flow
 from vidrec_utils.video_encoders.mini.networks import (
@@ -105,7 +113,7 @@ def load(
     WeightsNotAvailable, WeightsError
         If the file is absent, damaged or of another network.
     """
-    _check(name)
+    arguments.one_of(FRAMES, name=name)
     if (frames or FRAMES[name], size or SIZE) != (FRAMES[name], SIZE):
         raise ValueError(
             f"{name} takes {FRAMES[name]} frames of {SIZE} pixels, on which it was trained, and no "
@@ -117,13 +125,13 @@ def load(
         net = _network(name, 22, seed, lite0_network("random", seed)[0])
         return _encoder(name, net, WeightsInfo("random"), device)
     path = WEIGHTS / f"{name}.safetensors" if weights == "packaged" else Path(weights)
-    state = weights_io.read_checkpoint(path)
-    digest = weights_io.verify(path, sha256)
+    state = read_checkpoint(path)
+    digest = verify(path, sha256)
     classes = max(len(v) for k, v in state.items() if k.endswith(("classify.bias", "proj.bias")))
     net = _network(name, classes, seed, lite0_network("packaged")[0])
-    weights_io.load_strictly(trained_part(net), state, path.name)
+    load_strictly(trained_part(net), state, path.name)
     if weights == "packaged":
-        weights_io.verify(path, record(name)["sha256"])
+        verify(path, record(name)["sha256"])
         return _encoder(name, net, WeightsInfo("packaged", path.name, digest, "MIT"), device)
     return _encoder(name, net, WeightsInfo("file", path.name, digest), device)
 
@@ -138,7 +146,7 @@ def record(name: str) -> dict[str, object]:
     WeightsError
         If the record is absent.
     """
-    _check(name)
+    arguments.one_of(FRAMES, name=name)
     path = WEIGHTS / f"{name}.json"
     if not path.is_file():
         raise WeightsError(
@@ -152,11 +160,6 @@ def trained_part(net: nn.Module) -> nn.Module:
     return net.temporal if isinstance(net, TwoStreamMini) else net
 
 
-def _check(name: str) -> None:
-    if name not in FRAMES:
-        raise ValueError(f"There is no compact network {name!r}; choose from {', '.join(FRAMES)}.")
-
-
 def _network(name: str, classes: int, seed: int, lite0: EfficientNetLite0) -> nn.Module:
     builders: dict[str, Callable[[], nn.Module]] = {
         "slowfast_mini": lambda: SlowFastMini(classes),
@@ -165,10 +168,8 @@ def _network(name: str, classes: int, seed: int, lite0: EfficientNetLite0) -> nn
             SpatialStream(lite0), FlowStream(lite0, 2 * (FRAMES[name] - 1), classes)
         ),
     }
-    _check(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return builders[name]()
+    arguments.one_of(FRAMES, name=name)
+    return build_seeded(builders[name], seed)
 
 
 def _encoder(
