@@ -413,7 +413,7 @@ def test_read_clip_at_another_rate(clip: Path) -> None:
 
 
 def test_read_clip_refuses_what_would_not_fit_into_memory(clip: Path) -> None:
-    budget = Budget(memory=20 * 64 * 48 * 3)
+    budget = Budget(memory=20 * 64 * 48 * 3 + 16 * 64 * 48)
     assert reason_of(lambda: video_io.read_clip(clip, budget=budget)) == "too_large"
     assert len(video_io.read_clip(clip, 0, 1, budget=budget)[0]) == 20
 

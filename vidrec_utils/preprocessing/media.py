@@ -182,8 +182,9 @@ def look_at(
         return prints and frame * grid(info.duration_s) <= _ONE_PASS_BYTES
 
     def choose(info: video_io.VideoInfo) -> int:
-        most = max(2, (budget or video_io.Budget()).memory // (3 * info.width * info.height))
-        return grid(info.duration_s) if at_once(info) else min(n_frames, most)
+        size = info.height, info.width
+        most = (budget or video_io.Budget()).frames(*size, info.height * info.width)
+        return grid(info.duration_s) if at_once(info) else min(n_frames, max(1, most))
 
     clip_print = None
     try:

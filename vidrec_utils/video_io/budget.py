@@ -8,6 +8,9 @@ from pathlib import Path
 
 from .errors import MediaError
 
+DECODING = 16
+"""Bytes for each pixel of a frame that decoding and scaling hold beside the result (measured)."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -26,7 +29,8 @@ class Budget:
     image_pixels : int
         Pixels of a still image.
     memory : int
-        Bytes: of the frames that a call returns, or that decoding an image takes.
+        Bytes: of the frames that a call returns and of those that are decoded on the way
+        (`DECODING` for each pixel of one), or that decoding an image takes.
 
     Examples
     --------
@@ -38,6 +42,18 @@ class Budget:
     frame_pixels: int = 35_651_584
     image_pixels: int = 89_000_000
     memory: int = 850 * 2**20
+
+    def frames(self, height: int, width: int, decoded: int) -> int:
+        """Return how many RGB frames of a size fit into the memory; below 0 if none decodes.
+
+        Parameters
+        ----------
+        height, width : int
+            Size of the frames that are returned.
+        decoded : int
+            Pixels of a frame as it is decoded.
+        """
+        return (self.memory - DECODING * decoded) // (3 * height * width)
 
     def __post_init__(self) -> None:
         for name in ("seconds", "frame_pixels", "image_pixels", "memory"):

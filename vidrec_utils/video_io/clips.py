@@ -436,11 +436,12 @@ def _refuse_too_large(video: Reader, count: int, size: int | tuple[int, int] | N
     first = _first(video)
     shape = target_size(first.height, first.width, size)
     needed = count * shape[0] * shape[1] * 3
-    if needed > video.budget.memory:
+    if count > video.budget.frames(*shape, first.height * first.width):
         raise VideoError(
             video.path,
             "too_large",
-            f"{count} frames of {shape[1]}x{shape[0]} are {needed / 2**30:.1f} GiB. Ask for a "
+            f"{count} frames of {shape[1]}x{shape[0]} are {needed / 2**30:.1f} GiB, and decoding "
+            f"takes more, of which {video.budget.memory / 2**30:.1f} are allowed. Ask for a "
             "shorter span, fewer frames a second or a smaller size, or allow more with "
             "budget=Budget(memory=...).",
         )
@@ -514,6 +515,7 @@ def _paint_between(
     line = video.timeline
     first = line.start + math.ceil(start / line.time_base)
     last = line.start + math.ceil(end / line.time_base)
+    _refuse_too_large(video, _expected(line, first, last), size)
     painter: Painter | None = None
     frames = np.empty((0, 0, 0, 3), np.uint8)
     times: list[float] = []
