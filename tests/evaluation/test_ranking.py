@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
 
 from vidrec_utils import evaluation
+from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.datasets import Split
 from vidrec_utils.recommender import FixedScores, Popularity, Random, Recommender, top_k
 
@@ -414,6 +415,15 @@ def test_lists_from_a_sliver_of_the_catalogue_are_told():
         evaluation.evaluate(Random().fit(split), split, progress=False)
         popular = evaluation.evaluate(Popularity().fit(split), split, progress=False)
     assert popular.sliver().startswith("popularity recommends 10 of 300 videos")
+
+
+def test_one_answer_for_unknown_users_is_no_surprise():
+    split = many(n_users=200, n_videos=300)
+    strangers = dataclasses.replace(split, train=split.train.assign(user_id="somebody else"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = evaluation.evaluate(ItemKNN().fit(strangers), strangers, progress=False)
+    assert result.sliver() != ""
 
 
 def test_few_lists_are_no_sliver():

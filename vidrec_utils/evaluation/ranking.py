@@ -77,8 +77,8 @@ def evaluate(
     Warns
     -----
     UserWarning
-        If the lists come from a sliver of the catalogue, unless the recommender gives everybody the
-        same list by design; see `Result.sliver`.
+        If the lists of users whom the recommender knows come from a sliver of the catalogue, unless
+        it gives everybody the same list by design; see `Result.sliver`.
 
     Examples
     --------
@@ -117,8 +117,9 @@ def evaluate(
         top=_top_frame(top, task.videos, per_user.index),
         slices=tables,
     )
-    sliver = result.sliver()
-    if sliver and not recommender.same_for_all:
+    # Whom a model does not know gets its one answer for unknown users, by design.
+    sliver = "" if recommender.same_for_all else result.sliver(recommender.user_ids)
+    if sliver:
         warnings.warn(sliver, UserWarning, stacklevel=2)
     return result
 

@@ -68,24 +68,28 @@ class Result:
         """Names of the metrics that each user has."""
         return tuple(m for m in (*USER_METRICS, "diversity") if m in self.per_user)
 
-    def sliver(self, share: float = SLIVER) -> str:
+    def sliver(self, users: pd.Index | None = None, share: float = SLIVER) -> str:
         """Say so if lists come from a sliver of the catalogue; an empty text if they do not.
 
         Parameters
         ----------
+        users : Index of str, optional
+            Users whose lists count; default all.
         share : float
             Lists hold too few different videos if these are less than this share of those that
             they could hold: of the catalogue, or of all entries of the lists if those are fewer.
         """
-        entries = int(self.top.notna().to_numpy().sum())
-        different = round(self.coverage * self.protocol.n_videos)
-        if different >= share * min(entries, self.protocol.n_videos):
+        lists = self.top if users is None else self.top[self.top.index.isin(users)]
+        codes = np.array([lists[rank].cat.codes for rank in lists])  # (k, users), -1: none left
+        listed = codes[codes >= 0]  # (entries,)
+        different, n = len(np.unique(listed)), self.protocol.n_videos
+        if different >= share * min(len(listed), n):
             return ""
         return (
-            f"{self.name} recommends {different:,} of {self.protocol.n_videos:,} videos in "
-            f"{entries:,} entries of lists (coverage {self.coverage:.2%}): nearly everybody gets "
-            "the same. Common causes are weights that are all alike or zero, settings that are too "
-            "strong for so few events, and answers that fall back to what is popular."
+            f"{self.name} recommends {different:,} of {n:,} videos in {len(listed):,} entries of "
+            f"lists (coverage {different / n:.2%}): nearly everybody gets the same. Common causes "
+            "are weights that are all alike or zero, settings that are too strong for so few "
+            "events, and answers that fall back to what is popular."
         )
 
     def rows(self, which: str = "all") -> pd.DataFrame:
