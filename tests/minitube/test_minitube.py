@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 
@@ -135,6 +136,29 @@ def test_a_killed_rendering_leaves_no_world_and_resumes(tiny, tmp_path):
     assert not (tmp_path / TINY.name).exists(), "a killed rendering left a world that would load"
     again = world.build_world(TINY, tmp_path, progress=False)
     assert digests(again.parent) == digests(tiny.parent)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is how POSIX systems stop a process at once")
+def test_the_workers_of_a_killed_builder_end(tmp_path):
+    script = textwrap.dedent(f"""
+        from dataclasses import replace
+        from pathlib import Path
+        from vidrec_utils.minitube import world
+        from vidrec_utils.minitube.config import world_config
+        world.build_world(world_config(), Path({str(tmp_path)!r}), progress=False)
+    """)
+    environment = {**os.environ, "VIDREC_THREADS": "2"}
+    builder = subprocess.Popen([sys.executable, "-c", script], env=environment)
+    clips = tmp_path / f".{world_config().name}.partial" / "library" / "clips"
+    deadline = time.monotonic() + 120
+    while not list(clips.glob("v*.mp4")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    family = psutil.Process(builder.pid).children(recursive=True)
+    assert len(family) >= 2, "the builder was to have workers"
+    builder.kill()  # not waited for: a zombie must count as ended, too
+    alive = psutil.wait_procs(family, timeout=20)[1]
+    assert alive == []
+    builder.wait()
 
 
 # --- clips ------------------------------------------------------------------------------------

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,7 +130,33 @@ def _start_rendering(plan: pd.DataFrame, config: WorldConfig, target: Path) -> I
     # Long chunks keep the cost of sending the plan to another process small.
     chunks = [list(plan.index[first : first + 8]) for first in range(0, len(plan), 8)]
     jobs = [delayed(_make_many)(chunk, plan, config, target, os.getpid()) for chunk in chunks]
-    return Parallel(n_jobs=settings.threads(), return_as="generator_unordered")(jobs)
+    workers = Parallel(
+        n_jobs=settings.threads(),
+        return_as="generator_unordered",
+        initializer=_end_with,
+        initargs=(os.getpid(),),
+    )
+    return workers(jobs)
+
+
+def _end_with(builder: int) -> None:
+    """End this process soon after the builder that started it, which may be killed."""
+
+    def watch() -> None:
+        while not _is_gone(builder):
+            time.sleep(0.5)
+        os._exit(1)
+
+    if builder != os.getpid():
+        threading.Thread(target=watch, name="end with the builder", daemon=True).start()
+
+
+def _is_gone(builder: int) -> bool:
+    """Tell whether the process that builds has ended; a worker is a child of it."""
+    if sys.platform == "win32":
+        return not psutil.pid_exists(builder)
+    # its number may be of a zombie, or of another process by now
+    return builder not in (os.getpid(), os.getppid())
 
 
 def _follow(
@@ -144,7 +173,7 @@ def _make_many(
     video_ids: list[str], plan: pd.DataFrame, config: WorldConfig, target: Path, builder: int
 ) -> int:
     for video_id in video_ids:
-        if not psutil.pid_exists(builder):
+        if _is_gone(builder):
             break  # the builder was killed: another may be at work in the same folder
         media.make_media(video_id, plan, config, target)
     return len(video_ids)
