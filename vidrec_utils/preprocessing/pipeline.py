@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import tempfile
+import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from vidrec_utils import settings, video_io
 from vidrec_utils.datasets import LibraryError, VideoLibrary
-from vidrec_utils.files import sha256
+from vidrec_utils.files import draft_folder, naming, sha256
 from vidrec_utils.preprocessing.behavior import drop_bots, drop_incomplete, fix_timestamps
 from vidrec_utils.preprocessing.duplicates import exact_duplicates, merge_tables, near_duplicates
 from vidrec_utils.preprocessing.hashing import in_parallel
@@ -302,29 +302,51 @@ def _code_version() -> str:
 
 def _store(folder: Path, library: VideoLibrary, report: Report) -> None:
     """Write a result; the folder appears complete or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     steps = [{"name": step.name, "skipped": step.skipped} for step in report]
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
-        made = Path(temporary) / "result"
+    frames = {
+        "videos": library.videos,
+        "interactions": library.interactions,
+        "report": report.frame,
+    }
+    with draft_folder(folder) as draft, naming(folder):
+        made = draft / "result"
         made.mkdir()
-        library.videos.to_parquet(made / "videos.parquet")
-        library.interactions.to_parquet(made / "interactions.parquet")
-        report.frame.to_parquet(made / "report.parquet")
-        (made / "steps.json").write_text(json.dumps(steps), encoding="utf-8")
+        for name, frame in frames.items():
+            frame.to_parquet(made / f"{name}.parquet")
+        hashes = {name: sha256(made / f"{name}.parquet") for name in frames}
+        content = {"steps": steps, "sha256": hashes}
+        digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        (made / "steps.json").write_text(
+            json.dumps({**content, "digest": digest}), encoding="utf-8"
+        )
+        if _content(folder) is None:  # a result that was damaged makes room
+            shutil.rmtree(folder, ignore_errors=True)
         # Another process may have been faster; its result is the same.
         with contextlib.suppress(OSError):
             made.replace(folder)
 
 
-def _load(folder: Path, library: VideoLibrary) -> tuple[VideoLibrary, Report] | None:
-    """Read a stored result, or return None when no readable one exists."""
+def _content(folder: Path) -> list[dict[str, Any]] | None:
+    """The steps of a stored result whose files are what was written, else None."""
     try:
-        videos = pd.read_parquet(folder / "videos.parquet")
-        log = pd.read_parquet(folder / "interactions.parquet")
-        rows = pd.read_parquet(folder / "report.parquet")
-        names = json.loads((folder / "steps.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads((folder / "steps.json").read_text(encoding="utf-8"))
+        digest = content.pop("digest")
+        same = digest == hashlib.sha256(json.dumps(content).encode()).hexdigest() and all(
+            sha256(folder / f"{name}.parquet") == known for name, known in content["sha256"].items()
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
+    return content["steps"] if same else None
+
+
+def _load(folder: Path, library: VideoLibrary) -> tuple[VideoLibrary, Report] | None:
+    """Read a stored result, or return None when no readable one exists, or it was changed."""
+    names = _content(folder)
+    if names is None:
+        return None
+    videos = pd.read_parquet(folder / "videos.parquet")
+    log = pd.read_parquet(folder / "interactions.parquet")
+    rows = pd.read_parquet(folder / "report.parquet")
     of_step = {name: part.drop(columns="step") for name, part in rows.groupby("step", sort=False)}
     steps = [
         Step(
