@@ -29,6 +29,7 @@ from vidrec_utils.datasets._library import EARLIEST, VideoLibrary
 from vidrec_utils.datasets._parquet import read_parquet
 from vidrec_utils.datasets._problems import LibraryError, Unreadable, problem_frame
 from vidrec_utils.datasets._tables import tidy
+from vidrec_utils.files import naming
 
 TABLES = ("videos", "interactions", "users")
 FORMATS = ("csv", "parquet")
@@ -184,13 +185,14 @@ def save_folder(library: VideoLibrary, path: Path, copy_media: bool, format: str
             shutil.rmtree(leftover, ignore_errors=True)
         fresh = target.with_name(f".{target.name}.saving-{uuid.uuid4().hex[:12]}")
         try:
-            fresh.mkdir()
-            _write_tables(library, fresh, format)
-            for relative, source in media.items():
-                (fresh / relative).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, fresh / relative)
-            _carry_over(target, fresh)
-            _swap(fresh, target)
+            with naming(target):
+                fresh.mkdir()
+                _write_tables(library, fresh, format)
+                for relative, source in media.items():
+                    (fresh / relative).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source, fresh / relative)
+                _carry_over(target, fresh)
+                _swap(fresh, target)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
