@@ -22,8 +22,9 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets import Instance
+from traitlets.config import Config
 
-from vidrec_utils.files import write_atomically
+from vidrec_utils.files import draft_folder, write_atomically
 from vidrec_utils.notebooks.reading import read_node
 
 CELL_TIMEOUT_S = 600
@@ -325,6 +326,7 @@ def execute(
 
     def started(**_: Any) -> None:
         watch.pid = client.km.provisioner.pid
+        connection.unlink(missing_ok=True)  # both sides have read it, and it holds the key
 
     def before(cell: nbformat.NotebookNode, cell_index: int) -> None:
         nonlocal done, current
@@ -336,22 +338,26 @@ def execute(
         source = "" if current is None else notebook.cells[current].source
         return NotebookFailed(path.stem, current, source, reason)
 
-    client = NotebookClient(
-        notebook,
-        timeout=cell_timeout_s,
-        kernel_manager_class=_OwnKernelManager,
-        force_raise_errors=True,
-        record_timing=False,
-        resources={"metadata": {"path": str(path.parent)}},
-        on_notebook_start=started,
-        on_cell_execute=before,
-        on_cell_executed=lambda **_: watch.look(),
-    )
     begin = time.monotonic()
-    watch.start()
+    # The connection file holds the kernel's key; what a killed course left of it is swept here.
+    runtime = Path(env.get("JUPYTER_RUNTIME_DIR") or tempfile.gettempdir())
     # What the kernel process says outside of cells (libraries grumbling at its end) is shown only
     # when it explains a failure.
-    with tempfile.TemporaryFile() as log:
+    with draft_folder(runtime / "kernel") as draft, tempfile.TemporaryFile() as log:
+        connection = draft / "connection.json"
+        client = NotebookClient(
+            notebook,
+            timeout=cell_timeout_s,
+            config=Config({"KernelManager": {"connection_file": str(connection)}}),
+            kernel_manager_class=_OwnKernelManager,
+            force_raise_errors=True,
+            record_timing=False,
+            resources={"metadata": {"path": str(path.parent)}},
+            on_notebook_start=started,
+            on_cell_execute=before,
+            on_cell_executed=lambda **_: watch.look(),
+        )
+        watch.start()
         try:
             _in_thread(
                 lambda: client.execute(env=dict(env), stdout=log, stderr=log),

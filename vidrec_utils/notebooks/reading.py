@@ -149,9 +149,13 @@ def read_node(path: Path) -> nbformat.NotebookNode:
     raw = Notebook.read(path).raw
     if type(raw.get("nbformat")) is not int or raw["nbformat"] != 4:
         raise ValueError(f"{path} is not a notebook of format 4: {raw.get('nbformat')!r}.")
+    for number, cell in enumerate(raw["cells"], start=1):
+        lacking = [name for name in ("cell_type", "source", "metadata") if name not in cell]
+        if lacking:
+            raise ValueError(f"{path} is not a notebook: cell {number} has no {lacking[0]}.")
     try:
         return nbformat.read(path, as_version=4)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except Exception as error:  # whatever a damaged file can cause has one meaning
         raise ValueError(f"{path} is not a notebook: {error}.") from error
 
 
