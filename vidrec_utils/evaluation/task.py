@@ -192,8 +192,9 @@ def _require_one_kind_of_signal(split: Split, on: str) -> None:
     known = signals(split.train)
     if known and not signals(getattr(split, on)):
         raise ValueError(
-            f"No exposure of the {on} part has a signal, such as the {known[0]} of the training "
-            "part, so nothing tells a good recommendation from a bad one there."
+            f"The exposures of the {on} part have neither watch_ratio nor liked, shared or comment, "
+            f"though those of the training part have {known[0]}, so nothing tells a good "
+            "recommendation from a bad one."
         )
 
 
