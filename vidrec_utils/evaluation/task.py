@@ -192,8 +192,8 @@ def _require_one_kind_of_signal(split: Split, on: str) -> None:
     known = signals(split.train)
     if known and not signals(getattr(split, on)):
         raise ValueError(
-            f"The exposures of the {on} part have neither watch_ratio nor liked, shared or comment, "
-            f"though those of the training part have {known[0]}, so nothing tells a good "
+            f"The exposures of the {on} part have neither watch_ratio nor liked, shared or "
+            f"comment, though those of the training part have {known[0]}, so nothing tells a good "
             "recommendation from a bad one."
         )
 
