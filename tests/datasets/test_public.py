@@ -148,7 +148,7 @@ def test_movielens_1m_names_what_is_broken(tmp_path: Path) -> None:
     edit(folder / "ratings.dat", "1::2::good::", "1::2::3::4::")
     assert "ratings.dat row 2: the row has 5 cells, the header 4" in refusal(folder)
     edit(folder / "ratings.dat", "1::2::3::4::", "1:2:3:")
-    assert "ratings.dat row 2: the row has 1 cells, the header 4" in refusal(folder)
+    assert "ratings.dat row 2: the row has 1 cell, the header 4" in refusal(folder)
     (folder / "ratings.dat").write_bytes(b"")
     assert "ratings.dat: the file is empty" in refusal(folder)
 
@@ -191,7 +191,7 @@ def test_movielens_100k(tmp_path: Path) -> None:
 def test_movielens_100k_names_what_is_broken(tmp_path: Path) -> None:
     folder = write_100k(tmp_path / "ml-100k")
     edit(folder / "u.data", "196\t242\t3\t", "196,242,3,")
-    assert "u.data row 1: the row has 1 cells, the header 4" in refusal(folder)
+    assert "u.data row 1: the row has 1 cell, the header 4" in refusal(folder)
 
 
 def test_a_folder_with_half_of_movielens_is_told_the_other_half(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def read_csv(
         head = 1
     else:
         head = 0
-    arrow = _parsed(text, names, head)
+    arrow = _parsed(text, names)
     frame = pd.DataFrame(
         {position: column.to_pandas() for position, column in enumerate(arrow.columns)}
     )
@@ -171,6 +171,8 @@ class _Text:
         Lines of the file above the header.
     quotes : bool
         Whether the file has quotation marks to follow.
+    records : bytes
+        What follows the header; all of it where there is none.
     """
 
     file: Path
@@ -180,6 +182,7 @@ class _Text:
     quotes: bool
 
     def __post_init__(self) -> None:
+        self.records = self.data
         separator = re.escape(self.delimiter)
         # A quoted cell; the group is its end, absent where no delimiter or line end follows.
         self.quoted = re.compile(
@@ -224,6 +227,7 @@ class _Text:
             start = cell.end()
         newline = newline or _NEWLINE.search(self.data, start)
         record = self.data[: newline.start()] if newline else self.data
+        self.records = self.data[newline.end() :] if newline else b""
         return [_unquoted(cell, self.quotes) for cell in self._split(record)]
 
     def _split(self, record: bytes) -> list[bytes]:
@@ -260,7 +264,8 @@ class _Text:
 
     def _count_problem(self, line: bytes, count: int, expected: int) -> tuple[str, str]:
         own = {b",": "comma", b"\t": "tab", b";": "semicolon"}.get(self.delimiter, "separator")
-        problem = f"the row has {count} cells, the header {expected}"
+        cells = "1 cell" if count == 1 else f"{count} cells"
+        problem = f"the row has {cells}, the header {expected}"
         if count > expected and not line.rstrip(self.delimiter).count(self.delimiter) >= expected:
             problem += f": it ends with a {own} after its last cell, the header does not"
             return problem, f"Take the {own} at the end of rows away, or add one to the header."
@@ -325,16 +330,17 @@ def _unquoted(cell: bytes, quotes: bool) -> str:
     return text
 
 
-def _parsed(text: _Text, names: list[str], head: int) -> pa.Table:
+def _parsed(text: _Text, names: list[str]) -> pa.Table:
     keys = [str(position) for position in range(len(names))]  # names may repeat
+    if not text.records.strip(b"\r\n"):
+        return pa.table({key: pa.nulls(0, pa.string()) for key in keys})
     try:
         return pa.csv.read_csv(
-            pa.BufferReader(text.data),
+            pa.BufferReader(text.records),
             read_options=pa.csv.ReadOptions(
                 use_threads=False,
-                block_size=max(1 << 16, min(len(text.data) + 1, 1 << 30)),
+                block_size=max(1 << 16, min(len(text.records) + 1, 1 << 30)),
                 column_names=keys,
-                skip_rows_after_names=head,
             ),
             parse_options=pa.csv.ParseOptions(
                 delimiter=text.delimiter.decode(),
