@@ -18,7 +18,7 @@ from vidrec_utils import arguments
 
 from .budget import Budget
 from .errors import VideoError, guarded
-from .painter import Orientation, Painter, target_size
+from .painter import Painter, target_size
 from .reader import EndedEarly, Reader
 from .timeline import Timeline
 
@@ -101,7 +101,7 @@ def probe(path: str | PathLike[str], *, budget: Budget | None = None) -> VideoIn
 
 
 def _describe(video: Reader) -> VideoInfo:
-    orientation = _first(video)
+    orientation = video.first_frame()
     line = video.timeline
     count = len(line.times) if line.times is not None else video.stream.frames
     rate = video.rate
@@ -125,14 +125,6 @@ def _describe(video: Reader) -> VideoInfo:
         doubts=line.doubts,
         missing=line.missing,
     )
-
-
-def _first(video: Reader) -> Orientation:
-    """Return how the first frame is oriented, and how large it is."""
-    if video.first is None:
-        next(video.frames_at([video.timeline.start]))
-    assert video.first is not None
-    return video.first
 
 
 def _container_name(names: str, path: Path) -> str:
@@ -423,7 +415,7 @@ def _paint_at(
     last: int | None = None
     for i, (ticks, frame) in enumerate(video.frames_at([_ticks(video, s) for s in seconds])):
         if painter is None or frames is None:
-            painter = Painter(video.first or Orientation(frame), size)
+            painter = Painter(video.first_frame(), size)
             frames = np.empty((len(seconds), *painter.shape, 3), np.uint8)
         frames[i] = frames[i - 1] if i and ticks == last else painter.paint(frame)
         times[i] = (ticks - video.timeline.start) * video.timeline.time_base
@@ -433,7 +425,7 @@ def _paint_at(
 
 
 def _refuse_too_large(video: Reader, count: int, size: int | tuple[int, int] | None) -> None:
-    first = _first(video)
+    first = video.first_frame()
     shape = target_size(first.height, first.width, size)
     needed = count * shape[0] * shape[1] * 3
     if count > video.budget.frames(*shape, first.height * first.width):
@@ -521,7 +513,7 @@ def _paint_between(
     times: list[float] = []
     for ticks, frame in video.frames_between(first, last):
         if painter is None:
-            painter = Painter(video.first or Orientation(frame), size)
+            painter = Painter(video.first_frame(), size)
             frames = np.empty((_expected(line, first, last), *painter.shape, 3), np.uint8)
         _refuse_too_large(video, len(times) + 1, size)
         if len(times) == len(frames):
@@ -575,7 +567,7 @@ def thumbnail(
         line = video.timeline
         second = Fraction(at) * (line.end - line.start) * line.time_base
         _, frame = next(video.frames_at([_ticks(video, second)]))
-        first = _first(video)
+        first = video.first_frame()
         scale = min(1.0, size / max(first.height, first.width))
         shape = (max(1, round(first.height * scale)), max(1, round(first.width * scale)))
         return np.ascontiguousarray(Painter(first, shape).paint(frame))

@@ -376,6 +376,20 @@ class Reader:
                 self.first = Orientation(self._ahead[1])
         return self._ahead
 
+    def first_frame(self) -> Orientation:
+        """Return how the video's first frame is oriented, and its size; no frame is consumed.
+
+        Raises
+        ------
+        VideoError
+            If no frame can be decoded.
+        """
+        if self.first is None:
+            self._peek()
+        if self.first is None:
+            raise self._no_frames()
+        return self.first
+
     def _should_seek(self, ticks: int) -> bool:
         """Whether a keyframe lies between the next frame and a requested time."""
         if self.timeline.packet_times is not None:
