@@ -95,7 +95,7 @@ COLD = (
     """
     from dataclasses import replace
     from pathlib import Path
-    from vidrec_utils import datasets, embeddings, image_encoders, preprocessing, settings
+    from vidrec_utils import datasets, embeddings, preprocessing, settings, text_encoders
     from vidrec_utils.minitube.config import world_config
     from vidrec_utils.minitube.world import build_world
     config = replace(world_config(), size="tiny", n_videos=24, n_users=30, n_uploaders=6,
@@ -103,8 +103,8 @@ COLD = (
     """,
     "folder = build_world(config, settings.data_dir() / 'minitube', progress=False)",
     "library, report = preprocessing.clean(datasets.load_folder(folder), progress=False)",
-    "encoder = image_encoders.load(size=32, device='cpu')",
-    "vectors = embeddings.embed(library, encoder, 'thumbnail', progress=False)",
+    "encoder = text_encoders.load('tfidf').fit(library.videos['title'])",
+    "vectors = embeddings.embed(library, encoder, 'title', progress=False)",
     "print(len(library.interactions), report.frame.shape, vectors.frame().sum().sum())",
 )
 
@@ -120,8 +120,6 @@ def test_two_notebooks_at_once_on_a_cold_cache_agree_and_leave_nothing(tmp_path:
         ran = list(threads.map(lambda path: kernels.execute(path, environment), paths))
     printed = {notebook.cells[-1].outputs[-1].text for notebook, _ in ran}
     assert len(printed) == 1
-    again, _ = kernels.execute(paths[0], environment)  # now everything is only read
-    assert {again.cells[-1].outputs[-1].text} == printed
     data = tmp_path / "data"
     hidden = [p.name for p in data.rglob(".*") if p.suffix != ".lock"]
     assert hidden == []

@@ -120,6 +120,10 @@ def embed(
     as a call that was never killed. A second process that wants the same vectors waits for the
     first. A broken or missing file costs one row of `failures`, not the run.
 
+    What is read is compared with the checksums that were kept with it; vectors that are no longer
+    what was computed raise a `StoreError`. Vectors that a version without checksums kept are read
+    as they are, and get checksums when a batch is added to them.
+
     While a batch is in the network, the next ones are read by several threads, and prepared in
     another where the encoder offers that as a step of its own: `prepare(batch)`, whose result can
     be sliced, and `encode_prepared(prepared)`, float32 `(n, dim)`. Where a batch does not fit into
