@@ -45,6 +45,39 @@ def tiny(tmp_path_factory):
     return world.build_world(TINY, tmp_path_factory.mktemp("minitube"), progress=False)
 
 
+def render_elsewhere(folder):
+    """Start to render the small world in a process of its own, with two that work for it."""
+    program = f"from vidrec_utils import minitube; minitube.build(root={str(folder)!r})"
+    environment = os.environ | {"VIDREC_THREADS": "2"}
+    return subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+def workers_of(builder, folder):
+    """Its descendants once clips are being rendered."""
+    end = time.monotonic() + 120
+    while not list(folder.rglob("*.mp4")):
+        assert builder.poll() is None, builder.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return psutil.Process(builder.pid).children(recursive=True)
+
+
+def test_a_killed_worker_is_said_and_leaves_none(tmp_path):
+    builder = render_elsewhere(tmp_path)
+    workers = workers_of(builder, tmp_path)
+    renderers = [each for each in workers if "resource_tracker" not in " ".join(each.cmdline())]
+    renderers[0].kill()
+    _, printed = builder.communicate(timeout=120)
+    assert builder.returncode == 1
+    last = printed.strip().splitlines()[-1]
+    assert last.startswith("RuntimeError: A process that renders MiniTube was ended; too little")
+    assert "VIDREC_THREADS=1" in last
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert alive == []
+
+
 @pytest.fixture(scope="module")
 def small_tables():
     """The tables of the default world, without clips."""

@@ -3,7 +3,9 @@
 `earlier_version/` was written there: a full fine-tuning of `TinyEncoder(width=4)` on
 `coloured(20)` (4 epochs in batches of 5, body_rate=1e-2, validation=0.2). `fine_tuned/` is its
 `FineTuned.save`, `checkpoint.safetensors` the state of the same run interrupted before step 7, and
-`expected.json` has its losses and its logits of the first three clips.
+`expected.json` has its losses and its logits of the first three clips. `start.safetensors` has the
+weights that the run began with, because another processor draws others from the same seed: the last
+digits differ.
 """
 
 import json
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from tests.transfer_learning.tiny import TinyEncoder, coloured
 from vidrec_utils.transfer_learning import CheckpointError, budget, fine_tune, load, training
@@ -21,14 +24,21 @@ EXPECTED = json.loads((FILES / "expected.json").read_text(encoding="utf-8"))
 RUN = {"epochs": 4, "batch_size": 5, "backbone_rate": 1e-2, "validation": 0.2, "progress": False}
 
 
+def tiny() -> TinyEncoder:
+    """The encoder that was fine-tuned."""
+    encoder = TinyEncoder(width=4)
+    encoder.net.load_state_dict(load_file(FILES / "start.safetensors"))
+    return encoder
+
+
 def resumed(tmp_path, **changes):
     file = tmp_path / "checkpoint.safetensors"
     shutil.copyfile(FILES / "checkpoint.safetensors", file)
-    return fine_tune(TinyEncoder(width=4), *coloured(20), "full", checkpoint=file, **RUN | changes)
+    return fine_tune(tiny(), *coloured(20), "full", checkpoint=file, **RUN | changes)
 
 
 def test_a_fine_tuned_folder_predicts_the_same():
-    encoder = TinyEncoder(width=4)
+    encoder = tiny()
     assert encoder.fingerprint == EXPECTED["fingerprint"]
     model = load(FILES / "fine_tuned", encoder)
     assert model.recipe.backbone_rate == 1e-2
@@ -37,11 +47,11 @@ def test_a_fine_tuned_folder_predicts_the_same():
 
 
 def test_saved_again_it_has_the_present_names(tmp_path):
-    model = load(FILES / "fine_tuned", TinyEncoder(width=4))
+    model = load(FILES / "fine_tuned", tiny())
     folder = model.save(tmp_path / "model")
     tensors = json.loads((folder / "model.json").read_text(encoding="utf-8"))["tensors"]
     assert "backbone/blocks.0.0.weight" in tensors
-    again = load(folder, TinyEncoder(width=4))
+    again = load(folder, tiny())
     clips, _ = coloured(3)
     np.testing.assert_array_equal(again.logits(clips), model.logits(clips))
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,8 @@ def build(
     size : {"small", "large"}
         `small` holds a few hundred clips, `large` ten times as many.
     seed : int
-        The same seed gives the same tables, byte for byte, and the same decoded frames.
+        The same seed gives the same tables, byte for byte, and the same decoded frames. On another
+        processor the last digits of the truth's numbers may differ.
     root : path, optional
         Where worlds lie; `minitube/` in `settings.data_dir()` by default.
     progress : bool
@@ -59,6 +61,8 @@ def build(
     ------
     ValueError
         If the size or the seed is not one that a world can have.
+    RuntimeError
+        If a process that renders is ended from outside, or has too little memory.
     """
     home = Path(root) if root else settings.data_dir() / "minitube"
     return build_world(world_config(size, seed), home, progress)
@@ -165,8 +169,15 @@ def _follow(
     with tqdm(
         total=len(plan), desc=f"Rendering MiniTube {config.name}", unit="clip", disable=not progress
     ) as bar:
-        for done in rendering:
-            bar.update(done)
+        try:
+            for done in rendering:
+                bar.update(done)
+        except (BrokenProcessPool, MemoryError) as error:
+            raise RuntimeError(
+                "A process that renders MiniTube was ended; too little memory is the usual reason. "
+                "What was rendered is kept. Close other programs, or set VIDREC_THREADS=1, which "
+                "needs less memory, and try again."
+            ) from error
 
 
 def _make_many(
