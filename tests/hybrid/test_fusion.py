@@ -289,7 +289,7 @@ def test_a_part_of_an_unknown_class_is_refused(tmp_path):
     file = folder / "model.json"
     found = json.loads(file.read_text("utf-8"))
     found["parameters"]["models"][0]["class"] = "os.system"
-    file.write_text(json.dumps(found), "utf-8")
+    file.write_text(saving.sealed(found), "utf-8")
     with pytest.raises(saving.SavedModelError, match=r"the member 'popularity' is a os\.system"):
         rec.load(folder)
 
