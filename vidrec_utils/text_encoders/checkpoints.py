@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ from vidrec_utils.encoders import (
     HubCheckpoint,
     LoadRequest,
     PackagedFile,
+    WeightsError,
     WeightsInfo,
     WeightsNotAvailable,
     file_info,
@@ -155,12 +157,15 @@ def network(
     Raises
     ------
     WeightsError
-        If tensors are missing, left over or of another shape.
+        If the configuration is impossible, or tensors are missing, left over or of another shape.
     """
     from transformers import AutoModel
 
     extra = {"add_pooling_layer": False} if config.model_type == "bert" else {}
-    net = build_seeded(lambda: AutoModel.from_config(config, dtype=torch.float32, **extra), seed)
+    with _refusing_settings(origin):
+        net = build_seeded(
+            lambda: AutoModel.from_config(config, dtype=torch.float32, **extra), seed
+        )
     if state is not None:
         load_strictly(net, state, origin)
     return net
@@ -176,7 +181,21 @@ def read_config(folder: Path, kind: str) -> PretrainedConfig:
     """
     from transformers import AutoConfig
 
-    return AutoConfig.for_model(kind).from_dict(read_settings(folder, kind=kind))
+    settings = read_settings(folder, kind=kind)
+    with _refusing_settings(folder.name):
+        return AutoConfig.for_model(kind).from_dict(settings)
+
+
+@contextmanager
+def _refusing_settings(origin: str) -> Iterator[None]:
+    """Turn what transformers raises for impossible settings, which is of any type, into words."""
+    try:
+        yield
+    except Exception as error:
+        raise WeightsError(
+            f"config.json of {origin} makes no network: {type(error).__name__}: {error}. "
+            "It was damaged or edited; take the file that belongs to the weights."
+        ) from error
 
 
 def encoder_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
