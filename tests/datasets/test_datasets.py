@@ -756,6 +756,37 @@ def test_a_manifest_that_no_longer_fits_does_no_harm(tmp_path: Path) -> None:
         datasets.load_folder(saved)
 
 
+@pytest.mark.parametrize(
+    ("manifest", "complaint"),
+    [
+        ("[" * 100_000, "recursion"),
+        ("[]", "it is no mapping"),
+        ('{"name": 7}', "its entry 'name'"),
+        ('{"notes": []}', "its entry 'notes'"),
+        ('{"dtypes": "str"}', "its entry 'dtypes'"),
+        ('{"dtypes": {"videos": "str"}}', "its entry 'dtypes'"),
+        ('{"dtypes": {"videos": {"code": 1}}}', "its entry 'dtypes'"),
+        ('{"earliest": null}', "its entry 'earliest' is None"),
+        ('{"earliest": "NaT"}', "its entry 'earliest' is 'NaT'"),
+        ('{"earliest": "one evening"}', "one evening"),
+    ],
+)
+def test_a_manifest_with_entries_of_other_types_is_refused(
+    manifest: str, complaint: str, tmp_path: Path
+) -> None:
+    saved = rich_library().save(tmp_path / "saved")
+    (saved / "library.json").write_text(manifest, encoding="utf-8")
+    with pytest.raises(LibraryError, match=complaint) as caught:
+        datasets.load_folder(saved)
+    assert str(saved / "library.json") in str(caught.value)
+
+
+def test_an_earliest_time_without_a_zone_is_in_utc(tmp_path: Path) -> None:
+    saved = rich_library().save(tmp_path / "saved")
+    (saved / "library.json").write_text('{"earliest": "2020-01-01"}', encoding="utf-8")
+    assert datasets.load_folder(saved).earliest == pd.Timestamp("2020-01-01", tz="UTC")
+
+
 def test_saving_over_a_library_keeps_its_other_files(folder: Path) -> None:
     (folder / "NOTES.txt").write_text("mine", encoding="utf-8")
     library = datasets.load_folder(folder)

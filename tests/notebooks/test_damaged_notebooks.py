@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers.damage import damaged_bytes, damaged_json
 from vidrec_utils.notebooks import check_notebook
+from vidrec_utils.notebooks.reading import read_node
 
 GOOD = Path(__file__).parent / "known_good" / "07_example.ipynb"
 
@@ -113,6 +114,16 @@ def test_what_is_no_notebook_is_named_with_its_path_and_cell(
     with pytest.raises(ValueError, match=complaint) as caught:
         check_notebook(path)
     assert str(caught.value).startswith(f"{path} is not a notebook: ")
+
+
+@pytest.mark.parametrize("entries", [{"nbformat_minor": None}, {"metadata": None}])
+def test_what_cannot_run_is_named_with_its_path(entries: dict, tmp_path: Path) -> None:
+    path = tmp_path / GOOD.name
+    content = {k: v for k, v in (with_cell() | entries).items() if k != "metadata" or v is not None}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ValueError, match="is not a notebook: ") as caught:
+        read_node(path)
+    assert str(caught.value).startswith(str(path))
 
 
 def test_a_cell_nested_too_deeply_is_judged(tmp_path: Path) -> None:

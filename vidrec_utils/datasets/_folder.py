@@ -94,7 +94,7 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
         name=manifest.get("name", root.name),
         notes=manifest.get("notes", {}),
         extras=_read_extras(root),
-        earliest=pd.Timestamp(manifest["earliest"]) if "earliest" in manifest else EARLIEST,
+        earliest=manifest.get("earliest", EARLIEST),
         sources=sources,
         file_rows=rows,
     )
@@ -105,17 +105,52 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
 
 
 def _read_manifest(root: Path) -> dict:
+    """Read what `save` notes of a library.
+
+    Raises
+    ------
+    LibraryError
+        If the file is not JSON, or holds something of another type than `save` writes.
+    """
     file = root / MANIFEST
     if not file.is_file():
         return {}
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise LibraryError(
-            f"{file} is not readable as JSON ({error}). Correct it, or delete it: "
-            "it only holds the library's name and the types of extra columns."
-        ) from error
-    return manifest if isinstance(manifest, dict) else {}
+        if not isinstance(manifest, dict):
+            raise ValueError("it is no mapping")
+        earliest = _zoned(manifest.get("earliest", EARLIEST))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _unreadable_manifest(file, str(error)) from error
+    dtypes = manifest.get("dtypes", {})
+    columns = list(dtypes.values()) if isinstance(dtypes, dict) else [None]
+    sound = {
+        "name": isinstance(manifest.get("name", ""), str),
+        "notes": isinstance(manifest.get("notes", {}), dict),
+        "dtypes": all(isinstance(each, dict) for each in columns)
+        and all(isinstance(dtype, str) for each in columns for dtype in each.values()),
+    }
+    for entry, is_sound in sound.items():
+        if not is_sound:
+            raise _unreadable_manifest(file, f"its entry {entry!r} is of another type")
+    return {**manifest, "earliest": earliest}
+
+
+def _zoned(text: object) -> pd.Timestamp:
+    """A point in time, in UTC unless it says otherwise."""
+    if not isinstance(text, str | pd.Timestamp):
+        raise TypeError(f"its entry 'earliest' is {text!r}, which is no time")
+    time = pd.Timestamp(text)
+    if time is pd.NaT:
+        raise ValueError(f"its entry 'earliest' is {text!r}, which is no time")
+    return time.tz_localize("UTC") if time.tz is None else time
+
+
+def _unreadable_manifest(file: Path, problem: str) -> LibraryError:
+    return LibraryError(
+        f"{file} is not readable as JSON of a library ({problem}). Correct it, or delete it: "
+        "it only holds the library's name and the types of extra columns."
+    )
 
 
 def _read_extras(root: Path) -> dict[str, pd.DataFrame]:

@@ -156,7 +156,8 @@ def read_node(path: Path) -> nbformat.NotebookNode:
     try:
         return nbformat.read(path, as_version=4)
     except Exception as error:  # whatever a damaged file can cause has one meaning
-        raise ValueError(f"{path} is not a notebook: {error}.") from error
+        words = str(error) or type(error).__name__
+        raise ValueError(f"{path} is not a notebook: {words}.") from error
 
 
 def read_json(path: Path) -> Any:
