@@ -48,9 +48,9 @@ def try_damaged(models: list[Path], count: int, seed: int, folder: Path) -> Coun
         files = sorted(copied.iterdir())
         file = files[int(rng.integers(len(files)))]
         file.write_bytes(damaged_bytes(file.read_bytes(), rng))
-        outcome = _outcome(copied, expected[model])
-        assert outcome != "changed", f"seed {seed}, case {number}: {model.name}, {file.name}"
-        outcomes[outcome] += 1
+        ending = outcome(copied, expected[model])
+        assert ending != "changed", f"seed {seed}, case {number}: {model.name}, {file.name}"
+        outcomes[ending] += 1
     return outcomes
 
 
@@ -70,9 +70,9 @@ def try_edited(models: list[Path], count: int, seed: int, folder: Path) -> Count
     for number in range(count):
         model = models[number % len(models)]
         copied = _copy(model, folder)
-        _edit(copied, rng)
+        edit(copied, rng)
         try:
-            outcomes[_outcome(copied, None)] += 1
+            outcomes[outcome(copied, None)] += 1
         except Exception as error:
             error.add_note(f"seed {seed}, case {number}: {model.name}")
             raise
@@ -86,7 +86,8 @@ def _copy(model: Path, folder: Path) -> Path:
     return copied
 
 
-def _edit(folder: Path, rng: np.random.Generator) -> None:
+def edit(folder: Path, rng: np.random.Generator) -> None:
+    """Change an array or the description of a saved model, and renew the hashes."""
     description = json.loads((folder / saving.DESCRIPTION).read_text(encoding="utf-8"))
     file = folder / description["arrays"]
     arrays = load_file(file)
@@ -112,7 +113,8 @@ def _edit(folder: Path, rng: np.random.Generator) -> None:
     (folder / saving.DESCRIPTION).write_text(text, encoding="utf-8")
 
 
-def _outcome(folder: Path, expected: np.ndarray | None) -> str:
+def outcome(folder: Path, expected: np.ndarray | None) -> str:
+    """How loading a model ends: refused, same or changed; "scores" if nothing is expected."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of arithmetic with NaN and inf

@@ -1,1 +1,1 @@
-"""Runs that take too long for `make test`; each module has `run(count, seed, folder)`."""
+"""Runs that take too long for `make test`, as one command: `python -m tests.long --help`."""

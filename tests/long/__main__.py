@@ -1,0 +1,83 @@
+"""The command `python -m tests.long`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from importlib import import_module
+from pathlib import Path
+
+from tests.long.report import Report
+
+COUNTS = {
+    "media": 10_000,
+    "tables": 2_000,
+    "stores": 1_000,
+    "models": 1_000,
+    "checkpoints": 1_000,
+    "notebooks": 1_000,
+    "media_matrix": 10_000,
+}
+"""Modules of this folder, and their cases unless another number is asked for."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.long",
+        description="Damage files of many kinds and read them again; and read all honest media of "
+        "the matrix of containers and codecs. Exits with 1 if anything ends as it must not.",
+    )
+    parser.add_argument("kinds", nargs="*", help=f"of {', '.join(COUNTS)}; default: all")
+    parser.add_argument("--count", type=int, help="cases of each kind; default: thousands")
+    parser.add_argument("--seed", type=int, default=0, help="damage is drawn from it; default: 0")
+    parser.add_argument("--folder", type=Path, help="where files go; default: a temporary one")
+    return parser
+
+
+def _table(reports: dict[str, Report], seconds: dict[str, float]) -> str:
+    lines = [f"{'kind':12} {'cases':>6} {'failures':>8} {'minutes':>7} {'slowest':>8} {'peak':>8}"]
+    for kind, report in reports.items():
+        lines.append(
+            f"{kind:12} {report.cases:6} {len(report.failures):8} {seconds[kind] / 60:7.1f} "
+            f"{report.slowest_s:6.1f} s {report.peak_bytes / 1e6:5.0f} MB"
+        )
+        lines += [f"    {number:6} {outcome}" for outcome, number in report.outcomes.most_common()]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point.
+
+    Returns
+    -------
+    int
+        1 if a case failed, else 0.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    unknown = [kind for kind in options.kinds if kind not in COUNTS]
+    if unknown:
+        parser.error(f"no kind of {', '.join(COUNTS)}: {', '.join(unknown)}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        reports, seconds = {}, {}
+        for kind in options.kinds or COUNTS:
+            # only now, as the process that examines cases imports what this module does
+            module = import_module(f"tests.long.{kind}")
+            begin = time.monotonic()
+            count = COUNTS[kind] if options.count is None else options.count
+            reports[kind] = module.run(count, options.seed, folder, progress=True)
+            seconds[kind] = time.monotonic() - begin
+    failures = [failure for report in reports.values() for failure in report.failures]
+    print(_table(reports, seconds))
+    print("\n\n".join(failures) or "All ended as they have to.")
+    if failures and options.folder:
+        print(f"The files of these cases are in {options.folder / 'findings'}.")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

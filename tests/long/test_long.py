@@ -1,0 +1,82 @@
+"""A seeded sample of the long runs, the corpus of what once failed, and what the runner notices."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.long import __main__ as command
+from tests.long import corpus, runner
+from tests.long.misbehaving import Misbehaving
+
+SAMPLES = {
+    "media": 24,
+    "tables": 60,
+    "stores": 60,
+    "models": 30,
+    "checkpoints": 60,
+    "notebooks": 30,
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_and_the_corpus_end_as_they_have_to(name: str, tmp_path: Path) -> None:
+    report = import_module(f"tests.long.{name}").run(SAMPLES[name], 0, tmp_path)
+    assert report.failures == []
+    assert report.cases == SAMPLES[name] + len(corpus.CASES[name])
+    assert report.outcomes["corpus"] == len(corpus.CASES[name])
+    assert len(report.outcomes) > 2  # neither all refused nor all read
+
+
+def test_the_runner_notices_what_must_not_happen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "CPU_LIMIT_S", 1.0)
+    monkeypatch.setattr(runner, "MEMORY_LIMIT", 50 * 2**20)
+    report = runner.run(Misbehaving, 7, 3, tmp_path)
+    assert report.cases == 7
+    named = [failure.partition(": ")[0] for failure in report.failures]
+    assert named == [f"misbehaving, case {number} of seed 3" for number in range(1, 6)]
+    crash, hang, wrong, memory, undocumented = report.failures
+    assert "the process ended: SIGSEGV" in crash or sys.platform == "win32"
+    assert "it hung" in hang
+    assert "AssertionError" in wrong
+    assert "MB above the imports" in memory
+    assert "KeyError: 'not documented'" in undocumented
+    assert sum(report.outcomes.values()) == 2
+    kept = tmp_path / "findings" / "misbehaving-5"
+    assert (kept / "number.txt").read_text() == "5"
+    assert "KeyError" in (kept / "failure.txt").read_text()
+
+
+def test_a_case_is_drawn_alike_whatever_runs_before_it(tmp_path: Path) -> None:
+    from tests.long.stores import Stores
+
+    kind = Stores(tmp_path)
+    contents = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        kind.damage(17, np.random.default_rng([0, 17]), tmp_path / name)
+        contents.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
+    assert contents[0] == contents[1]
+
+
+def test_the_command_ends_with_1_on_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from tests.long import stores
+    from tests.long.report import Report
+
+    for failures, code in (([], 0), (["stores, case 4: it hung"], 1)):
+        report = Report(cases=5, failures=failures)
+        monkeypatch.setattr(stores, "run", lambda *_, report=report, **__: report)
+        assert command.main(["stores", "--count", "5", "--folder", str(tmp_path)]) == code
+        printed = capsys.readouterr().out
+        assert ("All ended as they have to." in printed) is not failures
+        assert all(failure in printed for failure in failures)
+    with pytest.raises(SystemExit):
+        command.main(["stoves"])
