@@ -60,20 +60,24 @@ class Case:
 def cases(count: int, seed: int) -> Iterator[Case]:
     """Go through `count` cases; the same seed gives the same ones."""
     for number in range(count):
-        rng = np.random.default_rng([seed, number])
-        form = str(rng.choice(FORMS))
-        header, rows = _table(rng)
-        if form == "parquet":
-            data = _parquet(header, rows, rng)
-        else:
-            data = _text(header, rows, "\t" if form == "tsv" else ",", rng).encode("utf-8")
-        damage = str(rng.choice(list(DAMAGES)))
-        data = DAMAGES[damage](data, rng)
-        if form == "csv.gz":
-            data = gzip.compress(data)
-            if damage == "cut off" and rng.random() < 0.5:
-                data = data[: int(rng.integers(0, len(data)))]
-        yield Case(f"videos.{form}", data, damage)
+        yield drawn(np.random.default_rng([seed, number]))
+
+
+def drawn(rng: np.random.Generator) -> Case:
+    """Draw one case."""
+    form = str(rng.choice(FORMS))
+    header, rows = _table(rng)
+    if form == "parquet":
+        data = _parquet(header, rows, rng)
+    else:
+        data = _text(header, rows, "\t" if form == "tsv" else ",", rng).encode("utf-8")
+    damage = str(rng.choice(list(DAMAGES)))
+    data = DAMAGES[damage](data, rng)
+    if form == "csv.gz":
+        data = gzip.compress(data)
+        if damage == "cut off" and rng.random() < 0.5:
+            data = data[: int(rng.integers(0, len(data)))]
+    return Case(f"videos.{form}", data, damage)
 
 
 def check(case: Case, folder: Path) -> str:

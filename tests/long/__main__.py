@@ -14,6 +14,7 @@ from tests.long.report import Report
 COUNTS = {
     "media": 10_000,
     "tables": 2_000,
+    "awkward_tables": 2_000,
     "stores": 1_000,
     "models": 1_000,
     "checkpoints": 1_000,
@@ -37,10 +38,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _table(reports: dict[str, Report], seconds: dict[str, float]) -> str:
-    lines = [f"{'kind':12} {'cases':>6} {'failures':>8} {'minutes':>7} {'slowest':>8} {'peak':>8}"]
+    lines = [f"{'kind':14} {'cases':>6} {'failures':>8} {'minutes':>7} {'slowest':>8} {'peak':>8}"]
     for kind, report in reports.items():
         lines.append(
-            f"{kind:12} {report.cases:6} {len(report.failures):8} {seconds[kind] / 60:7.1f} "
+            f"{kind:14} {report.cases:6} {len(report.failures):8} {seconds[kind] / 60:7.1f} "
             f"{report.slowest_s:6.1f} s {report.peak_bytes / 1e6:5.0f} MB"
         )
         lines += [f"    {number:6} {outcome}" for outcome, number in report.outcomes.most_common()]
