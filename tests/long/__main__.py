@@ -20,6 +20,7 @@ COUNTS = {
     "checkpoints": 1_000,
     "notebooks": 1_000,
     "media_matrix": 10_000,
+    "kills": 80,
 }
 """Modules of this folder, and their cases unless another number is asked for."""
 
@@ -27,8 +28,9 @@ COUNTS = {
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.long",
-        description="Damage files of many kinds and read them again; and read all honest media of "
-        "the matrix of containers and codecs. Exits with 1 if anything ends as it must not.",
+        description="Damage files of many kinds and read them again, read all honest media of the "
+        "matrix of containers and codecs, and kill what writes. Exits with 1 if anything ends as "
+        "it must not.",
     )
     parser.add_argument("kinds", nargs="*", help=f"of {', '.join(COUNTS)}; default: all")
     parser.add_argument("--count", type=int, help="cases of each kind; default: thousands")
@@ -54,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        1 if a case failed, else 0.
+        1 if a case failed, 130 if the run was interrupted, else 0.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -72,12 +74,17 @@ def main(arguments: list[str] | None = None) -> int:
             count = COUNTS[kind] if options.count is None else options.count
             reports[kind] = module.run(count, options.seed, folder, progress=True)
             seconds[kind] = time.monotonic() - begin
+            if reports[kind].interrupted:
+                break
     failures = [failure for report in reports.values() for failure in report.failures]
     print(_table(reports, seconds))
+    interrupted = any(report.interrupted for report in reports.values())
     print("\n\n".join(failures) or "All ended as they have to.")
     if failures and options.folder:
         print(f"The files of these cases are in {options.folder / 'findings'}.")
-    return 1 if failures else 0
+    if interrupted:
+        print("The run was interrupted.")
+    return 1 if failures else 130 * interrupted
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ class Report:
         Processor time of the case that took most, in seconds.
     peak_bytes : int
         The most memory that a case took above what the process held after its imports.
+    interrupted : bool
+        Whether somebody ended the run before its last case.
     """
 
     cases: int = 0
@@ -29,3 +31,4 @@ class Report:
     outcomes: Counter[str] = field(default_factory=Counter)
     slowest_s: float = 0.0
     peak_bytes: int = 0
+    interrupted: bool = False

@@ -146,6 +146,8 @@ def run(kind: type[Kind], count: int, seed: int, folder: Path, progress: bool = 
                 shutil.rmtree(kept, ignore_errors=True)
                 shutil.copytree(folder / "case", kept)
                 (kept / "failure.txt").write_text(report.failures[-1], encoding="utf-8")
+    except KeyboardInterrupt:
+        report.interrupted = True
     finally:
         worker.stop()
     return report

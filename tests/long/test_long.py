@@ -14,12 +14,12 @@ from tests.long import corpus, runner
 from tests.long.misbehaving import Misbehaving
 
 SAMPLES = {
-    "media": 24,
-    "tables": 60,
-    "stores": 60,
-    "models": 30,
-    "checkpoints": 60,
-    "notebooks": 30,
+    "media": 16,
+    "tables": 40,
+    "stores": 40,
+    "models": 20,
+    "checkpoints": 40,
+    "notebooks": 20,
 }
 
 
