@@ -43,6 +43,8 @@ WEIGHTS = PackagedFile(
     "shot boundaries",
 )
 HEIGHT, WIDTH = 27, 48
+_JOINING = 0.4
+"""Share of the threshold above which the second head joins marked frames to one transition."""
 
 
 def is_available() -> bool:
@@ -77,8 +79,8 @@ def shot_boundaries(
     DataFrame
         One row for each shot: `start_frame` and `end_frame` (so that
         `frames[start_frame:end_frame]` is the shot), `start_s` and `end_s` (seconds from the first
-        frame; NaN if not known). Frames of a fade belong to no shot. A video without transitions is
-        one shot.
+        frame; NaN if not known). Frames that a fade or dissolve mixes belong to no shot. A video
+        without transitions is one shot.
 
     Raises
     ------
@@ -100,7 +102,8 @@ def shot_boundaries(
     [[0, 20], [20, 40]]
     """
     small, seconds = _small_frames(video, fps)
-    spans = shots_of(_probabilities(small), threshold)
+    change, mixed = _probabilities(small)
+    spans = shots_of(change, threshold, mixed)
     frame = pd.DataFrame(spans, columns=["start_frame", "end_frame"])
     frame["start_s"] = seconds[frame["start_frame"]]
     frame["end_s"] = seconds[frame["end_frame"]]
@@ -119,14 +122,29 @@ def transition_probabilities(video: str | PathLike[str] | np.ndarray) -> np.ndar
     -------
     ndarray of float32, shape (time,)
     """
-    return _probabilities(_small_frames(video)[0])
+    return _probabilities(_small_frames(video)[0])[0]
 
 
-def shots_of(likely: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+def shots_of(
+    change: np.ndarray, threshold: float = 0.5, mixed: np.ndarray | None = None
+) -> np.ndarray:
     """Spans between transitions, int64 `(shots, 2)`: the first frame, and the one after the last.
 
-    Where several frames in a row are above the threshold (a fade), the shot ends after the first
-    of them, and the next begins after the last.
+    The network has two heads. The first marks one frame of each transition: a shot ends after it.
+    The second marks all frames of a transition, and so tells how wide a fade is: where it marks
+    more than the first, the shot ends before the first marked frame, and the next begins after the
+    last. The second head alone cuts nothing.
+
+    Parameters
+    ----------
+    change : ndarray, shape (time,)
+        Output of the first head: how probable it is that the shot changes at each frame.
+    threshold : float
+        From which probability on a frame is marked, between 0 and 1.
+    mixed : ndarray, shape (time,), optional
+        Output of the second head: how probable it is that a frame belongs to a transition. Marked
+        frames are one transition if this stays above `0.4 * threshold` between them, as it does
+        while a fade is black.
 
     Raises
     ------
@@ -135,19 +153,30 @@ def shots_of(likely: np.ndarray, threshold: float = 0.5) -> np.ndarray:
 
     Examples
     --------
-    >>> shots_of(np.array([0.0, 0.9, 0.0, 0.0])).tolist()
+    >>> cut = np.array([0.0, 0.9, 0.0, 0.0])
+    >>> shots_of(cut).tolist()
     [[0, 2], [2, 4]]
+    >>> shots_of(cut, mixed=np.array([0.0, 0.8, 0.8, 0.0])).tolist()
+    [[0, 1], [3, 4]]
     """
     if not 0 < threshold < 1:
         raise ValueError(f"threshold is {threshold}; it must be between 0 and 1.")
-    changes = np.concatenate([[False], np.asarray(likely) > threshold, [False]])
-    edges = np.flatnonzero(np.diff(changes.astype(np.int8)))
-    first, after = edges[::2], edges[1::2]  # runs of frames in transition
-    spans = np.stack(
-        [np.append(0, after), np.append(first + 1, len(likely))], axis=1, dtype=np.int64
-    )
-    spans = spans[spans[:, 0] < spans[:, 1]]  # a transition at the very end starts nothing
-    return spans if len(spans) else np.array([[0, len(likely)]], dtype=np.int64)
+    change = np.asarray(change) > threshold
+    mixed = np.zeros(len(change)) if mixed is None else np.asarray(mixed)
+    marked = change | (mixed > threshold)
+    joined = np.concatenate([[False], marked | (mixed > _JOINING * threshold), [False]])
+    edges = np.flatnonzero(np.diff(joined.astype(np.int8)))
+    spans, start = [], 0
+    for first, after in edges.reshape(-1, 2):
+        if not change[first:after].any():
+            continue
+        frames = first + np.flatnonzero(marked[first:after])
+        abrupt = change[frames[0] : frames[-1] + 1].all()  # the second head adds nothing
+        spans.append((start, frames[0] + 1 if abrupt else frames[0]))
+        start = frames[-1] + 1
+    spans.append((start, len(change)))
+    spans = [span for span in spans if span[0] < span[1]]  # a transition may begin or end the video
+    return np.array(spans or [(0, len(change))], dtype=np.int64)
 
 
 def can_cut() -> bool:
@@ -166,12 +195,13 @@ def can_cut() -> bool:
     return True
 
 
-def _probabilities(small: np.ndarray) -> np.ndarray:
+def _probabilities(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Run both heads: is each frame the last of a shot, and is it within a transition."""
     device = "cuda" if settings.device().type == "cuda" else "cpu"  # on MPS its results differ
     net = _network(WEIGHTS.path(), device)
     with torch.inference_mode():
-        single, _ = net.predict_frames(torch.from_numpy(small).to(device), quiet=True)
-    return single.numpy()
+        change, mixed = net.predict_frames(torch.from_numpy(small).to(device), quiet=True)
+    return change.numpy(), mixed.numpy()
 
 
 def _small_frames(
