@@ -81,6 +81,41 @@ def test_a_trimmed_copy_is_shifted_into_place():
     assert unshifted > distance
 
 
+@pytest.mark.parametrize("cut", [(0.2, 0.0), (0.0, 0.2), (0.1, 0.1), (0.0, 0.05)])
+def test_copies_trimmed_by_up_to_a_fifth_are_found(cut):
+    length = 160  # ten seconds of which every frame shows another scene
+    rng = np.random.default_rng(0)
+    coarse = rng.normal(128, 40, (length // 8 + 2, 8, 8)).clip(0, 255)
+    at = np.arange(length) / 8
+    share = (at % 1)[:, None, None]
+    blend = coarse[at.astype(int)] * (1 - share) + coarse[at.astype(int) + 1] * share
+    frames = np.kron(blend, np.ones((1, 8, 8))).astype(np.uint8)
+
+    def sampled(first, last):
+        return print_of(frames[first:last][1::2], (last - first) / 16)
+
+    whole = sampled(0, length)
+    copy = sampled(round(cut[0] * length), length - round(cut[1] * length))
+    other = sampled(0, length)
+    other = Fingerprint(10.0, other.step_s, other.images[::-1], other.hashes[::-1])
+    assert candidate_pairs({"copy": copy, "whole": whole}) == [("copy", "whole")]
+    assert copied(whole, copy)
+    assert copied(copy, whole)
+    assert not copied(other, copy)
+    less = sampled(round(0.3 * length), length)  # a trim of three tenths is not looked for
+    assert candidate_pairs({"less": less, "whole": whole}) == []
+
+
+def test_clips_of_two_steps_are_compared_at_equal_times():
+    whole = moving(6, "right", frames=80)  # five seconds, of which a copy keeps four
+    fine = print_of(whole[8:72], 4.0)
+    coarse = print_of(whole[1::2], 5.0)
+    assert coarse.step_s == pytest.approx(2 * fine.step_s)
+    distance, motion, _ = compare(coarse, fine)
+    assert distance < 2
+    assert motion > 0.9
+
+
 def test_still_clips_are_compared_by_their_looks():
     a, b, c = (print_of(moving(seed, "still")) for seed in (7, 7, 8))
     assert copied(a, b)
@@ -218,6 +253,7 @@ RECODINGS = {
     "half the rate": {"crf": 26, "size": 240, "fps": 15.0},
     "another container": {"crf": 30, "suffix": ".mkv", "size": 200},
     "brighter and trimmed": {"crf": 30, "start_s": 0.2, "gain": 1.07, "size": 300},
+    "trimmed by a fifth": {"crf": 30, "start_s": 0.3, "size": 240},
 }
 
 

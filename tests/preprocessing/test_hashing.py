@@ -72,8 +72,10 @@ def test_a_frame_is_shrunk_the_same_among_others(size, monkeypatch):
     assert (shrink(frames) == single).all()
 
 
-def test_short_clips_are_seen_in_sixteenths_of_a_second_and_long_ones_in_32_frames():
-    assert [grid(s) for s in (0.01, 0.5, 2.0, 60.0)] == [1, 8, 32, 32]
+def test_clips_are_seen_at_equal_times():
+    assert [grid(s) for s in (0.01, 0.5, 2.0, 4.0, 10.0, 60.0)] == [1, 8, 32, 64, 80, 480]
+    assert grid(3600.0) == 450  # every 8 s
+    assert grid(10.0, max_frames=32) == 20
 
 
 def test_a_file_and_its_frames_have_the_same_fingerprint(tmp_path):
