@@ -218,8 +218,11 @@ def test_mirrors_are_remembered(tmp_path: Path, calls: list[list[str]], monkeypa
     assert [call[1] for call in calls if call[0] == "cpu builds"] == ["https://MIRROR/cpu"]
 
 
-def test_pip_hears_of_a_mirror_by_its_variable(capfd: pytest.CaptureFixture[str]) -> None:
-    # Nobody listens at port 9: pip names the address that it asked.
+def test_pip_hears_of_a_mirror_by_its_variable(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody listens at port 9: pip names the address that it asked, unless it is told to be quiet.
+    monkeypatch.delenv("PIP_QUIET", raising=False)
     arguments = ("--retries=0", "--no-deps", "--no-cache-dir", "no-such-package-anywhere")
     with pytest.raises(SystemExit):
         set_up.pip_install(Path(sys.executable), *arguments, index="http://127.0.0.1:9/simple")
