@@ -123,17 +123,20 @@ def _read_manifest(root: Path) -> dict:
     except (ValueError, TypeError, RecursionError) as error:
         raise _unreadable_manifest(file, str(error)) from error
     dtypes = manifest.get("dtypes", {})
-    columns = list(dtypes.values()) if isinstance(dtypes, dict) else [None]
     sound = {
         "name": isinstance(manifest.get("name", ""), str),
         "notes": isinstance(manifest.get("notes", {}), dict),
-        "dtypes": all(isinstance(each, dict) for each in columns)
-        and all(isinstance(dtype, str) for each in columns for dtype in each.values()),
+        "dtypes": isinstance(dtypes, dict) and all(map(_names_types, dtypes.values())),
     }
     for entry, is_sound in sound.items():
         if not is_sound:
             raise _unreadable_manifest(file, f"its entry {entry!r} is of another type")
     return {**manifest, "earliest": earliest}
+
+
+def _names_types(columns: object) -> bool:
+    """Whether these are the types of a table's columns, by name."""
+    return isinstance(columns, dict) and all(isinstance(dtype, str) for dtype in columns.values())
 
 
 def _zoned(text: object) -> pd.Timestamp:
