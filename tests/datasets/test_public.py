@@ -125,8 +125,8 @@ def test_movielens_1m(tmp_path: Path, encoding: str) -> None:
     assert log["timestamp"].iloc[0] == pd.Timestamp("2000-12-31T22:12:40Z")
     assert users.loc["2"].tolist() == ["M", 56, "16", "02460"]
     assert library.notes["ratings"] == 3
-    told = library.problems().query("problem.str.contains('word for a missing value')")
-    assert told[["file", "row", "value"]].to_numpy().tolist() == [["movies.dat", 3, "None"]]
+    warned = library.problems().query("problem.str.contains('word for a missing value')")
+    assert warned[["file", "row", "value"]].to_numpy().tolist() == [["movies.dat", 3, "None"]]
 
 
 def test_movielens_10m_has_tags_and_half_stars(tmp_path: Path) -> None:
@@ -269,9 +269,9 @@ def test_kuairand_reads_words_for_a_missing_value_as_missing(tmp_path: Path) -> 
     edit(log, ",151024,104400,", ",\\N,NULL,")
     library = datasets.load(folder)
     assert library.interactions["watch_ratio"].isna().sum() == 3
-    told = library.problems().query("problem.str.contains('word for a missing value')")
-    assert sorted(told["value"]) == ["NULL", "\\N"]
-    assert set(told["file"]) == {log.name}
+    warned = library.problems().query("problem.str.contains('word for a missing value')")
+    assert sorted(warned["value"]) == ["NULL", "\\N"]
+    assert set(warned["file"]) == {log.name}
 
 
 def test_kuairand_with_gaps_in_parquet_keeps_its_digits(tmp_path: Path) -> None:

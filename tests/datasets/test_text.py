@@ -430,11 +430,11 @@ def test_words_for_a_missing_value_are_missing_everywhere_and_told(
     assert library.videos.drop(columns="tags").loc["v1"].isna().all()
     assert library.videos["tags"].isna().tolist() == [False, True, True]
     assert event_weights(library.interactions).tolist() == [1.5, 0.0, 1.5]
-    told = library.problems()
-    told = told[told["problem"].str.contains("word for a missing value")]
-    assert set(told["column"]) == {*log.columns[2:], *videos.columns[1:]}
-    assert set(told["value"]) == {word}
-    comment = told[told["column"] == "comment"].squeeze()
+    warned = library.problems()
+    warned = warned[warned["problem"].str.contains("word for a missing value")]
+    assert set(warned["column"]) == {*log.columns[2:], *videos.columns[1:]}
+    assert set(warned["value"]) == {word}
+    comment = warned[warned["column"] == "comment"].squeeze()
     assert "2 such cells count as missing" in comment["problem"]
     assert comment["row"] == 2
 
@@ -469,8 +469,8 @@ def test_na_is_a_word_among_texts_and_missing_among_numbers(tmp_path: Path) -> N
     row = library.interactions.iloc[0]
     assert (row["user_id"], row["comment"]) == ("NA", "NA")
     assert np.isnan(row["watch_ratio"])
-    told = library.problems()
-    assert told[["column", "value"]].to_numpy().tolist() == [["watch_ratio", "NA"]]
+    warned = library.problems()
+    assert warned[["column", "value"]].to_numpy().tolist() == [["watch_ratio", "NA"]]
 
 
 # -- ids that were damaged before ------------------------------------------------------------------

@@ -402,8 +402,8 @@ def many(n_users, n_videos):
 def test_lists_from_a_sliver_of_the_catalogue_are_told():
     split = many(n_users=200, n_videos=300)
     ones = pd.DataFrame(1.0, index=split.test["user_id"], columns=split.videos.index)
-    told = r"fixed scores recommends 10 of 300 videos in 2,000 entries of lists \(coverage 3.33%\)"
-    with pytest.warns(UserWarning, match=told):
+    words = r"fixed scores recommends 10 of 300 videos in 2,000 entries of lists \(coverage 3.33%\)"
+    with pytest.warns(UserWarning, match=words):
         result = evaluation.evaluate(FixedScores(ones).fit(split), split, progress=False)
     assert result.coverage == pytest.approx(10 / 300)
     with warnings.catch_warnings():

@@ -292,8 +292,8 @@ def one_timestamp_for_all():
 
 def test_one_timestamp_for_all_leaves_nothing_to_train_on():
     library = one_timestamp_for_all()
-    told = r"validation has 0 rows instead of 8, test has 80 rows instead of 8 .* 80 are of 2025-03"
-    with pytest.warns(UserWarning, match=told):
+    text = r"validation has 0 rows instead of 8, test has 80 rows instead of 8 .* 80 are of 2025-03"
+    with pytest.warns(UserWarning, match=text):
         split = split_by_time(library.interactions, library.videos)
     assert [len(p) for p in parts(split)] == [0, 0, 80]
     with pytest.raises(
@@ -301,7 +301,7 @@ def test_one_timestamp_for_all_leaves_nothing_to_train_on():
     ) as caught:
         check_split(split)
     assert "1 different timestamps in all" in str(caught.value)
-    assert "ordered=True" in str(caught.value)  # the remedy stands beside what is wrong
+    assert "ordered=True" in str(caught.value)  # the remedy is named next to what is wrong
     assert caught.value.leaks["n"].tolist() == [2]
     assert describe_split(split) == (
         "global time: 0 / 0 / 80 rows, no leak, nothing in train, validation."
@@ -316,8 +316,8 @@ def test_one_timestamp_for_all_leaves_nothing_to_train_on():
 def test_dates_without_a_time_of_day_give_other_shares(world):
     log, videos = world
     days = log.assign(timestamp=log["timestamp"].dt.ceil("7D"))
-    told = "validation has 0 rows instead of 40, test has 279 rows instead of 120"
-    with pytest.warns(UserWarning, match=told):
+    text = "validation has 0 rows instead of 40, test has 279 rows instead of 120"
+    with pytest.warns(UserWarning, match=text):
         split = split_by_time(days, videos, test=0.3)
     with pytest.raises(LeakError, match=r"empty part \(validation\)"):
         check_split(split)
