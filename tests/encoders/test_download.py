@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,16 @@ def test_a_file_is_fetched_once_and_hashed_at_every_call(serve, tmp_path):
         quick()
     assert file.exists()  # left, for its owner to look at
     assert parts_left(tmp_path) == []
+
+
+def test_what_a_killed_download_left_is_swept_by_the_next(serve, tmp_path):
+    serve()
+    leftover = (tmp_path / "data/cache/weights" / PATH).parent / f".{Path(PATH).name}.k3j2.part"
+    leftover.mkdir(parents=True)
+    (leftover / "half").write_bytes(DATA[:10])
+    assert quick().read_bytes() == DATA
+    assert parts_left(tmp_path) == []
+    assert not leftover.exists()
 
 
 def test_a_folder_and_a_query_and_a_bar(serve, tmp_path, capsys):

@@ -17,7 +17,6 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,8 +34,8 @@ from vidrec_utils.encoders.weights import (
     read_settings,
     verify,
 )
+from vidrec_utils.files import draft_folder, write_atomically
 from vidrec_utils.files import sha256 as digest_of
-from vidrec_utils.files import write_atomically
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -395,15 +394,15 @@ def _remembered(file: Path) -> str | None:
 
 
 def _download(url: str, file: Path, expected: str | None, timeout_s: float, bar: bool) -> None:
-    """Fetch into a temporary file, compare its hash, and only then move it to its path."""
+    """Fetch into a draft, compare its hash, and only then move it to its path."""
     from pooch import HTTPDownloader
 
     get = HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=timeout_s)
     remedy = f"or put the file from {_host(url)} at {file}."
     again = "The download was removed; try again, and if it stays so, do not use the file."
     try:
-        with tempfile.TemporaryDirectory(dir=file.parent, prefix=f".{file.name}.") as folder:
-            part = Path(folder, file.name)
+        with draft_folder(file) as folder:
+            part = folder / file.name
             get(_mirrored(url), str(part), None)
             verify(part, expected, f"{file.name} from {_from(url)}", again)
             part.replace(file)
