@@ -43,7 +43,7 @@ class Stores(Kind):
         made = Store(self.folder, PROVENANCE)
         self._append(made)
         other = Store(folder / "other", PROVENANCE)  # of the same encoder, for other items
-        other.append(self.keys[::-1][:BATCH], self.vectors[:BATCH], [None] * BATCH)
+        other.append(self.keys[::-1][:BATCH], 1 + self.vectors[:BATCH], [None] * BATCH)
         self.other = other.folder
 
     def damage(self, number: int, rng: np.random.Generator, folder: Path) -> None:
