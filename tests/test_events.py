@@ -12,6 +12,7 @@ from vidrec_utils.events import (
     as_ids,
     event_weights,
     interaction_matrix,
+    published_by,
     signals,
     times_of,
     unpack,
@@ -160,3 +161,38 @@ def test_weights_of_any_log(log):
     rows = np.random.default_rng(len(log)).permutation(len(log))
     again = event_weights(log.iloc[rows])  # an event weighs what it weighs, wherever it stands
     assert again.tolist() == weights.iloc[rows].tolist()
+
+
+def test_published_by_hand():
+    times = pd.to_datetime(["2025-03-02 00:00:00", "2025-03-01 23:59:59", None], utc=True)
+    videos = pd.DataFrame({"published_at": times}, index=["a", "b", "c"])
+    until = pd.Series(pd.to_datetime(["2025-03-02", "2025-03-01", None]), index=[7, 7, 9])
+    expected = [[True, True, True], [False, False, True], [True, True, True]]
+    assert published_by(videos, until).tolist() == expected
+    assert published_by(videos, pd.DatetimeIndex(until)).tolist() == expected
+
+
+def test_published_by_compares_instants_whatever_their_zones_and_units():
+    at = pd.Timestamp("2025-03-02 01:00", tz="Asia/Shanghai")  # 17:00 of the day before, in UTC
+    videos = pd.DataFrame({"published_at": pd.Series([at]).dt.as_unit("s")})
+    until = pd.to_datetime(pd.Series(["2025-03-01 16:59:59", "2025-03-01 17:00:00"]))
+    assert published_by(videos, until).tolist() == [[False], [True]]
+    assert published_by(videos, until.dt.tz_localize("UTC")).tolist() == [[False], [True]]
+    far = pd.DataFrame({"published_at": np.array(["3000-01-01"], dtype="datetime64[s]")})
+    assert not published_by(far, until.dt.as_unit("ns")).any()
+
+
+def test_published_by_without_publication_times():
+    until = pd.to_datetime(pd.Series(["2025-03-01", "2025-03-02"]))
+    for videos in (pd.DataFrame(index=["a"]), pd.DataFrame({"published_at": [None]}, index=["a"])):
+        assert published_by(videos, until).tolist() == [[True], [True]]
+    assert published_by(videos.iloc[:0], until).shape == (2, 0)
+    assert published_by(videos, until.iloc[:0]).shape == (0, 1)
+
+
+def test_published_by_refuses_what_is_no_time():
+    until = pd.to_datetime(pd.Series(["2025-03-01"]))
+    with pytest.raises(ValueError, match="published_at holds str, such as '2025-03-01'"):
+        published_by(pd.DataFrame({"published_at": pd.Series(["2025-03-01"], dtype="str")}), until)
+    with pytest.raises(ValueError, match="until holds int64"):
+        published_by(pd.DataFrame({"published_at": until}), pd.Series([3]))

@@ -141,14 +141,45 @@ def times_of(interactions: pd.DataFrame, use: str) -> pd.Series:
     times = interactions["timestamp"]
     if len(times) and times.isna().all():
         raise ValueError(f"The interactions have no timestamp (all are missing), {use}.")
-    if not len(times) and not pd.api.types.is_datetime64_any_dtype(times.dtype):
-        return times.astype("datetime64[ns, UTC]")
-    if not pd.api.types.is_datetime64_any_dtype(times.dtype):
-        raise ValueError(
-            f"The column timestamp holds {times.dtype}, such as {times.dropna().iloc[0]!r}, and no "
-            "times. A VideoLibrary made of the frame reads them; pandas.to_datetime does, too."
-        )
-    return times.dt.tz_localize("UTC") if times.dt.tz is None else times.dt.tz_convert("UTC")
+    return _utc(times, "timestamp").dt.tz_localize("UTC")
+
+
+def published_by(videos: pd.DataFrame, until: pd.Series | pd.DatetimeIndex) -> np.ndarray:
+    """Which videos could have been shown at given times: those published by then.
+
+    Parameters
+    ----------
+    videos : DataFrame
+        One row a video; `published_at` may be absent, and then every video counts as published.
+    until : Series or DatetimeIndex of times, length n
+        Times without a zone are taken for UTC, here and in `published_at`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n, n_videos)
+        True where `published_at` is not later than `until`. Where one of the two is unknown,
+        nothing speaks against the video, and it counts as published.
+
+    Raises
+    ------
+    ValueError
+        If `until` or `published_at` holds values that are not times.
+
+    Examples
+    --------
+    >>> videos = pd.DataFrame({"published_at": pd.to_datetime(["2025-03-01", "2025-03-05", None])})
+    >>> published_by(videos, pd.to_datetime(pd.Series(["2025-03-01", "2025-03-09"])))
+    array([[ True, False,  True],
+           [ True,  True,  True]])
+    """
+    times = _utc(pd.Series(until), "until")
+    if "published_at" not in videos:
+        return np.ones((len(times), len(videos)), dtype=bool)
+    published = _utc(videos["published_at"], "published_at")
+    # In one unit that holds all years, since NumPy would let the year 3000 overflow.
+    published, times = (a.dt.as_unit("us").to_numpy() for a in (published, times))
+    # NaT is later than nothing, so what is unknown counts as published: (n, n_videos).
+    return ~(published[None, :] > times[:, None])
 
 
 def interaction_matrix(
@@ -271,6 +302,24 @@ def unpack(data: VideoLibrary | Split | pd.DataFrame) -> tuple[pd.DataFrame, pd.
         first = video_ids[video_ids.duplicated()][0]
         raise ValueError(f"The catalogue has the video id {first!r} more than once.")
     return interactions, video_ids.rename("video_id")
+
+
+def _utc(times: pd.Series, column: str) -> pd.Series:
+    """Times in UTC, without a zone.
+
+    Raises
+    ------
+    ValueError
+        If the column holds something, and no times.
+    """
+    if times.isna().all():  # a column without a value may be of any kind
+        return pd.Series(pd.NaT, index=times.index, dtype="datetime64[ns]")
+    if not pd.api.types.is_datetime64_any_dtype(times.dtype):
+        raise ValueError(
+            f"The column {column} holds {times.dtype}, such as {times.dropna().iloc[0]!r}, and no "
+            "times. A VideoLibrary made of the frame reads them; pandas.to_datetime does, too."
+        )
+    return times if times.dt.tz is None else times.dt.tz_convert("UTC").dt.tz_localize(None)
 
 
 def _present(interactions: pd.DataFrame, column: str) -> pd.Series:
