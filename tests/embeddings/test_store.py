@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from vidrec_utils import files
 from vidrec_utils.embeddings import StoreError, store
 from vidrec_utils.embeddings.store import Store
 
@@ -102,6 +104,8 @@ def test_the_error_names_the_rows_and_the_remedy(tmp_path: Path) -> None:
         b'{"keys": "f6", "reasons": [null]}\n',
         b'{"keys": [6], "reasons": [null]}\n',
         b'{"keys": ["f6"], "reasons": [6]}\n',
+        b'{"keys": ["f6"], "reasons": "6"}\n',
+        b'{"keys": "f", "reasons": [null]}\n',
         b'{"keys": 6, "reasons": 6}\n',
         b'{"keys": ["f6"], "reasons": [null], "crc33": "00000000"}\n',
         b"[" * 100_000 + b"\n",
@@ -114,7 +118,7 @@ def test_a_line_of_another_form_is_refused(line: bytes, tmp_path: Path) -> None:
         log.write(line)
     with (tmp_path / "vectors.f32").open("ab") as rows:
         rows.write(bytes(8))
-    with pytest.raises(StoreError, match=r"log\.jsonl has a line that is not its own"):
+    with pytest.raises(StoreError, match=r"line 4 of log\.jsonl is not its own\. Delete the"):
         Store(tmp_path, PROVENANCE)
 
 
@@ -150,6 +154,154 @@ def test_a_store_of_before_is_read_and_gets_checksums_when_it_is_written(tmp_pat
     for name in before:
         assert (old / name).read_bytes() == (new / name).read_bytes()
     assert content(Store(old, PROVENANCE)) == content(opened)
+
+
+def unchecked_line(line: bytes, **entries: object) -> bytes:
+    """A line of the log without its checksum, and with other entries."""
+    batch = json.loads(line) | entries
+    del batch["crc32"]
+    return json.dumps(batch).encode() + b"\n"
+
+
+def test_a_line_that_lost_its_checksum_is_no_line_of_an_earlier_version(tmp_path: Path) -> None:
+    filled(tmp_path)
+    log = tmp_path / "log.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    edited = unchecked_line(lines[1], reasons=["another", None])
+    log.write_bytes(lines[0] + edited + lines[2])
+    with pytest.raises(
+        StoreError, match=rf"{tmp_path}.*line 2 of log\.jsonl lost its checksum\. Delete the"
+    ):
+        Store(tmp_path, PROVENANCE)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_last_lines_without_checksums_do_not_count_and_are_computed_again(
+    first: int, tmp_path: Path
+) -> None:
+    """An earlier version can add them to any store, so they need not be damage."""
+    expected = content(filled(tmp_path))
+    log = tmp_path / "log.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    edited = [unchecked_line(line, reasons=["another"] * 2) for line in lines[first:2]]
+    edited += [unchecked_line(line, reasons=["another"]) for line in lines[max(first, 2) :]]
+    log.write_bytes(b"".join([*lines[:first], *edited]))
+    numbers = "line 3 has" if first == 2 else f"lines {first + 1} to 3 have"
+    with pytest.warns(RuntimeWarning, match=rf"log\.jsonl: {numbers} no checksum.* computed again"):
+        opened = Store(tmp_path, PROVENANCE)
+    assert list(opened.rows) == KEYS[: 2 * first]
+    assert "another" not in opened.reasons.values()
+    for start in range(2 * first, 5, 2):
+        rows = slice(start, start + 2)
+        opened.append(KEYS[rows], VECTORS[rows], REASONS[rows])
+    assert content(opened) == content(Store(tmp_path, PROVENANCE)) == expected
+
+
+def test_a_provenance_that_lost_its_checksum_is_none_of_an_earlier_version(tmp_path: Path) -> None:
+    filled(tmp_path)
+    file = tmp_path / "provenance.json"
+    entries = json.loads(file.read_text()) | {"batch_size": 3}
+    del entries["crc32"]
+    file.write_text(json.dumps(entries))
+    with pytest.raises(StoreError, match=r"provenance\.json lost its checksum\. Delete the"):
+        Store(tmp_path, PROVENANCE)
+
+
+@pytest.mark.parametrize("size", [True, 0, "2", None, 2.0])
+def test_a_batch_size_of_an_earlier_version_is_a_number(size: object, tmp_path: Path) -> None:
+    filled(tmp_path)
+    without_checksums(tmp_path)
+    file = tmp_path / "provenance.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"batch_size": size}))
+    with pytest.raises(StoreError, match=r"provenance\.json was changed"):
+        Store(tmp_path, PROVENANCE)
+
+
+def test_a_store_that_an_earlier_version_only_began_is_sealed_by_the_first_batch(
+    tmp_path: Path,
+) -> None:
+    Store(tmp_path, PROVENANCE)
+    (tmp_path / "log.jsonl").write_bytes(b"")
+    without_checksums(tmp_path)
+    (tmp_path / "log.jsonl").unlink()
+    expected = content(filled(tmp_path))
+    assert "crc32" in json.loads((tmp_path / "provenance.json").read_text())
+    assert content(Store(tmp_path, PROVENANCE)) == expected
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2, 3])
+def test_a_kill_while_checksums_are_added_costs_nothing(
+    writes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before each of the three files that are put in place, and after the last."""
+    expected = content(filled(tmp_path))
+    without_checksums(tmp_path)
+    with (tmp_path / "log.jsonl").open("ab") as log:
+        log.write(b'{"keys": ["f6')  # a kill before that one
+    opened = Store(tmp_path, PROVENANCE)
+    left = [writes]
+
+    class Killed(BaseException):
+        pass
+
+    def counted(path: Path, data: bytes) -> None:
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        files.replace_whole(path, data)
+
+    monkeypatch.setattr(store, "replace_whole", counted)
+    monkeypatch.setattr(store, "write_atomically", lambda path, text: counted(path, text.encode()))
+    monkeypatch.setattr(store, "_write_at", lambda *_, **__: counted(tmp_path, b""))
+    with pytest.raises(Killed):
+        opened.append(["f6"], np.array([[9, 10]]), [None])
+    monkeypatch.undo()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert content(Store(tmp_path, PROVENANCE)) == expected
+        again = Store(tmp_path, PROVENANCE)
+        again.append(["f6"], np.array([[9, 10]]), [None])
+        assert content(Store(tmp_path, PROVENANCE)) == content(again)
+    assert list(again.rows) == [*KEYS, "f6"]
+    assert "unchecked_log" not in json.loads((tmp_path / "provenance.json").read_text())
+    assert all(b"crc32" in line for line in (tmp_path / "log.jsonl").read_bytes().splitlines())
+
+
+def test_a_reader_in_the_midst_of_added_checksums_sees_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process adds checksums between the reader's two files."""
+    expected = content(filled(tmp_path))
+    without_checksums(tmp_path)
+    writer = Store(tmp_path, PROVENANCE)
+    pending = [lambda: writer.append(["f6"], np.array([[9, 10]]), [None])]
+    read_bytes = Path.read_bytes
+
+    def interrupted(path: Path) -> bytes:
+        data = read_bytes(path)
+        if path.name == "provenance.json" and pending:
+            pending.pop()()
+        return data
+
+    monkeypatch.setattr(Path, "read_bytes", interrupted)
+    reader = Store(tmp_path, PROVENANCE)
+    assert list(reader.rows) == [*KEYS, "f6"]
+    assert reader.provenance == expected[3]
+
+
+def test_what_an_earlier_version_adds_is_computed_again(tmp_path: Path) -> None:
+    """Its `append` as it was: rows at their place, and a line without a checksum."""
+    expected = content(filled(tmp_path))
+    line = b'{"keys": ["f6"], "reasons": [null]}\n'
+    with (tmp_path / "log.jsonl").open("ab") as log:
+        log.write(line)
+    with (tmp_path / "vectors.f32").open("ab") as rows:
+        rows.write(np.array([9, 10], "<f4").tobytes())
+    with pytest.warns(RuntimeWarning, match="line 4 has no checksum"):
+        opened = Store(tmp_path, PROVENANCE)
+    assert content(opened) == expected
+    opened.append(["g7"], np.array([[11, 12]]), [None])
+    assert list(Store(tmp_path, PROVENANCE).rows) == [*KEYS, "g7"]
 
 
 def test_rows_are_compared_once_in_a_process_unless_the_file_changes(

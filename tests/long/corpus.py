@@ -171,6 +171,39 @@ def a_line_of_the_log_that_is_a_number(folder: Path) -> str:
     return "refused"
 
 
+def _unchecked_line(folder: Path, index: int, **entries: object) -> None:
+    """A store one of whose lines lost its checksum and has other entries."""
+    _store(folder)
+    file = folder / "log.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    batch = json.loads(lines[index]) | entries
+    del batch["crc32"]
+    lines[index] = json.dumps(batch)
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@case("stores")
+def reasons_that_are_a_text_in_a_line_without_checksum(folder: Path) -> str:
+    _unchecked_line(folder, 1, reasons="../x")
+    return "refused"
+
+
+@case("stores")
+def an_edited_last_line_without_checksum(folder: Path) -> str:
+    _unchecked_line(folder, 8, reasons=[None, None, "../x", None])
+    return "first batches"
+
+
+@case("stores")
+def a_provenance_without_checksum_and_with_another_batch_size(folder: Path) -> str:
+    _store(folder)
+    file = folder / "provenance.json"
+    entries = json.loads(file.read_text(encoding="utf-8")) | {"batch_size": True}
+    del entries["crc32"]
+    file.write_text(json.dumps(entries), encoding="utf-8")
+    return "refused"
+
+
 # --- models --------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,12 @@ A store is a folder for one encoder and one kind of item:
   that it was begun with, and a CRC-32 of all that; checked on opening.
 
 Whoever opens a store compares all of it with its checksums: rows that are not what was computed are
-never handed out. That takes about as long as reading the log (see `Store.refresh`). A store of an
-earlier version, which kept no checksums, is read as it is, and gets them with the next batch.
+never handed out. That takes about as long as reading the log (see `Store.refresh`).
+
+A store of an earlier version, which kept no checksums, is read as it is, and gets them with the
+next batch. From then on, as in a new store, a line without a checksum proves nothing. An earlier
+version can still add such lines, but only at the end of the log: there they do not count, a warning
+says so, and what they held is computed again. Anywhere else, such a line was changed.
 
 After a kill, the rows and the half line of an unfinished batch are written over by the next run.
 Keys are hashes of content, so nothing is computed twice, and a file that changed is a new key.
@@ -23,6 +27,7 @@ import json
 import os
 import re
 import time
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +44,8 @@ from vidrec_utils.files import naming, replace_whole, write_atomically
 FORMAT = 1
 CHECKED = ("format", "of", "encoder", "fingerprint", "dim", "frames")
 CHECKSUM = "crc32"
+UNCHECKED_LOG = "unchecked_log"
+"""Entry of a sealed provenance, while a log without checksums gets them: CRC-32 of that log."""
 BLOCK_BYTES = 2**24
 """Rows that a thread reads at once to compare them with their checksums."""
 CLOCK_NS = 2 * 10**9
@@ -57,6 +64,7 @@ class _Batch:
     """A complete line of the log: its keys, what failed, and the checksum if it has one."""
 
     line: bytes
+    number: int
     keys: list[str]
     reasons: list[str | None]
     first_row: int
@@ -96,13 +104,15 @@ class Store:
         self.dim = int(str(provenance["dim"]))
         self.vectors_file = self.folder / "vectors.f32"
         self.log_file = self.folder / "log.jsonl"
-        self.provenance = self._open(provenance)
+        self.provenance_file = self.folder / "provenance.json"
+        self._expected = {"format": FORMAT, **json.loads(json.dumps(provenance))}
+        self._make()
         self.refresh()
 
     def refresh(self) -> None:
         """Read the log, and compare rows and log with their checksums.
 
-        Sets `rows` (key to row), `reasons` (key to what failed), `n` complete rows.
+        Sets `provenance`, `rows` (key to row), `reasons` (key to what failed), `n` complete rows.
 
         CRC-32 notices every change of one bit and every one within 32 bits in a row; of others, one
         in four billion escapes. It is the fastest checksum of the standard library: a gigabyte of
@@ -114,9 +124,14 @@ class Store:
         ------
         StoreError
             If the log or the rows are not what was written.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the log ends with lines that do not count, because they have no checksum.
         """
-        log = self.log_file.read_bytes() if self.log_file.exists() else b""
-        batches = list(self._batches(log))
+        self.provenance, self._unchecked_log, log = self._read()
+        batches = self._that_count(list(self._batches(log)), log)
         keys = list(chain.from_iterable(batch.keys for batch in batches))
         self.rows = dict(zip(keys, range(len(keys)), strict=True))
         reasons = chain.from_iterable(batch.reasons for batch in batches)
@@ -155,7 +170,7 @@ class Store:
         data = np.ascontiguousarray(vectors, dtype="<f4")
         if data.shape != (len(keys), self.dim):
             raise ValueError(f"Vectors of shape {data.shape} for {len(keys)} keys of {self.dim}.")
-        if self._unchecked:
+        if self._unchecked_log is not None:
             self._add_checksums()
         line = _checked_line(_content(keys, reasons), data)
         _write_at(self.vectors_file, self.n * self.row_bytes, data.tobytes())
@@ -172,58 +187,102 @@ class Store:
             return np.empty((0, self.dim), dtype="<f4")
         return np.memmap(self.vectors_file, dtype="<f4", mode="r", shape=(self.n, self.dim))
 
-    def _open(self, provenance: dict[str, object]) -> dict[str, Any]:
-        provenance = {"format": FORMAT, **json.loads(json.dumps(provenance))}
-        file = self.folder / "provenance.json"
-        if not file.exists():
-            if self.log_file.exists():
-                raise self._damaged("provenance.json is gone")
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, _sealed(provenance))
-            return provenance
+    def _make(self) -> None:
+        """Begin a new store where there is none."""
+        if self.provenance_file.exists():
+            return
+        if self.log_file.exists():
+            raise self._damaged("provenance.json is gone")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.provenance_file, _sealed(self._expected))
+
+    def _read(self) -> tuple[dict[str, Any], str | None, bytes]:
+        """The provenance, the log, and what that log may be if its lines have no checksums.
+
+        The latter is "" for a store of an earlier version, the checksum of a log that is about to
+        get its own, and None for a store in which all lines have theirs.
+        """
+        before, log = None, b""
         try:
-            stored = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+            while before != (text := self.provenance_file.read_bytes()):
+                # until both are of one moment: another process may be adding checksums
+                before = text
+                log = self.log_file.read_bytes() if self.log_file.exists() else b""
+        except FileNotFoundError as error:
+            raise self._damaged("provenance.json is gone") from error
+        return *self._parsed_provenance(text), log
+
+    def _parsed_provenance(self, text: bytes) -> tuple[dict[str, Any], str | None]:
+        try:
+            stored = json.loads(text.decode())
+        except (ValueError, RecursionError) as error:
             raise self._damaged("provenance.json cannot be read") from error
         if not isinstance(stored, dict):
             raise self._damaged("provenance.json does not describe vectors")
         checksum = stored.pop(CHECKSUM, None)
         for key in CHECKED:
-            if stored.get(key) != provenance.get(key):
-                raise self._damaged(
-                    f"its {key} is {stored.get(key)!r}, the encoder's is {provenance.get(key)!r}"
-                )
-        # one without a checksum is of an earlier version, which knew no other entries
-        same = stored.keys() <= provenance.keys() if checksum is None else None
-        if not (same or checksum == _checksum(stored)):
+            own, expected = stored.get(key), self._expected.get(key)
+            if own != expected:
+                raise self._damaged(f"its {key} is {own!r}, the encoder's is {expected!r}")
+        if checksum is None:  # of an earlier version, which knew no other entries
+            size = stored.get("batch_size", 1)
+            intact = stored.keys() <= self._expected.keys() and type(size) is int and size > 0
+        else:
+            intact = checksum == _checksum(stored)
+        if not intact:
             raise self._damaged("provenance.json was changed")
-        return stored
+        unchecked_log = stored.pop(UNCHECKED_LOG, None)
+        return stored, "" if checksum is None else unchecked_log
+
+    def _that_count(self, batches: list[_Batch], log: bytes) -> list[_Batch]:
+        """The batches before the lines that do not count, with a warning if there are any."""
+        checked = [batch.checksum is not None for batch in batches]
+        first = checked.index(False) if False in checked else len(batches)
+        if any(checked[first:]):
+            number = batches[first].number
+            raise self._damaged(f"line {number} of log.jsonl lost its checksum")
+        if self._unchecked_log == "" and any(checked):
+            raise self._damaged("provenance.json lost its checksum")
+        if first < len(batches) and self._unchecked_log not in ("", f"{zlib.crc32(log):08x}"):
+            a, b = batches[first].number, batches[-1].number
+            lines = f"line {a} has" if a == b else f"lines {a} to {b} have"
+            warnings.warn(
+                f"{self.log_file}: {lines} no checksum, which this store keeps for each line. "
+                "An earlier version of the course wrote without it, or something was changed. "
+                "These rows do not count; they are computed again.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+            return batches[:first]
+        return batches
 
     def _batches(self, log: bytes) -> Iterator[_Batch]:
         """The complete batches of a log."""
         row = 0
-        for line in log.splitlines(keepends=True):
+        for number, line in enumerate(log.splitlines(keepends=True), 1):
             if not line.endswith(b"\n"):
                 return  # a batch that a kill interrupted: it does not count
-            keys, reasons = self._parsed(line)
-            yield _Batch(line, keys, reasons, row)
+            keys, reasons = self._parsed(line, number)
+            yield _Batch(line, number, keys, reasons, row)
             row += len(keys)
 
-    def _parsed(self, line: bytes) -> tuple[list[str], list[str | None]]:
+    def _parsed(self, line: bytes, number: int) -> tuple[list[str], list[str | None]]:
         try:
             batch = json.loads(line)
             keys, reasons = batch["keys"], batch["reasons"]
             names = {"keys", "reasons", CHECKSUM} if _LINE_END.search(line) else {"keys", "reasons"}
             own = (
                 batch.keys() == names
+                and isinstance(keys, list)
+                and isinstance(reasons, list)
                 and len(keys) == len(reasons)
                 and all(isinstance(key, str) for key in keys)
                 and all(reason is None or isinstance(reason, str) for reason in reasons)
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise self._damaged("log.jsonl has a line that is not its own") from error
+            raise self._damaged(f"line {number} of log.jsonl is not its own") from error
         if not own:
-            raise self._damaged("log.jsonl has a line that is not its own")
+            raise self._damaged(f"line {number} of log.jsonl is not its own")
         return keys, reasons
 
     def _verify(self, batches: Sequence[_Batch], log: bytes) -> None:
@@ -262,16 +321,23 @@ class Store:
         return changed
 
     def _add_checksums(self) -> None:
-        """Give a store of an earlier version checksums of what it holds now."""
-        rows = self.vectors()
-        lines = [
-            _checked_line(batch.content, rows[batch.first_row : batch.first_row + len(batch.keys)])
-            for batch in self._batches(self.log_file.read_bytes())
-        ]
-        replace_whole(self.log_file, b"".join(lines))
-        write_atomically(self.folder / "provenance.json", _sealed(self.provenance))
-        self.log_bytes = sum(map(len, lines))
-        self._unchecked = False
+        """Give a store of an earlier version checksums of what it holds now.
+
+        The seal names the old log until the new one is in its place, so that a kill in between
+        costs nothing.
+        """
+        if self._unchecked:
+            log, rows = self.log_file.read_bytes(), self.vectors()
+            lines = [
+                _checked_line(b.content, rows[b.first_row : b.first_row + len(b.keys)])
+                for b in self._batches(log)
+            ]
+            unchecked = {UNCHECKED_LOG: f"{zlib.crc32(log):08x}"}
+            write_atomically(self.provenance_file, _sealed(self.provenance | unchecked))
+            replace_whole(self.log_file, b"".join(lines))
+            self.log_bytes = sum(map(len, lines))
+        write_atomically(self.provenance_file, _sealed(self.provenance))
+        self._unchecked, self._unchecked_log = False, None
 
     def _damaged(self, what: str) -> StoreError:
         return StoreError(
