@@ -198,6 +198,28 @@ def test_seeking_where_packets_have_no_display_time(
         assert_samples_are_exact(path, 12)
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "flv"])
+def test_frames_of_a_clock_that_runs_back_come_in_the_order_of_their_times(
+    tmp_path: Path, suffix: str
+) -> None:
+    # The decoder orders frames by what the codec says, here against the clock of the container.
+    intact = write(tmp_path / "intact.mp4", options={"g": "30", "bf": "0"})
+    path = tmp_path / f"late.{suffix}"
+    with av.open(str(intact)) as source, av.open(str(path), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        step = None
+        for number, packet in enumerate(source.demux(source.streams.video[0])):
+            if packet.size:
+                step = step or packet.duration
+                packet.pts += 5 * step + step // 2 if number == 10 else 0
+                packet.stream = stream
+                output.mux(packet)
+    frames, times = video_io.read_clip(path)
+    assert numbers(frames) == [*range(10), *range(11, 16), 10, *range(16, 30)]
+    assert times[15] == pytest.approx(15.5 / 25, abs=0.002)
+    assert (np.diff(times) > 0).all()
+
+
 # --- what shows that bytes are missing, and what does not ----------------------------------------
 
 
