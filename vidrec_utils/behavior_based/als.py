@@ -16,13 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 
 from vidrec_utils import arguments, settings
+from vidrec_utils.behavior_based.early_stopping import EpochRecommender, check_stopping
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import as_ids, blocks
+from vidrec_utils.recommender import as_ids, blocks, interaction_matrix
 
 PADDED_VALUES = 2**20
 """Values gathered at once for a block of rows (4 MB of float32), so that they fit into a cache."""
@@ -31,7 +33,7 @@ TINY = np.float32(1e-30)
 """Keeps rows that are solved already from a division by 0."""
 
 
-class ALS(HistoryExplainable, SessionRecommender):
+class ALS(EpochRecommender, HistoryExplainable, SessionRecommender):
     """Weighted matrix factorisation over all pairs of user and video, watched or not.
 
     With `x_ui` the summed event weights, it minimises
@@ -47,6 +49,9 @@ class ALS(HistoryExplainable, SessionRecommender):
     A negative weight counts as no event. An unknown user gets the popularity answer, and so does a
     user whose events all weigh nothing. A cold video has the zero vector and scores 0.
 
+    With a validation part (`held_out`, or the argument of `fit`) the rounds end early. The video
+    vectors do not learn from what was held out; the users' vectors, which are solved last, do.
+
     Parameters
     ----------
     factors : int
@@ -61,8 +66,13 @@ class ALS(HistoryExplainable, SessionRecommender):
         Solve each row by this many steps of conjugate gradients from its last solution, which is
         cheaper for many factors. Default: exactly, by Cholesky. The last solution for users is
         always exact.
+    held_out : float
+        Share of the users whose last event is held out for early stopping; 1: everybody's, 0: no
+        event is.
+    patience : int
+        Rounds without a better NDCG@10 on the validation part after which training ends.
     seed : int
-        The initial vectors are drawn with this seed.
+        The initial vectors and what is held out are drawn with this seed.
     progress : bool
         Show a bar when fitting takes longer than two seconds.
     name : str
@@ -71,6 +81,11 @@ class ALS(HistoryExplainable, SessionRecommender):
     Attributes
     ----------
     user_factors, video_factors : ndarray of float32, shape (n, factors)
+    training_history : DataFrame
+        A row for each round, from 1: `loss`, the objective, which is only computed (else NaN) with
+        a validation part or a hook, and `ndcg` if there is a validation part.
+    best_epoch : int
+        The round whose video vectors the model has.
 
     Examples
     --------
@@ -101,10 +116,13 @@ class ALS(HistoryExplainable, SessionRecommender):
         exponent: float = 1.0,
         stddev: float = 0.1,
         cg_steps: int | None = None,
+        held_out: float = 0.0,
+        patience: int = 10,
         seed: int = 0,
         progress: bool = True,
         name: str = "als",
     ):
+        check_stopping(held_out, patience)
         arguments.at_least(1, factors=factors, iterations=iterations)
         arguments.positive(regularization=regularization, unobserved=unobserved, alpha=alpha)
         if cg_steps is not None and cg_steps < 1:
@@ -153,10 +171,16 @@ class ALS(HistoryExplainable, SessionRecommender):
         known = columns >= 0
         return self._fold(columns[known], values[known])
 
-    def _fit(self, matrix: sparse.csr_array) -> None:
+    def _fit_events(
+        self, matrix: sparse.csr_array, interactions: pd.DataFrame, weights: pd.Series
+    ) -> None:
+        kept, held_out = self._split_events(interactions, weights)
+        trained = matrix
+        if not kept.all():
+            events = interactions[kept]
+            trained = interaction_matrix(events, weights[kept], self.user_ids, self.video_ids)
         # x_ui, without negative weights and zeros
-        self.matrix = sparse.csr_array(matrix.maximum(0))  # (n_users, n_videos)
-        self.matrix.eliminate_zeros()
+        self.matrix = _positive(trained)  # (n_users, n_videos)
         by_video = sparse.csr_array(self.matrix.T)  # (n_videos, n_users)
         # V starts at random, U at 0
         rng = np.random.default_rng(self.seed)
@@ -164,7 +188,8 @@ class ALS(HistoryExplainable, SessionRecommender):
         initial = rng.normal(0, scale, (len(self.video_ids), self.factors))
         self.video_factors = initial.astype(np.float32)
         self.user_factors = np.zeros((len(self.user_ids), self.factors), dtype=np.float32)
-        for _ in self._rounds(self.iterations):
+
+        def iteration() -> float | None:
             # the best U for this V, then the best V for that U
             self.user_factors = self._solve(
                 self.matrix, self.video_factors, self.user_factors, self.cg_steps
@@ -172,8 +197,25 @@ class ALS(HistoryExplainable, SessionRecommender):
             self.video_factors = self._solve(
                 by_video, self.user_factors, self.video_factors, self.cg_steps
             )
+            watched = held_out is not None or self._hook is not None
+            return self.objective() if watched else None
+
+        self._train_epochs(self.iterations, iteration, held_out)
         # the exact U for the last V, as `fold_in` computes it
+        self.matrix = _positive(matrix)
         self.user_factors = self._solve(self.matrix, self.video_factors)
+
+    def _score_held_out(self, users: np.ndarray) -> np.ndarray:
+        history = self.matrix[users]
+        scores = self._solve(history, self.video_factors) @ self.video_factors.T
+        scores[np.diff(history.indptr) == 0] = self.popularity
+        return scores
+
+    def _snapshot(self) -> np.ndarray:
+        return self.video_factors
+
+    def _put_back(self, weights: np.ndarray) -> None:
+        self.video_factors = weights
 
     def _solve(
         self,
@@ -216,6 +258,13 @@ class ALS(HistoryExplainable, SessionRecommender):
         hessian += (watched * (self.alpha * history.data)[:, None]).T @ watched
         hessian[np.diag_indices(self.factors)] += self._ridge(history)
         return self.video_factors[columns] @ np.linalg.solve(hessian, self.video_factors[video])
+
+
+def _positive(matrix: sparse.csr_array) -> sparse.csr_array:
+    """The entries above 0."""
+    positive = sparse.csr_array(matrix.maximum(0))
+    positive.eliminate_zeros()
+    return positive
 
 
 def solve_rows(

@@ -14,14 +14,17 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
+from torch.nn import functional as F
 
 from vidrec_utils import arguments, settings
-from vidrec_utils.recommender import Recommender
+from vidrec_utils.behavior_based.early_stopping import EpochRecommender, check_stopping
+from vidrec_utils.recommender import interaction_matrix
 
 
-class BPR(Recommender):
+class BPR(EpochRecommender):
     """Stochastic gradient ascent on `ln sigmoid(x_ui - x_uj)`, where u watched i and not j.
 
     `x_ui = <u, v_i> + b_i`. Each epoch draws as many triples as there are watched pairs: a pair in
@@ -31,7 +34,8 @@ class BPR(Recommender):
     ranks worse where all videos compete.
 
     An unknown user gets the popularity answer, and so does a user whose events all weigh nothing.
-    A cold video is only ever drawn as a negative, and sinks.
+    A cold video is only ever drawn as a negative, and sinks. With a validation part (`held_out`, or
+    the argument of `fit`) training stops early; what was held out is not learned from.
 
     Parameters
     ----------
@@ -47,12 +51,25 @@ class BPR(Recommender):
         Triples whose gradients are computed together and added.
     negatives : {"uniform", "popular"}
         How negative videos are drawn.
+    held_out : float
+        Share of the users whose last event is held out for early stopping; 1: everybody's, 0: no
+        event is.
+    patience : int
+        Epochs without a better NDCG@10 on the validation part after which training ends.
     seed : int
-        The initial vectors and the triples are drawn with this seed.
+        The initial vectors, the triples and what is held out are drawn with this seed.
     progress : bool
         Show a bar when fitting takes longer than two seconds.
     name : str
         Shown in tables.
+
+    Attributes
+    ----------
+    training_history : DataFrame
+        A row for each epoch, from 1: `loss`, the mean of `-ln sigmoid(x_uij)`, and `ndcg` on the
+        validation part if there is one.
+    best_epoch : int
+        The epoch whose vectors the model has.
 
     Examples
     --------
@@ -76,17 +93,26 @@ class BPR(Recommender):
         regularization: float = 0.01,
         batch_size: int = 256,
         negatives: str = "uniform",
+        held_out: float = 0.0,
+        patience: int = 10,
         seed: int = 0,
         progress: bool = True,
         name: str = "bpr",
     ):
+        check_stopping(held_out, patience)
         arguments.at_least(1, factors=factors, epochs=epochs, batch_size=batch_size)
         arguments.positive(learning_rate=learning_rate)
         arguments.at_least(0, regularization=regularization)
         arguments.one_of(("uniform", "popular"), negatives=negatives)
         self._set_arguments(locals())
 
-    def _fit(self, matrix: sparse.csr_array) -> None:
+    def _fit_events(
+        self, matrix: sparse.csr_array, interactions: pd.DataFrame, weights: pd.Series
+    ) -> None:
+        kept, held_out = self._split_events(interactions, weights)
+        if not kept.all():
+            events = interactions[kept]
+            matrix = interaction_matrix(events, weights[kept], self.user_ids, self.video_ids)
         # the watched pairs, D_s without its negatives
         positive = sparse.csr_array(matrix.maximum(0))  # (n_users, n_videos)
         positive.eliminate_zeros()
@@ -96,13 +122,26 @@ class BPR(Recommender):
         users = _initial(rng, positive.shape[0], self.factors)  # (n_users, f)
         videos = _initial(rng, positive.shape[1], self.factors)  # (n_videos, f)
         bias = torch.zeros(positive.shape[1])  # (n_videos,)
-        with settings.threads_for(3 * self.batch_size * self.factors):
-            for _ in self._rounds(self.epochs if positive.nnz else 0):
-                for u, i, j in triples(positive, rng, self.batch_size, self.negatives):
-                    self._step(users, videos, bias, u, i, j)
+        # the same memory, so that scores are always those of the last step
         self.user_factors = users.numpy()
         self.video_factors = videos.numpy()
         self.video_bias = bias.numpy()
+
+        def epoch() -> float:
+            total, n = 0.0, 0
+            for u, i, j in triples(positive, rng, self.batch_size, self.negatives):
+                total += self._step(users, videos, bias, u, i, j)
+                n += len(u)
+            return total / max(n, 1)
+
+        with settings.threads_for(3 * self.batch_size * self.factors):
+            self._train_epochs(self.epochs if positive.nnz else 0, epoch, held_out)
+
+    def _snapshot(self) -> tuple[np.ndarray, ...]:
+        return self.user_factors.copy(), self.video_factors.copy(), self.video_bias.copy()
+
+    def _put_back(self, weights: tuple[np.ndarray, ...]) -> None:
+        self.user_factors, self.video_factors, self.video_bias = weights
 
     def _step(
         self,
@@ -112,8 +151,8 @@ class BPR(Recommender):
         u: torch.Tensor,
         i: torch.Tensor,
         j: torch.Tensor,
-    ) -> None:
-        """Add the gradients of one batch of triples (u, i, j), in place."""
+    ) -> float:
+        """Add the gradients of one batch of triples (u, i, j), in place; returns its loss."""
         w_u = users[u]  # (batch, f)
         h_i = videos[i]  # (batch, f)
         h_j = videos[j]  # (batch, f)
@@ -129,6 +168,7 @@ class BPR(Recommender):
         videos.index_add_(0, j, -slope * w_u - decay * h_j, alpha=rate)
         bias.index_add_(0, i, slope[:, 0] - decay * bias[i], alpha=rate)
         bias.index_add_(0, j, -slope[:, 0] - decay * bias[j], alpha=rate)
+        return float(-F.logsigmoid(x_uij).sum())  # sum of -ln sigmoid(x_uij)
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         # x_ui = <w_u, h_i> + b_i  (users, n_videos)

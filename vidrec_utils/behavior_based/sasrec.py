@@ -9,8 +9,9 @@ Klenitskiy, Vasilev: Turning Dross Into Gold Loss: is BERT4Rec really better tha
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +22,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from vidrec_utils import arguments, saving, settings
+from vidrec_utils.behavior_based.early_stopping import EpochRecommender, HeldOut, check_stopping
 from vidrec_utils.behavior_based.sessions import SessionRecommender, in_order
+from vidrec_utils.behavior_based.softmax import chunked_softmax, sampled_softmax
 from vidrec_utils.recommender import as_ids
 from vidrec_utils.saving import Array
 
@@ -115,11 +118,16 @@ class SequenceModel(nn.Module):
         return states @ self.video.weight[:-1].T  # r = F M' (..., n_videos)
 
 
-class SASRec(SessionRecommender):
+class SASRec(EpochRecommender, SessionRecommender):
     """Recommend what a transformer expects next, from the order of what was liked.
 
     Only events that weigh at least `least` make a history: what was skipped is not what somebody
-    wants next. The loss is the cross-entropy over **all** videos, not over a few sampled ones.
+    wants next. The loss is the cross-entropy over **all** videos, not over a few sampled ones,
+    unless `loss="sampled"` asks for a sample. Histories of similar length go through the network
+    together, so that little of its work is spent on padding.
+
+    With a validation part (`held_out`, or the argument of `fit`) training stops early. What was
+    held out is not learned from, but it is part of the history that is read afterwards.
 
     An unknown user gets the popularity answer, and so does a user without such an event. A cold
     video is never the right answer while training, and sinks.
@@ -140,12 +148,30 @@ class SASRec(SessionRecommender):
         Options of the optimizer, AdamW.
     least : float
         Smallest event weight that makes a history.
+    loss : {"softmax", "sampled"}
+        Softmax over all videos, or over a sample of them in each step (see `sampled_softmax`), for
+        large catalogues.
+    n_negatives : int
+        How many videos are drawn in a step for `loss="sampled"`, in proportion to how often they
+        are watched, plus one.
+    held_out : float
+        Share of the users whose last event is held out for early stopping; 1: everybody's, 0: no
+        event is.
+    patience : int
+        Epochs without a better NDCG@10 on the validation part after which training ends.
     seed : int
-        Initial weights, order and dropout are drawn with this seed.
+        Initial weights, order, dropout and what is held out are drawn with this seed.
     progress : bool
         Show a bar when fitting takes longer than two seconds.
     name : str
         Shown in tables.
+
+    Attributes
+    ----------
+    training_history : DataFrame
+        A row for each epoch, from 1: `loss`, and `ndcg` on the validation part if there is one.
+    best_epoch : int
+        The epoch whose weights the model has.
 
     Examples
     --------
@@ -175,12 +201,18 @@ class SASRec(SessionRecommender):
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         least: float = 0.5,
+        loss: str = "softmax",
+        n_negatives: int = 256,
+        held_out: float = 0.0,
+        patience: int = 10,
         seed: int = 0,
         progress: bool = True,
         name: str = "sasrec",
     ):
         arguments.at_least(1, length=length, dim=dim, heads=heads, layers=layers)
-        arguments.at_least(1, epochs=epochs, batch_size=batch_size)
+        arguments.at_least(1, epochs=epochs, batch_size=batch_size, n_negatives=n_negatives)
+        arguments.one_of(("softmax", "sampled"), loss=loss)
+        check_stopping(held_out, patience)
         if dim % heads:
             raise ValueError(f"dim is {dim}, which {heads} heads cannot share; take a multiple.")
         if not 0 <= dropout < 1:
@@ -190,10 +222,7 @@ class SASRec(SessionRecommender):
     def _fit_events(
         self, matrix: sparse.csr_array, interactions: pd.DataFrame, weights: pd.Series
     ) -> None:
-        # the events that somebody liked, by user and time
-        order = in_order(interactions)
-        order = order[weights.to_numpy()[order] >= self.least]
-        if len(interactions) and not len(order):
+        if len(interactions) and not (weights >= self.least).any():
             warnings.warn(
                 f"{self.name}: no event weighs least={self.least:g} or more (the heaviest weighs "
                 f"{weights.max():g}), so nobody has a history and everybody gets what is popular. "
@@ -201,17 +230,27 @@ class SASRec(SessionRecommender):
                 UserWarning,
                 stacklevel=2,
             )
-        events = interactions.iloc[order]
-        users = self.user_ids.get_indexer(as_ids(events["user_id"]))
-        videos = self.video_ids.get_indexer(as_ids(events["video_id"]))
+        kept, held_out = self._split_events(interactions, weights, self.least)
         # one video more than the model reads: each position needs a target
-        sequences = last_events(users, videos, len(self.user_ids), self.length + 1)
-        self.histories = np.ascontiguousarray(shifted(sequences, self.length))
+        sequences = self._sequences(interactions[kept], weights[kept])
+        known = sequences if kept.all() else self._sequences(interactions, weights)
+        self.histories = np.ascontiguousarray(shifted(known, self.length))
+        self._read = shifted(sequences, self.length)  # without what is held out
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.model = self._sequence_model()
             with settings.threads_for(self._work()):
-                self._train(sequences[(sequences >= 0).sum(axis=1) > 1])
+                self._train(sequences[(sequences >= 0).sum(axis=1) > 1], held_out)
+        del self._read
+
+    def _sequences(self, interactions: pd.DataFrame, weights: pd.Series) -> np.ndarray:
+        """Each user's last liked videos, by time, `(n_users, length + 1)`, padded with `PAD`."""
+        order = in_order(interactions)
+        order = order[weights.to_numpy()[order] >= self.least]
+        events = interactions.iloc[order]
+        users = self.user_ids.get_indexer(as_ids(events["user_id"]))
+        videos = self.video_ids.get_indexer(as_ids(events["video_id"]))
+        return last_events(users, videos, len(self.user_ids), self.length + 1)
 
     def _sequence_model(self) -> SequenceModel:
         sizes = (self.length, self.dim, self.heads, self.layers, self.dropout)
@@ -221,7 +260,7 @@ class SASRec(SessionRecommender):
         """Multiplications of a step, most of which compare states with the whole catalogue."""
         return self.batch_size * self.length * self.dim * len(self.video_ids)
 
-    def _train(self, sequences: np.ndarray) -> None:
+    def _train(self, sequences: np.ndarray, held_out: HeldOut | None) -> None:
         """Learn to predict each video of sequences `(users, length + 1)` from those before it."""
         optimizer = torch.optim.AdamW(
             self.model.parameters(),
@@ -229,36 +268,74 @@ class SASRec(SessionRecommender):
             betas=(0.9, 0.98),
             weight_decay=self.weight_decay,
         )
-        data = torch.from_numpy(sequences).to(settings.device())
-        self.model.train()
-        for _ in self._rounds(self.epochs if len(sequences) else 0):
+        device = settings.device()
+        data = torch.from_numpy(sequences).to(device)
+        # q_j: how often each video is watched, plus one, so that cold ones are drawn too
+        count = np.bincount(sequences[sequences != PAD], minlength=len(self.video_ids)) + 1.0
+        log_q = torch.from_numpy(np.log(count / count.sum())).to(device, torch.float32)
+
+        def epoch() -> float:
+            self.model.train()
+            total, n = 0.0, 0
             for batch in torch.randperm(len(data)).split(self.batch_size):
-                rows = data[batch.to(data.device)]  # (batch, length + 1)
-                # the target of a position is the video after it
-                watched = rows[:, :-1]  # (batch, length)
-                target = rows[:, 1:]  # (batch, length)
-                predicted = target != PAD  # positions that have a target
-                # cross-entropy over all videos
-                logits = self.model.logits(self.model(watched)[predicted])  # (targets, n_videos)
-                loss = F.cross_entropy(logits, target[predicted])
+                loss, n_targets = self._loss(data[batch.to(device)], log_q)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
+                total += loss.item() * n_targets
+                n += n_targets
+            return total / n
+
+        self._train_epochs(self.epochs if len(sequences) else 0, epoch, held_out)
         self.model.eval()
+
+    def _loss(self, rows: torch.Tensor, log_q: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Mean loss of a batch `(batch, length + 1)`, and over how many targets."""
+        states, targets = [], []
+        for group, _ in by_length((rows != PAD).sum(dim=1)):
+            longest = int((rows[group] != PAD).sum(dim=1).max())
+            trimmed = rows[group, :longest]  # (group, longest)
+            # the target of a position is the video after it
+            watched = trimmed[:, :-1]  # (group, longest - 1)
+            target = trimmed[:, 1:]  # (group, longest - 1)
+            predicted = target != PAD  # positions that have a target
+            states.append(self.model(watched)[predicted])
+            targets.append(target[predicted])
+        state, target = torch.cat(states), torch.cat(targets)  # (targets, dim), (targets,)
+        table = self.model.video.weight[:-1]  # M (n_videos, dim)
+        if self.loss == "softmax":
+            return chunked_softmax(state, table, target), len(target)
+        drawn = torch.multinomial(log_q.exp(), self.n_negatives, replacement=True)
+        return sampled_softmax(state, table, target, drawn, log_q), len(target)
+
+    def _snapshot(self) -> dict[str, torch.Tensor]:
+        return copy.deepcopy(self.model.state_dict())
+
+    def _put_back(self, weights: dict[str, torch.Tensor]) -> None:
+        self.model.load_state_dict(weights)
 
     @torch.inference_mode()
     def _predict(self, histories: np.ndarray) -> np.ndarray:
         """Scores after the last video of each history `(n, length)`, padded with `PAD`."""
         self.model.eval()
-        scores = []
-        for rows in torch.from_numpy(histories).to(settings.device()).split(1024):
-            last = (rows != PAD).sum(dim=1).sub(1).clamp_min(0)  # (n,)
-            states = self.model(rows)[torch.arange(len(rows)), last]  # (n, dim)
-            scores.append(self.model.logits(states).cpu().numpy())
-        return np.concatenate(scores)
+        scores = np.empty((len(histories), len(self.video_ids)), dtype=np.float32)
+        watched = torch.from_numpy(histories)
+        lengths = (watched != PAD).sum(dim=1)  # (n,)
+        for group, width in by_length(lengths):
+            for rows in group.split(1024):
+                batch = watched[rows, :width].to(settings.device())  # (rows, width)
+                last = lengths[rows].sub(1).clamp_min(0)  # (rows,)
+                states = self.model(batch)[torch.arange(len(rows)), last]  # (rows, dim)
+                scores[rows.numpy()] = self.model.logits(states).cpu().numpy()
+        return scores
 
     def _score(self, users: np.ndarray) -> np.ndarray:
-        histories = self.histories[users]
+        return self._score_after(self.histories[users])
+
+    def _score_held_out(self, users: np.ndarray) -> np.ndarray:
+        return self._score_after(self._read[users])
+
+    def _score_after(self, histories: np.ndarray) -> np.ndarray:
         scores = self._predict(histories)
         scores[histories[:, 0] == PAD] = self.popularity
         return scores
@@ -282,6 +359,35 @@ class SASRec(SessionRecommender):
         weights = saving.below(state, "net.").items()
         self.model.load_state_dict({key: torch.from_numpy(w) for key, w in weights})
         self.model.eval()
+
+
+def by_length(lengths: torch.Tensor) -> Iterator[tuple[torch.Tensor, int]]:
+    """Group rows whose lengths lie between the same powers of two: at most half is padding.
+
+    Parameters
+    ----------
+    lengths : Tensor of int64, shape (n,)
+        Lengths up to 8 are one group.
+
+    Yields
+    ------
+    rows : Tensor of int64
+        The rows of a group, in their order.
+    width : int
+        The power of two that none of them exceeds.
+
+    Examples
+    --------
+    >>> [(rows.tolist(), width) for rows, width in by_length(torch.tensor([3, 40, 1, 33]))]
+    [([0, 2], 8), ([1, 3], 64)]
+    """
+    width, below = 8, -1
+    longest = int(lengths.max()) if len(lengths) else 0
+    while below < longest:
+        rows = ((lengths > below) & (lengths <= width)).nonzero()[:, 0]
+        if len(rows):
+            yield rows, width
+        width, below = 2 * width, width
 
 
 def last_events(users: np.ndarray, videos: np.ndarray, n_users: int, length: int) -> np.ndarray:

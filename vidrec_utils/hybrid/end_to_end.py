@@ -31,6 +31,7 @@ from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.hybrid.clip_networks import ENCODERS, prepare, rows_of, trainable_part
 from vidrec_utils.hybrid.cold_start import all_and_cold
+from vidrec_utils.recommender import EventWeights, TrainingData
 from vidrec_utils.saving import Array, below
 
 SOURCES = ("ids", "frozen", "joint")
@@ -216,7 +217,11 @@ class EndToEnd(SASRec):
         """As for `SASRec`; an encoder that is trained along is always worth all threads."""
         return np.inf if self.source == "joint" else super()._work()
 
-    def _train(self, sequences: np.ndarray) -> None:
+    def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
+        """Learn from interactions; returns itself. See `Recommender.fit`."""
+        return super().fit(data, weights)
+
+    def _train(self, sequences: np.ndarray, held_out: None = None) -> None:
         """Learn to predict each video of sequences `(users, length + 1)` from those before it."""
         device = settings.device()
         n = len(self.video_ids)
