@@ -162,7 +162,7 @@ class EpochRecommender(Recommender):
                 f"{self.name}: validation is given, and held_out={self.held_out:g} would cut "
                 "another one from the data. Give one of the two."
             )
-        self._given, self._hook = validation, on_epoch
+        self._validation, self._hook = validation, on_epoch
         self._weigh = weights if callable(weights) else event_weights
         self.training_history = pd.DataFrame(
             {"loss": np.empty(0)}, index=pd.RangeIndex(1, 1, name="epoch")
@@ -171,7 +171,7 @@ class EpochRecommender(Recommender):
         try:
             return super().fit(data, weights)
         finally:
-            del self._given, self._hook, self._weigh
+            del self._validation, self._hook, self._weigh
 
     def _split_events(
         self, interactions: pd.DataFrame, weights: pd.Series, least: float = 0.0
@@ -187,17 +187,17 @@ class EpochRecommender(Recommender):
         least : float
             Only events that weigh at least this, and more than 0, are held out.
         """
-        every = np.ones(len(interactions), dtype=bool)
-        if self._given is not None:
-            asked = self._given[as_ids(self._given["user_id"]).isin(self.user_ids)]
+        all_events = np.ones(len(interactions), dtype=bool)
+        if self._validation is not None:
+            asked = self._validation[as_ids(self._validation["user_id"]).isin(self.user_ids)]
             asked = asked[as_ids(asked["video_id"]).isin(self.video_ids)]
             good = np.asarray(self._weigh(asked), dtype=float)
-            return every, self._part(asked[(good > 0) & (good >= least)], interactions)
+            return all_events, self._part(asked[(good > 0) & (good >= least)], interactions)
         if not self.held_out:
-            return every, None
+            return all_events, None
         liked = (weights > 0) & (weights >= least)
         rows = last_rows(interactions, liked.to_numpy(), self.held_out, self.seed)
-        kept = every.copy()
+        kept = all_events.copy()
         kept[rows] = False
         return kept, self._part(interactions.iloc[rows], interactions[kept])
 
