@@ -111,6 +111,58 @@ def test_als_objective_is_the_formula(exponent):
     assert np.isclose(model.objective(), objective_by_hand(model), rtol=1e-6)
 
 
+def rendle_half_step(watched, fixed, weight, w0, ridge):
+    """Best rows for `sum_watched weight (1 - s)^2 + w0 sum_all s^2 + ridge |row|^2`, in float64."""
+    rows = []
+    for pairs, own in zip(watched, ridge, strict=True):
+        left = weight * fixed[pairs].T @ fixed[pairs] + w0 * fixed.T @ fixed
+        right = weight * fixed[pairs].sum(axis=0)
+        rows.append(np.linalg.solve(left + own * np.eye(fixed.shape[1]), right))
+    return np.array(rows)
+
+
+def rendle_objective(watched, users, videos, weight, w0, ridges, published):
+    """Rendle's objective as it is printed, over all pairs in a dense matrix."""
+    scores = users @ videos.T
+    fit = weight * ((1 - scores)[watched] ** 2).sum() + w0 * (scores**2).sum()
+    sizes = [(users**2).sum(axis=1), (videos**2).sum(axis=1)]
+    return fit + published * sum((r * s).sum() for r, s in zip(ridges, sizes, strict=True))
+
+
+@pytest.mark.parametrize(("weight", "alpha"), [(1.0, 1.0), (0.5, 3.0)])
+def test_published_regularization_has_the_same_optimum_once_converted(weight, alpha):
+    """Scores are c times Rendle's on the whole way from c^.5 times the start, c = 1 + w0 / a x."""
+    watched = random_matrix(15, 11, 0.3).toarray() > 0
+    rows, columns = np.nonzero(watched)
+    data = library(zip(rows, columns, strict=True), range(11), weight)
+    published, w0, factors = 0.05, 0.4, 3
+    c = 1 + w0 / (alpha * weight)
+    options = {"unobserved": w0, "alpha": alpha, "exponent": 1.0, "stddev": 0.1 * np.sqrt(c)}
+    rounds = 60
+    model = ALS(factors, rounds, published * c, **options).fit(data)
+    ids = model.user_ids.astype(int)
+    assert model.video_ids.tolist() == [str(v) for v in range(11)]
+    # Rendle's objective, by the normal equations of his paper
+    watched = watched[ids]
+    ridges = [watched.sum(axis=axis) + w0 * watched.shape[axis] for axis in (1, 0)]
+    start = np.random.default_rng(0).normal(0, 0.1 / np.sqrt(factors), (11, factors))
+    videos = start.astype("f4").astype("f8")
+    for _ in range(rounds):
+        users = rendle_half_step(watched, videos, alpha * weight, w0, published * ridges[0])
+        videos = rendle_half_step(watched.T, users, alpha * weight, w0, published * ridges[1])
+    users = rendle_half_step(watched, videos, alpha * weight, w0, published * ridges[0])
+    theirs = users @ videos.T
+    np.testing.assert_allclose(model.score(model.user_ids), c * theirs, atol=1e-4)
+    # Watched pairs: a (1 - s)^2 + w0 s^2 = (a + w0) s^2 - 2 a s + a, and with s' = c s here
+    # (a + w0) (1 - s')^2 = c^2 ((a + w0) s^2 - 2 a s) + a + w0, so the optima differ by constants.
+    a, n = alpha * weight, watched.sum()
+    value = rendle_objective(watched, users, videos, a, w0, ridges, published)
+    assert model.objective() == pytest.approx(c**2 * (value - a * n) + (a + w0) * n, rel=1e-4)
+    # Copied without conversion, the published value pulls less than it should.
+    copied = ALS(factors, rounds, published, **options).fit(data)
+    assert abs(copied.score(copied.user_ids) - c * theirs).max() > 0.02
+
+
 @pytest.mark.parametrize("cg_steps", [None, 3])
 def test_als_objective_never_rises(cg_steps):
     options = {"factors": 6, "regularization": 0.01, "cg_steps": cg_steps}

@@ -11,12 +11,14 @@ is therefore invisible to all of them.
 - `SequentialRules`: what followed what within a session. It, `ItemKNN`, `EASE`, `ALS` and `SASRec`
   answer for the present session of anybody: `recommend_next`.
 
-`explanations` shows the lists of very different people, with the reasons.
+`explanations` shows the lists of very different people, with the reasons. `GRIDS` holds settings of
+each model to try on validation with `evaluation.search`: no default serves dense and sparse logs.
 """
 
 from vidrec_utils.behavior_based.als import ALS, solve_rows
 from vidrec_utils.behavior_based.bpr import BPR
 from vidrec_utils.behavior_based.ease import EASE, ease_weights
+from vidrec_utils.behavior_based.grids import GRIDS
 from vidrec_utils.behavior_based.neighbours import ItemKNN, cosine_neighbours
 from vidrec_utils.behavior_based.popularity import DecayedPopularity, WindowedPopularity
 from vidrec_utils.behavior_based.sasrec import SASRec, SequenceModel
@@ -31,6 +33,7 @@ __all__ = [
     "ALS",
     "BPR",
     "EASE",
+    "GRIDS",
     "SIGNALS",
     "DecayedPopularity",
     "ItemKNN",

@@ -59,7 +59,8 @@ class ALS(EpochRecommender, HistoryExplainable, SessionRecommender):
     iterations : int
         Rounds over both sides.
     regularization, unobserved, alpha, exponent : float
-        As above; all but `exponent` positive.
+        As above; all but `exponent` positive. A published regularisation has to be converted; see
+        the notes.
     stddev : float
         Standard deviation of the initial vectors, times `1 / sqrt(factors)`.
     cg_steps : int, optional
@@ -87,6 +88,23 @@ class ALS(EpochRecommender, HistoryExplainable, SessionRecommender):
     best_epoch : int
         The round whose video vectors the model has.
 
+    Notes
+    -----
+    **Regularisation in print.** Rendle et al. weight the target of a watched pair by `alpha x`
+    alone, and let `unobserved` pull every score to 0, that of a watched pair as well:
+
+        sum_watched alpha x (1 - s)^2 + unobserved sum_all s^2 + lambda (...).
+
+    Here the target weighs `alpha x + unobserved`. If all weights are the same x, as in a log of 0
+    and 1, both have the same optimum, but for one factor `c = 1 + unobserved / (alpha x)` of all
+    scores, which changes no ranking: their `lambda` is `regularization = c lambda` here (and a
+    start with `stddev` times `sqrt(c)` goes through the same vectors). If weights differ, each pair
+    has a c of its own, and nothing converts exactly. Hu's own paper needs no conversion.
+
+    **Dense and sparse logs.** No default serves both. On sparse logs these give many people the
+    same few videos (`evaluation.evaluate` warns); `evaluation.search` finds better ones from
+    `behavior_based.GRIDS`.
+
     Examples
     --------
     Two groups of people, and a video that both groups watched:
@@ -102,6 +120,14 @@ class ALS(EpochRecommender, HistoryExplainable, SessionRecommender):
     >>> new = model.fold_in(["a", "b"])  # somebody with the history of ann
     >>> bool(abs(new - model.user_factors[0]).max() < 1e-4)
     True
+
+    The settings that Rendle et al. published for MovieLens-20M are a regularisation of 0.003 with
+    an unobserved weight of 0.1; every event there weighs 1:
+
+    >>> published, unobserved, weight = 0.003, 0.1, 1.0
+    >>> same = ALS(256, 16, published * (1 + unobserved / weight), unobserved)
+    >>> round(same.regularization, 6)
+    0.0033
     """
 
     _learned: ClassVar = ("matrix", "user_factors", "video_factors")

@@ -8,8 +8,8 @@ carries its `Protocol`, and refuses to be compared with a result under another.
 
 `evaluation.leaks` looks for answers that got into the questions, and `evaluation.sampled` shows why
 no candidates are sampled here. `choose` carries out the choice of a pretrained model, and
-`audit_layers` that of its layer. The definitions of all metrics are in `evaluation.metrics`, those
-for classes in `evaluation.classification`.
+`audit_layers` that of its layer; `search` chooses the settings of a recommender. The definitions of
+all metrics are in `evaluation.metrics`, those for classes in `evaluation.classification`.
 """
 
 from vidrec_utils.evaluation import leaks, sampled
@@ -37,6 +37,7 @@ from vidrec_utils.evaluation.model_choice import Choice, choose, cost, selection
 from vidrec_utils.evaluation.protocol import Protocol, ProtocolMismatch
 from vidrec_utils.evaluation.ranking import evaluate, ranks
 from vidrec_utils.evaluation.results import Result
+from vidrec_utils.evaluation.settings_search import Search, search
 from vidrec_utils.evaluation.slices import by_slice
 from vidrec_utils.evaluation.task import positives, prepare
 from vidrec_utils.linear_probe import Probe, linear_probe, probe_pairs
@@ -52,6 +53,7 @@ __all__ = [
     "Protocol",
     "ProtocolMismatch",
     "Result",
+    "Search",
     "audit_layers",
     "bootstrap_means",
     "by_slice",
@@ -79,5 +81,6 @@ __all__ = [
     "rare_or_other",
     "reliability",
     "sampled",
+    "search",
     "selection_bias",
 ]
