@@ -6,9 +6,11 @@ older versions of NumPy and pandas than the course. A task is an `.npz` with `us
 the answer is an `.npz`:
 
 - without `validation`: `scores`, float32 `(users, items)`, after `epochs` epochs;
-- with `validation` (a truth value for each event: held out), `patience` and `k`: `lists`, int64
-  `(users, k)` of items without those seen, -1 where there is none; `ndcg` of the validation part by
-  epoch. Training ends when that has not risen for `patience` epochs, and the best weights are kept.
+- with `validation` (a truth value for each event: held out), `patience`, `k`, and questions
+  (`asked_users`, `asked_items`: histories as events, users numbered from 0): `lists`, int64
+  `(questions, k)` of items without those in the history, -1 where there is none, and `ndcg` of the
+  validation part by epoch. Training ends when that has not risen for `patience` epochs, and the
+  best weights are kept.
 
 What a task does not fix is as RecTools has it by default. `net="pre"` takes its pre-norm layers.
 
@@ -81,12 +83,17 @@ def layers(net: str) -> dict[str, object]:
     return {}
 
 
-def fitted(task: np.lib.npyio.NpzFile) -> tuple[SASRecModel, Dataset, list[float]]:
-    """The fitted model, all events as a data set, and the NDCG by epoch."""
-    events = pd.DataFrame({Columns.User: task["users"], Columns.Item: task["items"]})
+def dataset(users: np.ndarray, items: np.ndarray) -> tuple[pd.DataFrame, Dataset]:
+    """Events in order of time, as a frame and as RecTools reads them."""
+    events = pd.DataFrame({Columns.User: users, Columns.Item: items})
     events[Columns.Weight] = 1.0
     events[Columns.Datetime] = pd.to_datetime(np.arange(len(events)), unit="s")
-    data = Dataset.construct(events)
+    return events, Dataset.construct(events)
+
+
+def fitted(task: np.lib.npyio.NpzFile) -> tuple[SASRecModel, Dataset, list[float]]:
+    """The fitted model, all events as a data set, and the NDCG by epoch."""
+    events, data = dataset(task["users"], task["items"])
     held_out = task.get("validation")
 
     def mask(interactions: pd.DataFrame) -> np.ndarray:
@@ -146,8 +153,10 @@ def main(path: str, answer: str) -> None:
         np.savez(answer, scores=scores)
         return
     k = int(task["k"])
-    lists = np.full((task["shape"][0], k), -1)
-    found = model.recommend(users, data, k=k, filter_viewed=True)
+    asked = task["asked_users"]
+    lists = np.full((asked.max() + 1, k), -1)
+    _, questions = dataset(asked, task["asked_items"])
+    found = model.recommend(np.unique(asked), questions, k=k, filter_viewed=True)
     lists[found[Columns.User], found[Columns.Rank] - 1] = found[Columns.Item]
     np.savez(answer, lists=lists, ndcg=history)
 

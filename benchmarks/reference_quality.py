@@ -183,11 +183,11 @@ def rectools_sasrec(python: str, world: World, seed: int) -> np.ndarray:
     users, items = world.events
     script = Path(__file__).with_name("rectools_sasrec.py")
     with tempfile.TemporaryDirectory() as folder:
-        task, answer = Path(folder) / "task.npz", Path(folder) / "scores.npy"
+        task, answer = Path(folder) / "task.npz", Path(folder) / "scores.npz"
         shape = world.train.shape
         np.savez(task, users=users, items=items, shape=shape, seed=seed, **SEQUENCE)
         subprocess.run([python, script, task, answer], check=True, capture_output=True)
-        return np.load(answer)
+        return np.load(answer)["scores"]
 
 
 def irspack_scores(model: Any, world: World) -> np.ndarray:

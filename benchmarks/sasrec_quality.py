@@ -1,169 +1,240 @@
 """Our SASRec and RecTools' on three public sets: same events, settings and early stopping.
 
-Each user's last event is the test, the one before it the validation part, on which both stop early
-by the same rule; the history that is read for the test holds the validation event. All items that
-the user has not seen are ranked. Width, length, blocks, heads, dropout, rate, batch and epochs are
-the same; what is not fixed is as each library has it by default.
+Each user's last events are the test (five on MovieLens, where histories are long, one on
+KuaiRand), and the one before them is the validation part, on which both stop early by the same
+rule. Every test event is to be found from the events before it, among all items that the user has
+not seen by then. Length, width, blocks, heads, dropout, rate, batch and epochs are the same; what
+is not fixed is as each library has it by default.
 
     python benchmarks/sasrec_quality.py --movielens PATH --kuairand PATH --recbole WHEEL \
-        --rectools PYTHON --results build/sasrec.jsonl
+        --rectools PYTHON
 
-Each run is one line of the results, so that a run that was broken off goes on where it was; only
-what is missing is computed. The table holds NDCG@10: means over users and seeds, the paired
-difference with its 95% interval over users (each user's difference is the mean of the seeds), and
-the range of the seeds' own differences. It fails where the interval reaches below -.002.
+Each run is one line of `--results`, so a run that was broken off goes on where it was. The table
+shows NDCG@10, means over users and seeds, and the paired difference with its 95% interval over
+users (a user's value is the mean of their test events and of the seeds). It fails where the
+interval reaches below -.002.
 
 RecTools lives in an environment of its own (`requirements.txt`).
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from reference_quality import kuairand, last_out, movielens_100k, movielens_small
+from reference_quality import kuairand, movielens_100k, movielens_small
+from side_by_side import Option, options
 
 from vidrec_utils.behavior_based import SASRec
+from vidrec_utils.behavior_based.sasrec import last_events
 from vidrec_utils.datasets import VideoLibrary
+from vidrec_utils.settings import build_dir
+from vidrec_utils.top_k import top_k
 
 K = 10
 MARGIN = 0.002
-SETTINGS: dict[str, Any] = {"length": 50, "dim": 64, "heads": 2, "layers": 2, "dropout": 0.2}
+SETTINGS: dict[str, Any] = {"length": 30, "dim": 64, "heads": 2, "layers": 2, "dropout": 0.2}
 SETTINGS |= {"batch_size": 32, "learning_rate": 1e-3, "epochs": 60, "patience": 6}
-SHORT = {"KuaiRand-Pure": 20}
-"""Where nearly all histories are shorter, so is what is read: RecTools computes its padding."""
+SETS: dict[str, dict[str, int]] = {
+    "MovieLens-100K": {"least": 20, "test": 5},
+    "MovieLens-latest-small": {"least": 20, "test": 5},
+    "KuaiRand-Pure": {"least": 5, "test": 1, "length": 10, "batch_size": 64},
+}
+"""By set: the fewest events that an item has, test events of each user, and settings of its own.
+
+Nearly all histories of KuaiRand are shorter than 10, and RecTools computes its padding, too.
+"""
 
 
-def five_core(frame: pd.DataFrame) -> pd.DataFrame:
-    """Users and items with at least five events each."""
+def load(name: str, chosen: SimpleNamespace) -> pd.DataFrame:
+    """Events of a set in order of time, `user` and `item` numbered from 0.
+
+    Items have at least `least` events, and users at least three beyond their test events.
+    """
+    if name == "MovieLens-100K":
+        frame = movielens_100k(chosen.recbole)
+    elif name == "MovieLens-latest-small":
+        frame = movielens_small(chosen.movielens)
+    else:
+        frame = kuairand(chosen.kuairand)
     for _ in range(20):
-        kept = frame.groupby("user")["item"].transform("size") >= 5
-        kept &= frame.groupby("item")["user"].transform("size") >= 5
+        kept = frame.groupby("item")["user"].transform("size") >= SETS[name]["least"]
+        kept &= frame.groupby("user")["item"].transform("size") >= SETS[name]["test"] + 3
         frame = frame[kept]
-    return frame
+    frame = frame.sort_values("time", kind="stable").reset_index(drop=True)
+    return pd.DataFrame({c: pd.factorize(frame[c], sort=True)[0] for c in ("user", "item")})
 
 
-def sets(given: argparse.Namespace) -> dict[str, pd.DataFrame]:
-    """Events of each set in order of time, `user` and `item` numbered from 0."""
-    frames = {
-        "MovieLens-100K": movielens_100k(given.recbole),
-        "MovieLens-latest-small": movielens_small(given.movielens),
-        "KuaiRand-Pure": kuairand(given.kuairand),
-    }
-    numbered = {}
-    for name, frame in frames.items():
-        if given.sets and name not in given.sets:
-            continue
-        events = five_core(frame).sort_values("time", kind="stable").reset_index(drop=True)
-        numbers = {column: pd.factorize(events[column], sort=True)[0] for column in events}
-        numbered[name] = pd.DataFrame(numbers)
-    return numbered
+class Questions:
+    """Histories, each with the item that comes next.
+
+    Attributes
+    ----------
+    train : DataFrame
+        Events before the test ones, the validation events among them.
+    user, target : ndarray of int64, shape (n,)
+        The user and the item of each test event.
+    history : DataFrame
+        The events before each test event, `user` being the number of the question.
+    """
+
+    def __init__(self, events: pd.DataFrame, n_test: int):
+        back = events.groupby("user").cumcount(ascending=False).to_numpy()  # 0: the last one
+        self.train = events[back >= n_test].reset_index(drop=True)
+        test = events[back < n_test]
+        self.user, self.target = test["user"].to_numpy(), test["item"].to_numpy()
+        questions = pd.DataFrame({"user": self.user, "asked": back[back < n_test]})
+        questions["question"] = np.arange(len(questions))
+        pairs = events.assign(back=back).merge(questions, on="user")
+        pairs = pairs[pairs["back"] > pairs["asked"]]
+        pairs = pairs.sort_values(["question", "back"], ascending=[True, False])
+        self.history = pd.DataFrame({"user": pairs["question"], "item": pairs["item"]})
+        self.shape = (int(events["user"].max()) + 1, int(events["item"].max()) + 1)
+
+    def gains(self, lists: np.ndarray) -> np.ndarray:
+        """NDCG@K of each user, the mean of their questions, from lists `(n, K)`."""
+        hits = lists == self.target[:, None]
+        gain = np.where(hits.any(axis=1), 1 / np.log2(hits.argmax(axis=1) + 2), 0.0)
+        return np.bincount(self.user, gain) / np.bincount(self.user)
 
 
-def lists_of_rectools(
-    given: argparse.Namespace, train: pd.DataFrame, options: dict[str, Any]
-) -> dict[str, Any]:
-    """Lists `(users, K)` of RecTools, in a process of its own, and the NDCG by epoch."""
-    held_out = ~train.duplicated("user", keep="last")
-    script = Path(__file__).with_name("rectools_sasrec.py")
-    with tempfile.TemporaryDirectory() as folder:
-        task, answer = Path(folder) / "task.npz", Path(folder) / "answer.npz"
-        shape = (int(train["user"].max()) + 1, int(train["item"].max()) + 1)
-        events = {"users": train["user"], "items": train["item"], "validation": held_out}
-        np.savez(task, **events, **options, shape=shape, k=K, net=given.net)
-        subprocess.run([given.rectools, script, task, answer], check=True, capture_output=True)
-        arrays = np.load(answer)
-        return {"lists": arrays["lists"], "history": arrays["ndcg"].tolist()}
+# --- models: functions from questions and settings to lists `(n, K)` and the NDCG by epoch ------
+
+Answer = tuple[np.ndarray, list[float]]
 
 
-def gains(lists: np.ndarray, test: pd.DataFrame) -> np.ndarray:
-    """NDCG@K of each test event, one for a user, `(users,)`."""
-    target = test.sort_values("user")["item"].to_numpy()
-    hits = lists == target[:, None]
-    return np.where(hits.any(axis=1), 1 / np.log2(hits.argmax(axis=1) + 2), 0.0)
-
-
-def run(
-    given: argparse.Namespace, by: str, events: pd.DataFrame, options: dict[str, Any]
-) -> dict[str, Any]:
-    """Lists of one model after one training, measured."""
-    train, test = last_out(events)
-    start = time.perf_counter()
-    result = MAKERS[by](given, train, options)
-    history = result["history"]
-    return {
-        "epochs": len(history),
-        "best": int(np.argmax(history)) + 1,
-        "validation": float(np.max(history)),
-        "seconds": round(time.perf_counter() - start, 1),
-        "ndcg": np.round(gains(result["lists"], test), 4).tolist(),
-    }
-
-
-def lists_of_ours(
-    given: argparse.Namespace, train: pd.DataFrame, options: dict[str, Any]
-) -> dict[str, Any]:
-    """Lists `(users, K)` of our SASRec, and the NDCG by epoch."""
-    videos = pd.DataFrame(index=pd.Index(np.arange(train["item"].max() + 1).astype(str)))
+def ours(questions: Questions, task: dict[str, Any], chosen: SimpleNamespace) -> Answer:
+    events = questions.train
     interactions = pd.DataFrame(
         {
-            "user_id": train["user"].astype(str).to_numpy(),
-            "video_id": train["item"].astype(str).to_numpy(),
-            "timestamp": pd.to_datetime(np.arange(len(train)), unit="s", utc=True),
+            "user_id": events["user"].astype(str),
+            "video_id": events["item"].astype(str),
+            "timestamp": pd.to_datetime(np.arange(len(events)), unit="s", utc=True),
             "watch_ratio": 1.0,
         }
     )
-    model = SASRec(**options, **json.loads(given.ours), held_out=1.0, progress=False)
+    videos = pd.DataFrame(index=pd.Index(np.arange(questions.shape[1]).astype(str)))
+    model = SASRec(**task, **json.loads(chosen.more), held_out=1.0, progress=False)
     model.fit(VideoLibrary(videos=videos, interactions=interactions))
-    users = np.arange(train["user"].max() + 1).astype(str)
-    columns = model.best(users, K)[0]
-    items = model.video_ids.to_numpy().astype(int)
-    history = model.training_history["ndcg"].tolist()
-    return {"lists": np.where(columns < 0, -1, items[columns]), "history": history}
+    history = questions.history
+    n = len(questions.target)
+    read = last_events(history["user"].to_numpy(), history["item"].to_numpy(), n, model.length)
+    scores = model._predict(read)  # the columns are the numbers of the items
+    scores[history["user"], history["item"]] = -np.inf
+    return top_k(scores, K), model.training_history["ndcg"].tolist()
 
 
-MAKERS = {"ours": lists_of_ours, "RecTools": lists_of_rectools}
+def rectools(questions: Questions, task: dict[str, Any], chosen: SimpleNamespace) -> Answer:
+    events, history = questions.train, questions.history
+    script = Path(__file__).with_name("rectools_sasrec.py")
+    with tempfile.TemporaryDirectory() as folder:
+        file, answer = Path(folder) / "task.npz", Path(folder) / "answer.npz"
+        np.savez(
+            file,
+            users=events["user"],
+            items=events["item"],
+            validation=~events.duplicated("user", keep="last"),
+            asked_users=history["user"],
+            asked_items=history["item"],
+            shape=questions.shape,
+            k=K,
+            **task,
+            **json.loads(chosen.more),
+        )
+        subprocess.run([chosen.rectools, script, file, answer], check=True, capture_output=True)
+        arrays = np.load(answer)
+        return arrays["lists"], arrays["ndcg"].tolist()
 
 
-def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--movielens", required=True, help="folder of MovieLens-latest-small")
-    parser.add_argument("--kuairand", required=True, help="folder of KuaiRand-Pure")
-    parser.add_argument("--recbole", help="wheel that holds MovieLens-100K")
-    parser.add_argument("--rectools", help="Python that has RecTools")
-    parser.add_argument("--net", default="", help="pre: RecTools' pre-norm layers")
-    parser.add_argument("--ours", default="{}", help="other arguments of ours, as JSON")
-    parser.add_argument("--results", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--sets", nargs="*")
-    parser.add_argument("--only", nargs="*", default=[])
-    return parser.parse_args()
+MODELS: dict[str, Callable[..., Answer]] = {"ours": ours, "RecTools": rectools}
+
+
+def run(name: str, by: str, seed: int, chosen: SimpleNamespace) -> dict[str, Any]:
+    """One training, measured."""
+    own = SETS[name]
+    questions = Questions(load(name, chosen), own["test"])
+    task = {**SETTINGS, "seed": seed}
+    task |= {key: value for key, value in own.items() if key in SETTINGS}
+    start = time.perf_counter(), time.process_time()
+    lists, history = MODELS[by](questions, task, chosen)
+    return {
+        "set": name,
+        "by": by,
+        "seed": seed,
+        "epochs": len(history),
+        "best": int(np.argmax(history)) + 1,
+        "validation": float(np.max(history)),
+        "seconds": round(time.perf_counter() - start[0], 1),
+        "events": len(questions.train),
+        "items": questions.shape[1],
+        "ndcg": np.round(questions.gains(lists), 5).tolist(),
+    }
+
+
+def table(results: list[dict[str, Any]]) -> bool:
+    """Print what was measured; True if ours is nowhere behind by more than the margin."""
+    good = True
+    runs = {(r["set"], r["by"], r["seed"]): np.array(r["ndcg"]) for r in results}
+    epochs = {(r["set"], r["by"], r["seed"]): r["best"] for r in results}
+    for name in SETS:
+        seeds = sorted({s for n, _, s in runs if n == name})
+        seeds = [s for s in seeds if all((name, by, s) in runs for by in MODELS)]
+        if not seeds:
+            continue
+        by_user = {by: np.mean([runs[name, by, s] for s in seeds], axis=0) for by in MODELS}
+        difference = by_user["ours"] - by_user["RecTools"]
+        error = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
+        low, high = difference.mean() - error, difference.mean() + error
+        good &= low > -MARGIN
+        print(f"\n{name}: {len(difference):,} users, {len(seeds)} seeds")
+        for by in MODELS:
+            each = [runs[name, by, s].mean() for s in seeds]
+            best = [epochs[name, by, s] for s in seeds]
+            spread = np.std(each, ddof=1) if len(each) > 1 else 0.0
+            print(f"  {by:9s} {np.mean(each):.4f} ± {spread:.4f}, best epochs {best}")
+        print(f"  ours minus RecTools {difference.mean():+.4f} [{low:+.4f}, {high:+.4f}]")
+    return good
 
 
 def main() -> None:
-    given = options()
-    done = set()
-    if given.results.exists():
-        lines = [json.loads(line) for line in given.results.read_text("utf-8").splitlines()]
-        done = {(line["set"], line["by"], line["seed"]) for line in lines}
-    for seed in given.seeds:
-        for name, events in sets(given).items():
-            for by in given.only or MAKERS:
+    chosen = options(
+        __doc__,
+        movielens=Option(None, "folder of MovieLens-latest-small"),
+        kuairand=Option(None, "folder of KuaiRand-Pure"),
+        recbole=Option(None, "wheel of recbole, if it is not installed"),
+        rectools=Option(None, "the Python that has RecTools"),
+        seeds=[0, 1, 2, 3, 4],
+        sets=Option(list(SETS), "default: all", SETS),
+        only=Option(list(MODELS), "default: both", MODELS),
+        more=Option("{}", "further settings of these models, as JSON"),
+        results=Option(str(build_dir() / "sasrec_quality.jsonl"), "where runs are kept"),
+    )
+    file = Path(chosen.results)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = file.read_text("utf-8").splitlines() if file.exists() else []
+    results = [json.loads(line) for line in lines]
+    done = {(r["set"], r["by"], r["seed"]) for r in results}
+    for seed in chosen.seeds:
+        for name in chosen.sets:
+            for by in chosen.only:
                 if (name, by, seed) in done:
                     continue
-                length = SHORT.get(name, SETTINGS["length"])
-                task = {**SETTINGS, "length": length, "seed": seed}
-                result = {"set": name, "by": by, "seed": seed, **run(given, by, events, task)}
-                with given.results.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(result) + "\n")
-                print(name, by, seed, result["epochs"], np.mean(result["ndcg"]), flush=True)
+                result = run(name, by, seed, chosen)
+                results.append(result)
+                with file.open("a", encoding="utf-8") as target:
+                    target.write(json.dumps(result) + "\n")
+                shown = {k: v for k, v in result.items() if k != "ndcg"}
+                print(shown, f"NDCG@{K} {np.mean(result['ndcg']):.4f}", flush=True)
+    if not table(results):
+        raise SystemExit("Ours is behind RecTools, or may be, by more than the margin.")
 
 
 if __name__ == "__main__":

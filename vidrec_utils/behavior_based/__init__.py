@@ -7,7 +7,10 @@ is therefore invisible to all of them.
 - `WindowedPopularity`, `DecayedPopularity`: what is popular now.
 - `ItemKNN`, `EASE`: from video to video, by counting and in closed form.
 - `ALS`, `BPR`: vectors of users and videos, by least squares and by pairs.
-- `SASRec`: a transformer over the order of what was watched.
+- `SASRec`: a transformer over the order of what was watched. Its loss is `chunked_softmax`, or
+  `sampled_softmax` for large catalogues.
+- `EpochRecommender`: what `ALS`, `BPR` and `SASRec` share: a validation part, early stopping, and a
+  hook after each epoch.
 - `SequentialRules`: what followed what within a session. It, `ItemKNN`, `EASE`, `ALS` and `SASRec`
   answer for the present session of anybody: `recommend_next`.
 
@@ -17,6 +20,7 @@ each model to try on validation with `evaluation.search`: no default serves dens
 
 from vidrec_utils.behavior_based.als import ALS, solve_rows
 from vidrec_utils.behavior_based.bpr import BPR
+from vidrec_utils.behavior_based.early_stopping import EpochRecommender
 from vidrec_utils.behavior_based.ease import EASE, ease_weights
 from vidrec_utils.behavior_based.grids import GRIDS
 from vidrec_utils.behavior_based.neighbours import ItemKNN, cosine_neighbours
@@ -28,6 +32,7 @@ from vidrec_utils.behavior_based.sessions import (
     session_numbers,
 )
 from vidrec_utils.behavior_based.signals import SIGNALS, available_signals, signal_weights
+from vidrec_utils.behavior_based.softmax import chunked_softmax, sampled_softmax
 
 __all__ = [
     "ALS",
@@ -36,6 +41,7 @@ __all__ = [
     "GRIDS",
     "SIGNALS",
     "DecayedPopularity",
+    "EpochRecommender",
     "ItemKNN",
     "SASRec",
     "SequenceModel",
@@ -43,8 +49,10 @@ __all__ = [
     "SessionRecommender",
     "WindowedPopularity",
     "available_signals",
+    "chunked_softmax",
     "cosine_neighbours",
     "ease_weights",
+    "sampled_softmax",
     "session_numbers",
     "signal_weights",
     "solve_rows",
