@@ -14,7 +14,7 @@ TOIS 41(3), 2023.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -29,6 +29,9 @@ from vidrec_utils.recommender import as_ids, blocks
 SPLIT_NAMES = ("train", "validation", "test")
 PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 
+Cases = tuple[Sequence[Hashable] | np.ndarray, str]
+"""What identifies each case, so that it counts once, and an example."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -40,13 +43,15 @@ class Finding:
         Name of the leak that was looked for.
     alarm : bool
     n : int
-        How many rows, groups, videos or trials show it.
+        How many rows, groups, videos or trials show it; each counts once, however many parts it
+        is in.
     detail : str
         A description of the cases, with an example.
     remedy : str
         How to mend it.
     where : str
-        In which parts of the split it was seen, with the number in each.
+        In which parts of the split it was seen, with the number in each. What is seen between
+        several pairs of parts counts in each of them, so that these may add up to more than `n`.
     """
 
     leak: str
@@ -72,7 +77,7 @@ def table(findings: Iterable[Finding]) -> pd.DataFrame:
 
 
 def row_overlap(split: Split) -> Finding:
-    """Rows of a later part that are in an earlier one, too.
+    """Rows of a later part that are in an earlier one, too; a row counts once.
 
     Rows of a log are the same if user, video and timestamp are; without timestamps, if user and
     video are: that may be somebody's second view, and is still an answer given away. Rows of a
@@ -89,16 +94,16 @@ def row_overlap(split: Split) -> Finding:
     1 rows are in two parts, such as in train and test: v/a.
     """
 
-    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
+    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> Cases:
         columns = [c for c in ("user_id", "video_id", "timestamp") if c in earlier and c in later]
         known, asked = (_row_keys(rows, columns) for rows in (earlier, later))
-        repeated = asked[asked.isin(known)]
-        first = next(iter(repeated), "")
-        return len(repeated), "/".join(map(str, first)) if columns else first
+        repeated = asked.isin(known)  # (rows of the later part,)
+        first = next(iter(asked[repeated]), "")
+        return np.flatnonzero(repeated), "/".join(map(str, first)) if columns else first
 
     return _finding(
         "row overlap",
-        _over_pairs(split, compare),
+        _over_pairs(split, compare, rows_of="later"),
         "rows are in two parts",
         "Drop them from training: a model need only remember.",
     )
@@ -148,7 +153,7 @@ def _coarseness(split: Split) -> str:
 
 
 def time_travel(split: Split) -> Finding:
-    """Rows for training that are not older than the first row that is asked for.
+    """Rows of an earlier part that are not older than a later part's first row; each counts once.
 
     Examples
     --------
@@ -162,15 +167,16 @@ def time_travel(split: Split) -> Finding:
     2
     """
 
-    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
+    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> Cases:
         begin = _utc(later["timestamp"]).min()
         times = _utc(earlier["timestamp"])
-        late = times[times >= begin]
-        return len(late), f"{late.max()} where the later part begins at {begin}"
+        late = (times >= begin).to_numpy()  # (rows of the earlier part,)
+        example = f"{times[late].max()} where the later part begins at {begin}"
+        return np.flatnonzero(late), example
 
     return _finding(
         "time travel",
-        _over_pairs(split, compare),
+        _over_pairs(split, compare, rows_of="earlier"),
         "rows are not older than what is to be predicted",
         "Split at one time for everybody: preprocessing.split_by_time.",
     )
@@ -187,10 +193,10 @@ def group_overlap(split: Split, by: str) -> Finding:
         Column of the rows or of the videos that names the group; NA belongs to none.
     """
 
-    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
+    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> Cases:
         known, asked = (column_of(rows, split.videos, by).dropna() for rows in (earlier, later))
         shared = sorted(set(known) & set(asked), key=str)
-        return len(shared), str(next(iter(shared), ""))
+        return shared, str(next(iter(shared), ""))
 
     return _finding(
         "group overlap",
@@ -211,15 +217,16 @@ def duplicate_videos(split: Split, originals: Mapping[str, str]) -> Finding:
         For each copy, the id of the video that it is a copy of.
     """
 
-    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
+    def compare(earlier: pd.DataFrame, later: pd.DataFrame) -> Cases:
         known, asked = (_videos(rows) for rows in (earlier, later))
         named = {originals.get(video, video): video for video in sorted(known)}
         copies = [
-            f"{named[originals.get(video, video)]} and {video}"
+            video
             for video in sorted(asked.difference(known))
             if originals.get(video, video) in named
         ]
-        return len(copies), next(iter(copies), "")
+        examples = (f"{named[originals.get(video, video)]} and {video}" for video in copies)
+        return copies, next(examples, "")
 
     return _finding(
         "duplicate videos",
@@ -236,10 +243,11 @@ def future_videos(split: Split) -> Finding:
     for name in SPLIT_NAMES:
         rows = getattr(split, name)
         if published is not None and {"timestamp", "video_id"} <= set(rows):
-            early = rows["video_id"][
+            early = (
                 _utc(rows["timestamp"]) < _utc(rows["video_id"].map(published))
-            ]
-            evidence[name] = (len(early), f"a view of {next(iter(early), None)}")
+            ).to_numpy()  # (rows,)
+            cases = [(name, row) for row in np.flatnonzero(early)]
+            evidence[name] = (cases, f"a view of {next(iter(rows['video_id'][early]), None)}")
     return _finding(
         "future videos",
         evidence,
@@ -287,7 +295,7 @@ def near_duplicates(
         new = ids[ids.isin(_videos(getattr(split, name)).difference(training))]
         copies = list(_copies(tables, ids[ids.isin(training)], new, max_bits, min_cosine))
         examples = (f"{copy}, which resembles {original}" for copy, original in copies)
-        evidence[f"train and {name}"] = (len(copies), next(examples, ""))
+        evidence[f"train and {name}"] = ([copy for copy, _ in copies], next(examples, ""))
     return _finding(
         "duplicate videos",
         evidence,
@@ -439,24 +447,35 @@ def column_of(rows: pd.DataFrame, videos: pd.DataFrame, by: str) -> pd.Series:
 
 
 def _over_pairs(
-    split: Split, compare: Callable[[pd.DataFrame, pd.DataFrame], tuple[int, str]]
-) -> dict[str, tuple[int, str]]:
-    """Number of cases and an example, `compare(earlier, later)`, of each two parts with rows."""
-    return {
-        f"{earlier} and {later}": compare(getattr(split, earlier), getattr(split, later))
-        for earlier, later in PAIRS
-        if len(getattr(split, earlier)) and len(getattr(split, later))
-    }
+    split: Split,
+    compare: Callable[[pd.DataFrame, pd.DataFrame], Cases],
+    rows_of: str | None = None,
+) -> dict[str, Cases]:
+    """Cases and an example, `compare(earlier, later)`, of each two parts with rows.
+
+    With `rows_of` ("earlier" or "later") the cases are positions of rows in that part, and get its
+    name, so that a row is the same case in every pair of parts.
+    """
+    evidence = {}
+    for earlier, later in PAIRS:
+        if not len(getattr(split, earlier)) or not len(getattr(split, later)):
+            continue
+        cases, example = compare(getattr(split, earlier), getattr(split, later))
+        if rows_of is not None:
+            part = earlier if rows_of == "earlier" else later
+            cases = [(part, row) for row in cases]
+        evidence[f"{earlier} and {later}"] = (cases, example)
+    return evidence
 
 
-def _finding(leak: str, evidence: Mapping[str, tuple[int, str]], what: str, remedy: str) -> Finding:
-    """An alarm if there is any case in the evidence: where -> number and example."""
-    cases = {where: case for where, case in evidence.items() if case[0]}
-    n = sum(number for number, _ in cases.values())
-    examples = (f", such as in {where}: {example}" for where, (_, example) in cases.items())
+def _finding(leak: str, evidence: Mapping[str, Cases], what: str, remedy: str) -> Finding:
+    """An alarm if there is any case in the evidence: where -> cases and an example."""
+    shown = {where: cases for where, cases in evidence.items() if len(cases[0])}
+    n = len({case for cases, _ in shown.values() for case in cases})
+    examples = (f", such as in {where}: {example}" for where, (_, example) in shown.items())
     detail = f"{n:,} {what}{next(examples, '')}."
-    where = ", ".join(f"{names}: {number:,}" for names, (number, _) in cases.items())
-    return Finding(leak, bool(cases), n, detail, remedy, where)
+    where = ", ".join(f"{names}: {len(cases):,}" for names, (cases, _) in shown.items())
+    return Finding(leak, bool(shown), n, detail, remedy, where)
 
 
 def _utc(times: pd.Series) -> pd.Series:

@@ -9,6 +9,7 @@ import pytest
 from vidrec_utils import datasets, evaluation, preprocessing
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import leaks
+from vidrec_utils.leaks import duplicate_videos, future_videos, group_overlap
 from vidrec_utils.recommender import Popularity
 
 DAY = pd.Timedelta(days=1)
@@ -67,6 +68,44 @@ def test_overlap_is_found_and_counted():
     assert "ALARM" in str(found)
 
 
+def test_no_more_rows_are_counted_than_there_are():
+    """Everything at one time: every row of train and of validation is too late, once."""
+    same = [part.assign(timestamp=SPLIT.test["timestamp"].min()) for part in
+            (SPLIT.train, SPLIT.validation, SPLIT.test)]  # fmt: skip
+    found = leaks.time_travel(Split(*same, SPLIT.videos, "at one time"))
+    assert found.n == len(SPLIT.train) + len(SPLIT.validation)
+    assert f"{found.n:,} rows are not older" in found.detail
+
+
+def test_a_row_in_all_three_parts_is_repeated_twice():
+    """It is in train; its repetitions in validation and in the test are two rows, not three."""
+    row = pd.DataFrame({"user_id": ["u"], "video_id": ["a"]})
+    found = leaks.row_overlap(Split(row, row, row, pd.DataFrame(index=["a"]), "thrice"))
+    assert found.n == 2
+    assert found.where == "train and validation: 1, train and test: 1, validation and test: 1"
+
+
+def test_groups_and_videos_in_all_three_parts_count_once():
+    videos = pd.DataFrame({"uploader": ["x", "x", "x", "y"]}, index=list("abcd"))
+    split = Split(videos[:1], videos[1:2], videos[2:], videos, "of videos")
+    assert group_overlap(split, "uploader").n == 1
+    copies = duplicate_videos(split, {"b": "a", "c": "a"})
+    assert copies.n == 2  # b and c, though c is a copy of a video of two earlier parts
+    both = Split(videos[:1], videos[1:2], videos[1:2], videos, "b twice")
+    assert duplicate_videos(both, {"b": "a"}).n == 1
+    vectors = pd.DataFrame({"x": [1.0, 1.0]}, index=["a", "b"])
+    assert leaks.near_duplicates(both, vectors=vectors).n == 1
+
+
+def test_views_older_than_their_video_count_once_each():
+    videos = pd.DataFrame({"published_at": [pd.Timestamp("2025-01-02")]}, index=["a"])
+    rows = pd.DataFrame({"user_id": ["u", "u", "v"], "video_id": "a"})
+    rows["timestamp"] = pd.to_datetime(["2025-01-01", "2025-01-01", "2025-01-03"])
+    found = future_videos(Split(rows, rows[:1], rows[2:], videos, "early"))
+    assert found.n == 3  # two of train, one of validation, though their rows have the same index
+    assert found.where == "train: 2, validation: 1"
+
+
 def test_overlap_sees_through_the_type_of_ids():
     numbers = pd.DataFrame({"user_id": [1, 2], "video_id": [10, 11]})
     texts = numbers.astype("str")
@@ -79,7 +118,8 @@ def test_time_travel_is_found():
     shuffled.loc[shuffled.index[:2], "timestamp"] = SPLIT.test["timestamp"].max()
     found = leaks.time_travel(replace(SPLIT, train=shuffled))
     assert found
-    assert found.n == 4  # too late for validation, and for the test
+    assert found.n == 2  # too late for validation, and for the test: still two rows
+    assert found.where == "train and validation: 2, train and test: 2"
     last_out = preprocessing.leave_last_out(*world())
     assert leaks.time_travel(last_out)
 

@@ -237,7 +237,7 @@ def test_time_travel_is_found(world):
     assert leaks_of(leaky) == {"time travel"}
     with pytest.raises(LeakError, match=r"time travel .*train and test: 1") as caught:
         check_split(leaky)
-    assert caught.value.leaks["n"].tolist() == [2]  # before validation, and before the test
+    assert caught.value.leaks["n"].tolist() == [1]  # too late for both parts, and still one row
     assert pickle.loads(pickle.dumps(caught.value)).leaks.equals(caught.value.leaks)
 
 
