@@ -6,7 +6,8 @@ import pytest
 
 from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.datasets import Split
-from vidrec_utils.hybrid import compare_newcomers, newcomers, with_history
+from vidrec_utils.evaluation import compare
+from vidrec_utils.hybrid import compare_newcomers, newcomer_table, newcomers, with_history
 from vidrec_utils.recommender import Popularity
 
 START = pd.Timestamp("2025-03-01", tz="UTC")
@@ -88,6 +89,40 @@ def test_newcomers_are_popular_until_they_are_known():
     known = results["item-knn", 8].per_user["ndcg"].mean()
     assert known > results["popularity", 8].per_user["ndcg"].mean()
     assert not hasattr(models[1], "video_ids")  # copies were fitted
+
+
+class InOrder(Popularity):
+    """Scores by the order of the catalogue, in which a newcomer watched the first videos."""
+
+    def _score(self, users):
+        return np.tile(np.arange(len(self.video_ids), 0, -1, dtype=np.float32), (len(users), 1))
+
+
+def test_hidden_history_is_no_candidate():
+    """Ann watched 0 to 10, and then 11. Whatever is known of her, 11 is all that is left."""
+    videos = [str(n).zfill(2) for n in range(12)]
+    events = log([("ann", video, hour) for hour, video in enumerate(videos[:11])])
+    events = pd.concat([events, log([("bob", video, 0) for video in videos])])
+    later = log([("ann", videos[11], 99)])
+    split = Split(events, later, later, pd.DataFrame(index=videos), "by hand")
+    results = compare_newcomers([InOrder()], split, (0, 3, 10), share=1.0, k=1)
+    for (_, known), result in results.items():
+        assert result.per_user["recall"].tolist() == [1.0], known
+        assert result.top.loc["ann", 1] == videos[11]
+        assert result.per_user["n_known"].tolist() == [11]  # what the platform showed her
+
+
+def test_results_for_any_number_of_events_can_be_compared():
+    rng = np.random.default_rng(0)
+    rows = [(f"u{u}", str(v), h) for u in range(20) for h, v in enumerate(rng.permutation(40)[:20])]
+    late = log([(f"u{u}", str(v), 99) for u in range(20) for v in rng.permutation(40)[:6]])
+    split = Split(log(rows), late, late, pd.DataFrame(index=[str(v) for v in range(40)]), "by hand")
+    results = compare_newcomers([Popularity()], split, (0, 5), share=0.5)
+    assert compare(results["popularity", 0], results["popularity", 5]).n_users >= 5
+    table = newcomer_table(results)
+    assert table.index.names == ["model", "events"]
+    assert table.loc[("popularity", 5), "mean"] == results["popularity", 5].interval("ndcg")[0]
+    assert table["n_users"].tolist() == [len(result.per_user) for result in results.values()]
 
 
 def test_rows_in_order_do_for_times(split):

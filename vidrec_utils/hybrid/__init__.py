@@ -8,13 +8,19 @@
 - `FeatureFactorization`: users and videos as sums of their features; `metadata_features`.
 - `EndToEnd`: a sequence model and the video encoder under it, trained together; `read_clips`,
   `compare_sources`.
-- `newcomers`, `with_history`, `compare_newcomers`: people as if they had only just arrived.
+- `newcomers`, `with_history`, `compare_newcomers`, `newcomer_table`: people as if they had only
+  just arrived.
 - `FillMissing`, `lose`, `compare_missing`: videos that lack a title, a thumbnail or a clip.
 - `modalities`, `shortened`: features of videos, by modality.
 """
 
 from vidrec_utils.hybrid.clip_networks import read_clips
-from vidrec_utils.hybrid.cold_start import compare_newcomers, newcomers, with_history
+from vidrec_utils.hybrid.cold_start import (
+    compare_newcomers,
+    newcomer_table,
+    newcomers,
+    with_history,
+)
 from vidrec_utils.hybrid.end_to_end import EndToEnd, compare_sources
 from vidrec_utils.hybrid.factorization import FeatureFactorization
 from vidrec_utils.hybrid.features import metadata_features, modalities, shortened
@@ -45,6 +51,7 @@ __all__ = [
     "lose",
     "metadata_features",
     "modalities",
+    "newcomer_table",
     "newcomers",
     "normalized",
     "read_clips",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -141,6 +141,12 @@ def compare_newcomers(
 ) -> dict[tuple[str, int], Result]:
     """Let some people play newcomers, and fit every model anew for each number of known events.
 
+    A newcomer's hidden events are hidden from the models alone. What the newcomer was shown stays
+    out of the candidates, however few events the models know: a platform does not show a video
+    twice, so these videos could only be wrong answers, and a model that knows the newcomer's taste
+    would give more of them. All results are therefore answers to the same questions, and `compare`
+    takes any two of them.
+
     Parameters
     ----------
     models : iterable of Recommender
@@ -157,7 +163,8 @@ def compare_newcomers(
     Returns
     -------
     dict of (str, int) to Result
-        By the model's name and the number of events, over the newcomers alone.
+        By the model's name and the number of events, over the newcomers alone. `newcomer_table`
+        makes a table of them, with the number of newcomers.
 
     Examples
     --------
@@ -178,10 +185,46 @@ def compare_newcomers(
     results = {}
     for events in known:
         late = with_history(split, users, events, ordered)
+        # The models know the events of `late`; the questions mask those of the whole log.
+        questions = dataclasses.replace(late, train=split.train)
         for model in models:
             fitted = copy.copy(model).fit(late)
-            results[model.name, events] = evaluate(fitted, late, k, on, seed, progress=False)
+            results[model.name, events] = evaluate(fitted, questions, k, on, seed, progress=False)
     return results
+
+
+def newcomer_table(results: Mapping[tuple[str, int], Result], metric: str = "ndcg") -> pd.DataFrame:
+    """One metric of each model by the number of events that it knows of the newcomers.
+
+    Parameters
+    ----------
+    results : mapping of (str, int) to Result
+        See `compare_newcomers`.
+    metric : str
+        A column of `per_user`.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `model` and `events`: `mean, low, high, n_users`, the last the number of
+        newcomers with a relevant video.
+
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.recommender import Popularity
+    >>> videos = [str(n) for n in range(12)]
+    >>> train = pd.DataFrame({"user_id": "ann", "video_id": videos[:11], "watch_ratio": 1.0})
+    >>> train["timestamp"] = pd.date_range("2025-01-01", periods=11)
+    >>> later = pd.DataFrame({"user_id": ["ann"], "video_id": videos[11:], "watch_ratio": 1.0})
+    >>> split = Split(train, later, later, pd.DataFrame(index=videos), "by hand")
+    >>> results = compare_newcomers([Popularity()], split, known=(0, 10), share=1.0)
+    >>> newcomer_table(results, "recall")["n_users"].to_dict()
+    {('popularity', 0): 1, ('popularity', 10): 1}
+    """
+    rows = {key: result.table().loc[metric] for key, result in results.items()}
+    table = pd.DataFrame.from_dict(rows, orient="index").astype({"n_users": int})
+    return table.set_axis(pd.MultiIndex.from_tuples(rows, names=["model", "events"]))
 
 
 def all_and_cold(result: Result, metric: str) -> tuple[float, float]:
