@@ -45,3 +45,52 @@ def test_a_signal_that_is_lacking_is_named_in_a_sentence(capsys):
     assert capsys.readouterr().out == (
         "The library mine has no path, so there is nothing to show here.\n"
     )
+
+
+def difference(low, high, **more):
+    """A difference with an interval, as a comparison has it."""
+    middle = (low + high) / 2
+    return SimpleNamespace(a="new", b="old", difference=middle, low=low, high=high, **more)
+
+
+def test_the_three_outcomes_of_a_difference():
+    assert claims.outcome(difference(0.01, 0.03), margin=0.005).endswith(
+        ": better, as the interval lies above zero."
+    )
+    assert claims.outcome(difference(-0.004, 0.03), margin=0.005).endswith(
+        ": not worse by more than 0.005."
+    )
+    assert "we cannot tell" in claims.outcome(difference(-0.0107, 0.0157), margin=0.005)
+    # the margin of a comparison is used if no other is named
+    assert "not worse" in claims.outcome(difference(-0.004, 0.03, margin=0.005))
+    assert "we cannot tell" in claims.outcome(difference(-0.004, 0.03, margin=0.005), margin=0.001)
+
+
+def test_not_clearly_worse_is_no_proof_of_not_worse():
+    """These intervals of former notebooks reach above zero; each was read as "no worse"."""
+    for low, high in ((-0.0065, 0.0150), (-0.0107, 0.0157)):
+        with pytest.raises(AssertionError, match="includes zero does not show that nothing is lo"):
+            claims.not_worse(difference(low, high), margin=0.005)
+    claims.not_worse(difference(-0.0039, 0.0131), margin=0.005)
+    claims.not_worse(difference(0.01, 0.02), margin=0.005)
+    with pytest.raises(ValueError, match="Say by how much new may be worse than old"):
+        claims.not_worse(difference(-0.001, 0.02))
+    with pytest.raises(ValueError, match="margin is -1"):
+        claims.not_worse(difference(-0.001, 0.02), margin=-1)
+    with pytest.raises(AssertionError, match="must say that new is worse"):
+        claims.not_worse(difference(-0.03, -0.02, margin=0.005))
+
+
+def test_better_is_an_interval_above_zero():
+    claims.better(difference(0.001, 0.02))
+    with pytest.raises(AssertionError, match="do not show that new is better, nor that it is not"):
+        claims.better(difference(-0.001, 0.02))
+    with pytest.raises(AssertionError, match="must say that new is worse"):
+        claims.better(difference(-0.02, -0.001))
+
+
+def test_on_other_data_a_failing_difference_is_a_sentence(capsys):
+    mine = SimpleNamespace(name="mine", root=None)
+    claims.not_worse(difference(-0.02, 0.02), 0.005, mine)
+    claims.better(difference(-0.02, 0.02), mine)
+    assert capsys.readouterr().out.count("This does not hold on 'mine': new minus old: ") == 2

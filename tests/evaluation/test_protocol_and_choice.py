@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
-from vidrec_utils import evaluation
+from vidrec_utils import evaluation, reporting
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation.protocol import LABELS, Protocol, ProtocolMismatch
 from vidrec_utils.recommender import Popularity, Random, Recommender
@@ -360,12 +361,22 @@ def test_choice_by_data_budget_score_and_cost():
     got = evaluation.choose(
         CANDIDATES, available=SIGNALS, max_seconds=100, max_memory_mb=1000, baseline="popularity"
     )
-    assert got.name == "image"  # as good as video by the interval, and cheaper
+    assert got.name == "video"  # image is cheaper, but may be worse by more than 0.005
+    assert got.table.loc["image", "verdict"] == "cannot tell whether it is worse than video"
+    assert "Not taken, as we cannot tell whether they are worse by more than 0.005: image." in (
+        got.reasons
+    )
+    # image minus video: -0.005 [-0.0191, 0.0091], by hand from the two intervals
+    got = evaluation.choose(
+        CANDIDATES, available=SIGNALS, max_seconds=100, max_memory_mb=1000, baseline="popularity",
+        margin=0.02,
+    )  # fmt: skip
+    assert got.name == "image"
     verdict = got.table["verdict"]
     assert verdict["sound"] == "the data lack what it reads"
     assert verdict["giant"] == "it takes more than 100 s"
     assert verdict["text"] == "clearly worse than video"
-    assert verdict["video"] == "as good, but not as cheap"
+    assert verdict["video"] == "not worse, but not as cheap"
     assert verdict["image"] == "chosen"
     assert "clearly better than the baseline" in str(got)
     assert evaluation.choose(CANDIDATES).name == "giant"
@@ -395,6 +406,71 @@ def test_choice_by_paired_tests():
         evaluation.choose(table, results={m.name: result(m) for m in models})
     with pytest.raises(ValueError, match="no result for"):
         evaluation.choose(table, results={})
+
+
+def shifted(result, name, by, noise, seed):
+    """A result whose users have the same NDCG, shifted, and noise of mean zero."""
+    values = result.per_user["ndcg"]
+    drawn = np.random.default_rng(seed).normal(size=len(values)) * noise
+    ndcg = values + by + drawn - drawn.mean()
+    return replace(result, name=name, per_user=result.per_user.assign(ndcg=ndcg))
+
+
+def test_a_cheap_candidate_of_which_nothing_is_known_is_not_chosen():
+    """The cheap one loses 0.004: with little noise that is no more than 0.01, with much unknown."""
+    best = result(split=simulated(n_users=400), on="validation")
+    table = pd.DataFrame({"seconds": [60, 5]}, index=["large", "small"])
+    for noise, chosen in ((0.01, "small"), (0.5, "large")):
+        results = {"large": best, "small": shifted(best, "small", -0.004, noise, 0)}
+        board = evaluation.leaderboard(
+            [replace(r, name=name) for name, r in results.items()]
+        ).rename(columns={"mean": "score"})
+        got = evaluation.choose(table.join(board), results=results, margin=0.01)
+        assert got.name == chosen
+    assert got.table.loc["small", "verdict"] == "cannot tell whether it is worse than large"
+    with pytest.raises(ValueError, match="margin is 0"):
+        evaluation.choose(CANDIDATES, margin=0)
+
+
+def test_non_inferiority_by_hand():
+    """Differences of mean d and spread s have the interval d +- 1.96 s / sqrt(n), nearly."""
+    best = result(split=simulated(n_users=400), on="validation")
+    n = len(best.per_user)
+    got = evaluation.compare(shifted(best, "other", -0.002, 0.03, 1), best, margin=0.005)
+    spread = (shifted(best, "x", 0, 0.03, 1).per_user["ndcg"] - best.per_user["ndcg"]).std()
+    half = 1.96 * spread / np.sqrt(n)
+    assert got.difference == pytest.approx(-0.002)
+    assert (got.low, got.high) == pytest.approx((-0.002 - half, -0.002 + half), abs=4e-4)
+    assert got.verdict == "cannot tell" if got.low <= -0.005 else "not worse"
+    z = (-0.002 + 0.005) / (spread / np.sqrt(n))  # how far the margin lies from the mean
+    assert got.p_not_worse == pytest.approx(norm.sf(z), abs=0.01)
+    assert (got.p_not_worse < 0.025) == (got.low > -0.005)
+    assert evaluation.compare(best, best).p_not_worse is None
+    assert "we cannot tell" in evaluation.compare(shifted(best, "x", 0, 0.5, 2), best).outcome()
+
+
+def test_wrong_claims_of_not_worse_are_rare():
+    """The truth is a loss of exactly the margin: 2.5% of all samples may say "not worse"."""
+    rng = np.random.default_rng(0)
+    losses = rng.normal(-0.005, 0.1, size=(400, 200))  # 400 samples of 200 users
+    draws = evaluation.bootstrap_means(losses.T, 1000, seed=0)  # (1000, 400)
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    verdicts = [reporting.verdict(*ends, margin=0.005) for ends in zip(low, high, strict=True)]
+    assert np.mean(np.isin(verdicts, ["not worse", "better"])) < 0.05
+    # What only asks that the interval reach zero says "no worse" nearly always.
+    assert (high >= 0).mean() > 0.8
+
+
+def test_compare_all_with_a_margin():
+    best = result(split=simulated(n_users=400), on="validation")
+    others = [shifted(best, f"noise {s}", -0.001, s, 1) for s in (0.01, 0.6)]
+    pairs = evaluation.compare_all([best, *others], against=best.name, margin=0.005)
+    assert pairs["not_worse"].tolist() == [True, False]
+    assert pairs["p_not_worse_holm"].tolist() == pytest.approx(
+        evaluation.holm(pairs["p_not_worse"]).tolist()
+    )
+    assert not pairs["clear"].iloc[1]  # neither shown to be worse, nor shown not to be
+    assert "not_worse" not in evaluation.compare_all([best, *others])
 
 
 def test_choice_of_nothing_and_other_mistakes():

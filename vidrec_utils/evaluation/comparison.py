@@ -18,7 +18,27 @@ from vidrec_utils.recommender import blocks
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired difference `a - b` with its interval; see `compare`."""
+    """A paired difference `a - b` with its interval; see `compare`.
+
+    Attributes
+    ----------
+    a, b : str
+        Names of the two results.
+    metric : str
+    difference, low, high : float
+        The mean difference, and the ends of its interval.
+    p_value : float
+        Two-sided, of no difference.
+    n_users : int
+        Users who have the metric in both results.
+    protocol : Protocol, optional
+        What both were measured under.
+    margin : float, optional
+        The largest loss that would not matter.
+    p_not_worse : float, optional
+        With a margin: one-sided p-value of a loss of at least the margin. The smaller it is, the
+        surer it is that `a` is not worse by as much.
+    """
 
     a: str
     b: str
@@ -29,6 +49,22 @@ class Comparison:
     p_value: float
     n_users: int
     protocol: Protocol | None = None
+    margin: float | None = None
+    p_not_worse: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What the interval shows: "better", "not worse", "worse" or "cannot tell".
+
+        See `reporting.verdict`; "not worse" needs a margin.
+        """
+        return reporting.verdict(self.low, self.high, self.margin)
+
+    def outcome(self, form: str = "+.4f") -> str:
+        """Write the difference with what its interval shows; see `reporting.outcome`."""
+        return reporting.outcome(
+            self.a, self.b, self.difference, self.low, self.high, self.margin, form
+        )
 
     def sentence(self, form: str = "+.4f") -> str:
         """Write the difference with its interval, `a minus b: difference [low, high]`."""
@@ -51,8 +87,14 @@ def compare(
     level: float = 0.95,
     which: str = "all",
     test: str = "bootstrap",
+    margin: float | None = None,
 ) -> Comparison:
     """Compare two results on the same users: a paired bootstrap over their differences.
+
+    An interval that includes zero shows neither that the two differ nor that they do not. To show
+    that `a` is not worse than `b` (non-inferiority), give the margin, the largest loss that would
+    not matter, chosen before looking at the numbers: the whole interval must lie above minus the
+    margin. `Comparison.outcome` says which of the cases it is.
 
     Users who lack the metric in either result (an empty list has no novelty, for example) are left
     out; `n_users` counts the others.
@@ -72,20 +114,25 @@ def compare(
         `"signs"` asks how often a difference so large arises when the names of the two recommenders
         are exchanged for each user by the toss of a coin, which is exact when they do not differ
         (Fisher's randomisation test; Smucker, Allan, Carterette, CIKM 2007).
+    margin : float, optional
+        The largest loss that would not matter, above 0, in units of the metric.
 
     Returns
     -------
     Comparison
         Mean difference, percentile interval, and a two-sided p-value. For the bootstrap: twice the
         smaller share of resampled means on either side of zero, `(count + 1) / (resamples + 1)`, at
-        most 1.
+        most 1. With a margin `p_not_worse`, too: the share of resampled means at or below minus the
+        margin, `(count + 1) / (resamples + 1)`, always from the bootstrap. It is one-sided, so that
+        the interval lies above minus the margin where it is below `(1 - level) / 2`.
 
     Raises
     ------
     ProtocolMismatch
         If the protocols or the users differ; the message names in what. A ValueError, too.
     ValueError
-        If there is no such metric or test, or no user has the metric in both.
+        If there is no such metric or test, no user has the metric in both, or the margin is not
+        positive.
 
     Examples
     --------
@@ -105,8 +152,13 @@ def compare(
     >>> one = evaluate(FixedScores(table, name="always c").fit(split), split, k=1)
     >>> print(compare(one, popular, "recall").sentence(".2f"))
     always c minus popularity: -0.33 [-1.00, 1.00]
+
+    Three users show nothing, whatever the margin:
+
+    >>> compare(one, popular, "recall", margin=0.1).verdict
+    'cannot tell'
     """
-    return _compare_pairs([(a, b)], metric, seed, resamples, level, which, test)[0]
+    return _compare_pairs([(a, b)], metric, seed, resamples, level, which, test, margin)[0]
 
 
 def _compare_pairs(
@@ -117,14 +169,18 @@ def _compare_pairs(
     level: float,
     which: str,
     test: str,
+    margin: float | None,
 ) -> list[Comparison]:
     """`compare` for pairs that all have the same users, who are drawn once for all of them."""
     arguments.one_of(("bootstrap", "signs"), test=test)
+    if margin is not None:
+        arguments.positive(margin=margin)
     columns = [_differences(a, b, metric, which) for a, b in pairs]  # each (n_users,)
     # Pairs that all users take part in are resampled together, so that each is drawn once.
     whole = len({len(column) for column in columns}) == 1
     groups = [columns] if whole else [[column] for column in columns]
     ends, p_values = [], []
+    p_not_worse: list[float | None] = []
     for group in groups:
         values = np.column_stack(group)  # (n_users, n_pairs)
         draws = bootstrap_means(values, resamples, seed)
@@ -132,6 +188,7 @@ def _compare_pairs(
         for column, means in zip(group, draws.T, strict=True):
             signs = test == "signs"
             p_values.append(_signs(column, resamples, seed) if signs else _two_sided(means))
+            p_not_worse.append(None if margin is None else _share_below(means, -margin))
     low, high = np.concatenate(ends, axis=1)
     return [
         Comparison(
@@ -144,6 +201,8 @@ def _compare_pairs(
             p_values[i],
             len(column),
             a.protocol,
+            margin,
+            p_not_worse[i],
         )
         for i, ((a, b), column) in enumerate(zip(pairs, columns, strict=True))
     ]
@@ -214,6 +273,7 @@ def compare_all(
     level: float = 0.95,
     which: str = "all",
     test: str = "bootstrap",
+    margin: float | None = None,
 ) -> pd.DataFrame:
     """Compare several results in pairs, with p-values corrected for the number of pairs.
 
@@ -221,7 +281,7 @@ def compare_all(
     ----------
     results : iterable of Result
         Under the same protocol, each with its own name.
-    metric, seed, level, which, test
+    metric, seed, level, which, test, margin
         As for `compare`. The intervals are for one pair at a time.
     against : str, optional
         Name of the result that all others are compared with; by default each pair is compared.
@@ -230,14 +290,19 @@ def compare_all(
     -------
     DataFrame
         `a, b, difference, low, high, p_value, p_holm, clear, n_users`; `clear` is whether `p_holm`
-        lies below `1 - level`. `.attrs["protocol"]` holds the protocol in words.
+        lies below `1 - level`. With a margin also `p_not_worse, p_not_worse_holm, not_worse`: the
+        p-values of a loss of at least the margin, corrected in the same way, and whether the latter
+        lies below `(1 - level) / 2`, so that `a` is not worse than `b` by as much as the margin.
+        What is neither `clear` nor `not_worse` is undecided. `.attrs["protocol"]` holds the
+        protocol in words.
 
     Raises
     ------
     ProtocolMismatch
         If the protocols differ.
     ValueError
-        If there are fewer than two results, two of one name, or none named `against`.
+        If there are fewer than two results, two of one name, or none named `against`; or if the
+        margin is not positive.
 
     Examples
     --------
@@ -267,12 +332,16 @@ def compare_all(
         else [(name, against) for name in named if name != against]
     )
     both = [(named[a], named[b]) for a, b in pairs]
-    comparisons = _compare_pairs(both, metric, seed, 10_000, level, which, test)
+    comparisons = _compare_pairs(both, metric, seed, 10_000, level, which, test, margin)
     columns = ["a", "b", "difference", "low", "high", "p_value", "n_users"]
     frame = pd.DataFrame([vars(comparison) for comparison in comparisons])[columns]
     corrected = holm(frame["p_value"])
     frame.insert(6, "p_holm", corrected)
     frame.insert(7, "clear", corrected < 1 - level)
+    if margin is not None:
+        frame["p_not_worse"] = [comparison.p_not_worse for comparison in comparisons]
+        frame["p_not_worse_holm"] = holm(frame["p_not_worse"])
+        frame["not_worse"] = frame["p_not_worse_holm"] < (1 - level) / 2
     frame.attrs["protocol"] = str(comparisons[0].protocol)
     return frame
 
@@ -329,6 +398,11 @@ def _two_sided(draws: np.ndarray) -> float:
     """Twice the smaller share of resampled means on either side of zero."""
     side = min((draws <= 0).sum(), (draws >= 0).sum())
     return float(min(1.0, 2 * (side + 1) / (len(draws) + 1)))
+
+
+def _share_below(draws: np.ndarray, value: float) -> float:
+    """Share of resampled means at or below a value, never 0."""
+    return float(((draws <= value).sum() + 1) / (len(draws) + 1))
 
 
 def _signs(differences: np.ndarray, draws: int, seed: int) -> float:

@@ -1,7 +1,9 @@
 """Choosing a pretrained model by a procedure: data, licence and budget first, then the score.
 
 The table of a paper answers another question on other data. Few candidates are left after the first
-three questions, and their differences are often noise; then the cheapest is the best.
+three questions, and their differences are often noise. That a difference may be noise does not make
+two candidates equal, however: the cheaper one is chosen where it is shown that it loses no more
+than a margin.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from vidrec_utils import reporting
+from vidrec_utils import arguments, reporting
 from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.embeddings import embed
 from vidrec_utils.encoders import Encoder
@@ -24,6 +26,10 @@ from vidrec_utils.evaluation.comparison import compare_all
 from vidrec_utils.evaluation.results import Result
 
 COLUMNS = ("score", "low", "high")
+VERDICTS = {
+    "worse": "clearly worse than {best}",
+    "cannot tell": "cannot tell whether it is worse than {best}",
+}
 _COLUMN = {"clip": "path"}
 
 
@@ -61,12 +67,14 @@ def choose(
     metric: str = "ndcg",
     level: float = 0.95,
     seed: int = 0,
+    margin: float = 0.005,
 ) -> Choice:
     """Choose among candidates: what the data, the licence and the budget allow, then by score.
 
-    Among those allowed, all that are not clearly worse than the one with the best score count as
-    equally good, and the cheapest of them is chosen. If it is not clearly better than the baseline,
-    the baseline is chosen.
+    Among those allowed, all that are shown to be no worse than the one with the best score by more
+    than the margin count as good enough, and the cheapest of them is chosen. A candidate of which
+    the data cannot tell is not good enough: it may be much worse. If the chosen one is not clearly
+    better than the baseline, the baseline is chosen.
 
     Parameters
     ----------
@@ -83,31 +91,48 @@ def choose(
     baseline : str, optional
         Name of the candidate to beat; it needs nothing to be chosen.
     results : mapping of str to Result, optional
-        By candidate, its evaluation on validation. Then *clearly* means a paired test on the same
-        users, corrected for their number; without, that one's interval misses the other's score,
-        which is cruder.
+        By candidate, its evaluation on validation. Then differences are tested in pairs on the
+        same users, and corrected for their number. Without, they get an interval from the two
+        intervals (see Notes), which is cruder.
     metric, level, seed
         Settings of the paired tests; see `compare_all`.
+    margin : float
+        The largest loss of score that would not matter, chosen before looking at the numbers.
 
     Raises
     ------
     ValueError
         If a column is missing, names repeat, a score is missing, a result was measured on the test,
-        or nothing is left.
+        the margin is not positive, or nothing is left.
+
+    Notes
+    -----
+    Without `results`, the interval of a difference `a - b` goes from
+    `a - b - sqrt((a - low_a)^2 + (high_b - b)^2)` to `a - b + sqrt((high_a - a)^2 + (b - low_b)^2)`
+    (Zou and Donner, Statistics in Medicine 27, 2008). It holds for independent scores; scores of
+    the same users go up and down together, so that it is mostly wider than it has to be.
 
     Examples
     --------
     >>> candidates = pd.DataFrame(
-    ...     {"score": [0.80, 0.79, 0.5], "low": [0.7, 0.7, 0.4], "high": [0.9, 0.9, 0.6]},
+    ...     {"score": [0.80, 0.79, 0.5], "low": [0.78, 0.77, 0.4], "high": [0.82, 0.81, 0.6]},
     ...     index=["large", "small", "popularity"],
     ... )
     >>> candidates["seconds"] = [60, 5, 0]
-    >>> print(choose(candidates, baseline="popularity"))
-    1. The best validation score of those left is large, 0.800 [0.700, 0.900].
-    2. Not clearly worse: large, small; the cheapest of them is small.
+    >>> print(choose(candidates, baseline="popularity", margin=0.05))
+    1. The best validation score of those left is large, 0.800 [0.780, 0.820].
+    2. Not worse by more than 0.05: large, small; the cheapest of them is small.
     3. It is clearly better than the baseline, popularity, 0.500 [0.400, 0.600].
+
+    These intervals are too wide to show that the small one loses no more than 0.01:
+
+    >>> print(choose(candidates.drop(index="popularity"), margin=0.01))
+    1. The best validation score of those left is large, 0.800 [0.780, 0.820].
+    2. Not taken, as we cannot tell whether they are worse by more than 0.01: small.
+    3. No other is shown to be as good as large: use that.
     """
     _check(candidates, results, baseline)
+    arguments.positive(margin=margin)
     verdict = pd.Series("", index=candidates.index, dtype="str")
     reasons = []
     # 1. What the data, the licence and the budget rule out.
@@ -122,31 +147,39 @@ def choose(
             "No candidate is left:\n  " + "\n  ".join(reasons) + "\nWiden the budget, or add "
             "candidates and a baseline."
         )
-    # 2. Of the others, the best score, and all that are not clearly worse.
+    # 2. Of the others, the best score, and all that are shown to be no worse by the margin.
     best = left["score"].idxmax()
     reasons.append(f"The best validation score of those left is {_shown(left, best)}.")
-    worse = _clearly_worse(left, best, results, metric, level, seed)
-    verdict[worse] = f"clearly worse than {best}"
-    equal = left[~left.index.isin(worse)]
+    cases = _against(left, best, results, metric, level, seed, margin)
+    for case, words in VERDICTS.items():
+        verdict[cases.index[cases == case]] = words.format(best=best)
+    equal = left.loc[[name for name in left.index if name == best or cases[name] == "not worse"]]
+    unclear = ", ".join(cases.index[cases == "cannot tell"])
+    if unclear:
+        reasons.append(
+            f"Not taken, as we cannot tell whether they are worse by more than {margin:g}: "
+            f"{unclear}."
+        )
     # 3. The cheapest of those.
     chosen = _cheapest(equal)
     others = ", ".join(equal.index.drop(chosen))
     reasons.append(
-        f"Not clearly worse: {', '.join(equal.index)}; the cheapest of them is {chosen}."
+        f"Not worse by more than {margin:g}: {', '.join(equal.index)}; the cheapest of them is "
+        f"{chosen}."
         if others
-        else f"All others that are left are clearly worse than {chosen}."
+        else f"No other is shown to be as good as {chosen}: use that."
         if len(left) > 1
         else f"{chosen} is the only one left."
     )
     # 4. Unless the baseline is as good.
     if baseline is not None and chosen != baseline:
         pair = left.loc[[chosen, baseline]]
-        if baseline in _clearly_worse(pair, chosen, results, metric, level, seed):
+        if _is_worse(pair, chosen, results, metric, level, seed)[baseline]:
             reasons.append(f"It is clearly better than the baseline, {_shown(left, baseline)}.")
         else:
             reasons.append(f"It is not clearly better than the baseline {baseline}: use that.")
             chosen = baseline
-    verdict[equal.index] = "as good, but not as cheap"
+    verdict[equal.index] = "not worse, but not as cheap"
     verdict[chosen] = "chosen"
     return Choice(str(chosen), tuple(reasons), candidates.assign(verdict=verdict))
 
@@ -174,25 +207,54 @@ def _ruled_out(
             yield f"it takes more than {limit:g} {unit}", taken > limit
 
 
-def _clearly_worse(
+def _against(
     left: pd.DataFrame,
     best: str,
     results: Mapping[str, Result] | None,
     metric: str,
     level: float,
     seed: int,
-) -> pd.Index:
-    """The candidates that are clearly worse than the best one."""
+    margin: float,
+) -> pd.Series:
+    """Of each other candidate: "not worse" than the best by the margin, "worse", "cannot tell"."""
+    others = left.index.drop(best)
+    if not len(others):
+        return pd.Series(dtype="str")
     if results is None:
-        mark = left.loc[best]
-        worse = (left["high"] < mark["score"]) & (left["score"] < mark["low"])
-        return left.index[worse]
-    if len(left) < 2:
-        return left.index[:0]
+        ends = _unpaired(left.drop(best), left.loc[best])
+        verdicts = [reporting.verdict(low, high, margin) for low, high in ends.to_numpy()]
+        return pd.Series(verdicts, others, dtype="str").replace("better", "not worse")
     # under the names of the candidates, whatever the recommenders call themselves
     named = [replace(results[name], name=str(name)) for name in left.index]
-    pairs = compare_all(named, metric, against=best, seed=seed, level=level)
-    return pd.Index(pairs.loc[pairs["clear"] & (pairs["difference"] < 0), "a"])
+    pairs = compare_all(named, metric, str(best), seed, level, margin=margin).set_index("a")
+    worse = pairs["clear"] & (pairs["difference"] < 0)
+    cases = np.select([pairs["not_worse"], worse], ["not worse", "worse"], "cannot tell")
+    return pd.Series(cases, others, dtype="str")
+
+
+def _is_worse(
+    pair: pd.DataFrame,
+    best: str,
+    results: Mapping[str, Result] | None,
+    metric: str,
+    level: float,
+    seed: int,
+) -> pd.Series:
+    """Of each other candidate, whether it is clearly worse, by however little."""
+    if results is None:
+        return _unpaired(pair.drop(best), pair.loc[best])["high"] < 0
+    named = [replace(results[name], name=str(name)) for name in pair.index]
+    pairs = compare_all(named, metric, str(best), seed, level)
+    worse = pairs["clear"] & (pairs["difference"] < 0)
+    return pd.Series(worse.to_numpy(), pair.index.drop(best))
+
+
+def _unpaired(others: pd.DataFrame, best: pd.Series) -> pd.DataFrame:
+    """Interval of each score minus the best one, from the intervals of the two: `low, high`."""
+    gap = others["score"] - best["score"]
+    down = np.hypot(others["score"] - others["low"], best["high"] - best["score"])
+    up = np.hypot(others["high"] - others["score"], best["score"] - best["low"])
+    return pd.DataFrame({"low": gap - down, "high": gap + up})
 
 
 def _cheapest(equal: pd.DataFrame) -> str:
