@@ -43,9 +43,9 @@ READERS = {
 
 
 def share(probe: Probe) -> str:
-    """Accuracy with the half width of its 95% interval."""
-    p, n = probe.right.mean(), len(probe.right)
-    return f"{p:.2f} ± {1.96 * np.sqrt(p * (1 - p) / n):.2f}"
+    """Accuracy with half of its 95% interval, which resamples subjects with all their clips."""
+    accuracy, low, high = probe.interval()
+    return f"{accuracy:.2f} ± {(high - low) / 2:.2f}"
 
 
 def vision(library: datasets.VideoLibrary, known: truth.Truth) -> dict[str, str]:

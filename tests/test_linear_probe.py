@@ -9,7 +9,14 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from tests.helpers.logs import examples
-from vidrec_utils.linear_probe import Probe, _folds, linear_probe, probe_pairs, shares
+from vidrec_utils.linear_probe import (
+    Probe,
+    compare_shares,
+    linear_probe,
+    probe_pairs,
+    shares,
+    stratified_folds,
+)
 
 IDS = [f"v{i}" for i in range(200)]
 LABELS = pd.Series(["left", "right"] * 100, index=IDS)
@@ -47,12 +54,12 @@ def test_a_group_is_never_on_both_sides():
     assert linear_probe(named, labels, groups, strength=1.0).right.mean() < 0.65
 
 
-def test_folds_with_groups_have_the_labels_in_like_shares():
+def teststratified_folds_with_groups_have_the_labels_in_like_shares():
     """Groups of one label each: by groups alone, folds may lack a label; here none may."""
     groups = pd.Series([f"g{i // 10}" for i in range(200)], index=IDS)  # 20 groups
     labels = pd.Series(np.where(np.arange(200) // 10 < 5, "rare", "common"), index=IDS)
     for seed in range(20):
-        cut = _folds(labels, groups, 5, seed)
+        cut = stratified_folds(labels, groups, 5, seed)
         assert sorted(np.concatenate([test for _, test in cut]).tolist()) == list(range(200))
         for train, test in cut:
             assert not set(groups.iloc[train]) & set(groups.iloc[test])
@@ -75,11 +82,11 @@ def test_a_label_in_too_few_groups_is_named():
     codes=st.lists(st.integers(0, 2), min_size=200, max_size=200),
     seed=st.integers(0, 99),
 )
-def test_folds_divide_the_rows_and_no_group(sizes, codes, seed):
+def teststratified_folds_divide_the_rows_and_no_group(sizes, codes, seed):
     groups = pd.Series(np.repeat(np.arange(len(sizes)), sizes))
     labels = pd.Series(codes[: len(groups)]).map({0: "a", 1: "b", 2: "c"})
     try:
-        cut = _folds(labels, groups, 5, seed)
+        cut = stratified_folds(labels, groups, 5, seed)
     except ValueError:  # too few rows of any label, or one label alone to learn from
         reject()
     tested = np.concatenate([test for _, test in cut])
@@ -107,6 +114,76 @@ def test_what_is_missing_stays_out():
     labels.iloc[10:20] = None
     probe = linear_probe(holes, labels)
     assert list(probe.predicted.index) == IDS[20:]
+
+
+def test_intervals_of_groups_are_wider_than_wilsons():
+    """Vectors that name the group alone: all clips of a group are right, or all are wrong."""
+    groups = pd.Series([f"g{i // 10}" for i in range(200)], index=IDS)  # 20 groups
+    labels = pd.Series(np.where(np.arange(200) // 10 % 2, "a", "b"), index=IDS)
+    named = pd.DataFrame(np.random.default_rng(5).normal(size=(20, 3)), index=groups.unique())
+    vectors = named.loc[groups].set_axis(IDS)
+    probe = linear_probe(vectors, labels, groups, strength=1.0)
+    assert probe.groups.equals(groups)
+    mean, low, high = probe.interval()
+    alone = Probe(probe.labels, probe.predicted)
+    width = alone.interval()[2] - alone.interval()[1]
+    assert high - low > 2 * width
+    share = pd.Series(probe.right).groupby(groups.to_numpy()).mean()  # of each group
+    assert (low + high) / 2 == pytest.approx(mean, abs=0.03)
+    # 20 groups of one size: a mean of 20 shares
+    assert (high - low) / 3.92 == pytest.approx(share.std(ddof=0) / np.sqrt(20), rel=0.1)
+    assert probe.resampled == "20 groups of 200 videos"
+    assert alone.resampled == "200 videos, each for itself, as their groups are not known"
+
+
+def test_pairs_keep_their_groups():
+    groups = pd.Series([f"g{i // 4}" for i in range(200)], index=IDS)
+    labels = pd.Series(["in", "out", "up", "down"] * 50, index=IDS)
+    probe = probe_pairs(vectors(0.0), labels, {"in": "out", "up": "down"}, groups)
+    assert probe.groups.index.equals(probe.labels.index)
+    assert probe.groups.equals(groups.loc[probe.labels.index])
+    assert probe_pairs(vectors(0.0), labels, {"in": "out"}).groups is None
+
+
+def test_shares_over_groups():
+    """Whole groups are right or wrong, so forty items say as much as ten."""
+    groups = pd.Series(np.arange(40) // 4, index=[f"v{i}" for i in range(40)])
+    hits = pd.DataFrame({"x": groups < 5, "all": True})
+    table = shares(hits, groups=groups.sample(frac=1, random_state=0))  # by id, in any order
+    alone = shares(pd.DataFrame({"x": np.arange(10) < 5}))
+    assert table.loc["x", "mean"] == 0.5
+    assert table.loc["x", "low"] == pytest.approx(0.2, abs=0.01)  # 2 of 10: Binomial(10, 1/2)
+    assert table.loc["x", "high"] == pytest.approx(0.8, abs=0.01)
+    assert table.loc["x", "high"] - table.loc["x", "low"] > 1.5 * (
+        shares(hits).loc["x", "high"] - shares(hits).loc["x", "low"]
+    )
+    assert alone.loc["x", "low"] == pytest.approx(table.loc["x", "low"], abs=0.05)
+    assert table.loc["all", "low"] == pytest.approx(0.7225, abs=1e-3)  # 10 of 10, by Wilson
+    by = shares(hits, groups % 2, groups)
+    assert by.loc["0, x", "n"] == 20
+
+
+def test_differences_of_shares_are_paired():
+    """Two methods with one mistake between them: the intervals overlap, the difference is clear."""
+    ids = [f"v{i}" for i in range(200)]
+    good = pd.Series(np.arange(200) % 2 == 0, index=ids)
+    worse = good & (np.arange(200) % 20 != 0)  # ten fewer
+    hits = pd.DataFrame({"good": good, "worse": worse})
+    table = shares(hits)
+    assert table.loc["worse", "high"] > table.loc["good", "low"]
+    gap = compare_shares(hits, "worse")
+    assert gap.index.tolist() == ["good"]
+    assert gap.loc["good", "mean"] == pytest.approx(0.05)
+    half = 1.96 * np.sqrt(0.05 * 0.95 / 200)  # ten of 200 differ
+    assert gap.loc["good", "low"] == pytest.approx(0.05 - half, abs=0.006)
+    one = pd.Series("only", index=ids)
+    assert compare_shares(hits, "worse", groups=one).loc["good"].tolist() == pytest.approx(
+        [0.05, 0.05, 0.05, 200]  # a single group is the same in every sample
+    )
+    by = compare_shares(hits, "worse", by=pd.Series(["x", "y"] * 100, index=ids))
+    assert by["mean"].to_dict() == pytest.approx({"x, good": 0.1, "y, good": 0.0})
+    with pytest.raises(KeyError, match="no method 'best'; there are good, worse"):
+        compare_shares(hits, "best")
 
 
 def test_too_little_to_probe():

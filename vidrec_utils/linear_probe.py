@@ -1,4 +1,8 @@
-"""Linear probes: what can be read from frozen vectors by a linear classifier, with intervals."""
+"""Linear probes: what can be read from frozen vectors by a linear classifier, with intervals.
+
+Where items belong to groups, such as clips to subjects, a group is held out as a whole, and the
+intervals resample groups (see `intervals`).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
+
+from vidrec_utils.intervals import mean_intervals, share_intervals, wilson
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +29,13 @@ class Probe:
     ----------
     labels, predicted : Series
         By video, in the same order.
+    groups : Series, optional
+        Group of each video, in the same order, if the folds kept groups together.
     """
 
     labels: pd.Series
     predicted: pd.Series
+    groups: pd.Series | None = None
 
     @property
     def right(self) -> np.ndarray:
@@ -35,8 +43,19 @@ class Probe:
         return self.predicted.to_numpy() == self.labels.to_numpy()
 
     def interval(self, level: float = 0.95) -> tuple[float, float, float]:
-        """Accuracy with the ends of its interval (Wilson 1927, for independent tries)."""
-        return _wilson(int(self.right.sum()), len(self.right), level)
+        """Accuracy with the ends of its interval.
+
+        With groups it resamples groups, with all their videos: the cluster bootstrap. Without, it
+        takes videos for independent tries (Wilson, 1927).
+        """
+        return _share(self.right, self.groups, level)
+
+    @property
+    def resampled(self) -> str:
+        """What the interval takes for independent, in words."""
+        if self.groups is None:
+            return f"{len(self.labels):,} videos, each for itself, as their groups are not known"
+        return f"{self.groups.nunique():,} groups of {len(self.labels):,} videos"
 
     def row(self) -> dict[str, float]:
         """The interval as a row of a table: `mean, low, high`."""
@@ -99,10 +118,11 @@ def linear_probe(
     labels = labels.loc[ids]
     if labels.nunique() < 2:
         raise ValueError(f"{len(ids)} videos with a vector hold {labels.nunique()} labels; give 2.")
-    if groups is not None and groups.loc[ids].nunique() < folds:
-        raise ValueError(f"{groups.loc[ids].nunique()} groups cannot fill {folds} folds.")
+    groups = None if groups is None else groups.loc[ids]
+    if groups is not None and groups.nunique() < folds:
+        raise ValueError(f"{groups.nunique()} groups cannot fill {folds} folds.")
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
-    cut = _folds(labels, None if groups is None else groups.loc[ids], folds, seed)
+    cut = stratified_folds(labels, groups, folds, seed)
     with threadpool_limits(1):  # the matrices are so small that threads mostly wait for each other
         answers = cross_val_predict(
             model,
@@ -110,13 +130,43 @@ def linear_probe(
             labels.to_numpy(),
             cv=cut,
         )
-    return Probe(labels, pd.Series(answers, index=ids))
+    return Probe(labels, pd.Series(answers, index=ids), groups)
 
 
-def _folds(
-    labels: pd.Series, groups: pd.Series | None, folds: int, seed: int
+def stratified_folds(
+    labels: pd.Series, groups: pd.Series | None = None, folds: int = 5, seed: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Training and test rows of each fold, with the labels in like shares."""
+    """Divide rows into folds with the labels in like shares; no group is in two folds.
+
+    Parameters
+    ----------
+    labels : Series
+        Without NA.
+    groups : Series, optional
+        Group of each row, in the same order.
+    folds, seed : int
+        Number of folds, and the seed of their draw.
+
+    Returns
+    -------
+    list of (ndarray, ndarray)
+        Positions of the training and of the test rows of each fold; a fold without a test row is
+        left out.
+
+    Raises
+    ------
+    ValueError
+        If a fold leaves a single label to learn from.
+
+    Examples
+    --------
+    >>> labels = pd.Series(["cat", "cat", "dog", "dog"] * 2)
+    >>> groups = pd.Series(["x", "x", "y", "y", "z", "z", "w", "w"])
+    >>> for train, test in stratified_folds(labels, groups, folds=2):
+    ...     print(set(groups[train]) & set(groups[test]), len(test))
+    set() 4
+    set() 4
+    """
     options = {"n_splits": folds, "shuffle": True, "random_state": seed}
     rows = np.zeros((len(labels), 1))
     classes = pd.factorize(labels)[0]
@@ -171,13 +221,17 @@ def probe_pairs(
         linear_probe(vectors, labels[labels.isin([one, other])], groups, folds, strength, seed)
         for one, other in pairs.items()
     ]
+    together = None if groups is None else pd.concat([probe.groups for probe in probes])
     return Probe(
         pd.concat([probe.labels for probe in probes]),
         pd.concat([probe.predicted for probe in probes]),
+        together,
     )
 
 
-def shares(hits: pd.DataFrame, by: pd.Series | None = None) -> pd.DataFrame:
+def shares(
+    hits: pd.DataFrame, by: pd.Series | None = None, groups: pd.Series | None = None
+) -> pd.DataFrame:
     """Share of items for which each method is right, with 95% intervals.
 
     Parameters
@@ -185,12 +239,17 @@ def shares(hits: pd.DataFrame, by: pd.Series | None = None) -> pd.DataFrame:
     hits : DataFrame of bool
         One row an item, one column a method.
     by : Series, optional
-        The group of each item, with the same index; then there is a row for each group and method.
+        What each item is, such as the script of a title, by the same ids; then there is a row for
+        each of these and each method.
+    groups : Series, optional
+        Group of each item, such as its subject, by the same ids. Items of a group resemble each
+        other, so the intervals resample groups (see `intervals`; NA belongs to no group). Without,
+        items count as independent tries, and the intervals are Wilson's.
 
     Returns
     -------
     DataFrame
-        Indexed by method, or by `"<group>, <method>"`: `mean, low, high, n`.
+        Indexed by method, or by `"<kind>, <method>"`: `mean, low, high, n`.
 
     Examples
     --------
@@ -202,19 +261,83 @@ def shares(hits: pd.DataFrame, by: pd.Series | None = None) -> pd.DataFrame:
     ----------
     Wilson: Probable inference, the law of succession, and statistical inference. JASA 22, 1927.
     """
-    tables = {"": hits}
-    if by is not None:
-        tables = {f"{group}, ": table for group, table in hits.groupby(by.loc[hits.index])}
     rows = {
-        f"{group}{method}": (*_wilson(int(table[method].sum()), len(table)), len(table))
-        for group, table in tables.items()
+        f"{kind}{method}": (*_share(table[method].to_numpy(), _of(groups, table)), len(table))
+        for kind, table in _tables(hits, by).items()
         for method in hits.columns
     }
     columns = ["mean", "low", "high", "n"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype({"n": int})
 
 
-def _wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float, float]:
-    """A share and the ends of its interval; unlike the normal one it never leaves 0..1."""
-    ends = binomtest(right, n).proportion_ci(level, method="wilson")
-    return right / n, float(ends.low), float(ends.high)
+def compare_shares(
+    hits: pd.DataFrame,
+    than: str,
+    by: pd.Series | None = None,
+    groups: pd.Series | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Share of items for which each method is right, minus that of one method on the same items.
+
+    Whether two intervals of `shares` overlap does not say whether two methods differ, for both were
+    asked the same items. The interval of their difference does.
+
+    Parameters
+    ----------
+    hits, by, groups
+        See `shares`.
+    than : str
+        The method that the others are compared with.
+    seed : int
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by method, or by `"<kind>, <method>"`, without `than`: `mean, low, high, n`, by the
+        cluster bootstrap with groups, else by that over items.
+
+    Raises
+    ------
+    KeyError
+        If there is no such method.
+
+    Examples
+    --------
+    >>> hits = pd.DataFrame({"BERT": [1, 1, 1, 0], "words": [1, 0, 0, 0]}, dtype=bool)
+    >>> compare_shares(hits, "words")
+          mean  low  high  n
+    BERT   0.5  0.0   1.0  4
+    """
+    if than not in hits:
+        raise KeyError(f"There is no method {than!r}; there are {', '.join(hits.columns)}.")
+    rows = {}
+    for kind, table in _tables(hits, by).items():
+        gaps = table.astype(float).drop(columns=than).sub(table[than].astype(float), axis=0)
+        intervals = mean_intervals(gaps.to_numpy(), _of(groups, table), seed=seed)  # (methods, 3)
+        for method, interval in zip(gaps.columns, intervals, strict=True):
+            rows[f"{kind}{method}"] = (*interval, len(table))
+    columns = ["mean", "low", "high", "n"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype({"n": int})
+
+
+def _tables(hits: pd.DataFrame, by: pd.Series | None) -> dict[str, pd.DataFrame]:
+    """The items of each kind, by the beginning of their rows' names."""
+    if by is None:
+        return {"": hits}
+    return {f"{kind}, ": table for kind, table in hits.groupby(by.loc[hits.index])}
+
+
+def _of(groups: pd.Series | None, table: pd.DataFrame) -> pd.Series | None:
+    """Groups of the items of a table."""
+    return None if groups is None else groups.reindex(table.index)
+
+
+def _share(
+    right: np.ndarray, groups: pd.Series | None, level: float = 0.95
+) -> tuple[float, float, float]:
+    """A share and the ends of its interval: over groups, or Wilson's for independent items."""
+    if groups is None:
+        return wilson(int(right.sum()), len(right), level)
+    mean, low, high = share_intervals(right[:, None], groups, level)[0]
+    return float(mean), float(low), float(high)

@@ -141,3 +141,19 @@ def test_bad_input():
 def test_one_class_only():
     assert evaluation.classification_scores(["a"], ["a"])["mean"].eq(1).all()
     assert evaluation.probability_scores(["a"], pd.DataFrame({"a": [1.0]}))["log_loss"] == 0
+
+
+def test_scores_of_groups_resample_groups():
+    """Ten copies of each example in one group: the intervals are those of the examples."""
+    labels, predicted = case(3, n=120)
+    once = evaluation.classification_scores(labels, predicted, seed=1, resamples=4000)
+    many = [name for name in labels for _ in range(10)], [n for n in predicted for _ in range(10)]
+    groups = [f"subject {i}" for i in range(120) for _ in range(10)]
+    got = evaluation.classification_scores(*many, seed=1, resamples=4000, groups=groups)
+    np.testing.assert_allclose(got["mean"], once["mean"])
+    np.testing.assert_allclose(got[["low", "high"]], once[["low", "high"]], atol=0.012)
+    narrow = evaluation.classification_scores(*many, seed=1)
+    width = (got["high"] - got["low"]) / (narrow["high"] - narrow["low"])
+    assert width.min() > 2.5  # the square root of 10 is 3.2
+    with pytest.raises(ValueError, match="2 clusters for 120 items"):
+        evaluation.classification_scores(labels, predicted, groups=["x", "y"])

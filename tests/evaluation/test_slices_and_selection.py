@@ -84,6 +84,32 @@ def test_compare_classifiers():
     assert got.loc["weighted", "ece"] > got.loc["constant", "ece"] + 0.02
 
 
+def test_classifiers_are_tested_on_groups_that_they_do_not_know():
+    """Vectors that name the subject and nothing else: known subjects are easy, others are not."""
+    rng = np.random.default_rng(1)
+    subject = pd.Series(np.arange(300) // 6)  # 50 subjects with six videos each
+    rare = rng.permutation(50) < 15
+    labels = pd.Series(np.where(rare[subject], "rare", "other"))
+    vectors = pd.get_dummies(subject).astype(float) * 5
+    model = {"regression": LogisticRegression()}
+    alone = evaluation.compare_classifiers(model, vectors, labels)
+    apart = evaluation.compare_classifiers(model, vectors, labels, groups=subject)
+    assert alone.loc["regression", "mean"] > 0.95
+    assert apart.loc["regression", "mean"] < 0.6
+    noise = pd.DataFrame(rng.normal(size=(300, 3)))
+    noise[0] += 2 * (labels == "rare") + np.repeat(rng.normal(size=50), 6)
+    widths = []
+    for groups in (None, subject):
+        got = evaluation.compare_classifiers(model, noise, labels, groups=groups)
+        widths.append(got.loc["regression", "high"] - got.loc["regression", "low"])
+    assert widths[1] > 1.2 * widths[0]
+    without = subject.astype("float").where(subject > 4)  # five subjects are not known
+    got = evaluation.compare_classifiers(model, vectors, labels, groups=without)
+    assert np.isfinite(got.loc["regression", "mean"])
+    with pytest.raises(ValueError, match="2 groups cannot fill 5 folds"):
+        evaluation.compare_classifiers(model, vectors, labels, groups=subject % 2)
+
+
 def test_differences():
     frame = pd.DataFrame({"user_id": ["u", "v"], "video_id": ["a", "b"], "n_candidates": 50})
     got = evaluation.sampled.differences(frame.assign(rank=[1, 2]), frame.assign(rank=[9, 30]))

@@ -8,9 +8,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from vidrec_utils import video_io
-from vidrec_utils.datasets import LibraryError
+from vidrec_utils.datasets import LibraryError, VideoLibrary
 from vidrec_utils.preprocessing.augmentation import ClipAugmentation
-from vidrec_utils.preprocessing.clips import VideoClips, clip_labels
+from vidrec_utils.preprocessing.clips import VideoClips, clip_groups, clip_labels
 
 GOOD = ["first", "reversed", "second", "frozen"]
 
@@ -122,3 +122,17 @@ def test_labels_are_annotations_or_else_categories(dirty):
     assert answered.drop(["first", "second"]).isna().all()
     other = clip_labels(replace(dirty, extras={"annotations": asked}), "mood")
     assert other.equals(dirty.videos["category"])
+
+
+def test_groups_of_clips_are_subjects_or_else_uploaders_or_else_each_its_own(capsys):
+    videos = pd.DataFrame({"video_id": list("abc"), "uploader": ["ann", None, "ann"]})
+    log = pd.DataFrame({"user_id": ["u"], "video_id": ["a"]})
+    library = VideoLibrary(videos, log, name="mine")
+    known = clip_groups(library, pd.Series({"b": "rocket", "a": "rocket"}))
+    assert known.to_dict() == {"a": "rocket", "b": "rocket", "c": "video c"}
+    assert capsys.readouterr().out == ""  # nothing to excuse
+    assert clip_groups(library).nunique() == 2
+    assert "names no subjects: the 3 clips are grouped by uploader" in capsys.readouterr().out
+    bare = VideoLibrary(videos.drop(columns="uploader"), log, name="mine")
+    assert clip_groups(bare).nunique() == 3
+    assert "each of 3 clips counts as independent" in capsys.readouterr().out

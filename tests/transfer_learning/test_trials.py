@@ -66,10 +66,44 @@ def test_models_are_compared_on_the_same_items(trial, capsys):
     assert table.loc["half", "more"] == share
     assert table.loc["half", "more_low"] == table.loc["half", "low"] > 0
     assert table.loc["same", ["more", "more_low", "more_high"]].tolist() == [0, 0, 0]
+    # all wrong: Wilson's interval for none of so many groups, z^2 / (n + z^2)
+    z2, n = 1.959964**2, trial.groups[trial.test].nunique()
+    assert table.loc["same", "high"] == pytest.approx(z2 / (n + z2))
     print_scores(table.iloc[[2]])
     assert capsys.readouterr().out == (
-        "same: 0% [0%, 0%] right; +0 [+0, +0] points against none.\n"
+        f"same: 0% [0%, {z2 / (n + z2):.0%}] right; +0 [+0, +0] points against none.\n"
     )
+
+
+def grouped_trial(groups, n=240):
+    ids = [f"clip-{i:03d}" for i in range(n)]
+    labels = pd.Series(["red", "green"] * (n // 2), ids)
+    return Trial(dict.fromkeys(ids, 0), labels, pd.Series(groups, ids))
+
+
+def test_intervals_resample_groups():
+    """Of each subject all clips are right, or all are wrong: a clip more says nothing more."""
+    trial = grouped_trial([i // 8 for i in range(240)])  # 30 subjects
+    subject = trial.groups[trial.test]
+    truth = trial.labels[trial.test].to_numpy()
+    other = np.where(truth == "red", "green", "red")
+    easy = subject.isin(subject.unique()[::2]).to_numpy()
+    table = trial.scores({"easy ones": Says(np.where(easy, truth, other))})
+    share, n = easy.mean(), subject.nunique()
+    half = 1.96 * np.sqrt(share * (1 - share) / n)
+    assert table["low"].iloc[0] == pytest.approx(share - half, abs=0.06)
+    assert table["high"].iloc[0] == pytest.approx(share + half, abs=0.06)
+    # Were clips independent, the interval would be nearly three times as narrow.
+    apart = grouped_trial([None] * 240)
+    apart.train, apart.test = trial.train, trial.test
+    alone = apart.scores({"easy ones": Says(np.where(easy, truth, other))})
+    width = (table["high"] - table["low"]) / (alone["high"] - alone["low"])
+    assert width.iloc[0] == pytest.approx(np.sqrt(8), rel=0.25)
+
+
+def test_clips_without_a_group_are_held_out_like_others():
+    trial = grouped_trial([None] * 240)
+    assert len(trial.test) == pytest.approx(0.35 * 240, abs=2)
 
 
 def test_the_constant_answer_is_the_commonest_class_of_training():

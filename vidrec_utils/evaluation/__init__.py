@@ -15,6 +15,7 @@ all metrics are in `evaluation.metrics`, those for classes in `evaluation.classi
 from vidrec_utils.evaluation import leaks, sampled
 from vidrec_utils.evaluation.bench import Bench
 from vidrec_utils.evaluation.classification import (
+    BINS,
     classification_scores,
     classification_table,
     compare_classifiers,
@@ -43,6 +44,7 @@ from vidrec_utils.evaluation.task import positives, prepare
 from vidrec_utils.linear_probe import Probe, linear_probe, probe_pairs
 
 __all__ = [
+    "BINS",
     "RANKING_METRICS",
     "USER_METRICS",
     "Bench",

@@ -18,7 +18,8 @@ accuracy    ICPR 2010)
 =========== ===================================================================================
 
 Counts come from `pandas.crosstab`; the intervals resample that matrix, which holds everything that
-these metrics depend on.
+these metrics depend on. Where examples belong to groups, such as clips to subjects, the matrices of
+whole groups are resampled.
 """
 
 from __future__ import annotations
@@ -28,12 +29,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import sparse
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import cross_val_predict
 
 from vidrec_utils.evaluation.results import percentile_interval
+from vidrec_utils.intervals import cluster_sums
+from vidrec_utils.linear_probe import stratified_folds
 
+BINS = 10
+"""Bins of confidence of every calibration error and every figure of one."""
 OVERALL = ("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "weighted_f1")
 
 
@@ -116,11 +122,14 @@ def classification_scores(
     seed: int = 0,
     resamples: int = 1000,
     level: float = 0.95,
+    groups: Sequence | None = None,
 ) -> pd.DataFrame:
-    """Accuracy, balanced accuracy and F1 with percentile bootstrap intervals over the examples.
+    """Accuracy, balanced accuracy and F1 with percentile bootstrap intervals.
 
     Drawing n examples with replacement and counting them is drawing the counts of the confusion
-    matrix from a multinomial distribution, so each sample costs one small matrix.
+    matrix from a multinomial distribution, so each sample costs one small matrix. With groups,
+    whole groups are drawn, and their matrices added up: clips of one subject are mostly right or
+    wrong together, so that intervals over clips are too narrow.
 
     Parameters
     ----------
@@ -128,11 +137,19 @@ def classification_scores(
         As for `confusion`.
     seed, resamples, level : int, int, float
         Seed of the bootstrap, its number of resamples, and the coverage of the intervals.
+    groups : sequence, shape (n,), optional
+        Group of each example, such as the subject of a clip; NA is a group of its own. By default
+        examples are taken for independent.
 
     Returns
     -------
     DataFrame
         Indexed by `OVERALL`: `mean, low, high`. The mean is the value on these examples.
+
+    Raises
+    ------
+    ValueError
+        As for `confusion`, and if there is not one group for each example.
 
     Examples
     --------
@@ -142,17 +159,25 @@ def classification_scores(
     >>> scores["mean"].head(2).to_dict()
     {'accuracy': 0.9, 'balanced_accuracy': 0.5}
     """
-    counts = confusion(labels, predicted).to_numpy()  # (classes, classes)
+    matrix = confusion(labels, predicted)
+    counts = matrix.to_numpy()  # (classes, classes)
     n = counts.sum()
-    cells = counts.ravel() / n  # share of each pair of label and prediction
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(n, cells, resamples).reshape(resamples, *counts.shape)
+    if groups is None:
+        cells = counts.ravel() / n  # share of each pair of label and prediction
+        draws = np.random.default_rng(seed).multinomial(n, cells, resamples)
+    else:
+        rows, columns = (matrix.index.get_indexer(list(names)) for names in (labels, predicted))
+        pair = rows * len(matrix) + columns  # the cell of each example, (n,)
+        shape = (n, counts.size)
+        examples = sparse.csr_array((np.ones(n), (np.arange(n), pair)), shape=shape)
+        draws = cluster_sums(examples, groups, resamples, seed)  # (resamples, cells)
+    draws = draws.reshape(resamples, *counts.shape)
     low, high = percentile_interval(_overall(draws.astype(float)), level)
     value = _overall(counts[None].astype(float))[0]
     return pd.DataFrame({"mean": value, "low": low, "high": high}, index=list(OVERALL))
 
 
-def reliability(right: ArrayLike, confidence: ArrayLike, bins: int = 10) -> pd.DataFrame:
+def reliability(right: ArrayLike, confidence: ArrayLike, bins: int = BINS) -> pd.DataFrame:
     """Compare stated confidence with the share that was right, bin by bin.
 
     Parameters
@@ -204,7 +229,7 @@ def reliability(right: ArrayLike, confidence: ArrayLike, bins: int = 10) -> pd.D
     return table[["low", "high", "n", "confidence", "accuracy", "gap"]].reset_index(drop=True)
 
 
-def expected_calibration_error(right: ArrayLike, confidence: ArrayLike, bins: int = 10) -> float:
+def expected_calibration_error(right: ArrayLike, confidence: ArrayLike, bins: int = BINS) -> float:
     """Mean distance of confidence and accuracy over the bins, weighted by their examples.
 
     `ECE = sum_b n_b / n * |accuracy_b - confidence_b|` (Naeini, Cooper, Hauskrecht, AAAI 2015).
@@ -231,7 +256,9 @@ def expected_calibration_error(right: ArrayLike, confidence: ArrayLike, bins: in
     return float((table["gap"].abs() * table["n"]).sum() / table["n"].sum())
 
 
-def probability_scores(labels: Sequence, probabilities: pd.DataFrame, bins: int = 10) -> pd.Series:
+def probability_scores(
+    labels: Sequence, probabilities: pd.DataFrame, bins: int = BINS
+) -> pd.Series:
     """Judge predicted probabilities of several classes.
 
     Parameters
@@ -318,8 +345,13 @@ def compare_classifiers(
     labels: pd.Series,
     folds: int = 5,
     seed: int = 0,
+    groups: pd.Series | None = None,
 ) -> pd.DataFrame:
     """Cross-validate classifiers on the same folds.
+
+    If videos resemble each other in groups, as those of one subject or uploader do, give the
+    groups: otherwise a classifier is tested on groups that it knows, and the accuracy is that of
+    recognising them.
 
     Parameters
     ----------
@@ -331,11 +363,19 @@ def compare_classifiers(
         By video; only videos with both take part.
     folds, seed : int
         Number of stratified folds, and the seed of their draw.
+    groups : Series, optional
+        Group of each video, by the same ids; a group is never in training and test at once, and the
+        intervals resample groups. Videos without a group are left out.
 
     Returns
     -------
     DataFrame
         One row a model: `accuracy`; `mean, low, high` of the balanced accuracy; `ece`.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer groups than folds, or a fold leaves a single label to learn from.
 
     Examples
     --------
@@ -350,15 +390,21 @@ def compare_classifiers(
     vectors = vectors.dropna()
     labels = labels.dropna()
     ids = vectors.index[vectors.index.isin(labels.index)]
+    if groups is not None:
+        ids = ids[ids.isin(groups.dropna().index)]
+        groups = groups.loc[ids]
+        if groups.nunique() < folds:
+            raise ValueError(f"{groups.nunique()} groups cannot fill {folds} folds.")
     x = vectors.loc[ids].to_numpy()  # (n, dim)
     y = labels.loc[ids].to_numpy()  # (n,)
-    cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    cut = stratified_folds(labels.loc[ids], groups, folds, seed)
     rows = {}
     for name, model in models.items():
         probabilities = pd.DataFrame(
             cross_val_predict(model, x, y, cv=cut, method="predict_proba"), columns=sorted(set(y))
         )
-        scores = classification_scores(y, probabilities.idxmax(axis=1), seed=seed)
+        predicted = probabilities.idxmax(axis=1)
+        scores = classification_scores(y, predicted, seed=seed, groups=groups)
         rows[name] = {
             "accuracy": scores.loc["accuracy", "mean"],
             **scores.loc["balanced_accuracy"],

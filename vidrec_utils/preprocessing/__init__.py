@@ -11,7 +11,7 @@ steps of cleaning are in the modules of their topics: `text`, `missing`, `behavi
 
 from vidrec_utils.preprocessing.augmentation import ClipAugmentation, build_augmentation
 from vidrec_utils.preprocessing.behavior import find_bots, fix_timestamps
-from vidrec_utils.preprocessing.clips import VideoClips, clip_labels
+from vidrec_utils.preprocessing.clips import VideoClips, clip_groups, clip_labels
 from vidrec_utils.preprocessing.denoising import (
     add_noise,
     denoise_spatial,
@@ -60,6 +60,7 @@ __all__ = [
     "check_split",
     "class_balance",
     "clean",
+    "clip_groups",
     "clip_labels",
     "compare_pairs",
     "denoise_spatial",

@@ -253,6 +253,57 @@ def clip_labels(library: VideoLibrary, name: str = "motion") -> pd.Series:
     return annotations.set_index("video_id")[name].reindex(library.videos.index)
 
 
+def clip_groups(library: VideoLibrary, subjects: pd.Series | None = None) -> pd.Series:
+    """Return the group of each clip, for folds and intervals: its subject, or else its uploader.
+
+    Clips of one group resemble each other, so a group is held out as a whole, and resampled as a
+    whole. A sentence says which groups there are, or that there are none.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+    subjects : Series, optional
+        What each clip shows, by video id, if somebody knows it.
+
+    Returns
+    -------
+    Series of str
+        Indexed by all video ids. A clip of which neither is known is a group of its own.
+
+    Examples
+    --------
+    >>> videos = pd.DataFrame({"video_id": ["v1", "v2", "v3"], "uploader": ["ann", "ann", None]})
+    >>> log = pd.DataFrame({"user_id": [], "video_id": [], "timestamp": []})
+    >>> clip_groups(VideoLibrary(videos, log, name="mine")).tolist()
+    The library mine names no subjects: the 3 clips are grouped by uploader, 2 groups.
+    ['uploader ann', 'uploader ann', 'video v3']
+    >>> videos = videos.drop(columns="uploader")
+    >>> clip_groups(VideoLibrary(videos, log, name="mine")).tolist()
+    The library mine names neither subjects nor uploaders: each of 3 clips counts as independent.
+    If some resemble each other, intervals are too narrow, and accuracies too high.
+    ['video v1', 'video v2', 'video v3']
+    """
+    ids = library.videos.index
+    alone = pd.Series([f"video {v}" for v in ids], ids)
+    if subjects is not None:
+        return subjects.reindex(ids).astype("str").where(subjects.reindex(ids).notna(), alone)
+    uploaders = library.videos["uploader"]
+    groups = ("uploader " + uploaders.astype("str")).where(uploaders.notna(), alone)
+    who = f"The library {library.name} names"
+    if uploaders.notna().any():
+        print(
+            f"{who} no subjects: the {len(ids):,} clips are grouped by uploader, "
+            f"{groups.nunique():,} groups."
+        )
+    else:
+        print(
+            f"{who} neither subjects nor uploaders: each of {len(ids):,} clips counts as "
+            "independent.\nIf some resemble each other, intervals are too narrow, and accuracies "
+            "too high."
+        )
+    return groups
+
+
 def _number_labels(
     labels: pd.Series | Mapping[str, object] | str | None, ids: list[str], library: VideoLibrary
 ) -> tuple[list[str], list | None]:

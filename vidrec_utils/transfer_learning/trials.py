@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils.encoders import Tunable
-from vidrec_utils.evaluation import bootstrap_means
-from vidrec_utils.evaluation.results import percentile_interval
+from vidrec_utils.intervals import cluster_codes, mean_intervals, share_intervals
 from vidrec_utils.reporting import difference, interval
 from vidrec_utils.transfer_learning.backbone import original
 from vidrec_utils.transfer_learning.budget import constant_share
@@ -27,7 +26,9 @@ class Trial:
     items : mapping of str to item
         Clips, images or texts by id, as they are or as `prepare_once` returns them.
     labels, groups : Series
-        Label and group of each id; ids without a label are left out.
+        Label and group of each id, such as the subject of a clip; ids without a label are left out.
+        An id without a group (NA) is a group of its own. `preprocessing.clip_groups` gives the
+        groups that a library knows.
     test : float
         Share of the items that is held out.
     seed : int
@@ -60,7 +61,7 @@ class Trial:
     ):
         self.items, self.groups, self.seed = items, groups, seed
         self.labels = labels.dropna()
-        own_groups = groups.reindex(self.labels.index).to_numpy()
+        own_groups = cluster_codes(groups.reindex(self.labels.index), len(self.labels))
         train, held = hold_out(self.labels.tolist(), test, own_groups, seed)
         self.train, self.test = self.labels.index[train], self.labels.index[held]
 
@@ -113,6 +114,9 @@ class Trial:
     def scores(self, models: Mapping[str, FineTuned]) -> pd.DataFrame:
         """Accuracy of each model on the test items, with its interval.
 
+        Items of a group were held out together, and are mostly right or wrong together; so the
+        intervals resample groups (see `intervals`).
+
         Returns
         -------
         DataFrame
@@ -121,7 +125,7 @@ class Trial:
         """
         target = self.labels[self.test].to_numpy()
         right = {n: _right(m.predict(self.held_out()), target) for n, m in models.items()}
-        return _shares(right, self.seed)
+        return _shares(right, self.groups.reindex(self.test), self.seed)
 
     def constant(self) -> float:
         """Accuracy of always predicting the most frequent training class."""
@@ -131,7 +135,7 @@ class Trial:
         """The same for two classes that are each other's time reversal, on clips and mirrors.
 
         The mirror of a clip has its frames in reversed order, and belongs to the other class. For
-        the intervals a clip and its mirror are resampled together.
+        the intervals a clip and its mirror are resampled together, with all clips of their group.
         """
         one, other = sorted(self.labels.unique())
         target = self.labels[self.test].to_numpy()
@@ -142,7 +146,7 @@ class Trial:
             forwards = _right(model.predict(frames), target)
             backwards = _right(model.predict([clip[::-1] for clip in frames]), mirrored)
             right[name] = (forwards + backwards) / 2
-        return _shares(right, self.seed)
+        return _shares(right, self.groups.reindex(self.test), self.seed)
 
 
 def two_directions(
@@ -300,18 +304,17 @@ def _right(predicted: Iterable, target: Iterable) -> np.ndarray:
     return (np.asarray(list(predicted)) == np.asarray(list(target))).astype(np.float64)
 
 
-def _shares(right: Mapping[str, np.ndarray], seed: int) -> pd.DataFrame:
+def _shares(right: Mapping[str, np.ndarray], groups: pd.Series, seed: int) -> pd.DataFrame:
     """Means of `right` (0 to 1 an item), and of the differences to the first, with intervals.
 
-    All columns are resampled together, so that differences are those on the same items.
+    All columns are resampled together, group by group, so that differences are those on the same
+    items.
     """
     names = list(right)
     shares = np.stack(list(right.values()), axis=1)  # (items, models)
-    columns = np.concatenate([shares, shares - shares[:, :1]], axis=1)  # (items, 2 * models)
-    low, high = percentile_interval(bootstrap_means(columns, 2000, seed), 0.95)
-    intervals = np.stack([columns.mean(axis=0), low, high], axis=1)  # (2 * models, 3)
-    table = pd.DataFrame(intervals[: len(names)], names, ["mean", "low", "high"])
+    table = pd.DataFrame(share_intervals(shares, groups, seed=seed), names, ["mean", "low", "high"])
     table["than"] = pd.Series([None] + names[:1] * (len(names) - 1), names, dtype="str")
-    table[["more", "more_low", "more_high"]] = intervals[len(names) :]
-    table.loc[names[0], ["more", "more_low", "more_high"]] = np.nan
+    more = ["more", "more_low", "more_high"]
+    table[more] = mean_intervals(shares - shares[:, :1], groups, seed=seed)
+    table.loc[names[0], more] = np.nan
     return table

@@ -1,0 +1,214 @@
+"""Confidence intervals for shares and means of items in clusters, such as the clips of a subject.
+
+Clips of one subject resemble each other, so a hundred clips of ten subjects say less than a hundred
+clips of a hundred subjects. What is resampled is therefore the subject, with all its clips: the
+cluster bootstrap. An interval that resamples clips, or Wilson's, which takes them for independent
+tries, is too narrow. For users, who are independent, see `evaluation.bootstrap_means`.
+
+References
+----------
+Davison, Hinkley: Bootstrap Methods and their Application. Cambridge University Press, 1997,
+section 3.8. Field, Welsh: Bootstrapping clustered data. JRSS B 69(3), 2007. Wilson: Probable
+inference, the law of succession, and statistical inference. JASA 22, 1927.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.stats import binomtest
+
+RESAMPLES = 2000
+BLOCK = 2**22
+"""Most counts of drawn clusters that are in memory at once."""
+
+
+def cluster_codes(clusters: Sequence | pd.Series | None, n: int) -> np.ndarray:
+    """Number the clusters of n items from 0; an item without a cluster (NA) is one of its own.
+
+    Parameters
+    ----------
+    clusters : sequence, shape (n,), optional
+        Cluster of each item; None: each item is a cluster.
+    n : int
+        Number of items.
+
+    Raises
+    ------
+    ValueError
+        If there is not one cluster for each item.
+
+    Examples
+    --------
+    >>> print(cluster_codes(["ann", None, "ann", None], 4))
+    [0 1 0 2]
+    """
+    if clusters is None:
+        return np.arange(n)
+    if len(clusters) != n:
+        raise ValueError(f"{len(clusters)} clusters for {n} items: give one for each.")
+    codes = pd.factorize(pd.Series(list(clusters), dtype=object))[0]
+    alone = codes < 0
+    codes[alone] = codes.max(initial=-1) + 1 + np.arange(alone.sum())
+    return codes
+
+
+def cluster_sums(
+    values: np.ndarray | sparse.csr_array,
+    clusters: Sequence | pd.Series | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> np.ndarray:
+    """Bootstrap whole clusters: sums of the columns over the items of the clusters drawn.
+
+    Parameters
+    ----------
+    values : ndarray or csr_array, shape (n, m)
+        One row an item.
+    clusters : sequence, shape (n,), optional
+        See `cluster_codes`.
+    resamples, seed : int
+        Each of so many samples has as many clusters as there are, drawn with replacement; and the
+        seed of their generator.
+
+    Returns
+    -------
+    ndarray, shape (resamples, m)
+
+    Examples
+    --------
+    Two clusters of two equal items each: a sample holds both, or one of them twice.
+
+    >>> sums = cluster_sums(np.array([[1], [1], [0], [0]]), ["x", "x", "y", "y"])
+    >>> print(np.unique(sums))
+    [0. 2. 4.]
+    """
+    n, m = values.shape
+    codes = cluster_codes(clusters, n)
+    size = codes.max(initial=-1) + 1  # clusters
+    inside = sparse.csr_array((np.ones(n), (codes, np.arange(n))), shape=(size, n))
+    totals = inside @ values  # of each cluster, (clusters, m)
+    rng = np.random.default_rng(seed)
+    sums = np.empty((resamples, m))
+    step = max(1, BLOCK // max(size, 1))
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        # how often each cluster is drawn into each sample, (rows, clusters)
+        drawn = rng.integers(0, size, (rows, size)) + size * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size)
+        sums[start : start + rows] = (totals.T @ counts.T.astype(float)).T
+    return sums
+
+
+def cluster_means(
+    values: np.ndarray,
+    clusters: Sequence | pd.Series | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> np.ndarray:
+    """Bootstrap whole clusters: means of the columns over the items of the clusters drawn.
+
+    Parameters
+    ----------
+    values, clusters, resamples, seed
+        See `cluster_sums`; without NaN.
+
+    Returns
+    -------
+    ndarray, shape (resamples, m)
+
+    Examples
+    --------
+    >>> means = cluster_means(np.array([[1], [1], [0], [0]]), ["x", "x", "y", "y"])
+    >>> print(np.unique(means))
+    [0.  0.5 1. ]
+    """
+    values = np.asarray(values, dtype=float)
+    sums = cluster_sums(np.column_stack([values, np.ones(len(values))]), clusters, resamples, seed)
+    return sums[:, :-1] / sums[:, -1:]
+
+
+def mean_intervals(
+    values: np.ndarray,
+    clusters: Sequence | pd.Series | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> np.ndarray:
+    """Mean of each column with its interval by the cluster bootstrap.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, m)
+        Without NaN.
+    clusters, seed, resamples
+        See `cluster_sums`. With fewer than some twenty clusters the interval is too narrow.
+    level : float
+        Coverage of the intervals.
+
+    Returns
+    -------
+    ndarray, shape (m, 3)
+        Mean, and the two percentiles of the resampled means.
+
+    Examples
+    --------
+    >>> values = np.array([[1.0], [1.0], [0.0], [0.0]])
+    >>> print(mean_intervals(values, ["x", "x", "y", "y"]))
+    [[0.5 0.  1. ]]
+    """
+    draws = cluster_means(values, clusters, resamples, seed)
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return np.column_stack([np.mean(values, axis=0), low, high])
+
+
+def share_intervals(
+    right: np.ndarray,
+    clusters: Sequence | pd.Series | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> np.ndarray:
+    """Share of each column with its interval: `mean_intervals`, and Wilson's for 0 and 1.
+
+    Where all items are right, or none, every sample is like the others, and the bootstrap knows
+    nothing. The interval is then Wilson's for as many independent tries as there are clusters.
+
+    Parameters
+    ----------
+    right : ndarray, shape (n, m)
+        0 to 1 for each item.
+    clusters, level, seed, resamples
+        See `mean_intervals`.
+
+    Returns
+    -------
+    ndarray, shape (m, 3)
+        Share, lower and upper end.
+
+    Examples
+    --------
+    >>> print(share_intervals(np.ones((10, 1)), list("aabbccddee")).round(3))
+    [[1.    0.566 1.   ]]
+    """
+    right = np.asarray(right, dtype=float)
+    intervals = mean_intervals(right, clusters, level, seed, resamples)
+    number = cluster_codes(clusters, len(right)).max() + 1
+    for column in np.flatnonzero(np.isin(intervals[:, 0], (0.0, 1.0))):
+        intervals[column] = wilson(number * int(intervals[column, 0]), number, level)
+    return intervals
+
+
+def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float, float]:
+    """A share of n independent tries and the ends of Wilson's interval, which never leave 0..1.
+
+    Examples
+    --------
+    >>> print(*np.round(wilson(8, 10), 3))
+    0.8 0.49 0.943
+    """
+    ends = binomtest(right, n).proportion_ci(level, method="wilson")
+    return right / n, float(ends.low), float(ends.high)
