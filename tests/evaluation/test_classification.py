@@ -1,5 +1,7 @@
 """Classification metrics against scikit-learn, and calibration by hand."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from sklearn.metrics import (
 )
 
 from vidrec_utils import evaluation
+from vidrec_utils.transfer_learning import plot_reliability
 
 
 def case(seed, n=200, classes=4):
@@ -157,3 +160,14 @@ def test_scores_of_groups_resample_groups():
     assert width.min() > 2.5  # the square root of 10 is 3.2
     with pytest.raises(ValueError, match="2 clusters for 120 items"):
         evaluation.classification_scores(labels, predicted, groups=["x", "y"])
+
+
+def test_every_calibration_error_has_the_same_bins():
+    functions = [
+        evaluation.reliability,
+        evaluation.expected_calibration_error,
+        evaluation.probability_scores,
+        plot_reliability,
+    ]
+    bins = {inspect.signature(f).parameters["bins"].default for f in functions}
+    assert bins == {evaluation.BINS}

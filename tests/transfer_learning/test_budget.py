@@ -137,8 +137,22 @@ def test_figures(table):
         {"train_loss": [2.0, 1.0], "valid_loss": [2.0, 1.5], "valid_score": [0.1, 0.4]}, [1, 2]
     )
     left, right = plot_history({"full": history}).axes
-    assert len(left.lines) == 2
+    assert len(left.lines) == 3  # training, validation, and the ring
     assert right.lines[0].get_ydata().tolist() == [0.1, 0.4]
+    # the loss is lowest in the second of four epochs, the score highest in the last
+    history = pd.DataFrame(
+        {"train_loss": 1.0, "valid_loss": [2, 1, 1, 3], "valid_score": [0.1, 0.2, 0.3, 0.4]},
+        [1, 2, 3, 4],
+    )
+    left, right = plot_history({"full": history, "again": history}).axes
+    assert [line.get_xydata().tolist() for line in (left.lines[2], right.lines[1])] == [
+        [[2, 1]],
+        [[2, 0.2]],
+    ]
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert labels == ["full", "kept: lowest validation loss", "again"]
+    bare = history.assign(valid_loss=np.nan, valid_score=np.nan)
+    assert len(plot_history({"no validation": bare}).axes[0].lines) == 1
     said = pd.DataFrame({"a": [0.9, 0.8, 0.1, 0.3], "b": [0.1, 0.2, 0.9, 0.7]})
     axes = plot_reliability(list("abba"), {"before": said, "after": said}, bins=2).axes[0]
     assert len(axes.collections) == 2

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from vidrec_utils.evaluation import reliability
+from vidrec_utils.evaluation import BINS, reliability
 from vidrec_utils.plots import PALETTE
 
 MARKERS = "os^Dv*"
@@ -22,7 +22,8 @@ def plot_history(histories: Mapping[str, pd.DataFrame], score: str = "accuracy")
     ----------
     histories : mapping of str to DataFrame
         Histories by name; see `FineTuned.history`. Solid lines are training, dashed ones
-        validation.
+        validation. A ring marks the epoch whose weights are kept: the first with the lowest
+        validation loss, which need not be the one with the best score.
     score : str
         Name of the score.
 
@@ -42,17 +43,25 @@ def plot_history(histories: Mapping[str, pd.DataFrame], score: str = "accuracy")
     >>> figure = plot_history({"full": pd.DataFrame(columns, index=[1, 2])})
     >>> [axes.get_ylabel() for axes in figure.axes]
     ['loss (dashed: validation)', 'accuracy on validation']
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['full', 'kept: lowest validation loss']
     """
     if not histories:
         raise ValueError("There is no history to draw.")
     figure = Figure(figsize=(8.0, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
+    ring = {"marker": "o", "ms": 11, "mfc": "none", "mec": "black", "linestyle": ""}
+    ring |= {"label": "kept: lowest validation loss"}
     for number, (name, frame) in enumerate(histories.items()):
         style = {"color": PALETTE[number % len(PALETTE)], "marker": MARKERS[number % 6], "ms": 4}
         left.plot(frame.index, frame["train_loss"], label=name, **style)
         if frame["valid_loss"].notna().any():
             left.plot(frame.index, frame["valid_loss"], linestyle="--", **style)
             right.plot(frame.index, frame["valid_score"], linestyle="--", label=name, **style)
+            kept = frame["valid_loss"].idxmin()  # the first of equals, as in training
+            for axes, column in ((left, "valid_loss"), (right, "valid_score")):
+                axes.plot(kept, frame.loc[kept, column], **ring)
+            ring = ring | {"label": "_"}  # once in the legend
     left.set(xlabel="epoch", ylabel="loss (dashed: validation)")
     right.set(xlabel="epoch", ylabel=f"{score} on validation")
     left.legend()
@@ -164,7 +173,7 @@ def plot_gains(table: pd.DataFrame) -> Figure:
 
 
 def plot_reliability(
-    truth: Sequence, probabilities: Mapping[str, pd.DataFrame], bins: int = 5
+    truth: Sequence, probabilities: Mapping[str, pd.DataFrame], bins: int = BINS
 ) -> Figure:
     """Draw stated confidence against accuracy, bin by bin.
 
@@ -176,7 +185,8 @@ def plot_reliability(
         Probabilities by name, one row for each item and one column for each class; see
         `FineTuned.probabilities`. The area of a marker is the number of predictions.
     bins : int
-        Number of bins of confidence; see `evaluation.reliability`.
+        Number of bins of confidence, by default as many as `evaluation.probability_scores` counts
+        with; see `evaluation.reliability`.
 
     Returns
     -------
@@ -188,7 +198,7 @@ def plot_reliability(
     >>> probabilities = pd.DataFrame({"a": [0.9, 0.8, 0.2], "b": [0.1, 0.2, 0.8]})
     >>> figure = plot_reliability(["a", "b", "b"], {"before": probabilities})
     >>> figure.axes[0].get_xlabel()
-    'stated confidence'
+    'stated confidence, in 10 bins (area: number of predictions)'
     """
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
@@ -201,6 +211,11 @@ def plot_reliability(
         size = 12 + 160 * table["n"] / table["n"].sum()
         axes.scatter(table["confidence"], table["accuracy"], size, color=color, marker=marker,
                      label=name)  # fmt: skip
-    axes.set(xlabel="stated confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.04))
+    axes.set(
+        xlabel=f"stated confidence, in {bins} bins (area: number of predictions)",
+        ylabel="accuracy",
+        xlim=(0, 1.02),
+        ylim=(-0.06, 1.06),  # so that no marker is cut
+    )
     figure.legend(loc="outside right upper")
     return figure
