@@ -140,6 +140,12 @@ def test_dropped_videos_cost_and_filled_ones_cost_less():
     mean = table.groupby("how")["cold"].mean()
     assert mean["nothing missing"] > mean["mean"] > mean["drop"]
     assert mean["predicted"] > mean["drop"]
+    lost = [lose(tables, 0.5, seed) for seed in (0, 1)]
+    lacking = [
+        np.any([frame.isna().any(axis=1) for frame in one.values()], axis=0).mean() for one in lost
+    ]
+    assert table.attrs == {"hidden": 0.5, "incomplete": np.mean(lacking)}
+    assert table.attrs["incomplete"] == pytest.approx(1 - 0.5 ** len(tables), abs=0.15)
     again = compare_missing(
         tables, split, lambda vectors, seed: ContentRecommender(vectors), ["mean"], 0.5, (1,)
     )
