@@ -56,6 +56,31 @@ def test_selection_bias_of_equals_and_of_a_real_difference():
         )
 
 
+def test_the_excess_varies_with_the_users_as_its_sd_says(monkeypatch):
+    """Settings that are all alike: over many worlds the excess is 0, give or take the sd."""
+    monkeypatch.setattr("vidrec_utils.evaluation.model_choice.EXCHANGES", 10)
+    result = evaluation.evaluate(Popularity().fit(SPLIT), SPLIT, k=5, on="test")
+    rng = np.random.default_rng(0)
+    n, excesses, sds = len(result.per_user), [], []
+    for seed in range(200):
+        values = rng.normal(size=(n, 8)) + 0.3 * rng.normal(size=(n, 1))  # some users are easy
+        settings = [
+            replace(result, per_user=result.per_user.assign(ndcg=column)) for column in values.T
+        ]
+        chosen, fresh, sd = evaluation.selection_bias(
+            settings, divisions=20, seed=seed, return_sd=True
+        )
+        assert (chosen, fresh) == evaluation.selection_bias(settings, divisions=20, seed=seed)
+        excesses.append(fresh - values.mean())
+        sds.append(sd)
+    spread = np.std(excesses)
+    assert abs(np.mean(excesses)) < 3 * spread / np.sqrt(200)
+    assert spread == pytest.approx(np.sqrt(np.mean(np.square(sds))), rel=0.15)
+    # More divisions of the same users do not make the excess smaller.
+    more = evaluation.selection_bias(settings, divisions=400, seed=0)[1] - values.mean()
+    assert abs(more - excesses[-1]) < spread
+
+
 def test_rare_or_other():
     category = pd.Series(["a"] * 30 + ["b"] * 20 + ["c"] * 3 + [None])
     got = evaluation.rare_or_other(category)
