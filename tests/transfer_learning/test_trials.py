@@ -174,8 +174,8 @@ def test_leads_are_taken_on_the_same_clips(capsys):
     assert row.to_dict() == pytest.approx({"mean": 0.15, "low": 0.1, "high": 0.2})
     print_differences({"a": differences(table, "a", "b").loc[[1, 0]]}, "b")
     assert capsys.readouterr().out == (
-        "1 labels per class: a minus b: +0.150 [+0.100, +0.200].\n"
-        "All labels: a minus b: +0.000 [+0.000, +0.000].\n"
+        "1 labels per class: a minus b: +0.150 (by seed from +0.100 to +0.200).\n"
+        "All labels: a minus b: +0.000 (by seed from +0.000 to +0.000).\n"
     )
 
 

@@ -33,7 +33,8 @@ def against_random(
     -------
     right : DataFrame of bool
         Whether the probe is right, a row for each text; columns `"TF-IDF"`, and `"<name>"` and
-        `"<name>, random"` of each network.
+        `"<name>, random"` of each network. `linear_probe.shares` and `compare_shares` make
+        intervals of it, with the same groups.
     cost : DataFrame
         Indexed by name: `ms` (milliseconds a text, encoded in batches) and `megabytes` (size of the
         weights in memory, float32).
