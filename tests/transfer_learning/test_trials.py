@@ -8,7 +8,9 @@ from tests.transfer_learning.tiny import Brighter, TinyEncoder, Watched, coloure
 from vidrec_utils.transfer_learning import (
     Trial,
     differences,
+    few,
     fine_tune,
+    hold_out,
     prepare_once,
     print_differences,
     print_scores,
@@ -104,6 +106,13 @@ def test_intervals_resample_groups():
 def test_clips_without_a_group_are_held_out_like_others():
     trial = grouped_trial([None] * 240)
     assert len(trial.test) == pytest.approx(0.35 * 240, abs=2)
+    assert len(trial.sample(5)) == 10
+    groups = [None, "x", None, "x", None, "y"]
+    _, held = hold_out([1] * 6, 0.5, groups)
+    assert {1, 3} <= set(held) or not {1, 3} & set(held)
+    assert set(few(list("aaaabb"), 2, groups, seed=0)) >= {4, 5}
+    chosen = [set(few(["a"] * 6, 4, groups, seed)) for seed in range(20)]
+    assert all(not {1, 3} <= rows for rows in chosen)  # five groups: x is taken once
 
 
 def test_the_constant_answer_is_the_commonest_class_of_training():

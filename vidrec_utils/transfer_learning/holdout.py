@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from vidrec_utils.intervals import cluster_codes
+
 
 def hold_out(
     labels: Sequence, share: float, groups: Sequence | None = None, seed: int = 0
@@ -23,7 +25,7 @@ def hold_out(
     share : float
         Share of the clips to hold out.
     groups : sequence, n, optional
-        Group of each clip; by default each clip is a group of its own.
+        Group of each clip; by default, and where it is NA, a clip is a group of its own.
     seed : int
         Order in which groups are held out.
 
@@ -41,7 +43,7 @@ def hold_out(
     if not 0 < share < 1:
         raise ValueError(f"validation is {share}; a share lies between 0 and 1.")
     n = len(labels)
-    codes = pd.factorize(np.asarray(groups))[0] if groups is not None else np.arange(n)
+    codes = cluster_codes(groups, n)  # group of each clip, (n,)
     classes = [str(label) if isinstance(label, (str, np.str_)) else "" for label in labels]
     left = pd.Series(codes).groupby(classes).nunique().to_dict()  # groups of each class in training
     of_group = pd.Series(classes).groupby(codes).unique()
@@ -75,7 +77,7 @@ def few(
     per_class : int or None
         Number of clips; None: all.
     groups : sequence, n, optional
-        Such as subjects: clips of new subjects are taken first.
+        Such as subjects: clips of new subjects are taken first. NA is a group of its own.
     seed : int
         The choice is drawn with this seed; its smaller choice is part of its larger one.
 
@@ -87,7 +89,7 @@ def few(
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     frame = pd.DataFrame({"label": np.asarray(labels)[order], "row": order})
-    frame["group"] = np.asarray(groups)[order] if groups is not None else order
+    frame["group"] = cluster_codes(groups, len(labels))[order]
     frame["turn"] = frame.groupby(["label", "group"]).cumcount()
     frame = frame.sort_values("turn", kind="stable")
     if per_class is not None:

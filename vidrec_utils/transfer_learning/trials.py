@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils.encoders import Tunable
-from vidrec_utils.intervals import cluster_codes, mean_intervals, share_intervals
+from vidrec_utils.intervals import mean_intervals, share_intervals
 from vidrec_utils.reporting import interval
 from vidrec_utils.transfer_learning.backbone import original
 from vidrec_utils.transfer_learning.budget import constant_share
@@ -61,7 +61,7 @@ class Trial:
     ):
         self.items, self.groups, self.seed = items, groups, seed
         self.labels = labels.dropna()
-        own_groups = cluster_codes(groups.reindex(self.labels.index), len(self.labels))
+        own_groups = groups.reindex(self.labels.index)
         train, held = hold_out(self.labels.tolist(), test, own_groups, seed)
         self.train, self.test = self.labels.index[train], self.labels.index[held]
 
