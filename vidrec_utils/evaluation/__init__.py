@@ -3,8 +3,9 @@
 `evaluate` ranks, for every user with a relevant video in the evaluated part, **all** videos that
 the user had not been shown before it (no sampled candidates), and gives per-user metrics whose
 means come with bootstrap intervals over users. `compare` tests whether one recommender beats
-another on the same users, `compare_all` does so for many and corrects for their number. Each result
-carries its `Protocol`, and refuses to be compared with a result under another.
+another on the same users and, with a margin, whether it is no worse; `compare_all` does so for many
+and corrects for their number. Each result carries its `Protocol`, and refuses to be compared with a
+result under another.
 
 `evaluation.leaks` looks for answers that got into the questions, and `evaluation.sampled` shows why
 no candidates are sampled here. `choose` carries out the choice of a pretrained model, and
