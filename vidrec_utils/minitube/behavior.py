@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, ndtr
 
 from vidrec_utils.minitube.config import WorldConfig
 from vidrec_utils.minitube.plan import STYLE_DIM, random_ids
@@ -38,6 +39,13 @@ WEIGHTS: dict[str, float] = {
     "quality": 0.25,
 }
 """Standard deviation of each factor's share in a user's liking of a video, over videos."""
+
+
+PULL = (1.25, -1.2, 0.7)
+"""Slope, offset and noise of the logit of a watch ratio, given the liking of who looks."""
+
+LIKE = (1.5, -3.8)
+"""Slope and offset of the logit of a like."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,75 @@ def liking(
     return np.array(total, dtype=np.float32)
 
 
+def success_chance(liked_by: np.ndarray, threshold: float = 0.8) -> np.ndarray:
+    """Chance that somebody who looks at a video watches to a share of it, or likes it.
+
+    Parameters
+    ----------
+    liked_by : ndarray
+        Liking, of any shape; see `liking`.
+    threshold : float
+        Least watch ratio, between 0 and 1.
+
+    Examples
+    --------
+    >>> print(success_chance(np.array([-3.0, 0.0, 3.0])).round(3))
+    [0.    0.022 0.984]
+    """
+    slope, offset, noise = PULL
+    short = np.log(threshold / (1 - threshold)) - (slope * liked_by + offset)
+    watched = ndtr(-short / noise)  # the pull exceeds the logit of the threshold
+    return 1 - (1 - watched) * (1 - expit(LIKE[0] * liked_by + LIKE[1]))
+
+
+def platform_start(
+    plan: pd.DataFrame, config: WorldConfig, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the audience that videos have before the log, and how the platform misjudges its users.
+
+    Returns
+    -------
+    watched : numpy.ndarray, shape (videos,)
+        Only videos that were online before the log begins have an audience by then.
+    misjudged : numpy.ndarray of float32, shape (users, videos)
+        The platform's model of its users is rough, and wrong in the same way every day.
+    """
+    published_s = published_seconds(plan, config)
+    watched = np.where(published_s < 0, rng.gamma(0.5, 12.0, len(plan)), 0.0)
+    watched *= np.exp(0.8 * plan["quality"].to_numpy())
+    return watched, rng.normal(0, 1.2, (config.n_users, len(plan))).astype(np.float32)
+
+
+def published_seconds(plan: pd.DataFrame, config: WorldConfig) -> np.ndarray:
+    """Seconds from the beginning of the log to each publication, negative before it."""
+    start = pd.Timestamp(config.start, tz="UTC")
+    return (plan["published_at"] - start).dt.total_seconds().to_numpy()
+
+
+def exposure_logits(watched: np.ndarray, judged: np.ndarray, age_s: np.ndarray) -> np.ndarray:
+    """Logits with which the platform draws videos for sessions; -inf before the publication.
+
+    Parameters
+    ----------
+    watched : numpy.ndarray, shape (videos,)
+        How often each video was watched and enjoyed so far.
+    judged : numpy.ndarray, shape (sessions, videos)
+        What the platform takes for the user's liking.
+    age_s : numpy.ndarray, shape (sessions, videos) or (1, videos)
+        Seconds since the publication.
+    """
+    fresh = age_s < 4 * 86_400
+    logits = 0.5 * np.log(2.0 + watched)[None] + 0.6 * judged + 0.6 * fresh
+    return np.where(age_s > 0, logits, -np.inf).astype(np.float32)
+
+
+def chances(logits: np.ndarray) -> np.ndarray:
+    """Chance of each video in the first slot of a session: the softmax, 0 where nothing is left."""
+    best = logits.max(axis=1, keepdims=True, initial=np.float32(-1e9))
+    chance = np.exp(logits - best)
+    return chance / np.maximum(chance.sum(axis=1, keepdims=True), np.float32(1e-30))
+
+
 def simulate(
     plan: pd.DataFrame, tastes: Tastes, config: WorldConfig
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -210,15 +287,10 @@ class _World:
         self.config, self.tastes, self.rng = config, tastes, rng
         self.factors = video_factors(plan)
         self.category = self.factors["category"].argmax(axis=1)
-        start = pd.Timestamp(config.start, tz="UTC")
-        self.published_s = (plan["published_at"] - start).dt.total_seconds().to_numpy()
-        # Videos that were online before the log begins already have an audience.
-        self.watched = np.where(self.published_s < 0, rng.gamma(0.5, 12.0, len(plan)), 0.0)
-        self.watched *= np.exp(0.8 * plan["quality"].to_numpy())
+        self.published_s = published_seconds(plan, config)
+        self.watched, self.misjudged = platform_start(plan, config, rng)
         self.playable = plan["playable"].to_numpy()
         self.seen = np.zeros((config.n_users, len(plan)), dtype=bool)
-        # The platform's model of its users is rough, and wrong in the same way every day.
-        self.misjudged = rng.normal(0, 1.2, (config.n_users, len(plan))).astype(np.float32)
         self.sessions = 0
 
     def day(self, day: int) -> dict[str, np.ndarray]:
@@ -240,17 +312,10 @@ class _World:
         utility = liking(self.tastes, self.factors, time, who)
         in_focus = self.category[None] == focus[:, None]
         utility = utility + np.float32(0.6) * in_focus
-        online = self.published_s[None] < begin[:, None]
-        fresh = (begin[:, None] - self.published_s[None]) < 4 * 86_400
-        logits = (
-            0.5 * np.log(2.0 + self.watched)[None]
-            + 0.6 * (utility + self.misjudged[who])
-            + 0.6 * fresh
-        )
-        logits = np.where(online & ~self.seen[who], logits, -np.inf).astype(np.float32)
-        best = logits.max(axis=1, keepdims=True, initial=np.float32(-1e9))
-        chance = np.exp(logits - best)
-        chance /= np.maximum(chance.sum(axis=1, keepdims=True), np.float32(1e-30))
+        age_s = begin[:, None] - self.published_s[None]
+        logits = exposure_logits(self.watched, utility + self.misjudged[who], age_s)
+        logits[self.seen[who]] = -np.inf
+        chance = chances(logits)
         length = 3 + rng.poisson(_MEAN_SLATE - 3, n)
         # Gumbel top-k: a draw without replacement in proportion to `chance`.
         keys = logits + rng.gumbel(size=logits.shape)
@@ -284,12 +349,13 @@ def _responses(
 ) -> dict[str, object]:
     """Turn liking and attention into watch ratio, like, share and comment."""
     n, liked_by, examined = len(table), columns["liking"], columns["examined"]
-    pull = 1.25 * liked_by - 1.2 + rng.normal(0, 0.7, n)
+    slope, offset, noise = PULL
+    pull = slope * liked_by + offset + rng.normal(0, noise, n)
     ratio = 1 / (1 + np.exp(-pull))
     ratio = np.where(examined, ratio, 0.12 * rng.random(n))
     again = (ratio > 0.9) & (rng.random(n) < 0.25)
     ratio = np.round(np.where(again, ratio + rng.uniform(0.2, 1.0, n), ratio), 3)
-    like = examined & (rng.random(n) < 1 / (1 + np.exp(-(1.5 * liked_by - 3.8))))
+    like = examined & (rng.random(n) < 1 / (1 + np.exp(-(LIKE[0] * liked_by + LIKE[1]))))
     share = examined & (rng.random(n) < 1 / (1 + np.exp(-(1.2 * liked_by - 5.6))))
     strong = np.abs(liked_by) > 2.0
     writes = examined & (rng.random(n) < np.where(strong, 0.07, 0.02))

@@ -7,14 +7,26 @@ fitting a recommender reads nothing from here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from vidrec_utils.minitube.behavior import WEIGHTS, Tastes, liking, video_factors
+from vidrec_utils.minitube.behavior import (
+    WEIGHTS,
+    Tastes,
+    chances,
+    exposure_logits,
+    liking,
+    platform_start,
+    published_seconds,
+    success_chance,
+    video_factors,
+)
+from vidrec_utils.minitube.config import WorldConfig
 
 PLANTED_AS: dict[str, tuple[str, ...]] = {
     "timestamp in the future": ("timestamp_far_future",),
@@ -52,6 +64,8 @@ class Truth:
         `table`, `id` (video, user, or row of the log counted from 0), `kind`, `detail`.
     tastes : Tastes
         Latent tastes of all human users.
+    root : Path, optional
+        Folder of the library that this is the truth of.
     """
 
     videos: pd.DataFrame
@@ -59,6 +73,7 @@ class Truth:
     exposures: pd.DataFrame
     dirt: pd.DataFrame
     tastes: Tastes
+    root: Path | None = None
 
     def preferences(self, time: float = 0.875, only: tuple[str, ...] | None = None) -> pd.DataFrame:
         """Return how much every human user likes every video at a time.
@@ -82,6 +97,66 @@ class Truth:
         matrix = liking(self.tastes, video_factors(self.videos), time, only=only)
         matrix = np.broadcast_to(matrix, (len(self.tastes.users), len(self.videos)))
         return pd.DataFrame(matrix, index=self.tastes.users.index, columns=self.videos.index)
+
+    def references(
+        self, first: pd.Timestamp, last: pd.Timestamp, threshold: float = 0.8
+    ) -> dict[str, pd.DataFrame]:
+        """Scores of two recommenders that know what no platform knows.
+
+        Neither is a ceiling. What counts as relevant also depends on what the platform happened to
+        show. `"knows every taste"` ranks by liking alone. `"knows every taste and the exposure
+        odds"` ranks by the chance of a success: that the platform shows the video on one of the
+        days (its popularity and freshness of that day, and the platform's own idea of the user),
+        times the chance that the user, looking at it, watches to the threshold or likes it.
+
+        Parameters
+        ----------
+        first, last : Timestamp
+            First and last event of the part that is evaluated.
+        threshold : float
+            Watch ratio of a success.
+
+        Returns
+        -------
+        dict of str to DataFrame
+            By name, float32, users x videos; `recommender.FixedScores(table, name)` ranks by them.
+
+        Raises
+        ------
+        ValueError
+            If this truth does not come from a folder, which holds the log and the world's figures.
+        """
+        if self.root is None:
+            raise ValueError("Exposure odds need the world's folder; read the truth with load.")
+        config = _config(self.root)
+        start = pd.Timestamp(config.start, tz="UTC")
+        days = range(max(0, (first - start).days), min(config.n_days, (last - start).days + 1))
+        middle = ((first - start) + (last - start)) / 2 / pd.Timedelta(days=config.n_days)
+        odds = sum(self._success_odds(day, config, threshold) for day in days)
+        return {
+            "knows every taste": self.preferences(middle),
+            "knows every taste and the exposure odds": pd.DataFrame(
+                odds, index=self.tastes.users.index, columns=self.videos.index
+            ),
+        }
+
+    def _success_odds(self, day: int, config: WorldConfig, threshold: float) -> np.ndarray:
+        """Chance of each video in the first slot of a session, times that of a success there."""
+        likes = self.preferences((day + 0.5) / config.n_days).to_numpy()  # (users, videos)
+        watched, misjudged = self._platform_on(day, config)
+        age_s = (day + 0.5) * 86_400 - published_seconds(self.videos, config)  # (videos,)
+        shown = chances(exposure_logits(watched, likes + misjudged, age_s[None]))
+        return (shown * success_chance(likes, threshold)).astype(np.float32)
+
+    def _platform_on(self, day: int, config: WorldConfig) -> tuple[np.ndarray, np.ndarray]:
+        """Audience of each video on the morning of a day, and how the platform misjudges users."""
+        watched, misjudged = platform_start(self.videos, config, config.rng("behavior"))
+        shown = pd.read_parquet(self.root / "interactions.parquet", columns=["video_id"])
+        morning = pd.Timestamp(config.start, tz="UTC") + pd.Timedelta(days=day)
+        before = self.exposures["timestamp"] < morning
+        enjoyed = self.exposures["examined"] & (self.exposures["liking"] > 0) & before
+        counts = shown["video_id"][enjoyed.to_numpy(dtype=bool)].value_counts()
+        return watched + counts.reindex(self.videos.index, fill_value=0).to_numpy(), misjudged
 
     def planted(self, *kinds: str) -> set[str]:
         """Return the ids of everything spoiled in one of the given ways.
@@ -206,4 +281,11 @@ def load(library_root: Path | str) -> Truth:
     with np.load(source / "tastes.npz", allow_pickle=False) as arrays:
         start = {key[6:]: arrays[key] for key in arrays.files if key.startswith("start ")}
         end = {key[4:]: arrays[key] for key in arrays.files if key.startswith("end ")}
-    return Truth(**frames, tastes=Tastes(users, start, end))
+    return Truth(**frames, tastes=Tastes(users, start, end), root=Path(library_root))
+
+
+def _config(library_root: Path) -> WorldConfig:
+    """The figures that a world was made with, from its manifest."""
+    manifest = json.loads((library_root.parent / "world.json").read_text(encoding="utf-8"))
+    names = {field.name for field in fields(WorldConfig)}
+    return WorldConfig(**{name: value for name, value in manifest.items() if name in names})
