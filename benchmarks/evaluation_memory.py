@@ -98,7 +98,7 @@ def main() -> None:
     before = psutil.Process().memory_info().rss
     start = time.perf_counter()
     with Peak() as peak:
-        result = evaluate(model, split, k=args.k, progress=False)
+        result = evaluate(model, split, args.k, "test", progress=False)
         table = result.table()
     seconds = time.perf_counter() - start
     print(f"{result.protocol}")

@@ -103,7 +103,7 @@ def preference(library: datasets.VideoLibrary, known: truth.Truth, seed: int) ->
     models = [Random(seed=seed), Popularity(), *real_models(library), *perfect_models(known)]
     models.append(FixedScores(known.preferences(), "oracle of tastes (ceiling)"))
     return {
-        model.name: evaluate(model.fit(split.train), split, k=10, seed=seed, slices=False)
+        model.name: evaluate(model.fit(split.train), split, on="test", seed=seed, slices=False)
         for model in models
     }
 

@@ -46,7 +46,7 @@ def measure(library: datasets.VideoLibrary) -> pd.DataFrame:
         ContentRecommender(embeddings.join(thumbnails, motion), name="thumbnails and motion"),
         ItemKNN(name="behaviour"),
     ]
-    results = {m.name: evaluate(m.fit(split), split, seed=settings.SEED) for m in models}
+    results = {m.name: evaluate(m.fit(split), split, on="test", seed=settings.SEED) for m in models}
     return pd.DataFrame({name: result.table().loc["ndcg"] for name, result in results.items()}).T
 
 

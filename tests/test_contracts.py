@@ -95,7 +95,7 @@ def test_a_log_of_who_what_and_when_is_evaluated_and_said_once(cls):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         split = split_by_time(data.interactions, data.videos, validation=0.2, test=0.2)
-        result = evaluate(small(cls).fit(split), split, k=5, progress=False)
+        result = evaluate(small(cls).fit(split), split, k=5, on="test", progress=False)
     assert [str(w.message) for w in caught].count(events.NO_SIGNAL) == 1
     assert result.protocol.relevant == "every exposure, since no signal says how it ended"
     asked = split.test[["user_id", "video_id"]].drop_duplicates()

@@ -1,10 +1,11 @@
 """Every ranking metric against a loop written from its definition, and against scikit-learn."""
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.metrics import (
     accuracy_score,
     average_precision_score,
@@ -16,6 +17,8 @@ from sklearn.metrics import (
 
 from vidrec_utils import evaluation
 from vidrec_utils.evaluation.metrics import accuracy
+from vidrec_utils.evaluation.protocol import IDEALS, RECALLS
+from vidrec_utils.evaluation.ties import expected_metrics, tie_groups
 from vidrec_utils.recommender import top_k
 
 
@@ -50,9 +53,9 @@ def world(seed, n_values, n_videos=12, n_users=40):
     return scores, relevant
 
 
-def ours(scores, relevant, k):
+def ours(scores, relevant, k, **options):
     hits = np.take_along_axis(relevant, top_k(scores, k), axis=1)
-    return hits, evaluation.list_metrics(hits, relevant.sum(axis=1), k)
+    return hits, evaluation.list_metrics(hits, relevant.sum(axis=1), k, **options)
 
 
 @pytest.mark.parametrize("n_values", [1, 2, 5, 1000])
@@ -81,7 +84,7 @@ def test_set_metrics_equal_scikit_learn(n_values):
         np.testing.assert_allclose(got[name], expected, err_msg=name)
     candidates, places = np.full(len(scores), 12), np.full(len(scores), k)
     np.testing.assert_allclose(
-        accuracy(hits, relevant.sum(axis=1), candidates, places),
+        accuracy(hits.sum(axis=1), relevant.sum(axis=1), candidates, places),
         [accuracy_score(*pair) for pair in zip(relevant, listed, strict=True)],
     )
 
@@ -107,6 +110,63 @@ def test_mean_over_all_orders_of_ties_equals_scikit_learn(k):
         ndcg_score(relevant[[i]], scores[[i]], k=k, ignore_ties=False) for i in range(len(scores))
     ]
     np.testing.assert_allclose(np.mean(each, axis=0), expected)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 5, 8])
+@pytest.mark.parametrize("n_values", [1, 2, 3])
+def test_mid_rank_metrics_equal_the_mean_over_all_orders(k, n_values):
+    scores, relevant = world(9, n_values, n_videos=5, n_users=12)
+    best = top_k(scores, k)
+    hits = np.take_along_axis(relevant, best, axis=1)
+    groups = tie_groups(scores, sparse.csr_array(relevant), best, hits)
+    orders = [list(order) for order in permutations(range(5))]
+    for ideal, recall in product(IDEALS, RECALLS):
+        got = expected_metrics(groups, relevant.sum(axis=1), k, ideal, recall)
+        each = [
+            ours(scores[:, order], relevant[:, order], k, ideal=ideal, recall=recall)[1]
+            for order in orders
+        ]
+        np.testing.assert_allclose(got, sum(each) / len(each), rtol=1e-9)
+
+
+def test_mid_rank_without_ties_is_the_usual_metric():
+    _, relevant = world(4, 2, n_videos=60)
+    scores = np.random.default_rng(4).permuted(np.tile(np.arange(60.0), (40, 1)), axis=1)
+    hits, expected = ours(scores, relevant, 7)
+    groups = tie_groups(scores, sparse.csr_array(relevant), top_k(scores, 7), hits)
+    got = expected_metrics(groups, relevant.sum(axis=1), 7)
+    pd.testing.assert_frame_equal(got, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_values", [2, 20])
+@pytest.mark.parametrize("k", [3, 12, 30])
+def test_mid_rank_ndcg_equals_scikit_learn(k, n_values):
+    scores, relevant = world(6, n_values)
+    hits = np.take_along_axis(relevant, top_k(scores, k), axis=1)
+    groups = tie_groups(scores, sparse.csr_array(relevant), top_k(scores, k), hits)
+    got = expected_metrics(groups, relevant.sum(axis=1), k)["ndcg"]
+    expected = [ndcg_score(relevant[[i]], scores[[i]], k=k) for i in range(len(scores))]
+    np.testing.assert_allclose(got, expected, rtol=1e-9)
+
+
+def test_ideals_and_denominators_by_hand():
+    # hits at ranks 1 and 3 of three, of five relevant videos and of two
+    hits, n = np.array([[True, False, True]] * 2), np.array([5, 2])
+    gain = 1 + 1 / np.log2(4)
+    precisions = 1 + 2 / 3
+    best = np.cumsum(1 / np.log2(np.arange(2, 8)))  # of 1, 2, ... hits at the top
+    expected = {
+        "min(n, k)": ([gain / best[2], gain / best[1]], [precisions / 3, precisions / 2]),
+        "n": ([gain / best[4], gain / best[1]], [precisions / 5, precisions / 2]),
+        "k": ([gain / best[2], gain / best[2]], [precisions / 3, precisions / 3]),
+    }
+    for ideal, (ndcg, average) in expected.items():
+        got = evaluation.list_metrics(hits, n, 3, ideal=ideal)
+        np.testing.assert_allclose(got["ndcg"], ndcg)
+        np.testing.assert_allclose(got["map"], average)
+    got = evaluation.list_metrics(hits, n, 3, recall="min(n, k)")
+    np.testing.assert_allclose(got["recall"], [2 / 3, 1])
+    np.testing.assert_allclose(got["f1"], [2 / 3, 2 * (2 / 3) / (2 / 3 + 1)])
 
 
 def test_diversity_equals_the_mean_over_all_pairs():

@@ -215,7 +215,7 @@ def test_training_that_reads_the_test():
         return model
 
     def stops_early(split):
-        return evaluation.evaluate(honest(split), split, k=5)
+        return evaluation.evaluate(honest(split), split, k=5, on="test")
 
     def on_validation(split):
         return evaluation.evaluate(honest(split), split, k=5, on="validation")

@@ -90,7 +90,9 @@ def test_accuracy_counts_every_candidate(case, others):
     listed = len(hits)
     candidates = listed + (n - int(hits.sum())) + others
     right = int(hits.sum()) + others  # listed and relevant, or neither
-    got = accuracy(hits[None], np.array([n]), np.array([candidates]), np.array([listed]))
+    got = accuracy(
+        hits[None].sum(axis=1), np.array([n]), np.array([candidates]), np.array([listed])
+    )
     assert got.tolist() == pytest.approx([right / candidates])
 
 

@@ -2,7 +2,6 @@
 
 import tracemalloc
 from dataclasses import fields, replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -51,7 +50,9 @@ SPLIT = simulated()
 
 
 def result(model=None, split=SPLIT, **options):
-    return evaluation.evaluate((model or Popularity()).fit(split), split, **options)
+    return evaluation.evaluate(
+        (model or Popularity()).fit(split), split, **{"on": "test"} | options
+    )
 
 
 def test_every_field_of_a_protocol_is_compared():
@@ -65,6 +66,10 @@ def test_a_protocol_names_what_differs():
         "evaluated part: 'test' against 'validation'": result(on="validation"),
         "what counts as relevant: 'watch ratio >= 0.8": result(threshold=0.5),
         "order of ties: 'in catalogue order' against 'in one random": result(ties="shuffled"),
+        "order of ties: 'in catalogue order' against 'averaged": result(ties="mid-rank"),
+        "ideal: 'NDCG and MAP over min(n, k)' against": result(ideal="n"),
+        "denominator of recall: 'recall over all": result(recall="min(n, k)"),
+        "what is masked: 'those shown to the user in train and": result(masked="train"),
         "split: 'simulated' against 'other'": result(split=replace(SPLIT, name="other")),
         "catalogue (hash": result(split=replace(SPLIT, videos=SPLIT.videos.iloc[::-1])),
         "relevant videos of the users (hash": result(split=simulated(seed=1)),
@@ -79,7 +84,7 @@ def test_a_protocol_names_what_differs():
         assert part in str(caught.value)
         with pytest.raises(ProtocolMismatch):
             evaluation.leaderboard([a, replace(b, name="b")])
-    only = evaluation.evaluate(Popularity().fit(SPLIT), SPLIT, k=5).protocol.differences(a.protocol)
+    only = result(k=5).protocol.differences(a.protocol)
     assert only == ["length of the lists, k: 5 against 10"]
     assert a.protocol == result(Random(0)).protocol
     assert a.digest == result(Random(0)).digest
@@ -96,7 +101,8 @@ def test_the_protocol_is_printed_with_numbers():
         evaluation.leaderboard([a, b]).attrs["protocol"],
         evaluation.compare_all([a, b]).attrs["protocol"],
     ):
-        assert "k = 10; candidates: all 30 videos minus those shown" in text
+        assert "k = 10; candidates: all 30 videos (no times of publication are known)" in text
+        assert ") minus those shown to the user in train and validation" in text
     assert "cold videos" in a.report("cold videos")
     with pytest.raises(KeyError, match="choose from 'all', 'light users'"):
         a.table("rainy days")
@@ -180,9 +186,9 @@ def test_slices_of_videos():
     head, tail = got.slices["head videos"], got.slices["tail videos"]
     total = head["n_relevant"].add(tail["n_relevant"], fill_value=0)
     np.testing.assert_array_equal(total, got.per_user["n_relevant"])
-    hits = head["recall"] * head["n_relevant"]
-    hits = hits.add(tail["recall"] * tail["n_relevant"], fill_value=0)
-    np.testing.assert_allclose(hits, got.per_user["recall"] * got.per_user["n_relevant"])
+    shares = got.list_share
+    np.testing.assert_allclose(shares["head videos"] + shares["tail videos"], 1)
+    np.testing.assert_allclose(shares["category: even"] + shares["category: odd"], 1)
     with pytest.raises(KeyError, match="no column 'mood'"):
         result(by="mood")
     lead = evaluation.compare(result(), result(Random(0)), "recall", which="tail videos")
@@ -212,7 +218,7 @@ def test_shuffled_ties_free_a_constant_scorer_from_the_catalogue():
 
 def test_ranks_agree_with_the_lists():
     model = Random(3).fit(SPLIT)
-    ranks = evaluation.ranks(model, SPLIT)
+    ranks = evaluation.ranks(model, SPLIT, on="test")
     seen = pd.concat([SPLIT.train, SPLIT.validation])
     for user in ("u0003", "u0057"):
         mine = ranks[ranks["user_id"] == user]
@@ -223,11 +229,13 @@ def test_ranks_agree_with_the_lists():
             assert row.rank == 1 + (rivals > scores[row.video_id]).sum()
             assert row.n_candidates == len(rivals) + 1
     first = ranks.groupby("user_id")["rank"].min()
-    hit = evaluation.evaluate(model, SPLIT, k=1).per_user["hit_rate"]
+    hit = evaluation.evaluate(model, SPLIT, k=1, on="test").per_user["hit_rate"]
     pd.testing.assert_series_equal(
         first.eq(1).astype(float), hit, check_names=False, check_index_type=False
     )
-    ties = evaluation.ranks(Constant().fit(SPLIT), SPLIT)  # in the order of the catalogue
+    ties = evaluation.ranks(
+        Constant().fit(SPLIT), SPLIT, on="test"
+    )  # in the order of the catalogue
     assert (ties["rank"] <= ties["n_candidates"]).all()
     assert ties["rank"].nunique() > 5
 
@@ -264,13 +272,7 @@ def tiny(train, test, videos):
         return rows.astype({"watch_ratio": float})
 
     index = pd.Index(videos, name="video_id")
-    return SimpleNamespace(
-        train=frame(train),
-        validation=frame([]),
-        test=frame(test),
-        videos=pd.DataFrame(index=index),
-        name="tiny",
-    )
+    return Split(frame(train), None, frame(test), pd.DataFrame(index=index), "tiny")
 
 
 def test_an_empty_test_is_an_error():
@@ -293,7 +295,7 @@ def test_one_user_and_one_video():
     assert (compared.difference, compared.n_users) == (0, 1)
     alone = tiny([["v", "a", 1]], [["u", "a", 1]], ["a"])
     assert result(split=alone).per_user["precision"].tolist() == [1 / 10]
-    assert evaluation.ranks(Popularity().fit(alone), alone)["n_candidates"].tolist() == [1]
+    assert evaluation.ranks(Popularity().fit(alone), alone, "test")["n_candidates"].tolist() == [1]
 
 
 def test_ids_as_integers_in_one_table_and_texts_in_another():

@@ -2,7 +2,6 @@
 
 import dataclasses
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -43,13 +42,8 @@ def events(text, **columns):
 
 
 def split_of(train, test, videos, validation=""):
-    return SimpleNamespace(
-        train=events(train),
-        validation=events(validation),
-        test=events(test),
-        videos=pd.DataFrame(index=pd.Index(list(videos), name="video_id")),
-        name="by hand",
-    )
+    table = pd.DataFrame(index=pd.Index(list(videos), name="video_id"))
+    return Split(events(train), events(validation), events(test), table, "by hand")
 
 
 SPLIT = split_of(
@@ -71,7 +65,12 @@ SCORES = pd.DataFrame(
 
 
 def result(k=3, split=SPLIT, scores=SCORES, **options):
-    return evaluation.evaluate(Fixed(scores).fit(split), split, k=k, **options)
+    return evaluate(Fixed(scores).fit(split), split, k=k, **options)
+
+
+def evaluate(model, split, k=10, on="test", **options):
+    """`evaluation.evaluate`, on the test unless something else is asked for."""
+    return evaluation.evaluate(model, split, k, on, **options)
 
 
 def test_metrics_by_hand():
@@ -121,9 +120,7 @@ def short_lists():
         train="u a 1, u b 1, v a 1, w b 1, w c 1", test="u c 1, v b 1, w a 1", videos="abcd"
     )
     part = split.train[split.train["video_id"].isin(["a", "b"])]
-    full, partial = (
-        evaluation.evaluate(Popularity().fit(data), split, k=2) for data in (split, part)
-    )
+    full, partial = (evaluate(Popularity().fit(data), split, k=2) for data in (split, part))
     assert partial.top.loc["u"].isna().all()
     return full, partial
 
@@ -137,8 +134,9 @@ def test_empty_lists_are_left_out_of_means_and_counts():
     assert table.loc["novelty", "n_users"] == 2
     assert table.loc["ndcg", "n_users"] == 3
     cold = result().table("cold videos")
-    assert cold.loc["accuracy", "n_users"] == 0
-    assert cold.loc["accuracy", ["mean", "low", "high"]].isna().all()
+    # cold are d, e, f, all of which u and w are offered, with one relevant video each
+    assert cold.loc["accuracy", "n_users"] == 2
+    np.testing.assert_allclose(cold.loc["accuracy", ["mean", "low", "high"]].astype(float), 1 / 3)
 
 
 def test_compare_leaves_out_users_without_a_value():
@@ -161,14 +159,24 @@ def test_slices_by_hand():
         videos="abcde",
     )
     scores = pd.DataFrame(1.0, index=list("uvwx"), columns=list("abcde"))
-    got = result(k=2, split=split, scores=scores)
+    scores.loc["v", ["c", "e"]] = 3, 2
+    got = result(k=1, split=split, scores=scores)
     assert got.slices["light users"].index.tolist() == ["v", "w"]
     assert got.slices["heavy users"].index.tolist() == ["u"]
     assert got.slices["new users"].index.tolist() == ["x"]
-    cold = got.slices["cold videos"]  # d and e have no event; u's list is d, e, v's is b, c
+    # d and e have no event. Alone they give u the list d, and v, who likes e more, the list e
+    cold = got.slices["cold videos"]
     assert cold.index.tolist() == ["u", "v"]
     assert cold["recall"].tolist() == [1, 0]
+    assert cold["accuracy"].tolist() == [1, 0]
     assert got.table("cold videos").loc["hit_rate", "mean"] == 0.5
+    # the head is a, the video with most events, so the tail is b to e: u d, v c, w c
+    tail = got.slices["tail videos"]
+    assert tail["recall"].to_dict() == {"u": 1, "v": 0, "w": 1}
+    # among all videos the lists are u d, v c, w c and x a
+    assert got.list_share["cold videos"].tolist() == [1, 0, 0, 0]
+    assert got.list_share["head videos"].tolist() == [0, 0, 0, 1]
+    assert evaluation.by_slice(got)["list_share"]["tail videos"] == 0.75
     assert len(result(k=2, split=split, scores=scores, slices=False).slices) == 0
 
 
@@ -225,10 +233,10 @@ def test_the_protocol_says_what_a_success_is():
         split = split_of("u a 1, v b 1", "u b 1, v a 1", "ab")
         for part in ("train", "validation", "test"):
             frame = getattr(split, part).rename(columns={"watch_ratio": name})
-            setattr(split, part, frame)
+            split = dataclasses.replace(split, **{part: frame})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = evaluation.evaluate(Popularity().fit(split), split, k=1)
+            result = evaluate(Popularity().fit(split), split, k=1)
         words[name] = result.protocol.relevant
     assert words == {
         "watch_ratio": "watch ratio >= 0.8 or liked",
@@ -239,9 +247,9 @@ def test_the_protocol_says_what_a_success_is():
 
 def test_a_part_without_the_signal_of_training_is_refused():
     split = split_of("u a 1, v b 1", "u b 1, v a 1", "ab")
-    split.test = split.test.drop(columns="watch_ratio")
+    split = dataclasses.replace(split, test=split.test.drop(columns="watch_ratio"))
     with pytest.raises(ValueError, match="test part have neither watch_ratio nor liked, shared"):
-        evaluation.evaluate(Popularity().fit(split), split, k=1)
+        evaluate(Popularity().fit(split), split, k=1)
 
 
 def test_an_empty_training_part_is_refused_before_anything_is_ranked():
@@ -249,23 +257,23 @@ def test_an_empty_training_part_is_refused_before_anything_is_ranked():
     with pytest.raises(
         ValueError, match="training part of the split 'by hand' has no interactions"
     ):
-        evaluation.evaluate(Popularity().fit(split), split, k=1)
+        evaluate(Popularity().fit(split), split, k=1)
 
 
 def test_seen_in_validation_is_no_candidate_in_test():
     split = split_of("u a 1", "u b 1, u c 1", "abcd", validation="u c 1")
     scores = pd.DataFrame([[4, 1, 3, 2]], index=["u"], columns=list("abcd"))
-    on_test = evaluation.evaluate(Fixed(scores).fit(split), split, k=2)
+    on_test = evaluate(Fixed(scores).fit(split), split, k=2)
     assert on_test.top.loc["u"].tolist() == ["d", "b"]
     assert on_test.per_user.loc["u", "n_relevant"] == 1
-    on_validation = evaluation.evaluate(Fixed(scores).fit(split), split, k=2, on="validation")
+    on_validation = evaluate(Fixed(scores).fit(split), split, k=2, on="validation")
     assert on_validation.top.loc["u"].tolist() == ["c", "d"]
 
 
 def test_videos_outside_the_recommenders_catalogue_cannot_be_hit():
     split = split_of("u a 1, v b 1, v c 1", "u d 1, u b 1", "dcba")
     known_only = Popularity().fit(split.train)
-    got = evaluation.evaluate(known_only, split, k=4)
+    got = evaluate(known_only, split, k=4)
     assert got.top.loc["u"].dropna().tolist() == ["c", "b"]
     assert got.per_user.loc["u", "recall"] == 0.5
 
@@ -276,11 +284,11 @@ def test_accuracy_counts_only_filled_places():
     np.testing.assert_allclose(partial.per_user["accuracy"], [1 / 2, 1, 1])
     # candidates b to f, catalogue a, b: only c is relevant, and only b, wrongly, on the list
     split = split_of("u a 1, v b 1", "u c 1", "abcdef")
-    got = evaluation.evaluate(Popularity().fit(split.train), split, k=5)
+    got = evaluate(Popularity().fit(split.train), split, k=5)
     np.testing.assert_allclose(got.per_user["accuracy"], [3 / 5])
     many = simulated(n_users=60)
     few = many.train[many.train["video_id"] < "v04"]
-    values = evaluation.evaluate(Popularity().fit(few), many).per_user["accuracy"]
+    values = evaluate(Popularity().fit(few), many).per_user["accuracy"]
     assert values.between(0, 1).all()
 
 
@@ -319,19 +327,14 @@ def simulated(n_users=300, n_videos=40, seed=0):
     frame = pd.DataFrame({"user_id": users, "watch_ratio": ratio})
     frame["video_id"] = [f"v{v:02d}" for v in videos]
     part = np.tile(np.arange(12), n_users)
-    return SimpleNamespace(
-        train=frame[part < 7],
-        validation=frame[(part == 7)],
-        test=frame[part > 7],
-        videos=pd.DataFrame(index=sorted(set(frame["video_id"]))),
-        name="simulated",
-    )
+    videos = pd.DataFrame(index=sorted(set(frame["video_id"])))
+    return Split(frame[part < 7], frame[part == 7], frame[part > 7], videos, "simulated")
 
 
 def test_compare_finds_a_planted_difference_and_no_other():
     split = simulated()
-    popular = evaluation.evaluate(Popularity().fit(split), split)
-    chance = [evaluation.evaluate(Random(seed).fit(split), split) for seed in (0, 1)]
+    popular = evaluate(Popularity().fit(split), split)
+    chance = [evaluate(Random(seed).fit(split), split) for seed in (0, 1)]
     better = evaluation.compare(popular, chance[0], "recall")
     assert better.low > 0
     assert better.p_value < 0.001
@@ -349,12 +352,12 @@ def test_compare_finds_a_planted_difference_and_no_other():
 def test_other_protocols_refuse_comparison():
     split = simulated()
     model = Popularity().fit(split)
-    a = evaluation.evaluate(model, split)
+    a = evaluate(model, split)
     for b in (
-        evaluation.evaluate(model, split, k=5),
-        evaluation.evaluate(model, split, on="validation"),
-        evaluation.evaluate(model, split, threshold=0.5),
-        evaluation.evaluate(model, simulated(seed=1)),
+        evaluate(model, split, k=5),
+        evaluate(model, split, on="validation"),
+        evaluate(model, split, threshold=0.5),
+        evaluate(model, simulated(seed=1)),
     ):
         with pytest.raises(ValueError, match="not comparable"):
             evaluation.compare(a, b)
@@ -378,16 +381,16 @@ def test_table_and_sentence():
 def test_errors_say_what_is_wrong():
     model = Fixed(SCORES).fit(SPLIT)
     with pytest.raises(ValueError, match="choose from 'test', 'validation'"):
-        evaluation.evaluate(model, SPLIT, on="train")
+        evaluate(model, SPLIT, on="train")
     with pytest.raises(ValueError, match="validation part of the split 'by hand' has no"):
-        evaluation.evaluate(model, SPLIT, on="validation")
+        evaluate(model, SPLIT, on="validation")
     with pytest.raises(ValueError, match="at least 1"):
-        evaluation.evaluate(model, SPLIT, k=0)
+        evaluate(model, SPLIT, k=0)
     leaked = split_of("u a 1, u b 1", "u b 1", "abc")
     with pytest.raises(ValueError, match="train does not hold the test"):
-        evaluation.evaluate(Popularity().fit(leaked), leaked)
+        evaluate(Popularity().fit(leaked), leaked)
     with pytest.raises(ValueError, match="'z'"):
-        evaluation.evaluate(model, split_of("u a 1", "u z 1", "abc"))
+        evaluate(model, split_of("u a 1", "u z 1", "abc"))
 
 
 def many(n_users, n_videos):
@@ -404,14 +407,14 @@ def test_lists_from_a_sliver_of_the_catalogue_are_told():
     ones = pd.DataFrame(1.0, index=split.test["user_id"], columns=split.videos.index)
     words = r"fixed scores recommends 10 of 300 videos in 2,000 entries of lists \(coverage 3.33%\)"
     with pytest.warns(UserWarning, match=words):
-        result = evaluation.evaluate(FixedScores(ones).fit(split), split, progress=False)
+        result = evaluate(FixedScores(ones).fit(split), split, progress=False)
     assert result.coverage == pytest.approx(10 / 300)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # 15 different videos are 5% of 300; popularity gives all the same list by design
-        evaluation.evaluate(FixedScores(ones).fit(split), split, k=15, progress=False)
-        evaluation.evaluate(Random().fit(split), split, progress=False)
-        popular = evaluation.evaluate(Popularity().fit(split), split, progress=False)
+        evaluate(FixedScores(ones).fit(split), split, k=15, progress=False)
+        evaluate(Random().fit(split), split, progress=False)
+        popular = evaluate(Popularity().fit(split), split, progress=False)
     assert popular.sliver().startswith("popularity recommends 10 of 300 videos")
 
 
@@ -420,7 +423,7 @@ def test_one_answer_for_unknown_users_is_no_surprise():
     strangers = dataclasses.replace(split, train=split.train.assign(user_id="somebody else"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result = evaluation.evaluate(ItemKNN().fit(strangers), strangers, progress=False)
+        result = evaluate(ItemKNN().fit(strangers), strangers, progress=False)
     assert result.sliver() != ""
 
 
@@ -428,5 +431,5 @@ def test_few_lists_are_no_sliver():
     """Ten entries hold ten videos at most, whatever the catalogue."""
     split = many(n_users=1, n_videos=3000)
     ones = pd.DataFrame(1.0, index=split.test["user_id"], columns=split.videos.index)
-    result = evaluation.evaluate(FixedScores(ones).fit(split), split, progress=False)
+    result = evaluate(FixedScores(ones).fit(split), split, progress=False)
     assert result.sliver() == ""

@@ -134,7 +134,12 @@ def planted(n_users=40, n_videos=40, seed=0):
 def test_dropped_videos_cost_and_filled_ones_cost_less():
     tables, split = planted()
     table = compare_missing(
-        tables, split, lambda vectors, seed: ContentRecommender(vectors), share=0.5, seeds=(0, 1)
+        tables,
+        split,
+        lambda vectors, seed: ContentRecommender(vectors),
+        share=0.5,
+        seeds=(0, 1),
+        on="test",
     )
     assert table["how"].tolist() == ["nothing missing", *missing.HOWS] * 2
     mean = table.groupby("how")["cold"].mean()
@@ -147,7 +152,13 @@ def test_dropped_videos_cost_and_filled_ones_cost_less():
     assert table.attrs == {"hidden": 0.5, "incomplete": np.mean(lacking)}
     assert table.attrs["incomplete"] == pytest.approx(1 - 0.5 ** len(tables), abs=0.15)
     again = compare_missing(
-        tables, split, lambda vectors, seed: ContentRecommender(vectors), ["mean"], 0.5, (1,)
+        tables,
+        split,
+        lambda vectors, seed: ContentRecommender(vectors),
+        ["mean"],
+        0.5,
+        (1,),
+        on="test",
     )
     assert (
         again.iloc[1].tolist() == table[(table.how == "mean") & (table.seed == 1)].iloc[0].tolist()

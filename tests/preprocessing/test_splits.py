@@ -307,7 +307,7 @@ def test_one_timestamp_for_all_leaves_nothing_to_train_on():
         "global time: 0 / 0 / 80 rows, no leak, nothing in train, validation."
     )
     with pytest.raises(ValueError, match=r"training part .* has no interactions"):
-        evaluation.evaluate(Popularity().fit(split), split)
+        evaluation.evaluate(Popularity().fit(split), split, on="test")
     by_row = split_by_time(library.interactions, library.videos, ordered=True)
     assert [len(p) for p in parts(by_row)] == [64, 8, 8]
     assert check_split(by_row).empty
@@ -434,7 +434,7 @@ def test_a_ready_made_split_is_one_call():
     assert split.train["video_id"].tolist() == ["7", "8", "7", "9"]
     with pytest.warns(UserWarning, match="all events count alike"):
         model = Popularity().fit(split)
-    result = evaluation.evaluate(model, split, k=2)
+    result = evaluation.evaluate(model, split, k=2, on="test")
     # 7 was watched twice, 8 and 9 once, 10 never; 1 is asked for 9 and gets [9, 10], 2 gets [8, 10]
     assert result.per_user["recall"].to_dict() == {"1": 1.0, "2": 1.0}
     assert result.per_user["mrr"].to_dict() == {"1": 1.0, "2": 0.5}

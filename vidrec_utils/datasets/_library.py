@@ -419,6 +419,38 @@ class Split:
                 object.__setattr__(self, part, self.train.iloc[:0])
                 object.__setattr__(self, "left_out", (*self.left_out, part))
 
+    def known(self, on: str) -> pd.DataFrame:
+        """Interactions that are known before a part: train, and for the test validation, too.
+
+        Parameters
+        ----------
+        on : {"validation", "test"}
+            The part that is to be predicted.
+
+        Returns
+        -------
+        pandas.DataFrame
+            For the test with a new index, 0, 1, ...
+
+        Raises
+        ------
+        ValueError
+            If there is no such part.
+
+        Examples
+        --------
+        >>> log = pd.DataFrame({"user_id": ["u", "u", "u"], "video_id": ["a", "b", "c"]})
+        >>> videos = pd.DataFrame(index=["a", "b", "c"])
+        >>> split = Split(log[:1], log[1:2], log[2:], videos, "by hand")
+        >>> split.known("validation")["video_id"].tolist(), split.known("test")["video_id"].tolist()
+        (['a'], ['a', 'b'])
+        """
+        if on not in ("validation", "test"):
+            raise ValueError(f"on is {on!r}; choose from 'validation', 'test'.")
+        if on == "validation" or not len(self.validation):
+            return self.train
+        return pd.concat([self.train, self.validation], ignore_index=True)
+
     def summary(self) -> pd.DataFrame:
         """Size of each part: interactions, users, videos, first and last timestamp.
 

@@ -1,11 +1,13 @@
 """Measuring a recommender: which videos are relevant, among which candidates, with which interval.
 
 `evaluate` ranks, for every user with a relevant video in the evaluated part, **all** videos that
-the user had not been shown before it (no sampled candidates), and gives per-user metrics whose
-means come with bootstrap intervals over users. `compare` tests whether one recommender beats
-another on the same users and, with a margin, whether it is no worse; `compare_all` does so for many
-and corrects for their number. Each result carries its `Protocol`, and refuses to be compared with a
-result under another.
+could have been shown: those online by then that the user had not seen before (no sampled
+candidates). It gives per-user metrics whose means come with bootstrap intervals over users. The
+part is validation, unless the test is asked for by name; before that, `refit` fits the chosen
+recommender on both earlier parts. `compare` tests whether one recommender beats another on the
+same users and, with a margin, whether it is no worse; `compare_all` does so for many and corrects
+for their number. Each result carries its `Protocol`, and refuses to be compared with a result under
+another.
 
 `evaluation.leaks` looks for answers that got into the questions, and `evaluation.sampled` shows why
 no candidates are sampled here. `choose` carries out the choice of a pretrained model, and
@@ -37,10 +39,10 @@ from vidrec_utils.evaluation.metrics import (
 )
 from vidrec_utils.evaluation.model_choice import Choice, choose, cost, selection_bias
 from vidrec_utils.evaluation.protocol import Protocol, ProtocolMismatch
-from vidrec_utils.evaluation.ranking import evaluate, ranks
+from vidrec_utils.evaluation.ranking import evaluate, ranks, refit
 from vidrec_utils.evaluation.results import Result
 from vidrec_utils.evaluation.settings_search import Search, search
-from vidrec_utils.evaluation.slices import by_slice
+from vidrec_utils.evaluation.slices import by_slice, cold_videos
 from vidrec_utils.evaluation.task import positives, prepare
 from vidrec_utils.linear_probe import Probe, linear_probe, probe_pairs
 
@@ -63,6 +65,7 @@ __all__ = [
     "choose",
     "classification_scores",
     "classification_table",
+    "cold_videos",
     "compare",
     "compare_all",
     "compare_classifiers",
@@ -82,6 +85,7 @@ __all__ = [
     "probe_pairs",
     "ranks",
     "rare_or_other",
+    "refit",
     "reliability",
     "sampled",
     "search",

@@ -35,11 +35,11 @@ class Bench:
     >>> from vidrec_utils.recommender import Popularity
     >>> users = ["u", "v", "w"]
     >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
-    >>> test = train.assign(video_id=["b", "b", "c"])
-    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> later = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, later, None, pd.DataFrame(index=["a", "b", "c"]), "by hand")
     >>> bench = Bench(split, k=1, metric="recall")
-    >>> popular = bench.score(Popularity(), on="test")
-    popularity: RECALL@1 0.667 [0.000, 1.000] on test.
+    >>> popular = bench.score(Popularity())
+    popularity: RECALL@1 0.667 [0.000, 1.000] on validation.
     """
 
     def __init__(self, split: Split, k: int = 10, metric: str = "ndcg", seed: int = 0):

@@ -143,8 +143,8 @@ def compare(
     >>> from vidrec_utils.recommender import Popularity
     >>> users = ["u", "v", "w"]
     >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
-    >>> test = train.assign(video_id=["b", "b", "c"])
-    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> later = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, later, None, pd.DataFrame(index=["a", "b", "c"]), "by hand")
     >>> from vidrec_utils.evaluation import evaluate
     >>> from vidrec_utils.recommender import FixedScores
     >>> popular = evaluate(Popularity().fit(split), split, k=1)
@@ -313,8 +313,8 @@ def compare_all(
     >>> from vidrec_utils.recommender import Popularity
     >>> users = ["u", "v", "w"]
     >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
-    >>> test = train.assign(video_id=["b", "b", "c"])
-    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> later = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, later, None, pd.DataFrame(index=["a", "b", "c"]), "by hand")
     >>> from vidrec_utils.evaluation import evaluate
     >>> from vidrec_utils.recommender import Random
     >>> models = [Popularity(), Random(seed=0)]
@@ -367,8 +367,8 @@ def leaderboard(
     >>> from vidrec_utils.recommender import Popularity
     >>> users = ["u", "v", "w"]
     >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
-    >>> test = train.assign(video_id=["b", "b", "c"])
-    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> later = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, later, None, pd.DataFrame(index=["a", "b", "c"]), "by hand")
     >>> from vidrec_utils.evaluation import evaluate
     >>> board = leaderboard([evaluate(Popularity().fit(split), split, k=1)], "recall")
     >>> board.loc["popularity", ["mean", "n_users"]].round(2).to_dict()

@@ -381,7 +381,8 @@ def _recommendation(split: Split, on: str, k: int, threshold: float) -> _Questio
         raise ValueError(
             f"No user of {on} liked something in training; there is nothing to measure."
         )
-    return _Questions(history[kept], task.seen[kept], task.relevant[kept], task.n_relevant[kept])
+    hidden = task.hidden()
+    return _Questions(history[kept], hidden[kept], task.relevant[kept], task.n_relevant[kept])
 
 
 def _retrieval(labels: pd.Series, k: int, seed: int) -> tuple[pd.Index, dict[str, _Questions]]:

@@ -81,6 +81,10 @@ class Watched:
             self.looked_at.append(name)
         return getattr(self._split, name)
 
+    def known(self, on: str) -> pd.DataFrame:
+        """As `Split.known`; the parts that it puts together are noted."""
+        return Split.known(cast("Split", self), on)
+
 
 def reads_test(train: Callable[[Split], object], split: Split) -> Finding:
     """Run a training function, and note whether it looks at the test.
@@ -184,13 +188,13 @@ def tie_order(
 
     `tie_bug` for the NDCG of `evaluate` on a split; of more than `most` users, a random part.
     """
-    task = prepare(split, k)
+    task = prepare(split, k, "test")
     rng = np.random.default_rng(seed)
     users = np.sort(rng.permutation(len(task.users))[:most])
-    relevant, seen = task.relevant[users].toarray() > 0, task.seen[users].toarray() > 0
+    relevant, candidates = task.relevant[users].toarray() > 0, task.candidates(users)
 
     def measure(scores: np.ndarray, relevant: np.ndarray) -> np.ndarray:
-        best = top_k(np.where(seen, -np.inf, scores), k)
+        best = top_k(np.where(candidates, scores, -np.inf), k)
         hits = np.take_along_axis(relevant, best, axis=1)
         return list_metrics(hits, relevant.sum(axis=1), k)["ndcg"].to_numpy()
 

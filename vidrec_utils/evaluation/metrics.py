@@ -6,12 +6,12 @@ video at rank `i` is relevant, else 0, and `h` is the number of hits:
 ============== ===================================================================================
 hit_rate       1 if h > 0 else 0
 precision      h / k (also where fewer than k videos were left to recommend)
-recall         h / n (not min(n, k): with n > k it cannot reach 1)
+recall         h / n (with n > k it cannot reach 1), or on demand h / min(n, k)
 f1             harmonic mean of the two, 0 if both are 0
-ndcg           sum_i hit_i / log2(i + 1), over the same sum for min(n, k) hits at the top
+ndcg           sum_i hit_i / log2(i + 1), over the same sum for m hits at the top
                (Järvelin, Kekäläinen, ACM TOIS 2002, binary gains)
 mrr            1 / rank of the first hit, 0 if there is none among the k
-map            sum_i hit_i * (hits up to i) / i, over min(n, k)
+map            sum_i hit_i * (hits up to i) / i, over m
 accuracy       share of all candidates that are on the list and relevant, or off it and irrelevant;
                close to 1 for any list where few videos are relevant, and shown for that reason
 novelty        mean over the list of -log2((users shown the video + 1) / (users + 1)), in bits
@@ -21,12 +21,18 @@ diversity      1 - mean cosine of the vectors of two videos on the list, over al
                vectors (intra-list diversity; Smyth, McClave, ICCBR 2001)
 ============== ===================================================================================
 
+The ideal m of `ndcg` and `map` is min(n, k), the most hits that the list can hold. Others are in
+print: n, with which a list shorter than n cannot reach 1, and k, with which nobody who has fewer
+than k relevant videos can.
+
 Over all users: `coverage`, the share of the catalogue that is on at least one list, and
 `popularity_lift`, the mean popularity of the lists over that of the users' histories, minus 1, both
 over the users who have a list and a history (Abdollahpouri et al., RMSE workshop 2019).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,7 +45,9 @@ RANKING_METRICS = ("hit_rate", "precision", "recall", "f1", "ndcg", "mrr", "map"
 USER_METRICS = (*RANKING_METRICS, "accuracy", "novelty", "popularity")
 
 
-def list_metrics(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> pd.DataFrame:
+def list_metrics(
+    hits: np.ndarray, n_relevant: np.ndarray, k: int, ideal: str = "min(n, k)", recall: str = "n"
+) -> pd.DataFrame:
     """Ranking metrics of lists, by the definitions above.
 
     Parameters
@@ -50,6 +58,10 @@ def list_metrics(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> pd.DataFra
         Relevant videos of each user, on the list or not; 0 gives NaN for metrics that divide by it.
     k : int
         Nominal length of the lists.
+    ideal : {"min(n, k)", "n", "k"}
+        What NDCG and MAP are divided by: so many hits at the top.
+    recall : {"n", "min(n, k)"}
+        What recall is divided by.
 
     Returns
     -------
@@ -71,33 +83,56 @@ def list_metrics(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> pd.DataFra
     map        0.389
     """
     hits = np.asarray(hits, dtype=np.float64)  # (users, k)
-    n = np.asarray(n_relevant, dtype=np.float64)  # (users,)
     ranks = np.arange(1, hits.shape[1] + 1)  # (k,)
     h = hits.sum(axis=1)  # number of hits, (users,)
-    # A hit at rank i gains 1 / log2(i + 1); the ideal list has min(n, k) hits at its top.
-    gains = 1 / np.log2(np.arange(1, k + 1) + 1)  # (k,)
-    possible = np.minimum(n, k).astype(int)  # (users,)
-    ideal = np.concatenate([[np.nan], np.cumsum(gains)])[possible]  # (users,)
-    # Rank of the first hit; infinite without one, so that its reciprocal is 0.
-    first = np.where(h > 0, hits.argmax(axis=1) + 1, np.inf)  # (users,)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = h / n
-        precision = h / k
-        # The harmonic mean of h / n and h / k is 2h / (n + k).
-        f1 = np.where(h > 0, 2 * h / (n + k), np.where(n > 0, 0.0, np.nan))
-        # Precision at each hit, (hits up to i) / i, averaged over the min(n, k) possible hits.
-        average = (hits * np.cumsum(hits, axis=1) / ranks).sum(axis=1) / np.minimum(n, k)
-    return pd.DataFrame(
-        {
-            "hit_rate": (h > 0).astype(float),
-            "precision": precision,
-            "recall": recall,
-            "f1": f1,
-            "ndcg": hits @ gains[: hits.shape[1]] / ideal,
-            "mrr": 1 / first,
-            "map": average,
-        }
+    sums = ListSums(
+        hit_rate=(h > 0).astype(float),
+        hits=h,
+        gain=hits @ (1 / np.log2(ranks + 1)),  # a hit at rank i gains 1 / log2(i + 1)
+        # The first hit has the largest reciprocal rank; 0 if there is none.
+        reciprocal_rank=(hits / ranks).max(axis=1, initial=0),
+        # Precision at each hit: (hits up to i) / i.
+        precisions=(hits * np.cumsum(hits, axis=1) / ranks).sum(axis=1),
     )
+    return normalized(sums, n_relevant, k, ideal, recall)
+
+
+class ListSums(NamedTuple):
+    """What the metrics of a list are made of, before they are divided; each `(n_users,)`."""
+
+    hit_rate: np.ndarray
+    hits: np.ndarray
+    gain: np.ndarray
+    reciprocal_rank: np.ndarray
+    precisions: np.ndarray
+
+
+def normalized(
+    sums: ListSums, n_relevant: np.ndarray, k: int, ideal: str, recall: str
+) -> pd.DataFrame:
+    """Divide the sums of lists by what the definitions ask for; see `list_metrics`."""
+    n = np.asarray(n_relevant, dtype=int)  # (users,)
+    options = {"n": n, "min(n, k)": np.minimum(n, k), "k": np.full_like(n, k)}
+    m = options[ideal]  # hits of the ideal list
+    possible = options[recall]  # hits that recall counts as all
+    h = sums.hits
+    # The gain of m hits at the top; no ideal without a relevant video: (most + 1,).
+    gains = 1 / np.log2(np.arange(1, m.max(initial=0) + 1) + 1)
+    best = np.where(n > 0, np.concatenate([[np.nan], np.cumsum(gains)])[m], np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # The harmonic mean of h / possible and h / k is 2h / (possible + k).
+        f1 = np.where(h > 0, 2 * h / (possible + k), np.where(n > 0, 0.0, np.nan))
+        return pd.DataFrame(
+            {
+                "hit_rate": sums.hit_rate,
+                "precision": h / k,
+                "recall": h / possible,
+                "f1": f1,
+                "ndcg": sums.gain / best,
+                "mrr": sums.reciprocal_rank,
+                "map": sums.precisions / np.where(n > 0, m, np.nan),
+            }
+        )
 
 
 def list_means(values: np.ndarray, top: np.ndarray) -> np.ndarray:
@@ -108,15 +143,15 @@ def list_means(values: np.ndarray, top: np.ndarray) -> np.ndarray:
 
 
 def accuracy(
-    hits: np.ndarray, n_relevant: np.ndarray, candidates: np.ndarray, listed: np.ndarray
+    n_hits: np.ndarray, n_relevant: np.ndarray, candidates: np.ndarray, listed: np.ndarray
 ) -> np.ndarray:
     """Share of candidates that are relevant and listed, or irrelevant and not listed, `(n_users,)`.
 
-    `listed` is the length of each list, `(n_users,)`: a recommender whose own catalogue is small
-    leaves positions empty, and an empty position recommends nothing wrong.
+    `n_hits` is the number of hits on each list, `n_relevant` and `candidates` count what there is,
+    and `listed` is the length of each list, `(n_users,)`: a recommender whose own catalogue is
+    small leaves positions empty, and an empty position recommends nothing wrong.
     """
-    h = hits.sum(axis=1)  # (users,)
-    wrong = (listed - h) + (n_relevant - h)  # false positives and false negatives
+    wrong = (listed - n_hits) + (n_relevant - n_hits)  # false positives and false negatives
     return 1 - wrong / candidates
 
 

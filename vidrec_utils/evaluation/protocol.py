@@ -8,13 +8,29 @@ under different protocols cannot be compared.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import pandas as pd
+import numpy as np
 from scipy import sparse
 
-IDEAL = "recall over all relevant, NDCG and MAP over min(n, k)"
-TIES = {"catalogue": "in catalogue order", "shuffled": "in one random order for all (seed {seed})"}
+IDEALS = {
+    "min(n, k)": "NDCG and MAP over min(n, k)",
+    "n": "NDCG and MAP over all relevant",
+    "k": "NDCG and MAP over k, however few are relevant",
+}
+"""What NDCG and MAP are divided by: the best list that k positions can hold, the best list of any
+length, or k hits, which nobody with fewer relevant videos can reach."""
+
+RECALLS = {"n": "recall over all relevant", "min(n, k)": "recall over min(n, k)"}
+"""What recall divides the hits by."""
+
+TIES = {
+    "catalogue": "in catalogue order",
+    "shuffled": "in one random order for all (seed {seed})",
+    "mid-rank": "averaged over all their orders",
+}
+"""In which order equal scores are ranked; `evaluation.ties` has the formulas of the last."""
 
 
 class ProtocolMismatch(ValueError):
@@ -33,10 +49,12 @@ LABELS = {
     "split": "split",
     "part": "evaluated part",
     "k": "length of the lists, k",
-    "n_videos": "number of candidates",
+    "n_videos": "size of the catalogue",
     "masked": "what is masked",
     "relevant": "what counts as relevant",
+    "candidates": "which videos could have been shown",
     "ideal": "ideal",
+    "recall": "denominator of recall",
     "ties": "order of ties",
     "n_users": "number of users",
     "n_left_out": "number of users left out",
@@ -44,6 +62,7 @@ LABELS = {
     "catalogue": "catalogue (hash of its ids)",
     "positives": "relevant videos of the users (hash)",
     "history": "videos masked for the users (hash)",
+    "pool": "candidates of the users (hash)",
 }
 """Names of the fields of a protocol in a message."""
 
@@ -61,17 +80,19 @@ class Protocol:
     k : int
         Nominal length of the lists.
     n_videos : int
-        Size of the catalogue, all of which is ranked: no candidates are sampled.
+        Size of the catalogue; all of it that could have been shown is ranked, nothing is sampled.
     masked : str
-        The videos that are no candidates for a user, in words.
-    relevant, ideal, ties : str
-        What counts as relevant, which ideal the normalised metrics divide by, and in which order
-        equal scores are ranked.
+        The videos that are no candidates for a user since they were seen before, in words.
+    relevant, ideal, recall, ties : str
+        What counts as relevant, what NDCG and MAP are divided by, what recall is divided by, and in
+        which order equal scores are ranked.
+    candidates : str
+        Which videos could have been shown, in words: those online by then, where this is known.
     n_users, n_left_out : int
         Users measured, and users of the part who have no relevant candidate.
-    users, catalogue, positives, history : str
-        Hashes of the users' ids, the videos' ids (in order), the relevant pairs and the masked
-        pairs: two splits of one name need not be the same.
+    users, catalogue, positives, history, pool : str
+        Hashes of the users' ids, the videos' ids (in order), the relevant pairs, the masked pairs
+        and the candidates of all users: two splits of one name need not be the same.
     """
 
     split: str
@@ -80,7 +101,9 @@ class Protocol:
     n_videos: int
     masked: str
     relevant: str
-    ideal: str = IDEAL
+    candidates: str = ""
+    ideal: str = IDEALS["min(n, k)"]
+    recall: str = RECALLS["n"]
     ties: str = TIES["catalogue"]
     n_users: int = 0
     n_left_out: int = 0
@@ -88,6 +111,7 @@ class Protocol:
     catalogue: str = ""
     positives: str = ""
     history: str = ""
+    pool: str = ""
 
     def differences(self, other: Protocol) -> list[str]:
         """Name each field in which another protocol differs, with both values."""
@@ -118,40 +142,38 @@ class Protocol:
     @property
     def digest(self) -> str:
         """One hash of everything; equal protocols have equal digests."""
-        return _hash([repr(getattr(self, name)) for name in LABELS])
+        return hash_ids([repr(getattr(self, name)) for name in LABELS])
 
     def __str__(self) -> str:
         total = self.n_users + self.n_left_out
+        which = f" ({self.candidates})" if self.candidates else ""
         return (
             f"split {self.split!r}, {self.part}; k = {self.k}; candidates: all {self.n_videos} "
-            f"videos minus {self.masked}; relevant: {self.relevant}; {self.ideal}; ties "
-            f"{self.ties}; {self.n_users} of {total} users, {self.n_left_out} without a relevant "
-            "candidate left out"
+            f"videos{which} minus {self.masked}; relevant: {self.relevant}; {self.recall}, "
+            f"{self.ideal}; ties {self.ties}; {self.n_users} of {total} users, {self.n_left_out} "
+            "without a relevant candidate left out"
         )
 
 
-def fingerprints(
-    users: pd.Index, videos: pd.Index, relevant: sparse.csr_array, seen: sparse.csr_array
-) -> dict[str, str]:
-    """Hashes of the four things that the name of a split leaves open, as fields of `Protocol`."""
-    return {
-        "users": _hash(users),
-        "catalogue": _hash(videos),
-        "positives": _hash_pairs(relevant),
-        "history": _hash_pairs(seen),
-    }
-
-
-def _hash(texts: pd.Index | list[str]) -> str:
+def hash_ids(texts: Iterable[str]) -> str:
+    """Hash of ids, in their order."""
     digest = hashlib.sha256()
     for text in texts:
         digest.update(str(text).encode() + b"\0")
     return digest.hexdigest()[:16]
 
 
-def _hash_pairs(matrix: sparse.csr_array) -> str:
+def hash_pairs(matrix: sparse.csr_array) -> str:
     """Hash of where a matrix has entries, whatever their values."""
     matrix.sort_indices()
     digest = hashlib.sha256(matrix.indptr.astype("<i8").tobytes())
     digest.update(matrix.indices.astype("<i8").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def hash_blocks(blocks: Iterable[np.ndarray]) -> str:
+    """Hash of a boolean matrix that comes in blocks of rows, whatever the size of the blocks."""
+    digest = hashlib.sha256()
+    for block in blocks:
+        digest.update(np.packbits(block, axis=1).tobytes())
     return digest.hexdigest()[:16]

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 from tqdm import tqdm
 
+from vidrec_utils import arguments
 from vidrec_utils.datasets import Split
 from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.evaluation.metrics import accuracy, diversity, list_means, list_metrics
 from vidrec_utils.evaluation.results import Result
-from vidrec_utils.evaluation.slices import user_slices, video_groups, video_slice
+from vidrec_utils.evaluation.slices import (
+    list_share,
+    popularity_groups,
+    user_slices,
+    value_groups,
+)
 from vidrec_utils.evaluation.task import Task, prepare
-from vidrec_utils.recommender import Recommender, blocks, hide, top_k
+from vidrec_utils.evaluation.ties import TieGroups, expected_hits, expected_metrics, tie_groups
+from vidrec_utils.recommender import EventWeights, Recommender, blocks, top_k
 
 
 def evaluate(
     recommender: Recommender,
     split: Split,
-    k: int = 10,
-    on: str = "test",
+    k: int | Sequence[int] = 10,
+    on: str = "validation",
     seed: int = 0,
     slices: bool = True,
     threshold: float = 0.8,
@@ -31,40 +41,58 @@ def evaluate(
     vectors: Embeddings | pd.DataFrame | None = None,
     ties: str = "catalogue",
     progress: bool = True,
+    *,
+    ideal: str = "min(n, k)",
+    recall: str = "n",
+    masked: str | pd.DataFrame = "known",
 ) -> Result:
     """Rank all videos for each user of the evaluated part, and measure the first k.
 
-    Candidates of a user are all videos of `split.videos` that the user was not shown before the
-    evaluated part: in train, and for `on="test"` in validation too. The masks come from the split,
-    so they are the same for every recommender. Users without a relevant video among their
-    candidates are left out, and counted. Memory is bounded: users are scored in blocks, and of each
-    block only the lists are kept.
+    Candidates of a user are all videos of `split.videos` that could have been shown by then:
+    published not later than the user's last event in the evaluated part, and not shown to the user
+    before that part (in train, and for `on="test"` in validation too). A video without a time of
+    publication counts as published, and so does one that the user was shown in the part, whatever
+    its clock says. The candidates come from the split, so they are the same for every recommender.
+    Users without a relevant video among their candidates are left out, and counted. Memory is
+    bounded: users are scored in blocks, and of each block only the lists are kept.
 
     Parameters
     ----------
     recommender : Recommender
-        Fitted, on the training part (or for a final test on train and validation). Videos outside
-        its catalogue are never recommended, but count as relevant.
+        Fitted, on the training part (or for a final test on train and validation, see `refit`).
+        Videos outside its catalogue are never recommended, but count as relevant.
     split : Split
         `train, validation, test` (frames of interactions) and `videos`.
-    k : int
-        Length of the lists; more than the catalogue is cut to it only in `top`.
-    on : {"test", "validation"}
+    k : int or sequence of int
+        Length of the lists; more than the catalogue is cut to it only in `top`. Of several, all are
+        measured in one pass: the result is that of the longest, and its `at(k)` gives the others.
+    on : {"validation", "test"}
         The part to predict. Choose models on validation; look at test once.
     seed : int
         For the bootstrap, and for shuffled ties.
     slices : bool
-        Also keep light, heavy and new users, and cold, head and tail videos.
+        Also measure groups of users and of videos; `evaluation.slices` defines them.
     threshold : float
         See `positives`.
     by : str, optional
         Column of `split.videos`, such as `"category"`, whose values become slices, too.
     vectors : Embeddings or DataFrame, optional
         One row a video; adds the metric `diversity` of the lists.
-    ties : {"catalogue", "shuffled"}
-        Whether equal scores are ranked in the order of the catalogue or in one random order.
+    ties : {"catalogue", "shuffled", "mid-rank"}
+        Whether equal scores are ranked in the order of the catalogue, in one random order, or in
+        all orders, over which metrics of hits are averaged (see `evaluation.ties`). What describes
+        the lists themselves (novelty, popularity, diversity, coverage, `top`) is then that of the
+        catalogue's order.
     progress : bool
         Show a bar when it takes more than ten seconds.
+    ideal : {"min(n, k)", "n", "k"}
+        What NDCG and MAP are divided by, with n relevant videos: the best list that k positions can
+        hold, the best list of any length, or k hits.
+    recall : {"n", "min(n, k)"}
+        What recall is divided by.
+    masked : {"known", "train"} or DataFrame
+        The events whose videos are no candidates for their users: all before the evaluated part,
+        those of train alone, or the given ones (where `split` holds only a part of what happened).
 
     Raises
     ------
@@ -89,34 +117,45 @@ def evaluate(
     >>> from vidrec_utils.recommender import Popularity
     >>> users = ["u", "v", "w"]
     >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
-    >>> test = train.assign(video_id=["b", "b", "c"])
-    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
-    >>> result = evaluate(Popularity().fit(split), split, k=1)
-    >>> result.per_user["recall"].to_dict()
+    >>> later = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, later, None, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> result = evaluate(Popularity().fit(split), split, k=(1, 2))
+    >>> result.at(1).per_user["recall"].to_dict()
     {'u': 1.0, 'v': 1.0, 'w': 0.0}
+    >>> result.per_user["recall"].to_dict()
+    {'u': 1.0, 'v': 1.0, 'w': 1.0}
     """
-    task = prepare(split, k, on, threshold, ties, seed)
-    groups = video_groups(task, split.videos, by) if slices or by else {}
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(task.videos)) if ties == "shuffled" else None
-    top, hits = _lists(recommender, task, order, progress)
-    per_user, history = _measure(task, top, hits)
-    if vectors is not None:
-        per_user["diversity"] = diversity(vectors, task.videos, top)
-    tables = user_slices(per_user) if slices else {}
-    tables |= {name: video_slice(task, g, top, hits, per_user) for name, g in groups.items()}
-    result = Result(
-        name=recommender.name,
-        k=k,
-        on=on,
-        seed=seed,
-        protocol=task.protocol,
-        per_user=per_user,
-        history=history,
-        coverage=len(np.unique(top[top >= 0])) / len(task.videos),
-        top=_top_frame(top, task.videos, per_user.index),
-        slices=tables,
-    )
+    lengths = _lengths(k)
+    options = {"ideal": ideal, "recall": recall}
+    task = prepare(split, lengths[-1], on, threshold, ties, seed, masked=masked, **options)
+    groups = popularity_groups(task.exposures) if slices else {}
+    groups |= value_groups(split.videos, by) if by is not None else {}
+    order = np.arange(len(task.videos))  # of the columns: which of two equal scores comes first
+    if ties == "shuffled":
+        order = np.random.default_rng(seed).permutation(order)
+    everything = {"all": np.ones(len(task.videos), dtype=bool)}
+    lists = rank(recommender, task, everything | groups, order, ties == "mid-rank", progress)
+    shorter: dict[int, Result] = {}
+    for length in lengths:
+        tables = {name: _measure(task, one, length, options) for name, one in lists.items()}
+        per_user, top = tables.pop("all"), lists["all"].top[:, :length]
+        if vectors is not None:
+            per_user["diversity"] = diversity(vectors, task.videos, top)
+        result = Result(
+            name=recommender.name,
+            k=length,
+            on=on,
+            seed=seed,
+            protocol=replace(task.protocol, k=length),
+            per_user=per_user,
+            history=_popularity_of_histories(task),
+            coverage=len(np.unique(top[top >= 0])) / len(task.videos),
+            top=_top_frame(top, task.videos, per_user.index),
+            slices=(user_slices(per_user) if slices else {}) | tables,
+            list_share=pd.DataFrame(list_share(groups, top), index=per_user.index),
+            shorter=dict(shorter),
+        )
+        shorter[length] = result
     # Whom a model does not know gets its one answer for unknown users, by design.
     sliver = "" if recommender.same_for_all else result.sliver(recommender.user_ids)
     if sliver:
@@ -124,10 +163,65 @@ def evaluate(
     return result
 
 
+def _lengths(k: int | Sequence[int]) -> list[int]:
+    """Lengths of lists, each once, from the shortest.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one is below 1.
+    """
+    lengths = sorted({int(one) for one in np.atleast_1d(k)})
+    if not lengths:
+        raise ValueError("k is empty; give the length of the lists, such as 10 or (5, 10, 20).")
+    arguments.at_least(1, k=lengths[0])
+    return lengths
+
+
+def refit(
+    recommender: Recommender, split: Split, weights: EventWeights | None = None
+) -> Recommender:
+    """A copy of a recommender, fitted on train and validation, for the final test.
+
+    Once settings are chosen on validation, its events are the latest that are known before the
+    test, and as good for learning as any. The recommender that is given stays as it is. What
+    stopped early on a validation part has none left to stop on: build it with the number of epochs
+    that it found (`best_epoch`) before you refit it.
+
+    Parameters
+    ----------
+    recommender : Recommender
+        Its settings are kept, fitted or not.
+    split : Split
+        Without a validation part, its train alone.
+    weights : Series or callable, optional
+        Weight of each event of `split.known("test")`; see `Recommender.fit`.
+
+    Returns
+    -------
+    Recommender
+        The same class, name and settings.
+
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import Split
+    >>> from vidrec_utils.recommender import Popularity
+    >>> log = pd.DataFrame({"user_id": ["u", "v", "w"], "video_id": ["a", "b", "b"]})
+    >>> log["watch_ratio"] = 1.0
+    >>> split = Split(log[:1], log[1:2], log[2:], pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> model = Popularity().fit(split)
+    >>> model.popularity.tolist(), refit(model, split).popularity.tolist()
+    ([1.0, 0.0, 0.0], [1.0, 1.0, 0.0])
+    """
+    known = replace(split, train=split.known("test"), validation=None)
+    # Recommenders that are made of others fit these, so the copy must have its own.
+    return copy.deepcopy(recommender).fit(known, weights)
+
+
 def ranks(
     recommender: Recommender,
     split: Split,
-    on: str = "test",
+    on: str = "validation",
     threshold: float = 0.8,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -151,8 +245,8 @@ def ranks(
     >>> from vidrec_utils.recommender import Popularity
     >>> users = ["u", "v", "w"]
     >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
-    >>> test = train.assign(video_id=["b", "b", "c"])
-    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> later = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, later, None, pd.DataFrame(index=["a", "b", "c"]), "by hand")
     >>> ranks(Popularity().fit(split), split)
       user_id video_id  rank  n_candidates
     0       u        b     1             2
@@ -161,10 +255,10 @@ def ranks(
     """
     task = prepare(split, 1, on, threshold)
     rows = []
-    for block, scores in _scored(recommender, task, None, progress):
-        for user, row in zip(range(block.start, block.stop), scores, strict=True):
+    for block, scores, candidates in _scored(recommender, task, progress):
+        for number, user in enumerate(range(block.start, block.stop)):
             relevant = _columns(task.relevant, user)
-            rank, n = _ranks(row, relevant, _columns(task.seen, user))
+            rank, n = _ranks(scores[number], relevant, candidates[number])
             rows.append((np.full(len(rank), user), relevant, rank, np.full(len(rank), n)))
     users, videos, rank, n_candidates = map(np.concatenate, zip(*rows, strict=True))
     return pd.DataFrame(
@@ -177,11 +271,10 @@ def ranks(
     )
 
 
-def _ranks(row: np.ndarray, relevant: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, int]:
+def _ranks(row: np.ndarray, relevant: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, int]:
     """Rank of each relevant column among the negatives, and the number of candidates of each."""
-    is_negative = np.ones(len(row), dtype=bool)  # (n_videos,)
+    is_negative = candidates.copy()  # (n_videos,)
     is_negative[relevant] = False
-    is_negative[seen] = False
     negatives = np.flatnonzero(is_negative)
     own = row[relevant, None]  # (relevant, 1)
     other = row[negatives]  # (negatives,)
@@ -192,14 +285,14 @@ def _ranks(row: np.ndarray, relevant: np.ndarray, seen: np.ndarray) -> tuple[np.
 
 
 def _scored(
-    recommender: Recommender, task: Task, order: np.ndarray | None, progress: bool
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Blocks of users with their scores over the task's catalogue; -inf: cannot be recommended.
+    recommender: Recommender, task: Task, progress: bool
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Blocks of users, their scores over the catalogue, and their candidates, `(users, n_videos)`.
 
-    With an `order`, the columns come in that order instead of the catalogue's.
+    A score of -inf says that the video cannot be recommended.
     """
     columns = task.videos.get_indexer(recommender.video_ids)
-    same = order is None and np.array_equal(columns, np.arange(len(task.videos)))
+    same = np.array_equal(columns, np.arange(len(task.videos)))
     n = len(task.videos)
     bar = tqdm(total=len(task.users), desc="ranking", unit="user", delay=10, disable=not progress)
     with bar:
@@ -209,26 +302,103 @@ def _scored(
                 whole = np.full((len(scores), n), -np.inf, dtype=np.float32)
                 whole[:, columns[columns >= 0]] = scores[:, columns >= 0]
                 scores = whole
-            scores[np.isnan(scores)] = -np.inf
-            hide(scores, task.seen, np.arange(block.start, block.stop))
-            yield block, scores if order is None else scores[:, order]
+            candidates = task.candidates(block)
+            scores[np.isnan(scores) | ~candidates] = -np.inf
+            yield block, scores, candidates
             bar.update(len(scores))
 
 
-def _lists(
-    recommender: Recommender, task: Task, order: np.ndarray | None, progress: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Columns of the catalogue on each list (-1: none left), and which are hits."""
-    n = len(task.videos)
-    top = np.full((len(task.users), min(task.protocol.k, n)), -1, dtype=np.int32)
-    hits = np.zeros(top.shape, dtype=bool)
-    for block, scores in _scored(recommender, task, order, progress):
-        best = top_k(scores, top.shape[1])  # (users, k)
-        valid = np.take_along_axis(scores, best, axis=1) > -np.inf  # neither seen nor unknown
-        best = best if order is None else order[best]  # back to the catalogue's columns
-        top[block] = np.where(valid, best, -1)
-        hits[block] = _among(best, task.relevant[block]) & valid
-    return top, hits
+class Lists(NamedTuple):
+    """Lists of the best videos of one group of videos, for the users with a relevant one there.
+
+    `users` are positions in the task; `top` holds columns of the catalogue, -1 where none is left,
+    and `hits` says which of them are relevant, both `(users, k)`; `n_relevant` and `n_candidates`
+    count the group, `(users,)`. `groups` is there for `ties="mid-rank"`.
+    """
+
+    users: np.ndarray
+    top: np.ndarray
+    hits: np.ndarray
+    n_relevant: np.ndarray
+    n_candidates: np.ndarray
+    groups: TieGroups | None
+
+
+def rank(
+    recommender: Recommender,
+    task: Task,
+    groups: Mapping[str, np.ndarray],
+    order: np.ndarray,
+    mid_rank: bool = False,
+    progress: bool = False,
+) -> dict[str, Lists]:
+    """Rank the candidates of each group of videos, scoring each user once.
+
+    Parameters
+    ----------
+    recommender : Recommender
+    task : Task
+    groups : mapping of str to ndarray of bool, shape (n_videos,)
+        The videos that compete with each other.
+    order : ndarray of int, shape (n_videos,)
+        Columns of the catalogue in the order in which equal scores are ranked.
+    mid_rank : bool
+        Also count the groups of equal scores.
+    progress : bool
+        Show a bar when it takes more than ten seconds.
+    """
+    columns = {name: order[group[order]] for name, group in groups.items()}
+    n_relevant = {
+        name: np.asarray(task.relevant @ group.astype(np.int32)) for name, group in groups.items()
+    }  # each (users,)
+    by_block: dict[str, list[Lists]] = {name: [] for name in groups}
+    for block, scores, candidates in _scored(recommender, task, progress):
+        for name, own in columns.items():
+            asked = n_relevant[name][block] > 0
+            users = np.arange(block.start, block.stop)[asked]
+            inside = np.ix_(asked, own)
+            by_block[name].append(
+                _best(task, users, scores[inside], candidates[inside], own, mid_rank)
+            )
+    return {name: _joined(lists) for name, lists in by_block.items()}
+
+
+def _best(
+    task: Task,
+    users: np.ndarray,
+    scores: np.ndarray,
+    candidates: np.ndarray,
+    columns: np.ndarray,
+    mid_rank: bool,
+) -> Lists:
+    """Lists of some users, from their scores of some columns of the catalogue."""
+    best = top_k(scores, task.protocol.k)  # positions in `columns`, (users, k)
+    valid = np.take_along_axis(scores, best, axis=1) > -np.inf
+    relevant = task.relevant[users]
+    top = columns[best]  # back to the catalogue's columns
+    hits = _among(top, relevant) & valid
+    own = relevant[:, columns]
+    return Lists(
+        users=users,
+        top=np.where(valid, top, -1).astype(np.int32),
+        hits=hits,
+        n_relevant=np.diff(own.indptr),
+        n_candidates=candidates.sum(axis=1),
+        groups=tie_groups(scores, own, best, hits) if mid_rank else None,
+    )
+
+
+def _joined(blocks: list[Lists]) -> Lists:
+    """Lists of several blocks of users as one."""
+    tied = [lists.groups for lists in blocks if lists.groups is not None]
+    return Lists(
+        users=np.concatenate([lists.users for lists in blocks]),
+        top=np.concatenate([lists.top for lists in blocks]),
+        hits=np.concatenate([lists.hits for lists in blocks]),
+        n_relevant=np.concatenate([lists.n_relevant for lists in blocks]),
+        n_candidates=np.concatenate([lists.n_candidates for lists in blocks]),
+        groups=TieGroups(*map(np.concatenate, zip(*tied, strict=True))) if tied else None,
+    )
 
 
 def _among(best: np.ndarray, relevant: sparse.csr_array) -> np.ndarray:
@@ -239,6 +409,8 @@ def _among(best: np.ndarray, relevant: sparse.csr_array) -> np.ndarray:
     # One number for each pair of row and column; the relevant ones sorted, to be searched.
     keys = np.sort(pairs.row.astype(np.int64) * n + pairs.col)
     asked = rows * n + best  # (users, k)
+    if not len(keys):
+        return np.zeros(asked.shape, dtype=bool)
     nearest = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
     return keys[nearest] == asked
 
@@ -247,21 +419,37 @@ def _columns(matrix: sparse.csr_array, row: int) -> np.ndarray:
     return matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
 
 
-def _measure(task: Task, top: np.ndarray, hits: np.ndarray) -> tuple[pd.DataFrame, pd.Series]:
-    """Metrics of each user, and the mean popularity of what each was shown before."""
-    per_user = list_metrics(hits, task.n_relevant, task.protocol.k)
-    candidates = len(task.videos) - np.diff(task.seen.indptr)  # (users,)
+def _measure(task: Task, lists: Lists, k: int, options: Mapping[str, str]) -> pd.DataFrame:
+    """Metrics of each user who has a list, from its first k positions."""
+    top, hits = lists.top[:, :k], lists.hits[:, :k]
+    if lists.groups is None:
+        per_user = list_metrics(hits, lists.n_relevant, k, **options)
+        n_hits = hits.sum(axis=1)
+    else:
+        groups = TieGroups(*(array[:, :k] for array in lists.groups))
+        per_user = expected_metrics(groups, lists.n_relevant, k, **options)
+        n_hits = expected_hits(groups)
     listed = (top >= 0).sum(axis=1)
-    per_user["accuracy"] = accuracy(hits, task.n_relevant, candidates, listed)
+    per_user["accuracy"] = accuracy(n_hits, lists.n_relevant, lists.n_candidates, listed)
     # Self-information of each video, in bits: (n_videos,)
     surprise = -np.log2((task.audience + 1) / (task.n_crowd + 1))
     per_user["novelty"] = list_means(surprise, top)
     per_user["popularity"] = list_means(task.exposures, top)
-    n_known = np.asarray(task.seen.sum(axis=1)).astype(int)
-    per_user["n_relevant"], per_user["n_known"] = task.n_relevant, n_known
-    per_user.index = task.users.rename("user_id")
-    history = (task.seen @ task.exposures) / np.maximum(n_known, 1)
-    return per_user, pd.Series(np.where(n_known > 0, history, np.nan), index=per_user.index)
+    per_user["n_relevant"] = lists.n_relevant
+    per_user["n_known"] = _n_known(task)[lists.users]
+    return per_user.set_axis(task.users[lists.users].rename("user_id"))
+
+
+def _n_known(task: Task) -> np.ndarray:
+    """Events of each user before the evaluated part, int `(n_users,)`."""
+    return np.asarray(task.known.sum(axis=1)).astype(int)
+
+
+def _popularity_of_histories(task: Task) -> pd.Series:
+    """Mean popularity of what each user was shown before; NaN for new users."""
+    n = _n_known(task)
+    means = (task.known @ task.exposures) / np.maximum(n, 1)
+    return pd.Series(np.where(n > 0, means, np.nan), index=task.users.rename("user_id"))
 
 
 def _top_frame(top: np.ndarray, videos: pd.Index, users: pd.Index) -> pd.DataFrame:

@@ -38,8 +38,13 @@ class Result:
         Indexed by `user_id`, columns 1..k: the ids recommended (NA where none was left),
         categorical with the catalogue as categories.
     slices : dict of str to DataFrame
-        Like `per_user`, for light, heavy and new users, and for cold, head and tail videos (only
-        videos of the group count as relevant; the lists stay the same).
+        Like `per_user`, for groups of users, and for groups of videos, where nothing but the group
+        is ranked; `evaluation.slices` defines the groups.
+    list_share : DataFrame
+        Indexed by `user_id`, one column a group of videos: the share of each list in `top` that
+        goes to the group.
+    shorter : dict of int to Result
+        Results of the shorter lists of the same evaluation; see `at`.
     """
 
     name: str
@@ -52,6 +57,42 @@ class Result:
     coverage: float
     top: pd.DataFrame
     slices: dict[str, pd.DataFrame] = field(default_factory=dict)
+    list_share: pd.DataFrame = field(default_factory=pd.DataFrame)
+    shorter: dict[int, Result] = field(default_factory=dict)
+
+    def at(self, k: int) -> Result:
+        """The result for another length of the lists, one of those that were evaluated.
+
+        Raises
+        ------
+        KeyError
+            If this length was not asked for; the message lists those that were.
+        """
+        lengths = self.shorter | {self.k: self}
+        if k not in lengths:
+            names = ", ".join(map(str, lengths))
+            raise KeyError(f"Lists of {k} were not evaluated, only of {names}.")
+        return lengths[k]
+
+    def by_length(self, metric: str = "ndcg", which: str = "all") -> pd.DataFrame:
+        """One row a length of the lists: `mean, low, high, n_users` of one metric, indexed by `k`.
+
+        Examples
+        --------
+        >>> from vidrec_utils.datasets import Split
+        >>> from vidrec_utils.evaluation import evaluate
+        >>> from vidrec_utils.recommender import Popularity
+        >>> users = ["u", "v", "w"]
+        >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
+        >>> later = train.assign(video_id=["b", "b", "c"])
+        >>> split = Split(train, later, None, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+        >>> result = evaluate(Popularity().fit(split), split, k=(1, 2))
+        >>> result.by_length("recall")["mean"].round(2).to_dict()
+        {1: 0.67, 2: 1.0}
+        """
+        results = self.shorter | {self.k: self}
+        rows = {k: result.table(which).loc[metric] for k, result in results.items()}
+        return pd.DataFrame(rows).T.rename_axis("k")
 
     @property
     def n_left_out(self) -> int:
@@ -156,7 +197,14 @@ class Result:
         """Several metrics with their intervals, and the protocol below them, as text."""
         lines = reporting.sentences(self.table(which).loc[list(names)], form=".4f")
         users = f"{len(self.rows(which)):,} users" + ("" if which == "all" else f", {which}")
-        return f"{self.name} ({users})\n{lines}\nMeasured under: {self.protocol}"
+        return "\n".join(
+            [f"{self.name} ({users})", lines, self.covered(), f"Measured under: {self.protocol}"]
+        )
+
+    def covered(self) -> str:
+        """Say how much of the catalogue the lists hold: the coverage, in words."""
+        n, share = self.protocol.n_videos, self.coverage
+        return f"coverage: {round(share * n):,} of {n:,} videos are on a list ({share:.1%})"
 
     def sentence(self, metric: str = "ndcg") -> str:
         """Write the mean of a metric with its interval, `name: METRIC@k mean [low, high]`."""
@@ -164,7 +212,8 @@ class Result:
         return f"{self.name}: {metric.upper()}@{self.k} {interval}"
 
     def __str__(self) -> str:
-        return f"{self.sentence()} over {len(self.per_user)} users ({self.protocol})"
+        users = f"{len(self.per_user)} users"
+        return f"{self.sentence()} over {users}; {self.covered()} ({self.protocol})"
 
 
 def percentile_interval(draws: np.ndarray, level: float) -> np.ndarray:

@@ -357,7 +357,7 @@ def compare_sources(
     split: Split,
     seeds: Iterable[int] = (0,),
     k: int = 10,
-    on: str = "test",
+    on: str = "validation",
     metric: str = "ndcg",
     **options: Any,
 ) -> pd.DataFrame:

@@ -205,7 +205,7 @@ def compare_missing(
     share: float = HIDDEN_SHARE,
     seeds: Iterable[int] = (0,),
     k: int = 10,
-    on: str = "test",
+    on: str = "validation",
     metric: str = "ndcg",
     progress: bool = True,
 ) -> pd.DataFrame:
