@@ -20,6 +20,7 @@ FILES = (
     "tests/notebooks/test_kernels.py",
     "tests/preprocessing/test_cache.py",
     "tests/transfer_learning/test_training.py",
+    "tests/video_io/test_killed_writer.py",
 )
 """Files with tests whose names say that something is killed."""
 LIMIT_S = 1_800

@@ -167,8 +167,11 @@ def test_a_killed_rendering_leaves_no_world_and_resumes(tiny, tmp_path):
     kept = len(list(partial.glob("v*.mp4")))
     assert 5 <= kept < 60, "the rendering was to be killed half way"
     assert not (tmp_path / TINY.name).exists(), "a killed rendering left a world that would load"
+    (partial / ".v9.mp4.k3j2h1g0.part").mkdir()
+    (partial / ".v9.mp4.k3j2h1g0.part" / "clip").write_bytes(b"half of a clip")
     again = world.build_world(TINY, tmp_path, progress=False)
     assert digests(again.parent) == digests(tiny.parent)
+    assert list(again.parent.rglob(".*")) == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is how POSIX systems stop a process at once")

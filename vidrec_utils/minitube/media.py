@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from vidrec_utils import video_io
-from vidrec_utils.files import replace_whole
+from vidrec_utils.files import draft_folder, replace_whole
 from vidrec_utils.minitube.config import WorldConfig
 from vidrec_utils.minitube.rendering import Clip, render
 
@@ -136,12 +135,14 @@ def _write_thumbnail(
     # A trimmed re-upload may have lost the frames that were best.
     pick = rng.choice(candidates) if len(candidates) else rng.integers(len(frames))
     frame = frames[int(pick)]
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.jpg")
-    Image.fromarray(frame).save(temporary, quality=88)
-    temporary.replace(path)
+    with draft_folder(path) as folder:
+        draft = folder / path.name
+        Image.fromarray(frame).save(draft, quality=88)
+        draft.replace(path)
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npy")
-    np.save(temporary, array)
-    temporary.replace(path)
+    with draft_folder(path) as folder:
+        draft = folder / path.name
+        np.save(draft, array)
+        draft.replace(path)

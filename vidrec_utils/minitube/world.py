@@ -20,6 +20,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from vidrec_utils import settings
+from vidrec_utils.files import sweep
 from vidrec_utils.minitube import behavior, dirt, media, metadata, truth
 from vidrec_utils.minitube.config import WorldConfig, world_config
 from vidrec_utils.minitube.plan import plan_videos
@@ -109,8 +110,7 @@ def _render(world: Path, config: WorldConfig, progress: bool) -> None:
         shutil.rmtree(partial, ignore_errors=True)
     for folder in ("library/clips", "library/thumbnails", "truth/boxes"):
         (partial / folder).mkdir(parents=True, exist_ok=True)
-    for leftover in partial.rglob(".*"):  # what a killed process was writing
-        leftover.unlink(missing_ok=True)
+        sweep(partial / folder, "*")  # what a killed process was writing
     (partial / "plan.json").write_text(json.dumps(config.to_dict()), encoding="utf-8")
     plan, spoiled = _plan(config)
     rendering = _start_rendering(plan, config, partial)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterable
 from fractions import Fraction
 from itertools import chain
@@ -12,6 +10,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+
+from vidrec_utils.files import draft_folder
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
@@ -34,7 +34,8 @@ def write_clip(
     ----------
     path
         Target, `.mp4`, `.m4v`, `.mov` or `.mkv`. Missing folders are made; an older file of that
-        name is replaced when the new one is complete.
+        name is replaced when the new one is complete. What killed writers of the same clip left
+        behind is removed.
     frames
         uint8 frames of shape (height, width, 3), RGB, all of one size: an array
         (n, height, width, 3) or any iterable, which is consumed one frame at a time.
@@ -84,13 +85,10 @@ def write_clip(
         raise ValueError(f"{path}: there are no frames to write.")
     first = _checked(first, None, 0)
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.stem}.{os.getpid()}-{uuid.uuid4().hex}.tmp")
-    try:
+    with draft_folder(path) as folder:
+        draft = folder / "clip"
         _encode(draft, container, chain([first], remaining), first.shape, rate, crf, preset, gop)
         draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
     return path
 
 
