@@ -15,11 +15,13 @@ from sklearn.metrics import (
     recall_score,
 )
 
+from benchmarks.metric_loops import LOOPS
 from vidrec_utils import evaluation
 from vidrec_utils.evaluation.metrics import accuracy
 from vidrec_utils.evaluation.protocol import IDEALS, RECALLS
 from vidrec_utils.evaluation.ties import expected_metrics, tie_groups
-from vidrec_utils.recommender import top_k
+from vidrec_utils.preprocessing import ready_made_split
+from vidrec_utils.recommender import FixedScores, as_ids, top_k
 
 
 def by_loops(scores, relevant, k):
@@ -147,6 +149,34 @@ def test_mid_rank_ndcg_equals_scikit_learn(k, n_values):
     got = expected_metrics(groups, relevant.sum(axis=1), k)["ndcg"]
     expected = [ndcg_score(relevant[[i]], scores[[i]], k=k) for i in range(len(scores))]
     np.testing.assert_allclose(got, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("ties", LOOPS)
+def test_a_ready_made_split_equals_plain_loops_and_scikit_learn(ties):
+    """From two tables without times to the metrics, under every ideal and denominator."""
+    rng = np.random.default_rng(11)
+    log = pd.DataFrame({"user_id": np.repeat(np.arange(15), 9)})
+    log["video_id"] = np.concatenate([rng.permutation(20)[:9] for _ in range(15)])
+    late = np.tile(np.arange(9) > 4, 15)
+    split = ready_made_split(log[~late], log[late])
+    users, videos = as_ids(range(15)), split.videos.index
+    table = pd.DataFrame(rng.integers(0, 3, (15, len(videos))), index=users, columns=videos)
+    with pytest.warns(UserWarning, match="all events count alike"):
+        model = FixedScores(table).fit(split)
+    seen = split.train.groupby("user_id")["video_id"].agg(list)
+    right = split.test.groupby("user_id")["video_id"].agg(list)
+    for ideal, recall in product(IDEALS, RECALLS):
+        options = {"ties": ties, "ideal": ideal, "recall": recall}
+        result = evaluation.evaluate(model, split, (2, 5, 12), "test", **options)
+        for k, (user, row) in product((2, 5, 12), table.iterrows()):
+            candidates = row.drop(seen[user])
+            scores, relevant = candidates.to_numpy(), candidates.index.isin(right[user])
+            got = result.at(k).per_user.loc[user]
+            for name, value in LOOPS[ties](scores, relevant, k, ideal, recall).items():
+                assert got[name] == pytest.approx(value, abs=1e-9), (name, k, user)
+            if (ties, ideal) == ("mid-rank", "min(n, k)"):
+                value = ndcg_score(relevant[None].astype(int), scores[None], k=k)
+                assert got["ndcg"] == pytest.approx(value, abs=1e-9)
 
 
 def test_ideals_and_denominators_by_hand():

@@ -197,6 +197,11 @@ def ready_made_split(
 ) -> Split:
     """Take a split that somebody else has made, such as the one that a paper was measured on.
 
+    Two tables of who watched what are enough, without times and without a validation part. Such a
+    split is evaluated on its test by name: `evaluation.evaluate(model.fit(split), split,
+    on="test")`. To choose settings, hold out a part of train first and give it as `validation`;
+    `evaluation.refit` then fits the chosen model on both.
+
     Parameters
     ----------
     train, test : DataFrame
