@@ -42,7 +42,7 @@ from vidrec_utils.top_k import top_k
 K = 10
 MARGIN = 0.002
 SETTINGS: dict[str, Any] = {"length": 30, "dim": 64, "heads": 2, "layers": 2, "dropout": 0.2}
-SETTINGS |= {"batch_size": 32, "learning_rate": 1e-3, "epochs": 60, "patience": 6}
+SETTINGS |= {"batch_size": 16, "learning_rate": 1e-3, "epochs": 60, "patience": 8}
 SETS: dict[str, dict[str, int]] = {
     "MovieLens-100K": {"least": 20, "test": 5},
     "MovieLens-latest-small": {"least": 20, "test": 5},
@@ -171,7 +171,7 @@ def run(name: str, by: str, seed: int, chosen: SimpleNamespace) -> dict[str, Any
         "seed": seed,
         "epochs": len(history),
         "best": int(np.argmax(history)) + 1,
-        "validation": float(np.max(history)),
+        "validation": np.round(history, 4).tolist(),
         "seconds": round(time.perf_counter() - start[0], 1),
         "events": len(questions.train),
         "items": questions.shape[1],
@@ -231,8 +231,8 @@ def main() -> None:
                 results.append(result)
                 with file.open("a", encoding="utf-8") as target:
                     target.write(json.dumps(result) + "\n")
-                shown = {k: v for k, v in result.items() if k != "ndcg"}
-                print(shown, f"NDCG@{K} {np.mean(result['ndcg']):.4f}", flush=True)
+                shown = f"{name}, {by}, seed {seed}: {np.mean(result['ndcg']):.4f} after"
+                print(f"{shown} {result['best']} of {result['epochs']} epochs", flush=True)
     if not table(results):
         raise SystemExit("Ours is behind RecTools, or may be, by more than the margin.")
 

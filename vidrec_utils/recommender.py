@@ -200,6 +200,10 @@ class Recommender(Explainable, ABC):
         UserWarning
             If there are events and none weighs more than 0.
         """
+        return self._learn(data, weights)
+
+    def _learn(self, data: TrainingData, weights: EventWeights | None) -> Self:
+        """What `fit` does; its warnings name the line that called `fit`."""
         interactions, self.video_ids = unpack(data)
         self.user_ids = as_ids(interactions["user_id"]).unique().sort_values()
         if weights is None:
@@ -213,10 +217,10 @@ class Recommender(Explainable, ABC):
         matrix = interaction_matrix(interactions, weights, self.user_ids, self.video_ids)
         self.popularity = np.asarray(matrix.sum(axis=0), dtype=np.float32).ravel()
         if len(values) and not (values > 0).any():
-            warnings.warn(NOTHING_TO_LEARN, UserWarning, stacklevel=2)
+            warnings.warn(NOTHING_TO_LEARN, UserWarning, stacklevel=3)
         reweighed = self._reweigh(pd.Series(np.asarray(weights), interactions.index), interactions)
         if values.any() and not reweighed.any():
-            warnings.warn(f"{self.name}: {REWEIGHED_TO_NOTHING}", UserWarning, stacklevel=2)
+            warnings.warn(f"{self.name}: {REWEIGHED_TO_NOTHING}", UserWarning, stacklevel=3)
         matrix = interaction_matrix(interactions, reweighed, self.user_ids, self.video_ids)
         self._fit_events(matrix, interactions, reweighed)
         return self

@@ -50,6 +50,29 @@ def test_ndcg_by_hand():
     np.testing.assert_allclose(held_out.ndcg(lambda users: scores[1 - users]), first / 2)
 
 
+def test_only_what_was_published_competes():
+    """Video 0 has the highest score, but is published after the event that is asked for."""
+    relevant, seen = sparse.csr_array([[0, 0, 1.0]]), sparse.csr_array((1, 3))
+    videos = pd.DataFrame({"published_at": pd.to_datetime(["2025-03-09", "2025-03-01", None])})
+    until = pd.Series(pd.to_datetime(["2025-03-05"]))
+    held_out = HeldOut(np.array([0]), relevant, seen, videos, until)
+    found = held_out.ndcg(lambda users: np.array([[3.0, 2, 1]]))
+    np.testing.assert_allclose(found, 1 / np.log2(3))
+
+
+@every_model
+def test_the_catalogue_and_the_times_reach_the_validation_part(make):
+    """With everything but the video asked for unpublished, it is first whatever the scores are."""
+    data = groups()
+    last = data.interactions.sort_values("timestamp").iloc[[-1]]
+    data.interactions = data.interactions.drop(last.index)
+    late = last["timestamp"].iloc[0] + pd.Timedelta(days=1)
+    other = data.videos.index.astype(str) != str(last["video_id"].iloc[0])
+    data.videos = data.videos.assign(published_at=pd.Series(late, data.videos.index).where(other))
+    model = make().fit(data, validation=last)
+    assert (model.training_history["ndcg"] == 1).all()
+
+
 def test_the_last_liked_event_of_those_with_several_is_held_out():
     rows = [("a", 0), ("b", 0), ("a", 1), ("a", 2), ("b", 1), ("c", 2)]
     log = library(rows, range(3)).interactions
@@ -166,3 +189,12 @@ def test_training_that_diverges_is_told():
 def test_a_model_that_cannot_stop_early_refuses_a_validation_part():
     with pytest.raises(TypeError, match="validation"):
         EndToEnd(source="ids").fit(groups(), validation=groups().interactions)
+
+
+@every_model
+def test_warnings_name_the_line_that_fits(make):
+    data = groups()
+    with pytest.warns(UserWarning, match="No event weighs more than 0") as caught:
+        make().fit(data, weights=np.zeros(len(data.interactions)))
+    lines = [w.filename for w in caught if "No event weighs" in str(w.message)]
+    assert lines == [__file__]

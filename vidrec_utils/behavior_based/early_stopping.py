@@ -21,6 +21,7 @@ from scipy import sparse
 
 from vidrec_utils import arguments
 from vidrec_utils.behavior_based.sessions import in_order
+from vidrec_utils.events import published_by
 from vidrec_utils.recommender import (
     EventWeights,
     Recommender,
@@ -54,11 +55,17 @@ class HeldOut:
         An entry for each video that was held out for the user and is not among `seen`.
     seen : csr_array of float32, shape (n, n_videos)
         What the user was shown in the part that is trained on; these videos are not ranked.
+    videos : DataFrame, optional
+        The catalogue. With `until`, only what was published by then is ranked (`published_by`).
+    until : Series of times, length n, optional
+        When the last of each user's events was that are asked for.
     """
 
     users: np.ndarray
     relevant: sparse.csr_array
     seen: sparse.csr_array
+    videos: pd.DataFrame | None = None
+    until: pd.Series | None = None
 
     def ndcg(self, score: Callable[[np.ndarray], np.ndarray]) -> float:
         """Compute the mean NDCG@10 over the users.
@@ -84,6 +91,8 @@ class HeldOut:
             scores = np.array(score(self.users[block]))  # (m, n_videos)
             seen, relevant = self.seen[block], self.relevant[block]
             hide(scores, seen, np.arange(len(scores)))
+            if self.videos is not None and self.until is not None:
+                scores[~published_by(self.videos, self.until[block])] = -np.inf
             lists = top_k(scores, K)  # (m, K)
             hits = relevant.toarray()[np.arange(len(lists))[:, None], lists] > 0
             hits &= np.take_along_axis(scores, lists, axis=1) > -np.inf
@@ -130,8 +139,9 @@ class EpochRecommender(Recommender):
         validation : DataFrame, optional
             Events that are not among the data, `split.validation` for instance, on which training
             stops early. Those of unknown users and videos are ignored, and so are those that weigh
-            nothing and those whose video the user was shown before. Default: the last event of a
-            share `held_out` of the users is held out of the data.
+            nothing and those whose video the user was shown before. Only videos that were
+            published by the user's last one compete. Default: the last event of a share `held_out`
+            of the users is held out of the data.
         on_epoch : callable, optional
             Called as `on_epoch(model, epoch, metrics)` after each epoch, counted from 1; `metrics`
             holds `loss`, and `ndcg` if there is a validation part. Training ends if it returns
@@ -163,15 +173,16 @@ class EpochRecommender(Recommender):
                 "another one from the data. Give one of the two."
             )
         self._validation, self._hook = validation, on_epoch
+        self._catalogue = None if isinstance(data, pd.DataFrame) else data.videos
         self._weigh = weights if callable(weights) else event_weights
         self.training_history = pd.DataFrame(
             {"loss": np.empty(0)}, index=pd.RangeIndex(1, 1, name="epoch")
         )
         self.best_epoch = 0
         try:
-            return super().fit(data, weights)
+            return self._learn(data, weights)
         finally:
-            del self._validation, self._hook, self._weigh
+            del self._validation, self._hook, self._catalogue, self._weigh
 
     def _split_events(
         self, interactions: pd.DataFrame, weights: pd.Series, least: float = 0.0
@@ -216,8 +227,12 @@ class EpochRecommender(Recommender):
                 "known user with a video that is new to them and that they liked. Give other "
                 "events, or a larger held_out."
             )
+        until = None
+        if "timestamp" in asked:
+            until = asked["timestamp"].groupby(as_ids(asked["user_id"])).max()
+            until = until.reindex(users[rows]).reset_index(drop=True)
         positions = self.user_ids.get_indexer(users[rows])
-        return HeldOut(positions, relevant[rows], seen[rows])
+        return HeldOut(positions, relevant[rows], seen[rows], self._catalogue, until)
 
     def _train_epochs(
         self, epochs: int, train: Callable[[], float | None], held_out: HeldOut | None
