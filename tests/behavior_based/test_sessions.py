@@ -9,7 +9,12 @@ from hypothesis import given
 
 from tests.helpers.events import START
 from tests.helpers.logs import examples, logs
-from vidrec_utils.behavior_based import SASRec, SequentialRules, session_numbers
+from vidrec_utils.behavior_based import (
+    SASRec,
+    SequentialRules,
+    session_numbers,
+    shuffled_order,
+)
 from vidrec_utils.behavior_based.sessions import in_order
 
 
@@ -96,6 +101,77 @@ def test_a_transformer_without_histories_says_so():
     ):
         model = SASRec(length=6, dim=8, epochs=1).fit(log().assign(watch_ratio=0.3))
     assert (model.score(["u0"]) == model.popularity).all()
+
+
+def test_known_users_and_visitors_with_the_same_session_get_the_same_scores():
+    frame = log(n_events=7)
+    rng = np.random.default_rng(0)
+    frame["watch_ratio"] = rng.choice([0.0, 0.2, 0.9], len(frame))
+    model = SequentialRules(steps=3).fit(frame)
+    for user, events in frame.groupby("user_id"):
+        visitor = model.score_next(events["video_id"], events["watch_ratio"].to_numpy())
+        np.testing.assert_allclose(model.score(user)[0], visitor, rtol=1e-6)
+
+
+def test_a_last_session_counts_by_what_came_of_it():
+    frame = log(n_users=1, n_events=4).assign(watch_ratio=[1.0, 0.5, 0.25, 0.0])
+    model = SequentialRules(steps=2).fit(frame)
+    # the skipped v3 does not count: v2 is the last (0.25 / 1), v1 the one before (0.5 / 2)
+    last = model.history.toarray()[0]
+    assert dict(zip(model.video_ids, last.tolist(), strict=True)) == {
+        "v0": 0.0, "v1": 0.25, "v2": 0.25, "v3": 0.0,
+    }  # fmt: skip
+
+
+def test_a_shuffled_order_keeps_the_events_that_a_model_reads():
+    frame = log(n_users=30, n_events=8)
+    rng = np.random.default_rng(1)
+    frame["watch_ratio"] = rng.random(len(frame)).round(3)
+    frame["comment"] = [f"c{n}" for n in range(len(frame))]
+    frame = frame.sample(frac=1, random_state=2)  # in any order
+    frame.index = frame.index + 7
+    before = frame.copy()
+    counted = frame["watch_ratio"] >= 0.3
+    mixed = shuffled_order(frame, 3, counted, seed=4)
+    pd.testing.assert_frame_equal(frame, before)
+    pd.testing.assert_frame_equal(mixed[["user_id", "timestamp"]], frame[["user_id", "timestamp"]])
+    pd.testing.assert_frame_equal(mixed, shuffled_order(frame, 3, counted, seed=4))
+
+    def read(table):  # what SASRec(length=3, least=0.3) would read: the last three counted events
+        kept = table[table["watch_ratio"] >= 0.3].sort_values("timestamp")
+        return kept.groupby("user_id").tail(3)
+
+    ends, ended = read(frame), read(mixed)
+    for user in frame["user_id"].unique():
+        own = [t[t["user_id"] == user] for t in (ends, ended)]
+        assert sorted(own[0]["comment"]) == sorted(own[1]["comment"])
+    moved = frame["comment"] != mixed["comment"]
+    assert moved.any()
+    assert not moved[~frame.index.isin(ends.index)].any()  # older and skipped events stay
+    # whatever an event holds moves together
+    whole = frame.set_index("comment")["watch_ratio"]
+    assert (whole[mixed["comment"]].to_numpy() == mixed["watch_ratio"].to_numpy()).all()
+
+
+def test_all_orders_of_the_last_events_are_drawn_alike():
+    frame = log(n_users=600, n_events=5).assign(video_id=list("abcde") * 600)
+    for times in (frame["timestamp"], pd.NaT):  # without times the rows are the order
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mixed = shuffled_order(frame.assign(timestamp=times), 3)
+        words = mixed.groupby("user_id")["video_id"].agg("".join)
+        assert words.str.startswith("ab").all()
+        counts = words.str[2:].value_counts()
+        assert len(counts) == 6
+        assert counts.between(70, 130).all()  # 100 expected, deviation 9
+
+
+def test_what_cannot_be_shuffled():
+    with pytest.raises(ValueError, match="length is 0"):
+        shuffled_order(log(), 0)
+    with pytest.raises(ValueError, match=r"shape \(2,\)"):
+        shuffled_order(log(), 2, [True, False])
+    assert shuffled_order(log().iloc[:0], 2).empty
 
 
 @examples(80)

@@ -12,7 +12,8 @@ is therefore invisible to all of them.
 - `EpochRecommender`: what `ALS`, `BPR` and `SASRec` share: a validation part, early stopping, and a
   hook after each epoch.
 - `SequentialRules`: what followed what within a session. It, `ItemKNN`, `EASE`, `ALS` and `SASRec`
-  answer for the present session of anybody: `recommend_next`.
+  answer for the present session of anybody: `recommend_next`. `shuffled_order` makes the control
+  of a model of order.
 
 `explanations` shows the lists of very different people, with the reasons. `GRIDS` holds settings of
 each model to try on validation with `evaluation.search`: no default serves dense and sparse logs.
@@ -30,6 +31,7 @@ from vidrec_utils.behavior_based.sessions import (
     SequentialRules,
     SessionRecommender,
     session_numbers,
+    shuffled_order,
 )
 from vidrec_utils.behavior_based.signals import SIGNALS, available_signals, signal_weights
 from vidrec_utils.behavior_based.softmax import chunked_softmax, sampled_softmax
@@ -54,6 +56,7 @@ __all__ = [
     "ease_weights",
     "sampled_softmax",
     "session_numbers",
+    "shuffled_order",
     "signal_weights",
     "solve_rows",
 ]

@@ -1,7 +1,8 @@
 """The next video of a session, for users with an account and for visitors.
 
 `SessionRecommender` gives every model that can score any history the two methods for a present
-session. `SequentialRules` is the simplest model made for it: what followed what.
+session. `SequentialRules` is the simplest model made for it: what followed what. `shuffled_order`
+makes the control of every model of order: the same events, in no order.
 
 References
 ----------
@@ -170,6 +171,74 @@ def session_numbers(interactions: pd.DataFrame, gap_minutes: float = 30.0) -> np
     return np.cumsum(new) - 1
 
 
+def shuffled_order(
+    interactions: pd.DataFrame,
+    length: int,
+    counted: Sequence[bool] | np.ndarray | pd.Series | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Shuffle each user's last events: the control of a model that reads them in their order.
+
+    A model that reads the last `length` events has to be compared with one that reads the **same**
+    events in no order. So each history is cut first and shuffled then. Shuffled first, it would be
+    cut to a sample of all its events, and the control would lose what is recent, too.
+
+    What moves within a user's last events is what was watched and how it ended; `user_id`,
+    `timestamp` and `session_id`, and all other events, stay where they are.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per event. Not changed.
+    length : int
+        How many last events are shuffled, of each user. `SASRec` reads `length + 1` to train.
+    counted : array of bool, shape (n,), optional
+        The events that the model reads; default all. For `SASRec`,
+        `event_weights(interactions) >= least`.
+    seed : int
+        The new order is drawn with this seed.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `interactions`, under their own index. Weights have to be computed anew from it.
+
+    Raises
+    ------
+    ValueError
+        If length is not positive, or `counted` does not hold one truth value for each event.
+
+    Examples
+    --------
+    Of four events the last two are read, so the first two keep their place:
+
+    >>> log = pd.DataFrame({"user_id": ["ann"] * 4, "video_id": list("abcd")})
+    >>> log["timestamp"] = pd.date_range("2025-01-01", periods=4, freq="h", tz="UTC")
+    >>> shuffled_order(log, length=2, seed=0)["video_id"].tolist()
+    ['a', 'b', 'd', 'c']
+    """
+    arguments.at_least(1, length=length)
+    n = len(interactions)
+    read = np.ones(n, dtype=bool) if counted is None else np.asarray(counted, dtype=bool)
+    if read.shape != (n,):
+        raise ValueError(f"counted has the shape {read.shape}; it must hold one value per event.")
+    # the counted events by user and time, cut to the last `length` of each user
+    order = in_order(interactions)
+    order = order[read[order]]
+    users = pd.factorize(as_ids(interactions["user_id"].iloc[order]))[0]  # ascending
+    remaining = np.cumsum(np.bincount(users))[users] - np.arange(len(users))  # 1: the last one
+    last = remaining <= length
+    rows, users = order[last], users[last]
+    # within each user, the events of these rows in the order of random numbers
+    drawn = np.lexsort((np.random.default_rng(seed).random(len(rows)), users))
+    source = np.arange(n)
+    source[rows] = rows[drawn]
+    result = interactions.copy()
+    for column in result.columns.difference(["user_id", "timestamp", "session_id"]):
+        result[column] = interactions[column].iloc[source].array
+    return result
+
+
 def _remedy_for_lone_events(events: pd.DataFrame, gap_minutes: float) -> str:
     """What to do about sessions of one event; events are in the order of `in_order`."""
     users = as_ids(events["user_id"]).to_numpy()
@@ -191,12 +260,14 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
 
     A video j that came d steps after i in a session adds `w_j / d` to the rule from i to j, with
     `w_j` the weight of the event. The score of j is the sum of its rules from the last videos
-    watched, where the t-th last counts `1 / t`. Direction matters: a rule from i to j is not one
+    watched, where the t-th last, of weight w, counts `w / t`. Direction matters: a rule from i to j is not one
     from j to i.
 
-    A known user's session is the last one of the log. A cold video has no rule and scores 0. An
-    unknown user, and one from whose last videos no rule starts, gets the popularity answer. If most
-    sessions hold a single event, as with daily dates, that is nearly everybody: `fit` warns.
+    A known user's session is the last one of the log, and counts like that of a visitor: only
+    events of positive weight belong to it, and the t-th last of them counts `w / t`. A cold video
+    has no rule and scores 0. An unknown user, and one from whose last videos no rule starts, gets
+    the popularity answer. If most sessions hold a single event, as with daily dates, that is nearly
+    everybody: `fit` warns.
 
     Parameters
     ----------
@@ -251,7 +322,7 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
         # no rule from a video to itself
         self.rules = sparse.csr_array(self.rules - sparse.diags_array(self.rules.diagonal()))
         self.rules.eliminate_zeros()
-        self.last = self._last_sessions(user, video, session)
+        self.last = self._last_sessions(user, video, session, gain)
 
     def _warn_if_alone(self, events: pd.DataFrame, session: np.ndarray) -> None:
         """Say so if most sessions hold one event, from which no rule starts."""
@@ -267,24 +338,27 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
         )
 
     def _last_sessions(
-        self, user: np.ndarray, video: np.ndarray, session: np.ndarray
+        self, user: np.ndarray, video: np.ndarray, session: np.ndarray, gain: np.ndarray
     ) -> sparse.csr_array:
-        """Each user's last videos of the last session, the t-th last weighing 1/t."""
+        """Each user's last videos of the last session: the t-th last weighs `w / t`."""
         shape = (len(self.user_ids), len(self.video_ids))
         if not len(user):
             return sparse.csr_array(shape, dtype=np.float32)
-        # the last event of the same user, and how many events it is away
+        # events of the user's last session that have a weight
         ends = np.append(np.flatnonzero(np.diff(user)), len(user) - 1)
-        end = ends[np.searchsorted(user[ends], user)]
-        back = end - np.arange(len(user))
-        # the t-th last event of the last session weighs 1/t
-        kept = (session == session[end]) & (back < self.steps)
-        values = (1 / (1 + back[kept])).astype(np.float32)
+        end = ends[np.searchsorted(user[ends], user)]  # the last event of the same user
+        read = (session == session[end]) & (gain > 0)
+        user, video, gain = user[read], video[read], gain[read]
+        # t: 1 for the last of them, 2 for the one before it
+        n_read = np.bincount(user, minlength=len(self.user_ids))
+        t = np.cumsum(n_read)[user] - np.arange(len(user))
+        kept = t <= self.steps
+        values = (gain[kept] / t[kept]).astype(np.float32)  # w / t
         return sparse.csr_array(sparse.coo_array((values, (user[kept], video[kept])), shape=shape))
 
     @property
     def history(self) -> sparse.csr_array:
-        """Weight of each of the last videos of each user: the t-th last has 1/t."""
+        """Weight of each of the last videos of each user: the t-th last has `w / t`."""
         return self.last
 
     def _explained_positions(self, user_id: str, video_id: str) -> tuple[int, int]:
@@ -307,7 +381,8 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
 
     def _score_history(self, columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
         columns = columns[-self.steps :]
-        recency = (1 / np.arange(len(columns), 0, -1)).astype(np.float32)  # 1/t for the t-th last
+        # w / t for the t-th last
+        recency = (1 / np.arange(len(columns), 0, -1)).astype(np.float32)
         row = self._history_row(columns, weights[-self.steps :] * recency)
         scores = (row @ self.rules).toarray().astype(np.float32).ravel()
         return scores if scores.any() else self.popularity
