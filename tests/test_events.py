@@ -9,9 +9,11 @@ from hypothesis import given
 
 from tests.helpers.logs import examples, logs
 from vidrec_utils.events import (
+    PublicationOrder,
     as_ids,
     event_weights,
     interaction_matrix,
+    publication_order,
     published_by,
     signals,
     times_of,
@@ -180,6 +182,52 @@ def test_published_by_compares_instants_whatever_their_zones_and_units():
     assert published_by(videos, until.dt.tz_localize("UTC")).tolist() == [[False], [True]]
     far = pd.DataFrame({"published_at": np.array(["3000-01-01"], dtype="datetime64[s]")})
     assert not published_by(far, until.dt.as_unit("ns")).any()
+
+
+def times(rng, n, missing=0.2, zone="UTC"):
+    """Some days, many of which are equal, and some unknown."""
+    days = pd.Series(pd.Timestamp("2025-03-01") + pd.to_timedelta(rng.integers(0, 6, n), "D"))
+    return days.where(rng.random(n) >= missing).dt.tz_localize(zone)
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_the_publication_order_says_what_published_by_says(zone):
+    rng = np.random.default_rng(0)
+    videos = pd.DataFrame({"published_at": times(rng, 40, zone=zone)})
+    until = times(rng, 30)
+    online = PublicationOrder(videos, until)
+    expected = published_by(videos, until)
+    users, columns = np.arange(30)[:, None], np.arange(40)[None]
+    np.testing.assert_array_equal(online.published(users, columns), expected)
+    assert sorted(online.order) == list(range(40))
+    drawn = online.draw(np.repeat(np.arange(30), 4000), rng).reshape(30, 4000)
+    for row, mask in zip(drawn, expected, strict=True):  # every published video, and no other
+        counts = np.bincount(row, minlength=40)
+        np.testing.assert_array_equal(counts > 0, mask)
+        assert counts[mask].max() < 2 * counts[mask].min() + 60
+
+
+def test_before_the_first_publication_any_video_is_drawn():
+    videos = pd.DataFrame({"published_at": pd.to_datetime(["2025-03-02", "2025-03-03"])})
+    online = PublicationOrder(videos, pd.to_datetime(pd.Series(["2025-03-01"])))
+    assert online.counts.tolist() == [0]
+    assert set(online.draw(np.zeros(50, int), np.random.default_rng(0))) == {0, 1}
+
+
+def test_the_publication_order_of_users_is_by_their_last_event():
+    log = events(("u", "a"), ("v", "a"), ("u", "a"), ("w", "a"))
+    log["timestamp"] = pd.to_datetime(["2025-03-01", "2025-03-02", "2025-03-03", None])
+    videos = pd.DataFrame({"published_at": pd.to_datetime(["2025-03-02", "2025-03-05"])})
+    online = publication_order(log, videos, pd.Index(["w", "v", "u", "x"]))
+    assert online.counts.tolist() == [2, 1, 1, 2]  # unknown times rule nothing out
+    for without in (
+        publication_order(log, None, pd.Index(["u"])),
+        publication_order(log, videos.drop(columns="published_at"), pd.Index(["u"])),
+        publication_order(log.drop(columns="timestamp"), videos, pd.Index(["u"])),
+        publication_order(log.assign(timestamp=pd.NaT), videos, pd.Index(["u"])),
+        publication_order(log, videos.iloc[:1], pd.Index(["u"])),  # all had been published
+    ):
+        assert without is None
 
 
 def test_published_by_without_publication_times():

@@ -26,12 +26,20 @@ from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, saving
 from vidrec_utils.datasets import Split, VideoLibrary
-from vidrec_utils.events import as_ids, event_weights, interaction_matrix, unpack
+from vidrec_utils.events import (
+    PublicationOrder,
+    as_ids,
+    event_weights,
+    interaction_matrix,
+    publication_order,
+    unpack,
+)
 from vidrec_utils.explanations import Explainable
 from vidrec_utils.saving import Array
 from vidrec_utils.top_k import hide, position, top_k
 
 __all__ = [
+    "DrawsNegatives",
     "FixedScores",
     "Popularity",
     "Random",
@@ -155,6 +163,13 @@ class Recommender(Explainable, ABC):
     same_for_all: ClassVar[bool] = False
     """Whether everybody gets the same list by design, so that a small coverage is no surprise."""
 
+    knows_cold_videos: bool = True
+    """Whether the score of a video without events says something about it.
+
+    False for models that know videos by their events alone: what they give a cold video is no
+    judgement, and an ensemble can leave such a video to its other members.
+    """
+
     _learned: ClassVar[tuple[str, ...]] = ()
     _array_arguments: ClassVar[tuple[str, ...]] = ()
     _classes: ClassVar[dict[str, type[Recommender]]] = {}
@@ -222,6 +237,7 @@ class Recommender(Explainable, ABC):
         if values.any() and not reweighed.any():
             warnings.warn(f"{self.name}: {REWEIGHED_TO_NOTHING}", UserWarning, stacklevel=3)
         matrix = interaction_matrix(interactions, reweighed, self.user_ids, self.video_ids)
+        self._look_at(interactions, getattr(data, "videos", None))
         self._fit_events(matrix, interactions, reweighed)
         return self
 
@@ -538,6 +554,17 @@ class Recommender(Explainable, ABC):
         """Change the event weights before they reach `_fit` (recency, say); default: leave them."""
         return weights
 
+    def _look_at(self, interactions: pd.DataFrame, videos: pd.DataFrame | None) -> None:
+        """Take from events and catalogue what `_fit_events` does not get; default: nothing.
+
+        Parameters
+        ----------
+        interactions : DataFrame
+            One row per event.
+        videos : DataFrame, optional
+            The catalogue, one row for each of `video_ids`; None if only events are known.
+        """
+
     def _fit_events(
         self, matrix: sparse.csr_array, interactions: pd.DataFrame, weights: pd.Series
     ) -> None:
@@ -566,6 +593,21 @@ class Recommender(Explainable, ABC):
         return self.popularity
 
 
+class DrawsNegatives(Recommender):
+    """A recommender that learns from drawn videos, too: from those that could have been shown.
+
+    A video that was not published by a user's last event was not rejected: nobody could have shown
+    it. Where publication or event times are unknown, all videos could have been shown.
+    """
+
+    online: PublicationOrder | None
+    """Which videos could have been shown to whom; None: all to everybody. Set by `fit`."""
+
+    def _look_at(self, interactions: pd.DataFrame, videos: pd.DataFrame | None) -> None:
+        super()._look_at(interactions, videos)
+        self.online = publication_order(interactions, videos, self.user_ids)
+
+
 class Popularity(Recommender):
     """The same list for everyone: videos by the sum of their event weights, cold ones last.
 
@@ -586,6 +628,7 @@ class Popularity(Recommender):
 
     name = "popularity"
     same_for_all = True
+    knows_cold_videos = False
 
     def _score(self, users: np.ndarray) -> np.ndarray:
         return np.broadcast_to(self.popularity, (len(users), len(self.popularity)))

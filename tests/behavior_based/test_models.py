@@ -1,5 +1,6 @@
 """EASE, ALS, BPR, SASRec, sessions: identities, planted structure, odd input, round trips."""
 
+import tracemalloc
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from tests.helpers.events import library
+from tests.helpers.events import START, library
 from tests.helpers.models import groups
 from vidrec_utils.behavior_based import (
     ALS,
@@ -67,6 +68,18 @@ def test_ease_equals_a_ridge_regression_for_each_video():
         x = matrix[:, others]
         expected = np.linalg.solve(x.T @ x + 3.0 * np.eye(29), x.T @ matrix[:, video])
         np.testing.assert_allclose(weights[others, video], expected, atol=1e-5)
+
+
+def test_ease_needs_little_more_than_one_matrix():
+    n = 2000
+    matrix = sparse.random_array((400, n), density=0.02, dtype="f4", rng=np.random.default_rng(0))
+    tracemalloc.start()
+    weights = ease_weights(sparse.csr_array(matrix), 5.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.6 * weights.nbytes  # 1.1 where the catalogue is large
+    assert weights.flags.c_contiguous
+    assert not np.diagonal(weights).any()
 
 
 def test_ease_with_a_large_l2_says_nothing():
@@ -447,6 +460,27 @@ def test_reasons_of_a_list(kind):
     whole = explained_list(model, "u03", k=2, reasons=99)
     np.testing.assert_allclose(whole["share"][whole["kind"] == "recommended"], 1, rtol=1e-5)
     np.testing.assert_allclose(whole["share"][whole["kind"] == "because of"].sum(), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("negatives", ["uniform", "popular"])
+def test_negatives_could_have_been_shown(negatives):
+    """The later half of the videos came after the last events of the first ten users."""
+    data = groups()
+    data.videos["published_at"] = START
+    data.videos.loc[data.videos.index[10:], "published_at"] = START + pd.Timedelta("1D")
+    early = data.interactions["user_id"] < "u10"
+    data.interactions["timestamp"] = START + np.where(early, 0, 2) * pd.Timedelta("1D")
+    model = BPR(factors=2, epochs=1, negatives=negatives).fit(data)
+    rng = np.random.default_rng(0)
+    batches = [
+        batch for _ in range(20) for batch in triples(model.seen, rng, 64, negatives, model.online)
+    ]
+    u, _, j = (torch.cat(part).numpy() for part in zip(*batches, strict=True))
+    assert (j[u < 10] < 10).all()
+    assert (j[u >= 10] >= 10).any()
+    assert len(u) > 0.8 * 20 * model.seen.nnz  # few are dropped
+    free = BPR(factors=2, epochs=1).fit(data.interactions)  # without a catalogue: no times
+    assert free.online is None
 
 
 def test_worse_videos_are_drawn_alike_or_by_their_audience():

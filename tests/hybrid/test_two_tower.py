@@ -7,7 +7,13 @@ import torch
 
 from tests.helpers.events import library
 from vidrec_utils import recommender as rec
-from vidrec_utils.hybrid import TwoTower, gradient_gap, in_batch_softmax, two_tower
+from vidrec_utils.hybrid import (
+    TwoTower,
+    full_softmax,
+    gradient_gap,
+    in_batch_softmax,
+    two_tower,
+)
 
 SMALL = {"dim": 8, "hidden": 16, "epochs": 4, "batch_size": 64}
 
@@ -59,6 +65,25 @@ def test_the_loss_by_hand():
         in_batch_softmax(scores, videos, log_q, "half")
 
 
+def test_weights_and_what_was_not_yet_published_by_hand():
+    scores = torch.tensor([[1.0, 2.0], [0.0, 3.0]])
+    videos, log_q = torch.tensor([4, 7]), torch.log(torch.tensor([0.5, 0.2]))
+    shown = torch.tensor([[True, False], [True, False]])  # nobody could be shown video 7
+    e = np.exp
+    # the first user has no other video left; the second one's own counts, as it was watched
+    rows = [0.0, -3 + np.log(e(3) + e(0) / 0.5)]
+    weights = torch.tensor([3.0, 1.0])
+    got = in_batch_softmax(scores, videos, log_q, "logq", weights, shown).item()
+    assert got == pytest.approx((3 * rows[0] + rows[1]) / 4, rel=1e-5)
+    rows = [-1 + np.log(e(1) + e(2) / 0.2), rows[1]]
+    got = in_batch_softmax(scores, videos, log_q, weights=weights).item()
+    assert got == pytest.approx((3 * rows[0] + rows[1]) / 4, rel=1e-5)
+    table = torch.tensor([[1.0, 2.0, 5.0]])
+    seen = torch.tensor([[False, True, False]])
+    got = full_softmax(table, torch.tensor([0]), torch.tensor([2.0]), seen).item()
+    assert got == pytest.approx(-1 + np.log(e(1) + e(2)), rel=1e-5)
+
+
 def test_a_batch_of_one_and_of_copies_tells_nothing():
     one = torch.tensor([[3.0]])
     assert in_batch_softmax(one, torch.tensor([0]), torch.zeros(1)).item() == 0
@@ -103,6 +128,45 @@ def test_without_content_that_tells_ids_still_do():
         lists[ids] = right.mean()
     assert lists[True] > 0.7  # 10 of the 25 videos that a user has not seen are right
     assert lists[False] < 0.6
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_towers_learn_what_was_enjoyed_and_not_what_was_shown(full):
+    """Everybody is shown all warm videos alike; even users enjoy the even ones."""
+    n = 24
+    rows = [(f"u{u:02d}", v, u, v) for u in range(n) for v in range(n)]
+    data = library([row[:2] for row in rows], range(n + 6))
+    enjoyed = np.array([u % 2 == v % 2 for *_, u, v in rows])
+    data.interactions["watch_ratio"] = np.where(enjoyed, 1.0, 0.05)
+    _, vectors = tastes(n_videos=n + 6)
+    options = {**SMALL, "epochs": 20, "learning_rate": 0.01, "full": full}
+    model = TwoTower(vectors, **options).fit(data)
+    scores = model.score(model.user_ids)
+    even, odd = scores[:, n::2].mean(axis=1), scores[:, n + 1 :: 2].mean(axis=1)  # cold videos
+    gaps = np.where(np.arange(n) % 2, odd - even, even - odd)
+    assert gaps.mean() > 1
+    assert (gaps > 0).mean() > 0.8
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_videos_that_came_later_are_no_negatives(full):
+    """Each kind of video is watched by half of the people; the second half came afterwards."""
+    data, vectors = tastes(cold=0)
+    vectors[:] = np.random.default_rng(1).normal(size=vectors.shape)  # ids have to tell
+    kinds = data.interactions["video_id"].astype(int) % 2
+    start = data.interactions["timestamp"].min()
+    data.interactions["timestamp"] = start + pd.to_timedelta(2 * kinds, "D")
+    options = {**SMALL, "epochs": 30, "learning_rate": 0.02, "full": full, "id_dropout": 0.0}
+    told_off = TwoTower(vectors, **options).fit(data).score("u00")[0]
+    late = np.arange(30) % 2 == 1  # watched by odd users only, published after even users had gone
+    data.videos["published_at"] = start + pd.to_timedelta(np.where(late, 1, 0), "D")
+    model = TwoTower(vectors, **options).fit(data)
+    spared = model.score("u00")[0]
+
+    def gap(scores):
+        return scores[~late].mean() - scores[late].mean()
+
+    assert gap(spared) < gap(told_off) / 2  # nobody said that u00 would not have liked them
 
 
 def test_the_predicted_event_is_left_out_of_the_mean():

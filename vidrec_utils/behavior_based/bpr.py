@@ -21,14 +21,16 @@ from torch.nn import functional as F
 
 from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based.early_stopping import EpochRecommender, check_stopping
-from vidrec_utils.recommender import interaction_matrix
+from vidrec_utils.events import PublicationOrder
+from vidrec_utils.recommender import DrawsNegatives, interaction_matrix
 
 
-class BPR(EpochRecommender):
+class BPR(DrawsNegatives, EpochRecommender):
     """Stochastic gradient ascent on `ln sigmoid(x_ui - x_uj)`, where u watched i and not j.
 
     `x_ui = <u, v_i> + b_i`. Each epoch draws as many triples as there are watched pairs: a pair in
-    proportion to its weight, and a negative among the videos that have no positive weight for the
+    proportion to its weight, and a negative among the videos that could have been shown to the user
+    (published by the user's last event, see `DrawsNegatives`) and have no positive weight for the
     user: uniformly (Rendle et al.), or in proportion to how many watched it (Gantner et al.;
     `implicit` does the same). The second teaches what sets tastes apart, not what is popular, and
     ranks worse where all videos compete.
@@ -83,6 +85,8 @@ class BPR(EpochRecommender):
     'b'
     """
 
+    knows_cold_videos = False
+
     _learned: ClassVar = ("user_factors", "video_factors", "video_bias", "active")
 
     def __init__(
@@ -129,7 +133,8 @@ class BPR(EpochRecommender):
 
         def epoch() -> float:
             total, n = 0.0, 0
-            for u, i, j in triples(positive, rng, self.batch_size, self.negatives):
+            batches = triples(positive, rng, self.batch_size, self.negatives, self.online)
+            for u, i, j in batches:
                 total += self._step(users, videos, bias, u, i, j)
                 n += len(u)
             return total / max(n, 1)
@@ -182,11 +187,13 @@ def triples(
     rng: np.random.Generator,
     batch_size: int,
     negatives: str = "uniform",
+    online: PublicationOrder | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Batches of triples (u, i, j) as int64 tensors, together as many as the matrix has entries.
 
-    A negative j that u watched is drawn again, up to three times; triples that still have one
-    (users who watched nearly everything) are dropped.
+    A negative j that u watched, or that was not published by the time of u (`online`), is drawn
+    again, up to three times; triples that still have one (users who watched nearly everything) are
+    dropped. Uniform negatives are drawn from what was published at once.
     """
     pairs = matrix.tocoo()
     watched = np.sort(pairs.row.astype(np.int64) * matrix.shape[1] + pairs.col)  # (u, i) as numbers
@@ -196,13 +203,24 @@ def triples(
     entries = np.minimum(entries, matrix.nnz - 1)
     u = pairs.row[entries].astype(np.int64)
     i = pairs.col[entries].astype(np.int64)
-    # j: any video, or the video of any entry, which is popular in proportion to its entries
-    pool = pairs.col if negatives == "popular" else np.arange(matrix.shape[1])
-    j = pool[rng.integers(0, len(pool), len(u))]
+
+    def drawn(users: np.ndarray) -> np.ndarray:
+        """j: any published video, or the video of any entry, popular as often as it has some."""
+        if negatives == "uniform" and online is not None:
+            return online.draw(users, rng)
+        pool = pairs.col if negatives == "popular" else np.arange(matrix.shape[1])
+        return pool[rng.integers(0, len(pool), len(users))].astype(np.int64)
+
+    def wrong() -> np.ndarray:
+        """Whether u watched j, or could not have been shown it."""
+        seen = _contains(watched, u * matrix.shape[1] + j)
+        return seen if online is None else seen | ~online.published(u, j)
+
+    j = drawn(u)
     for _ in range(3):
-        rejected = np.flatnonzero(_contains(watched, u * matrix.shape[1] + j))
-        j[rejected] = pool[rng.integers(0, len(pool), len(rejected))]
-    kept = ~_contains(watched, u * matrix.shape[1] + j)
+        rejected = np.flatnonzero(wrong())
+        j[rejected] = drawn(u[rejected])
+    kept = ~wrong()
     batches = [torch.from_numpy(ids[kept]).split(batch_size) for ids in (u, i, j)]
     yield from zip(*batches, strict=True)
 

@@ -22,10 +22,11 @@ from vidrec_utils.content_based.profiles import HistoryProfile
 from vidrec_utils.content_based.vectors import aligned, unit_vectors
 from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.explanations import Explanation
+from vidrec_utils.recommender import DrawsNegatives
 from vidrec_utils.saving import Array
 
 
-class LearnedRanker(HistoryProfile):
+class LearnedRanker(DrawsNegatives, HistoryProfile):
     """Logistic regression on products of user profile and video, dimension by dimension.
 
     Each modality (title, thumbnail, clip) is reduced to `dims` principal components and scaled to
@@ -50,7 +51,8 @@ class LearnedRanker(HistoryProfile):
     C : float
         Inverse strength of the ridge penalty on standardised features.
     negatives : int
-        Drawn for each success from the videos that the user was not shown.
+        Drawn for each success from the videos that the user was not shown, and could have been:
+        those published by the user's last event (see `DrawsNegatives`).
     dislike, half_life_days
         See `HistoryProfile`.
     leave_out : bool
@@ -186,7 +188,10 @@ class LearnedRanker(HistoryProfile):
         # and drawn videos, for each success, that its user was not shown
         rng = np.random.default_rng(self.seed)
         users = np.repeat(shown.row[success], self.negatives)
-        videos = rng.integers(0, len(self.video_ids), len(users))
+        if self.online is None:
+            videos = rng.integers(0, len(self.video_ids), len(users))
+        else:
+            videos = self.online.draw(users, rng)
         new = _at(self.seen, users, videos) == 0
         rows = np.concatenate([shown.row, users[new]])
         columns = np.concatenate([shown.col, videos[new]])

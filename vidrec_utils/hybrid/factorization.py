@@ -23,7 +23,7 @@ from vidrec_utils.behavior_based.bpr import triples
 from vidrec_utils.content_based.vectors import rows_by_id
 from vidrec_utils.embeddings.geometry import unit_rows
 from vidrec_utils.hybrid.sampled_softmax import in_batch_softmax
-from vidrec_utils.recommender import Recommender, as_ids
+from vidrec_utils.recommender import DrawsNegatives, as_ids
 from vidrec_utils.saving import Array, below
 
 LOSSES = ("bpr", "softmax")
@@ -63,7 +63,7 @@ class Side(nn.Module):
         return vectors, bias
 
 
-class FeatureFactorization(Recommender):
+class FeatureFactorization(DrawsNegatives):
     """`s_uv = <p_u, q_v> + b_v`, where p, q and b are sums over the features of user and video.
 
     These are the terms of a factorisation machine that join users with videos. A row of features is
@@ -87,6 +87,7 @@ class FeatureFactorization(Recommender):
         Whether users and videos have identities.
     loss : {"bpr", "softmax"}
         Pairs, a watched video before another that somebody else watched; or `in_batch_softmax`.
+        Either learns from videos only that could have been shown (see `DrawsNegatives`).
     epochs, batch_size : int
         Passes over the events; events at once.
     learning_rate, weight_decay : float
@@ -145,6 +146,7 @@ class FeatureFactorization(Recommender):
         arguments.positive(learning_rate=learning_rate)
         arguments.at_least(0, weight_decay=weight_decay)
         self._set_arguments(locals())
+        self.knows_cold_videos = video_features is not None
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         liked = sparse.csr_array(matrix.maximum(0))  # (n_users, n_videos)
@@ -178,7 +180,7 @@ class FeatureFactorization(Recommender):
         rng = np.random.default_rng(self.seed)
         for _ in self._rounds(self.epochs if liked.nnz else 0):
             # u watched i, and not j: each (batch,)
-            for batch in triples(liked, rng, self.batch_size):
+            for batch in triples(liked, rng, self.batch_size, online=self.online):
                 if self.loss == "bpr":
                     # a cold video is not disliked: its features must not learn that it is
                     kept = torch.from_numpy(warm)[batch[2]]
@@ -195,7 +197,12 @@ class FeatureFactorization(Recommender):
                     loss = nn.functional.softplus(-difference).mean()  # -ln sigmoid(difference)
                 else:
                     # s_ui for every i of the batch, (batch, batch)
-                    loss = in_batch_softmax(p_u @ q_i.T + b_i, i, log_q[i])
+                    shown = None
+                    if self.online is not None:  # who could have been shown what, (batch, batch)
+                        user, video = batch[0].numpy(), batch[1].numpy()
+                        published = self.online.published(user[:, None], video[None])
+                        shown = torch.from_numpy(published).to(device)
+                    loss = in_batch_softmax(p_u @ q_i.T + b_i, i, log_q[i], shown=shown)
                 # one step of AdamW
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()

@@ -31,6 +31,8 @@ def in_batch_softmax(
     videos: torch.Tensor,
     log_q: torch.Tensor,
     correction: str = "logq",
+    weights: torch.Tensor | None = None,
+    shown: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean softmax loss of a batch whose own videos stand for the catalogue.
 
@@ -49,6 +51,12 @@ def in_batch_softmax(
         Logarithm of the share of events that each of these videos has.
     correction : {"logq", "none", "wrong sign"}
         The last two only to compare.
+    weights : Tensor, shape (batch,), optional
+        How much each event counts in the mean; default: all alike.
+    shown : Tensor of bool, shape (batch, batch), optional
+        Whether the video of event c could have been shown to the user of event r. A video that
+        could not is left out of the user's sum, which then stands for the sum over those that
+        could. Default: all could.
 
     Returns
     -------
@@ -76,17 +84,23 @@ def in_batch_softmax(
     own = torch.eye(n, dtype=torch.bool, device=scores.device)
     # the same video from another event: no negative for this user, (batch, batch)
     copies = (videos[:, None] == videos[None, :]) & ~own
+    left_out = copies if shown is None else copies | (~shown & ~own)  # (batch, batch)
     # log(m q_j), the log of how many copies of video j a batch is expected to hold, (batch,)
     expected = log_q + torch.log(torch.tensor(m, dtype=scores.dtype))
     # s_j - log(m q_j) for the others, (batch, batch)
     others = scores + CORRECTIONS[correction] * expected[None, :]
     # the watched video is no sample: its s_i stays as it is
-    logits = torch.where(own, scores, others).masked_fill(copies, -torch.inf)
+    logits = torch.where(own, scores, others).masked_fill(left_out, -torch.inf)
     # mean over the events of -s_i + log(exp(s_i) + sum_j exp(s_j - log(m q_j)))
-    return F.cross_entropy(logits, torch.arange(n, device=scores.device))
+    return weighted_mean(logits, torch.arange(n, device=scores.device), weights)
 
 
-def full_softmax(scores: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
+def full_softmax(
+    scores: torch.Tensor,
+    videos: torch.Tensor,
+    weights: torch.Tensor | None = None,
+    shown: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Mean softmax loss over the whole catalogue.
 
     Parameters
@@ -95,6 +109,10 @@ def full_softmax(scores: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
         Scores of all videos.
     videos : Tensor of int64, shape (batch,)
         The video that each user watched.
+    weights : Tensor, shape (batch,), optional
+        How much each event counts in the mean; default: all alike.
+    shown : Tensor of bool, shape (batch, n_videos), optional
+        Whether each video could have been shown to each user; the others are left out of the sum.
 
     Examples
     --------
@@ -104,7 +122,20 @@ def full_softmax(scores: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
     1.3863
     """
     # mean over the users of -s_i + log sum_j exp(s_j)
-    return F.cross_entropy(scores, videos)
+    if shown is not None:
+        own = F.one_hot(videos, scores.shape[1]).bool()
+        scores = scores.masked_fill(~(shown | own), -torch.inf)
+    return weighted_mean(scores, videos, weights)
+
+
+def weighted_mean(
+    logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor | None
+) -> torch.Tensor:
+    """Cross-entropies of `targets`, `(batch,)`, averaged with `weights`, `sum w l / sum w`."""
+    if weights is None:
+        return F.cross_entropy(logits, targets)
+    losses = F.cross_entropy(logits, targets, reduction="none")  # (batch,)
+    return (weights * losses).sum() / weights.sum()
 
 
 def gradient_gap(

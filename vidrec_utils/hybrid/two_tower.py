@@ -27,6 +27,7 @@ from vidrec_utils import arguments, settings
 from vidrec_utils.content_based.vectors import VectorModel, aligned
 from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.hybrid.sampled_softmax import CORRECTIONS, full_softmax, in_batch_softmax
+from vidrec_utils.recommender import DrawsNegatives
 from vidrec_utils.saving import Array, below
 
 
@@ -90,14 +91,16 @@ class Towers(nn.Module):
         return embedding(positions.clamp_min(0)) * known[:, None]
 
 
-class TwoTower(VectorModel):
+class TwoTower(DrawsNegatives, VectorModel):
     """Retrieval by two towers, trained with the videos of a batch as each other's negatives.
 
     The user tower sees the weighted mean of the contents of what the user watched, and the user's
     id; the video tower sees the video's content, and its id. While training, the event that is to
     be predicted is left out of the mean. The score is the product of the two unit vectors over a
-    temperature, `s_uv = <u, v> / T`; the loss is `in_batch_softmax` over events with a positive
-    weight.
+    temperature, `s_uv = <u, v> / T`; the loss is the mean of `in_batch_softmax` over the events,
+    each of which counts by its weight: what was watched to the end and liked teaches more than what
+    was left after a second. A video of the batch is no negative of a user to whom it could not have
+    been shown (see `DrawsNegatives`).
 
     A missing value of the content (NaN, or a video without a row) is replaced by a learned one, in
     the video tower and in the users' means. A cold video is scored by its content alone, as its id
@@ -135,7 +138,7 @@ class TwoTower(VectorModel):
     Attributes
     ----------
     losses : list of float
-        Mean loss of each epoch.
+        Mean loss of each epoch, by the weights of the events.
 
     Examples
     --------
@@ -212,6 +215,12 @@ class TwoTower(VectorModel):
         share = torch.bincount(video, minlength=n_videos) / max(len(video), 1)
         log_q = torch.log(share.to(torch.float32))
         catalogue = torch.arange(n_videos, device=device)
+        # a video could have been shown to a user if its rank by publication is below the user's
+        # count, (n_videos,) and (n_users,)
+        ranks = counts = None
+        if self.online is not None:
+            ranks = torch.from_numpy(self.online.ranks).to(device)
+            counts = torch.from_numpy(self.online.counts).to(device)
         optimizer = torch.optim.AdamW(
             net.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
         )
@@ -221,23 +230,27 @@ class TwoTower(VectorModel):
             for batch in torch.randperm(len(user)).split(self.batch_size):
                 u = user[batch]  # (batch,)
                 v = video[batch]  # (batch,)
+                w = weight[batch]  # (batch,)
                 # user vectors, without the event that is to be predicted: (batch, dim)
-                users = net.users(contents.without(u, v, weight[batch], net.absent), u)
+                users = net.users(contents.without(u, v, w, net.absent), u)
                 # vectors of the candidates: the batch's videos or all, (m, dim)
                 candidates = catalogue if self.full else v
                 videos = net.videos(contents.videos(candidates, net.absent), candidates)
                 # s = U V^T / T, (batch, m)
                 scores = users @ videos.T / self.temperature
+                # which of them could have been shown to each user, (batch, m)
+                shown = None if ranks is None else ranks[candidates] < counts[u][:, None]
+                # -ln of the softmax at v, the mean over the events by their weights w
                 if self.full:
-                    loss = full_softmax(scores, v)
+                    loss = full_softmax(scores, v, w, shown)
                 else:
-                    loss = in_batch_softmax(scores, v, log_q[v], self.correction)
+                    loss = in_batch_softmax(scores, v, log_q[v], self.correction, w, shown)
                 # one step of AdamW
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-                total += loss.item() * len(batch)
-            losses.append(total / len(user))
+                total += loss.item() * float(w.sum())
+            losses.append(total / float(weight.sum()))
         return losses
 
     @torch.inference_mode()
