@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 
-def at_least(least: float, **values: float) -> None:
+def at_least(least: float, /, **values: float) -> None:
     """Refuse numbers that are too small.
 
     Raises

@@ -55,10 +55,11 @@ def test_interests_by_hand():
 
 
 def test_a_score_is_that_of_the_best_interest():
-    equal = InterestRecommender(PLANE, 2, importance=0.0, center=False).fit(TWO)
+    options = {"center": False, "least": 0.0}
+    equal = InterestRecommender(PLANE, 2, importance=0.0, **options).fit(TWO)
     diagonal = 2**-0.5
     np.testing.assert_allclose(equal.score("u")[0, :6], [1, 1, 1, diagonal, 1, 0], atol=1e-6)
-    shared = InterestRecommender(PLANE, 2, importance=1.0, center=False).fit(TWO)
+    shared = InterestRecommender(PLANE, 2, importance=1.0, **options).fit(TWO)
     expected = [0.9, 0.9, 0.1, 0.9 * diagonal, 0.1, 0]
     np.testing.assert_allclose(shared.score("u")[0, :6], expected, atol=1e-6)
     assert shared.interests_of("u")["video_id"].tolist() == ["a", "c"]
@@ -67,6 +68,48 @@ def test_a_score_is_that_of_the_best_interest():
     assert shared.explain("u", "d").table["reason"].tolist() == ["a"]
     for user in ("w", "n", "nobody"):  # no weight, no vector, unknown
         np.testing.assert_array_equal(shared.score(user)[0], shared.popularity)
+
+
+def test_what_was_skipped_is_no_interest():
+    """Ann watched a and c to the end, and left twenty videos between them after a moment."""
+    skipped = [f"s{n}" for n in range(20)]
+    rng = np.random.default_rng(0)
+    plane = pd.DataFrame(rng.normal([-1, -1], 0.1, (22, 2)), index=["a", "c", *skipped])
+    plane.loc["a"], plane.loc["c"] = [1, 0], [0, 1]
+    rows = [("ann", "a", 0.9), ("ann", "c", 0.5), *[("ann", s, 0.1) for s in skipped]]
+    log = library(rows, plane.index)
+    model = InterestRecommender(plane, 2, center=False).fit(log)
+    assert model.interests_of("ann")["video_id"].tolist() == ["a", "c"]
+    # an event counts as it happened, however long ago; what it weighs now is another matter
+    log.interactions["timestamp"] = pd.Timestamp("2025-03-01", tz="UTC")
+    log.interactions.loc[0, "timestamp"] -= pd.Timedelta("30D")
+    aged = InterestRecommender(plane, 2, center=False, half_life_days=1.0).fit(log)
+    assert set(aged.interests_of("ann")["video_id"]) == {"a", "c"}
+    everything = InterestRecommender(plane, 2, center=False, least=0.0).fit(log)
+    assert len(everything.interests_of("ann")) == 22
+
+
+def test_negatives_of_the_ranker_could_have_been_shown():
+    data, vectors, _ = planted()
+    start = pd.Timestamp("2025-03-01", tz="UTC")
+    data.interactions["timestamp"] = start
+    late = np.arange(120) >= 70
+    data.videos["published_at"] = np.where(late, start + pd.Timedelta("1D"), start)
+    data.videos["published_at"] = pd.to_datetime(data.videos["published_at"])
+    model = LearnedRanker({"x": vectors}, negatives=20).fit(data)
+    weights = recommender.event_weights(data.interactions)
+    matrix = recommender.interaction_matrix(
+        data.interactions, weights, model.user_ids, model.video_ids
+    )
+    _, columns, success = model._examples(matrix)
+    pairs = model.seen.nnz
+    drawn = columns[pairs:]  # the events come first
+    assert len(drawn) > 1000
+    assert not success[pairs:].any()
+    assert not late[drawn].any()
+    del data.videos["published_at"]
+    free = LearnedRanker({"x": vectors}, negatives=20).fit(data)
+    assert late[free._examples(matrix)[1][pairs:]].mean() > 0.3
 
 
 def test_one_interest_ranks_as_the_mean_does():

@@ -58,10 +58,12 @@ def find_interests(vectors: np.ndarray, n: int) -> np.ndarray:
 class InterestRecommender(VectorProfile):
     """Videos near any one of a user's interests, instead of near the mean of all.
 
-    The videos with positive weight are clustered (`find_interests`); an interest c is the weighted
-    mean of its videos' unit vectors, scaled to length 1 (`m_c`), and has the share `s_c` of the
-    user's weight. The score is `max_c s_c^importance <m_c, v_i>`. With one interest the ranking is
-    that of `ContentRecommender`.
+    The videos that a user enjoyed are clustered (`find_interests`): those with an event that weighs
+    `least` or more. Most exposures weigh a little, and what was left after some seconds is no
+    interest. An interest c is the weighted mean of its videos' unit vectors, scaled to length 1
+    (`m_c`), and has the share `s_c` of the user's weight. The score is
+    `max_c s_c^importance <m_c, v_i>`. With one interest and `least=0` the ranking is that of
+    `ContentRecommender`.
 
     Unknown users, users without usable history, and videos without vectors: see `HistoryProfile`.
 
@@ -73,6 +75,8 @@ class InterestRecommender(VectorProfile):
         Largest number of interests of a user.
     importance : float
         0: every interest counts the same, however small; 1: in proportion to its share.
+    least : float
+        Smallest event weight that counts as enjoyed. 0: every event of positive weight.
     longest : int
         Only this many videos, those of the largest weight, are clustered, since the work grows with
         the square of their number.
@@ -88,7 +92,7 @@ class InterestRecommender(VectorProfile):
     Raises
     ------
     ValueError
-        If interests or longest is below 1, or importance negative.
+        If interests or longest is below 1, or importance or least negative.
 
     Examples
     --------
@@ -112,6 +116,7 @@ class InterestRecommender(VectorProfile):
         interests: int = 3,
         importance: float = 0.5,
         longest: int = 200,
+        least: float = 0.5,
         dislike: float = 0.0,
         half_life_days: float | None = None,
         center: bool = True,
@@ -120,7 +125,7 @@ class InterestRecommender(VectorProfile):
     ):
         super().__init__(dislike, half_life_days)
         arguments.at_least(1, interests=interests, longest=longest)
-        arguments.at_least(0, importance=importance)
+        arguments.at_least(0, importance=importance, least=least)
         self._set_arguments(locals())
 
     def interests_of(self, user_id: str) -> pd.DataFrame:
@@ -175,6 +180,10 @@ class InterestRecommender(VectorProfile):
         rows["weight"] *= np.linalg.norm(centres[winner]) / max(float(np.linalg.norm(mean)), 1e-12)
         rows["contribution"] = rows["weight"] * rows["similarity"]
         return Explanation.from_rows(user_id, video_id, rows)
+
+    def _reweigh(self, weights: pd.Series, interactions: pd.DataFrame) -> pd.Series:
+        # before age counts: what was enjoyed long ago was enjoyed
+        return super()._reweigh(weights.where(weights >= self.least, 0.0), interactions)
 
     def _fit(self, matrix: sparse.csr_array) -> None:
         self._share(matrix.maximum(0), self._unit_vectors())
