@@ -1,5 +1,6 @@
 """ItemKNN: similarities by hand and against scikit-learn, reasons that add up."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +9,7 @@ import pytest
 from scipy import sparse
 from sklearn.metrics.pairwise import cosine_similarity
 
-from vidrec_utils import recommender
-from vidrec_utils.behavior_based import ItemKNN, cosine_neighbours
+from vidrec_utils.behavior_based import ItemKNN, cosine_neighbours, neighbours
 
 ROWS = [("u", "a"), ("u", "b"), ("v", "a"), ("v", "b"), ("w", "b"), ("w", "c"), ("z", "c")]
 
@@ -116,8 +116,55 @@ def test_one_user_one_video():
 def test_blocks_do_not_change_the_neighbours(monkeypatch):
     matrix = random_matrix()
     whole = cosine_neighbours(matrix, 5).toarray()
-    monkeypatch.setattr(recommender, "BLOCK_VALUES", 60)
+    monkeypatch.setattr(neighbours, "PAIRS_AT_ONCE", 60)
+    columns = sparse.csr_array(matrix.T)
+    slices = neighbours._even_blocks(columns, matrix)
+    assert len(slices) > 5
+    assert np.concatenate([np.arange(25)[s] for s in slices]).tolist() == list(range(25))
     np.testing.assert_allclose(cosine_neighbours(matrix, 5).toarray(), whole)
+
+
+def dense_neighbours(matrix, k, shrinkage):
+    """The definition, on dense matrices: equal similarities are kept in column order."""
+    x = matrix.toarray()  # in float32, or what ties would depend on the last digit
+    length = np.sqrt((x**2).sum(axis=0))
+    scale = np.outer(length, length) + np.float32(shrinkage)
+    similarity = np.divide(x.T @ x, scale, out=np.zeros_like(scale), where=scale > 0)
+    np.fill_diagonal(similarity, 0)
+    kept = np.argsort(-abs(similarity), axis=1, kind="stable")[:, :k]
+    result = np.zeros_like(similarity)
+    np.put_along_axis(result, kept, np.take_along_axis(similarity, kept, axis=1), axis=1)
+    return result
+
+
+@pytest.mark.parametrize("lowest", [0, -1])
+@pytest.mark.parametrize("shrinkage", [0.0, 3.0])
+def test_neighbours_equal_those_of_dense_matrices_also_among_ties(lowest, shrinkage):
+    rng = np.random.default_rng(2)
+    values = rng.integers(lowest, 2, (30, 40)) * (rng.random((30, 40)) < 0.3)
+    matrix = sparse.csr_array(values.astype("f4"))
+    matrix = sparse.csr_array(sparse.hstack([matrix, matrix[:, :5], 0 * matrix[:, :3]]))  # twins
+    for k in (1, 4, 60):
+        got = cosine_neighbours(matrix, k, shrinkage)
+        np.testing.assert_allclose(got.toarray(), dense_neighbours(matrix, k, shrinkage), atol=1e-6)
+        assert (got.data != 0).all()
+        assert np.diff(got.indptr).max() <= k
+
+
+def test_neighbours_of_many_videos_cost_what_they_share():
+    """A dense matrix of 300,000 videos would have 360 GB."""
+    rng = np.random.default_rng(0)
+    n_users, n_videos, each = 2000, 300_000, 10
+    columns = rng.integers(0, n_videos, n_users * each)
+    rows = np.repeat(np.arange(n_users), each)
+    entries = sparse.coo_array((np.ones(len(rows), "f4"), (rows, columns)), (n_users, n_videos))
+    tracemalloc.start()
+    got = cosine_neighbours(sparse.csr_array(entries), 50)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert got.shape == (n_videos, n_videos)
+    assert got.nnz > n_users * each * (each - 2)
+    assert peak < 100 * 2**20
 
 
 def test_errors_say_what_is_wrong():

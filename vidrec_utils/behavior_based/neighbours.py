@@ -19,7 +19,7 @@ from scipy import sparse
 from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
-from vidrec_utils.recommender import blocks, position, top_k
+from vidrec_utils.recommender import position
 
 
 class ItemKNN(HistoryExplainable, SessionRecommender):
@@ -37,7 +37,8 @@ class ItemKNN(HistoryExplainable, SessionRecommender):
 
     An unknown user gets the popularity answer, and so does a user whose events all weigh nothing.
     A cold video has no neighbours and scores 0: with the weights of `event_weights`, which are not
-    negative, it comes after everything that has any support.
+    negative, it comes after everything that has any support. Time and memory of fitting grow with
+    the number of pairs of videos that share a user, not with the square of the catalogue.
 
     Parameters
     ----------
@@ -69,6 +70,8 @@ class ItemKNN(HistoryExplainable, SessionRecommender):
     >>> model.recommend_next(["c"], k=1)["video_id"].item()
     'a'
     """
+
+    knows_cold_videos = False
 
     _learned: ClassVar = ("matrix", "similarity")
 
@@ -148,30 +151,74 @@ def cosine_neighbours(
 
     Notes
     -----
-    The rows are computed in blocks, so the full dense matrix never exists.
+    Only pairs of columns that share a row are ever computed or held, in blocks of columns: the work
+    grows with the number of such pairs, not with the square of the number of columns.
     """
-    n = matrix.shape[1]
     columns = sparse.csr_array(matrix.T)  # X' (n_videos, n_users)
     length = np.sqrt(columns.multiply(columns).sum(axis=1)).astype(np.float32)  # |x_i| (n_videos,)
-    signed = bool((matrix.data < 0).any())
 
     def nearest(block: slice) -> sparse.csr_array:
-        # numerator sum_u x_ui x_uj, denominator |x_i| |x_j| + shrinkage  (rows, n_videos)
-        shrunk = (columns[block] @ matrix).toarray()
-        scale = length[block, None] * length[None, :] + np.float32(shrinkage)
-        np.divide(shrunk, scale, out=shrunk, where=scale > 0)
+        # numerator sum_u x_ui x_uj of the pairs that share a user  (rows, n_videos)
+        pairs = sparse.csr_array(columns[block] @ matrix)
+        pairs.sort_indices()  # equal similarities are kept in column order
+        i = np.repeat(np.arange(block.start, block.stop), np.diff(pairs.indptr))  # (n_pairs,)
+        j = pairs.indices
+        # divided by |x_i| |x_j| + shrinkage
+        scale = length[i] * length[j] + np.float32(shrinkage)
+        data = np.divide(pairs.data, scale, out=np.zeros_like(pairs.data), where=scale > 0)
         # no video is its own neighbour
-        rows = np.arange(len(shrunk))
-        shrunk[rows, block.start + rows] = 0
-        # keep the most similar; zeros are no neighbours, negative similarities are, ranked by size
-        size = np.where(shrunk == 0, -np.inf, np.abs(shrunk)) if signed else shrunk
-        best = top_k(size, neighbours)  # (rows, neighbours)
-        values = np.take_along_axis(shrunk, best, axis=1)
-        coordinates = (np.repeat(rows, best.shape[1]), best.ravel())
-        kept = sparse.csr_array((values.ravel(), coordinates), shape=shrunk.shape)
-        kept.eliminate_zeros()
-        return kept
+        data[i == j] = 0
+        # keep the most similar; negative similarities are neighbours, too, ranked by their size
+        pairs.data = np.where(largest(np.abs(data), pairs.indptr, neighbours), data, 0)
+        pairs.eliminate_zeros()
+        return pairs
 
     with ThreadPoolExecutor(settings.threads()) as pool:
-        rows = list(pool.map(nearest, blocks(n, 4 * n)))  # small blocks: each thread holds several
+        rows = list(pool.map(nearest, _even_blocks(columns, matrix)))
     return sparse.csr_array(sparse.vstack(rows)).astype(np.float32)
+
+
+PAIRS_AT_ONCE = 2**21
+"""Pairs of videos of one block of `cosine_neighbours`; each thread holds one."""
+
+
+def _even_blocks(columns: sparse.csr_array, matrix: sparse.csr_array) -> list[slice]:
+    """Slices of the videos, each with at most `PAIRS_AT_ONCE` pairs, or one video."""
+    n = matrix.shape[1]
+    # at most so many videos share a user with video i: the history lengths of its users added up
+    pairs = (columns != 0).astype(np.int64) @ np.diff(matrix.indptr).astype(np.int64)
+    ends = np.cumsum(np.minimum(pairs, n))
+    slices, start = [], 0
+    while start < n:
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + PAIRS_AT_ONCE, side="right")))
+        slices.append(slice(start, stop))
+        start = stop
+    return slices
+
+
+def largest(values: np.ndarray, indptr: np.ndarray, k: int) -> np.ndarray:
+    """Which values are among the k largest of their row; of equal ones the first.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (n,)
+        The values of all rows, one row after another.
+    indptr : ndarray of int, shape (n_rows + 1,)
+        Where each row begins, and where the last ends, as of a `csr_array`.
+    k : int
+        At least 1.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    kept = np.ones(len(values), dtype=bool)
+    for row in np.flatnonzero(np.diff(indptr) > k):
+        own = values[indptr[row] : indptr[row + 1]]
+        least = np.partition(own, len(own) - k)[len(own) - k]  # the k-th largest
+        above = own > least
+        equal = np.flatnonzero(own == least)[: k - above.sum()]
+        above[equal] = True
+        kept[indptr[row] : indptr[row + 1]] = above
+    return kept
