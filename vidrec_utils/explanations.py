@@ -19,6 +19,7 @@ from scipy import sparse
 from vidrec_utils.top_k import position
 
 __all__ = [
+    "UNEXPLAINED",
     "Explainable",
     "Explanation",
     "HistoryExplainable",
@@ -26,6 +27,10 @@ __all__ = [
     "contrasting_users",
     "explained_list",
 ]
+
+
+UNEXPLAINED = ""
+"""What a history does not explain, in `Explainable.history_contributions`; no video has this id."""
 
 
 class NotExplainable(ValueError):
@@ -103,6 +108,23 @@ class Explainable:
             "ContentRecommender, or over its members, such as Stacked."
         )
 
+    def history_contributions(self, user_id: str, video_id: str) -> pd.Series:
+        """What each video of the user's history contributes to a score.
+
+        Returns
+        -------
+        Series of float
+            By the id of the video; empty if the reasons are not videos of a history. An ensemble
+            puts what its members cannot explain by the history under `UNEXPLAINED`.
+
+        Raises
+        ------
+        KeyError, NotExplainable
+            As `explain`.
+        """
+        table = self.explain(user_id, video_id).table
+        return table[table["kind"] == "history"].set_index("reason")["contribution"]
+
     def _explained_positions(self, user_id: str, video_id: str) -> tuple[int, int]:
         """Row of a user and column of a video; raises if their score cannot be explained."""
         user = position(self.user_ids, user_id, "user")
@@ -178,6 +200,9 @@ class Lister(Protocol):
     def explain(self, user_id: str, video_id: str) -> Explanation:
         """Return the summands of a score."""
 
+    def history_contributions(self, user_id: str, video_id: str) -> pd.Series:
+        """Return what each video of the history contributes to a score."""
+
 
 def contrasting_users(
     vectors: np.ndarray,
@@ -244,7 +269,8 @@ def explained_list(model: Lister, user_id: str, k: int = 4, reasons: int = 3) ->
     Parameters
     ----------
     model : Recommender
-        Fitted, with scores that are sums over a history.
+        Fitted, with scores that are sums over a history, or an ensemble with such members: then the
+        reasons are those of the members, each counting as it does in the ensemble's own list.
     user_id : str
         Known, with a history.
     k, reasons : int
@@ -255,7 +281,8 @@ def explained_list(model: Lister, user_id: str, k: int = 4, reasons: int = 3) ->
     DataFrame
         `video_id`, `kind` ("because of", then "recommended"), `share`: for a video of the history,
         its share of all positive contributions to the list; for a recommendation, the share of its
-        positive contributions that comes from the videos above.
+        positive contributions that comes from the videos above. What the members of an ensemble
+        cannot explain by the history counts among all contributions.
 
     Raises
     ------
@@ -284,17 +311,16 @@ def explained_list(model: Lister, user_id: str, k: int = 4, reasons: int = 3) ->
     for video in model.recommend([user_id], k=k)["video_id"]:
         contributions[video] = pd.Series(dtype=float)
         try:
-            table = model.explain(user_id, video).table
+            history = model.history_contributions(user_id, video)
         except NotExplainable as error:  # of one video, or of all
             problem = str(error)
             continue
-        history = table[table["kind"] == "history"].set_index("reason")["contribution"]
         contributions[video] = history.clip(lower=0)
     support = pd.DataFrame(contributions).fillna(0.0)  # (history, list)
-    if contributions and support.empty:
+    if contributions and support.drop(index=UNEXPLAINED, errors="ignore").empty:
         raise NotExplainable(f"The list of {user_id!r} by {type(model).__name__}: {problem}")
     total = support.sum(axis=1).sort_values(ascending=False, kind="stable")
-    top = total.head(reasons)
+    top = total.drop(index=UNEXPLAINED, errors="ignore").head(reasons)
     shares = top / max(total.sum(), 1e-12)
     covered = support.loc[top.index].sum() / support.sum().clip(lower=1e-12)
     rows = [(video, "because of", share) for video, share in shares.items()]

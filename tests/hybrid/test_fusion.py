@@ -1,5 +1,7 @@
 """Fusion by scores and ranks: sums by hand, weights from validation alone, odd input, disk."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from scipy.stats import zscore
 from sklearn.preprocessing import minmax_scale
 
 from tests.helpers.events import library
-from vidrec_utils import datasets, saving
+from vidrec_utils import datasets, evaluation, saving
 from vidrec_utils import recommender as rec
 from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.content_based import ContentRecommender
@@ -106,12 +108,131 @@ def test_blind_parts_leave_cold_videos_to_content(kind):
     vectors = pd.DataFrame([[1.0, 0], [0, 1], [0.9, 0.1], [0.1, 0.9]], index=list("abcd"))
     data = library([("u", "a"), ("v", "b"), ("w", "a"), ("w", "b")], "abcd")
     parts = [ItemKNN(name="knn"), ContentRecommender(vectors, center=False, name="content")]
-    blind = kind(parts, blind=["knn"]).fit(data)
+    blind = kind(parts).fit(data)
+    assert blind.blind_members == ["knn"]
+    named = kind(parts, blind=["knn"]).fit(data)
+    np.testing.assert_array_equal(named.score(["u", "nobody"]), blind.score(["u", "nobody"]))
     content = blind.comparable(blind.member_scores(["u"]))[1]
     np.testing.assert_allclose(blind.score("u")[0, 2:], content[0, 2:], rtol=1e-6)
     assert blind.recommend("u")["video_id"].tolist()[0] == "c"
-    both = kind(parts).fit(data).score("u")[0]
+    both = kind(parts, blind=()).fit(data).score("u")[0]
     assert both[2] < blind.score("u")[0, 2]
+
+
+def test_a_cold_video_that_nobody_else_knows_keeps_its_score():
+    """All members are blind; and the one that is not has no such video in its catalogue."""
+    data = library([("u", "a"), ("v", "b"), ("w", "a"), ("w", "b")], "abcd")
+    parts = [ItemKNN(name="knn"), rec.Popularity()]
+    model = RankFusion(parts).fit(data)
+    assert model.blind_members == []
+    assert np.isfinite(model.score(["u", "nobody"])).all()
+    named = RankFusion(parts, blind=["knn", "popularity"]).fit(data)
+    np.testing.assert_allclose(named.score(["u"]), model.score(["u"]))
+    narrow = fixed("narrow", u=[0.0, 1.0, 2.0]).fit(library([("u", "a")], "abc"))
+    knn = ItemKNN(name="knn").fit(data)
+    mixed = WeightedFusion([narrow, knn], refit=False).fit(data)
+    assert mixed.blind_members == ["knn"]
+    assert np.isfinite(mixed.score("u")).all()
+    assert np.isnan(mixed.member_scores(pd.Index(["u"]))[:, 0, 2:]).tolist() == [
+        [False, True],  # c is left to narrow, d is in no other catalogue
+        [True, False],
+    ]
+
+
+def test_who_knows_cold_videos():
+    from tests.helpers.models import recommenders, small
+
+    behavior = "vidrec_utils.behavior_based"
+    for name, cls in recommenders().items():
+        blind = cls.__module__.startswith(behavior) or name == "Popularity"
+        if name in ("EndToEnd", "Diversified"):  # from ids alone; diverse lists of what is popular
+            blind = True
+        assert small(cls).knows_cold_videos != blind, name
+
+
+@pytest.mark.parametrize("blind", [None, ()])
+@pytest.mark.parametrize("kind", [WeightedFusion, RankFusion])
+def test_an_explanation_adds_up_and_is_of_the_members(kind, blind):
+    from tests.helpers.models import groups, vectors
+
+    data = groups()
+    parts = [ItemKNN(name="knn"), ContentRecommender(vectors(), name="content")]
+    model = kind(parts, [1, 3], blind=blind).fit(data)
+    for user in ("u00", "nobody"):
+        scores = pd.Series(model.score(user)[0], model.video_ids)
+        for video in ("1", "12", "19"):
+            explanation = model.explain(user, video)
+            assert explanation.total == pytest.approx(scores[video], rel=1e-4, abs=1e-5)
+            rows = explanation.table.set_index("reason")["contribution"]
+            assert rows["average video"] == pytest.approx(scores.mean(), rel=1e-4, abs=1e-5)
+    if blind is None:  # 19 is cold: knn adds nothing to it, less than to its average video
+        shares = model.member_shares("u01", "19")
+        assert shares["content"] == pytest.approx(1)
+    with pytest.raises(KeyError, match="no video 'q'"):
+        model.explain("u00", "q")
+
+
+def test_reasons_are_those_of_the_list_that_they_stand_beside():
+    """Behaviour says c because of a; content, of little weight, would say d because of b."""
+    from vidrec_utils.explanations import explained_list
+    from vidrec_utils.hybrid import explained_lists
+
+    rows = [("u", "a"), ("u", "b"), *[(f"x{n}", v) for n in range(5) for v in "ac"], ("y", "d")]
+    data = library(rows, "abcde")
+    vectors = pd.DataFrame([[1.0, 0], [0, 1], [-1, 0], [0, 1], [1, -1]], index=list("abcde"))
+    content = ContentRecommender(vectors, center=False, name="content")
+    knn = ItemKNN(shrinkage=0, name="knn")
+    model = WeightedFusion([content, knn], [1, 9]).fit(data)
+    assert model.recommend("u", 1)["video_id"].tolist() == ["c"]
+    listed = explained_list(model, "u", k=1, reasons=1)
+    assert listed["video_id"].tolist() == ["a", "c"]
+    assert explained_list(content.fit(data), "u", k=1, reasons=1)["video_id"].tolist() == ["b", "d"]
+    reasons = model.reasons("u", "c").set_index("member")
+    assert reasons.loc["knn", ["share", "kind", "reason"]].tolist() == [1.0, "history", "a"]
+    captions = explained_lists(model, ["u"], k=1, reasons=1)["caption"].tolist()
+    assert captions == ["because of 100%", "knn 100%, content 0%"]
+    without = WeightedFusion([rec.Random(1), knn], [1, 1]).fit(data)
+    kinds = without.reasons("u", "c").set_index("member")["kind"]
+    assert kinds.to_dict() == {"random": "none", "knn": "history"}
+    shares = without.history_contributions("u", "c")  # what random adds is nobody's reason
+    lifts = without.member_shares("u", "c")
+    assert shares.sum() == pytest.approx(1)
+    assert shares.get("", 0.0) == pytest.approx(lifts["random"])
+
+
+def test_parts_add_up_to_the_weighted_sum():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 5, 7))
+    values[rng.random(values.shape) < 0.3] = NAN
+    for leave in (False, True):
+        parts = fusion.member_contributions(values, [0.2, 0.5, 0.3], leave)
+        whole = fusion.weighted_sum(values, [0.2, 0.5, 0.3], leave)
+        np.testing.assert_allclose(parts.sum(axis=0), whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ranks_equal_those_of_scipy(dtype):
+    from scipy.stats import rankdata
+
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 9, (40, 25)).astype(dtype)
+    values[rng.random(values.shape) < 0.2] = NAN
+    values[3] = NAN
+    expected = rankdata(values, axis=-1, nan_policy="omit")
+    np.testing.assert_array_equal(normalization.mean_ranks(values), expected)
+    np.testing.assert_array_equal(normalization.mean_ranks(values[None])[0], expected)
+
+
+@pytest.mark.parametrize("how", normalization.NORMALIZATIONS)
+def test_scores_are_never_copied_to_more_precise_numbers(how):
+    import tracemalloc
+
+    scores = np.random.default_rng(0).normal(size=(1000, 2000)).astype("f4")
+    tracemalloc.start()
+    normalized(scores, how)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < {"rank": 7, "zscore": 3, "minmax": 3}[how] * scores.nbytes
 
 
 def test_parts_with_catalogues_of_their_own():
@@ -210,6 +331,51 @@ def test_tuning_finds_the_part_that_validation_agrees_with(kind):
     assert tuned.fusion.weights == [0.25, 0.75]
 
 
+def test_a_weak_member_at_equal_weight_is_told():
+    rng = np.random.default_rng(0)
+    users, videos = [f"u{n:03d}" for n in range(80)], [f"v{n:02d}" for n in range(60)]
+    truth, noise = (pd.DataFrame(rng.random((80, 60)), users, videos) for _ in range(2))
+    train = library([(u, "v00") for u in users], videos)
+    best = truth.drop(columns="v00").idxmax(axis=1)
+    later = library([(u, best[u]) for u in users], videos).interactions
+    split = datasets.Split(train.interactions, later, later, train.videos, "by hand")
+    members = [rec.FixedScores(noise, "noise"), rec.FixedScores(truth, "good")]
+    for kind in (WeightedFusion, RankFusion):
+        with pytest.warns(UserWarning, match=r"leaving out 'noise' raises NDCG@10 .* `tune`"):
+            model = kind(members).fit(split)
+        weak = fusion.weak_members(model, split)
+        assert weak.index.tolist() == ["noise"]
+        alone = evaluation.evaluate(members[1].fit(split), split, on="validation")
+        assert weak.loc["noise", "without"] == pytest.approx(alone.per_user["ndcg"].mean())
+        whole = evaluation.evaluate(model, split, on="validation").per_user["ndcg"].mean()
+        assert weak.loc["noise", "all members"] == pytest.approx(whole)
+    twin = rec.FixedScores(truth + 0.01 * noise, "twin")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        WeightedFusion([members[1], twin]).fit(split)  # as good
+        WeightedFusion(members, [1, 20]).fit(split)  # little of it
+        WeightedFusion(members).fit(train)  # nothing to judge by
+        tune(WeightedFusion(members), split)
+    nothing = datasets.Split(train.interactions, later.iloc[:0], later, train.videos, "no part")
+    assert fusion.weak_members(model, nothing).empty
+
+
+def test_tuning_asks_for_few_users_at_a_time(monkeypatch):
+    split, good, bad = split_where()
+    whole = tune(WeightedFusion([bad, good, rec.Popularity()]), split, k=3)
+    asked = []
+    scores = rec.FixedScores._score
+    monkeypatch.setattr(
+        rec.FixedScores,
+        "_score",
+        lambda self, users: asked.append(len(users)) or scores(self, users),
+    )
+    monkeypatch.setattr(fusion, "MEASURED_VALUES", 5 * 3 * 8)  # five users, three members
+    tuned = tune(WeightedFusion([bad, good, rec.Popularity()]), split, k=3)
+    assert max(asked) == 5
+    pd.testing.assert_frame_equal(tuned.table, whole.table)
+
+
 def test_tuning_never_looks_at_test():
     split, good, bad = split_where()
     model = WeightedFusion([bad, good])
@@ -220,8 +386,6 @@ def test_tuning_never_looks_at_test():
 
 
 def test_the_table_is_what_evaluating_the_fusion_says():
-    from vidrec_utils import evaluation
-
     split, good, bad = split_where()
     parts = [bad, good, rec.Popularity()]
     tuned = tune(RankFusion(parts), split, k=2, steps=2, metric="mrr")

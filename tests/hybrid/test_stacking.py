@@ -174,6 +174,65 @@ def test_the_cut_keeps_equal_times_together():
     assert stacking.in_time(gap, 0.5)[1].tolist() == [False, False, True]
 
 
+def test_a_random_share_is_drawn_where_there_are_no_times():
+    data, good, _ = world()
+    events = data.interactions.drop(columns="timestamp")
+    Spy.fits.clear()
+    untimed = SimpleNamespace(interactions=events, videos=data.videos)
+    for seed in (0, 0, 1):
+        with pytest.warns(UserWarning, match="random share"):
+            Stacked([Spy(), good], share=0.25, seed=seed).fit(untimed)
+    first, again, other = (Spy.fits[n][0] for n in (0, 2, 4))
+    assert len(first) == 0.75 * len(events)
+    pd.testing.assert_frame_equal(first, again)
+    assert not first.index.equals(other.index)
+    assert set(events.index[: len(first)]) != set(first.index)  # not the first rows
+
+
+def test_lessons_hold_no_video_that_could_not_have_been_shown(monkeypatch):
+    """The last five videos are published after everybody's last event."""
+    data, good, noise = world()
+    data.interactions = data.interactions[data.interactions["video_id"] < "v25"]
+    times = data.interactions["timestamp"]
+    data.videos["published_at"] = times.min()
+    unborn = data.videos.index[-5:]
+    data.videos.loc[unborn, "published_at"] = times.max() + pd.Timedelta("1D")
+    drawn_pairs, drawn = [], stacking.drawn
+
+    def noting(seen, targets, negatives, rng, published=None):
+        row, column, label = drawn(seen, targets, negatives, rng, published)
+        drawn_pairs.append((column[~label], published))
+        return row, column, label
+
+    monkeypatch.setattr(stacking, "drawn", noting)
+    Spy.fits.clear()
+    Stacked([good, noise, Spy()], negatives=50).fit(data)
+    columns, published = drawn_pairs[0]
+    assert len(columns) > 100
+    assert not data.videos.index[columns].isin(unborn).any()
+    assert not published[:, data.videos.index.get_indexer(unborn)].any()
+    del data.videos["published_at"]
+    Stacked([good, noise], negatives=50).fit(data)
+    assert data.videos.index[drawn_pairs[1][0]].isin(unborn).any()
+
+
+def test_popularity_is_counted_once():
+    """Members of behaviour hold it already."""
+    data, good, noise = world()
+    vectors = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 3)), data.videos.index)
+    content = ContentRecommender(vectors)
+    assert "log events" in Stacked([good, content]).fit(data).coefficients()
+    for members in ([good, ItemKNN()], [rec.Popularity(), content]):
+        model = Stacked(members).fit(data)
+        assert not model.counts_events
+        assert "log events" not in model.coefficients()
+        assert "rarity" in model.coefficients()
+        assert "log events" in Stacked(members, log_events=True).fit(data).coefficients()
+    assert "log events" not in Stacked([good, noise], log_events=False).fit(data).coefficients()
+    again = model.fit(data)  # a second fit decides anew
+    assert not again.counts_events
+
+
 def test_drawn_videos_are_new_to_the_user():
     from scipy import sparse
 
@@ -184,6 +243,10 @@ def test_drawn_videos_are_new_to_the_user():
     assert column[0] == 1
     assert set(column[1:]) < {2, 3, 4}
     assert label.tolist() == [True, False, False]
+    published = np.array([[True, True, True, False, False]] * 2)  # which leaves one to draw
+    row, column, label = stacking.drawn(seen, right, 2, np.random.default_rng(0), published)
+    assert column.tolist() == [1, 2]
+    assert label.tolist() == [True, False]
 
 
 def test_cold_videos_gain_where_content_knows_them():
@@ -236,8 +299,13 @@ def test_signals_that_are_missing():
         data.interactions.drop(columns="timestamp"),
     ):
         data.interactions = absent
-        with pytest.raises(ValueError, match=r"no timestamp .* ordered=True if the rows are in"):
-            Stacked([good, noise]).fit(data)
+        with pytest.raises(ValueError, match=r"no timestamp.* gap .* ordered=True if the rows are"):
+            Stacked([good, noise], gap=0.1).fit(data)
+        with pytest.warns(UserWarning, match="learns from a random share"):
+            at_random = Stacked([good, noise]).fit(data)
+        assert at_random.learned
+        weights = at_random.coefficients()
+        assert weights["good score"] > 5 * abs(weights["noise score"])
         by_row = Stacked([good, noise], ordered=True).fit(data)
         pd.testing.assert_series_equal(by_row.coefficients(), with_times.coefficients())
 

@@ -130,6 +130,8 @@ class ALS(EpochRecommender, HistoryExplainable, SessionRecommender):
     0.0033
     """
 
+    knows_cold_videos = False
+
     _learned: ClassVar = ("matrix", "user_factors", "video_factors")
 
     def __init__(

@@ -17,6 +17,8 @@ from vidrec_utils.recommender import Recommender
 class _RecentPopularity(Recommender):
     """One list for everyone, known or not, from events that count by their age."""
 
+    knows_cold_videos = False
+
     _learned: ClassVar = ("recent",)
     same_for_all = True
 

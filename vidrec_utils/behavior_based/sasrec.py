@@ -187,6 +187,8 @@ class SASRec(EpochRecommender, SessionRecommender):
     'b'
     """
 
+    knows_cold_videos = False
+
     _learned: ClassVar = ("histories",)
 
     def __init__(

@@ -260,8 +260,8 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
 
     A video j that came d steps after i in a session adds `w_j / d` to the rule from i to j, with
     `w_j` the weight of the event. The score of j is the sum of its rules from the last videos
-    watched, where the t-th last, of weight w, counts `w / t`. Direction matters: a rule from i to j is not one
-    from j to i.
+    watched, where the t-th last, of weight w, counts `w / t`. Direction matters: a rule from i to j
+    is not one from j to i.
 
     A known user's session is the last one of the log, and counts like that of a visitor: only
     events of positive weight belong to it, and the t-th last of them counts `w / t`. A cold video
@@ -290,6 +290,8 @@ class SequentialRules(HistoryExplainable, SessionRecommender):
            b     1    1.0
            c     2    0.5
     """
+
+    knows_cold_videos = False
 
     _learned: ClassVar = ("rules", "last")
 

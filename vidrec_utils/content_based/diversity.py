@@ -150,6 +150,7 @@ class Diversified(VectorModel):
             )
         name = name or f"{base.name}, diverse"
         self._set_arguments(locals())
+        self.knows_cold_videos = base.knows_cold_videos
 
     def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
         """Fit the other recommender and this one; arguments as for `Recommender.fit`."""

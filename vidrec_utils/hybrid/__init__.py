@@ -1,9 +1,9 @@
 """Recommending from content and behaviour together, which is where cold videos are won.
 
 - `WeightedFusion`, `RankFusion`: sums of scores, and of reciprocal ranks; `tune` finds the weights
-  on validation.
+  on validation, `weak_members` whom to leave out.
 - `Stacked`: a classifier on the scores of the others, which learns from the later part of train;
-  `explained_lists` shows which of them a recommendation comes from.
+  `explained_lists` shows which of them a recommendation comes from, and why.
 - `TwoTower`: content and ids in, vectors of users and videos out; `in_batch_softmax` is its loss.
 - `FeatureFactorization`: users and videos as sums of their features; `metadata_features`.
 - `EndToEnd`: a sequence model and the video encoder under it, trained together; `read_clips`,
@@ -24,7 +24,7 @@ from vidrec_utils.hybrid.cold_start import (
 from vidrec_utils.hybrid.end_to_end import EndToEnd, compare_sources
 from vidrec_utils.hybrid.factorization import FeatureFactorization
 from vidrec_utils.hybrid.features import metadata_features, modalities, shortened
-from vidrec_utils.hybrid.fusion import Fusion, RankFusion, Tuned, WeightedFusion, tune
+from vidrec_utils.hybrid.fusion import Fusion, RankFusion, Tuned, WeightedFusion, tune, weak_members
 from vidrec_utils.hybrid.missing import FillMissing, compare_missing, lose
 from vidrec_utils.hybrid.normalization import normalized, reciprocal_ranks
 from vidrec_utils.hybrid.sampled_softmax import full_softmax, gradient_gap, in_batch_softmax
@@ -58,5 +58,6 @@ __all__ = [
     "reciprocal_ranks",
     "shortened",
     "tune",
+    "weak_members",
     "with_history",
 ]

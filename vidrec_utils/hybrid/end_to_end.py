@@ -211,6 +211,7 @@ class EndToEnd(SASRec):
         arguments.positive(encoder_rate=encoder_rate)
         arguments.at_least(1, fresh=fresh)
         self._set_arguments(locals())
+        self.knows_cold_videos = source != "ids"
         self.prepared: tuple[torch.Tensor, ...] | None = None
 
     def _work(self) -> float:

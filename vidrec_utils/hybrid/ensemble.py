@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils.events import event_weights, unpack
+from vidrec_utils.explanations import UNEXPLAINED, Explanation, NotExplainable
 from vidrec_utils.recommender import EventWeights, Recommender, TrainingData
 from vidrec_utils.saving import Array, below
 
@@ -55,6 +56,11 @@ class Ensemble(Recommender):
             for model in self.models:
                 model._require_fit()
 
+    @property
+    def knows_cold_videos(self) -> bool:
+        """Whether any member knows something about videos without events."""
+        return any(model.knows_cold_videos for model in self.models)
+
     def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
         """Fit every member, and what joins them; see `Recommender.fit`."""
         if weights is None:  # once for all: a log without signals is then told once
@@ -71,6 +77,110 @@ class Ensemble(Recommender):
             NaN where a member has no score: -inf, NaN, or a video outside its catalogue.
         """
         return stacked_scores(self.members, user_ids, self.video_ids)
+
+    def member_shares(self, user_id: str, video_id: str) -> pd.Series:
+        """Share that each member has in what lifts a video above the user's average video.
+
+        Returns
+        -------
+        Series of float
+            By the name of the member, the largest first; the shares add up to 1. Members that push
+            the video down have 0, and so has every member if none lifts it.
+
+        Raises
+        ------
+        KeyError, NotExplainable
+            As `explain`.
+        """
+        table = self.explain(user_id, video_id).table
+        lifts = table[table["kind"] == "member"].set_index("reason")["contribution"].clip(lower=0)
+        shares = lifts / lifts.sum() if lifts.any() else lifts
+        return shares.rename("share").rename_axis("member")
+
+    def history_contributions(self, user_id: str, video_id: str) -> pd.Series:
+        """What each video of the user's history contributes, by way of the members.
+
+        A member's share in the score (`member_shares`) is divided among the videos of the history
+        as the member itself explains its own score. What a member cannot explain by the history
+        stands under `explanations.UNEXPLAINED`.
+        """
+        total = pd.Series(dtype=float)
+        for name, share in self.member_shares(user_id, video_id).items():
+            if share <= 0:
+                continue
+            member = self.members[[model.name for model in self.members].index(name)]
+            try:
+                own = member.history_contributions(user_id, video_id).clip(lower=0)
+            except (NotExplainable, KeyError):  # a member with a catalogue of its own
+                own = pd.Series(dtype=float)
+            if not own.any():
+                own = pd.Series({UNEXPLAINED: 1.0})
+            total = total.add(share * own / own.sum(), fill_value=0.0)
+        return total
+
+    def reasons(self, user_id: str, video_id: str, n: int = 3) -> pd.DataFrame:
+        """Why this ensemble scores a video as it does: each member's share, and its own reasons.
+
+        Parameters
+        ----------
+        user_id, video_id : str
+            Whose score of which video.
+        n : int
+            Largest number of reasons of each member.
+
+        Returns
+        -------
+        DataFrame
+            `member`, its `share` in what lifts the video (`member_shares`), and of its own
+            explanation `kind`, `reason` and `reason_share`, a reason's share of the member's
+            positive contributions. A member that has no explanation has one row, whose kind is
+            "none" and whose reason is NA.
+
+        Raises
+        ------
+        KeyError, NotExplainable
+            As `explain`.
+        """
+        rows = []
+        members = {member.name: member for member in self.members}
+        for name, share in self.member_shares(user_id, video_id).items():
+            try:
+                table = members[name].explain(user_id, video_id).table
+            except (NotExplainable, KeyError):
+                table = pd.DataFrame({"kind": [], "reason": [], "contribution": []})
+            positive = table[(table["contribution"] > 0) & (table["kind"] != "average")]
+            whole = positive["contribution"].sum()
+            largest = positive[["kind", "reason", "contribution"]].head(n)
+            for kind, reason, value in largest.itertuples(index=False):
+                rows.append((name, share, kind, reason, value / whole))
+            if positive.empty:
+                rows.append((name, share, "none", pd.NA, 0.0))
+        columns = ["member", "share", "kind", "reason", "reason_share"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _explained(
+        self, user_id: str, video_id: str, contributions: np.ndarray, column: int
+    ) -> Explanation:
+        """Each member's part of a score, and the user's average video.
+
+        Parameters
+        ----------
+        user_id, video_id : str
+            Whose score of which video.
+        contributions : ndarray, shape (n_members, n_videos)
+            What each member adds to the score of each video; NaN where no member has one.
+        column : int
+            The video's.
+        """
+        means = np.nanmean(contributions, axis=1, dtype=np.float64)  # (n_members,)
+        rows = pd.DataFrame(
+            {
+                "kind": [*["member"] * len(self.models), "average"],
+                "reason": [*[model.name for model in self.models], "average video"],
+                "contribution": [*(contributions[:, column] - means), means.sum()],
+            }
+        )
+        return Explanation.from_rows(user_id, video_id, rows)
 
     def parameters(self) -> dict[str, object]:
         """Arguments of the constructor; the models by class, name and parameters."""

@@ -12,8 +12,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,8 @@ from tqdm.auto import tqdm
 from vidrec_utils import arguments
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import bootstrap_means, evaluate
+from vidrec_utils.evaluation.task import prepare
+from vidrec_utils.explanations import Explanation, NotExplainable
 from vidrec_utils.hybrid.cold_start import drawn_users
 from vidrec_utils.hybrid.ensemble import Ensemble
 from vidrec_utils.hybrid.normalization import (
@@ -30,7 +34,14 @@ from vidrec_utils.hybrid.normalization import (
     reciprocal_ranks,
     smallest,
 )
-from vidrec_utils.recommender import FixedScores, Recommender, as_ids
+from vidrec_utils.recommender import (
+    EventWeights,
+    FixedScores,
+    Recommender,
+    TrainingData,
+    as_ids,
+    position,
+)
 
 
 class Fusion(Ensemble):
@@ -40,10 +51,12 @@ class Fusion(Ensemble):
     video gets the lowest value that the member gives to anything else. A video for which no member
     has a score scores NaN, and is never recommended.
 
-    A member named as `blind` knows videos by their events alone: its score of a cold video does not
-    mean that the video is bad, it means nothing. With blind members, a score that a member lacks is
-    left to the others, by the weighted mean over those that have one; so cold videos compete by
-    content alone.
+    A `blind` member knows videos by their events alone: its score of a cold video does not mean
+    that the video is bad, it means nothing. With blind members, a score that a member lacks is left
+    to the others, by the weighted mean over those that have one; so cold videos compete by content
+    alone. By default every member is blind whose `knows_cold_videos` is False, as long as another
+    one does know cold videos; `blind=()` lets all members score all videos. A cold video for which
+    nobody else has a score keeps that of the blind members.
 
     An unknown user gets the members' own answers for unknown users, fused; a cold video gets the
     members' scores for it, fused.
@@ -53,26 +66,98 @@ class Fusion(Ensemble):
         self,
         models: Sequence[Recommender],
         weights: Sequence[float] | Mapping[str, float] | None,
-        blind: Sequence[str],
+        blind: Sequence[str] | None,
         refit: bool,
         name: str,
     ):
         super().__init__(models, refit)
         names = [model.name for model in self.models]
         self.weights = checked_weights(weights, names)
-        self.blind = list(blind)
+        self.blind = None if blind is None else list(blind)
         self.name = name
-        if not set(self.blind) <= set(names):
+        if not set(self.blind or ()) <= set(names):
             raise ValueError(f"blind names {self.blind}, the members are {names}.")
 
+    @property
+    def blind_members(self) -> list[str]:
+        """Names of the members whose scores of cold videos are left to the others."""
+        if self.blind is not None:
+            return self.blind
+        if not self.knows_cold_videos:  # nobody could take over
+            return []
+        return [model.name for model in self.models if not model.knows_cold_videos]
+
+    def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
+        """Fit every member; see `Recommender.fit`.
+
+        Warns
+        -----
+        UserWarning
+            If all weights are equal, `data` is a split with a validation part, and leaving out a
+            member ranks that part clearly better: see `weak_members`. Nothing is learned from it.
+        """
+        super().fit(data, weights)
+        if isinstance(data, Split) and len(self.models) > 1 and len(set(self.weights)) == 1:
+            weak = weak_members(self, data)
+            if len(weak):
+                warnings.warn(
+                    f"{self.name}: at equal weights, leaving out {weak.index[0]!r} raises NDCG@10 "
+                    f"on validation by {weak['gain'].iloc[0]:.4f}, from "
+                    f"{weak['all members'].iloc[0]:.4f}. Give it less weight; `tune` finds how "
+                    "much.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        return self
+
     def member_scores(self, user_ids: pd.Index) -> np.ndarray:
-        """As `Ensemble.member_scores`; NaN also where a blind member scores a cold video."""
+        """As `Ensemble.member_scores`; NaN also where a blind member leaves a cold video."""
         scores = super().member_scores(user_ids)
-        for values, member in zip(scores, self.members, strict=True):
-            if member.name in self.blind:
+        blind = self.blind_members
+        left = {}
+        for number, member in enumerate(self.members):
+            if member.name in blind:
                 warm = member.video_ids[member.seen.sum(axis=0) > 0]
-                values[:, ~self.video_ids.isin(warm)] = np.nan
+                cold = np.flatnonzero(~self.video_ids.isin(warm))
+                left[number] = cold, scores[number][:, cold]
+                scores[number][:, cold] = np.nan
+        alone = np.isnan(scores).all(axis=0) if left else None  # nobody else has a score
+        for number, (cold, own) in left.items():
+            scores[number][:, cold] = np.where(alone[:, cold], own, np.nan)
         return scores
+
+    def explain(self, user_id: str, video_id: str) -> Explanation:
+        """Split a score into what each member contributes.
+
+        Parameters
+        ----------
+        user_id : str
+            An unknown user is scored, and explained, by the members' answers for unknown users.
+        video_id : str
+            A video of the catalogue.
+
+        Returns
+        -------
+        Explanation
+            A row of kind "member" for each member, by its name: how far it lifts the video above
+            the user's average video. The score of that one is the row of kind "average".
+
+        Raises
+        ------
+        KeyError
+            If the video is unknown.
+        NotExplainable
+            If no member has a score for the video.
+        RuntimeError
+            If the model is not fitted.
+        """
+        self._require_fit()
+        column = position(self.video_ids, video_id, "video")
+        values = self.comparable(self.member_scores(as_ids([user_id])))  # (n_members, 1, n_videos)
+        contributions = member_contributions(values, self.weights, bool(self.blind_members))[:, 0]
+        if np.isnan(contributions[:, column]).any():
+            raise NotExplainable(f"No member has a score for the video {video_id!r}.")
+        return self._explained(user_id, video_id, contributions, column)
 
     @abstractmethod
     def comparable(self, scores: np.ndarray) -> np.ndarray:
@@ -80,7 +165,7 @@ class Fusion(Ensemble):
 
     def _join(self, user_ids: pd.Index) -> np.ndarray:
         values = self.comparable(self.member_scores(user_ids))  # (n_members, n_users, n_videos)
-        return weighted_sum(values, self.weights, bool(self.blind))
+        return weighted_sum(values, self.weights, bool(self.blind_members))
 
 
 class WeightedFusion(Fusion):
@@ -97,8 +182,8 @@ class WeightedFusion(Fusion):
         `tune` finds them.
     normalize : {"zscore", "minmax", "rank"}
         Mean 0 and deviation 1; from 0 to 1; or the share of videos that score lower (ties share).
-    blind : sequence of str
-        Names of the models that know videos by their events alone.
+    blind : sequence of str, optional
+        Names of the models that know videos by their events alone; see `Fusion` for the default.
     refit : bool
         Whether `fit` fits the models; otherwise they must be fitted.
     name : str
@@ -124,7 +209,7 @@ class WeightedFusion(Fusion):
         models: Sequence[Recommender],
         weights: Sequence[float] | Mapping[str, float] | None = None,
         normalize: str = "zscore",
-        blind: Sequence[str] = (),
+        blind: Sequence[str] | None = None,
         refit: bool = True,
         name: str = "weighted fusion",
     ):
@@ -152,8 +237,8 @@ class RankFusion(Fusion):
         As for `WeightedFusion`.
     constant : float
         60 in the paper. The larger, the less the first ranks stand out.
-    blind : sequence of str
-        Names of the models that know videos by their events alone.
+    blind : sequence of str, optional
+        Names of the models that know videos by their events alone; see `Fusion` for the default.
     refit : bool
         Whether `fit` fits the models; otherwise they must be fitted.
     name : str
@@ -177,7 +262,7 @@ class RankFusion(Fusion):
         models: Sequence[Recommender],
         weights: Sequence[float] | Mapping[str, float] | None = None,
         constant: float = 60.0,
-        blind: Sequence[str] = (),
+        blind: Sequence[str] | None = None,
         refit: bool = True,
         name: str = "rank fusion",
     ):
@@ -212,18 +297,43 @@ def weighted_sum(
     """
     # v_m: the members' values, (n_members, n_users, n_videos)
     finite = np.isfinite(values)
-    weights = np.asarray(weights, dtype=np.float64)  # w_m, (n_members,)
-    # a gap counts as the lowest value of its row
+    lowest = smallest(values, finite)  # (n_members, n_users, 1)
+    lowest = np.where(np.isfinite(lowest), lowest, 0)
+    total, known, share = (np.zeros(values.shape[1:], dtype=np.float32) for _ in range(3))
+    for v, has, low, w in zip(values, finite, lowest, weights, strict=True):
+        # sum_m w_m v_m, where a gap counts as the lowest value of its row  (n_users, n_videos)
+        total += w * np.where(has, v, low)
+        if leave_to_others:
+            # sum_m w_m v_m and sum_m w_m over the members m that have a score
+            known += w * np.where(has, v, 0)
+            share += w * has
+    if leave_to_others:
+        total = np.where(share > 0, known / np.where(share > 0, share, 1), total)
+    total[~finite.any(axis=0)] = np.nan
+    return total
+
+
+def member_contributions(
+    values: np.ndarray, weights: Sequence[float], leave_to_others: bool = False
+) -> np.ndarray:
+    """What each member adds to `weighted_sum`, which takes the same arguments.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_members, n_users, n_videos)
+        NaN where every member has NaN.
+    """
+    finite = np.isfinite(values)
     lowest = smallest(values, finite)  # (n_members, n_users, 1)
     filled = np.where(finite, values, np.where(np.isfinite(lowest), lowest, 0))
-    # sum_m w_m v_m, (n_users, n_videos)
-    total = np.tensordot(weights, filled, axes=1)
+    w = np.asarray(weights, dtype=np.float64)[:, None, None]  # (n_members, 1, 1)
+    contributions = w * filled
     if leave_to_others:
-        # sum_m w_m v_m / sum_m w_m over the members m that have a score
-        known = np.tensordot(weights, np.where(finite, values, 0), axes=1)
-        share = np.tensordot(weights, finite.astype(np.float64), axes=1)
-        total = np.where(share > 0, known / np.where(share > 0, share, 1), total)
-    return np.where(finite.any(axis=0), total, np.nan).astype(np.float32)
+        share = (w * finite).sum(axis=0)  # (n_users, n_videos)
+        contributions = np.where(
+            share > 0, w * np.where(finite, values, 0) / np.maximum(share, 1e-12), contributions
+        )
+    return np.where(finite.any(axis=0), contributions, np.nan)
 
 
 def simplex(n_weights: int, steps: int) -> list[tuple[float, ...]]:
@@ -300,7 +410,7 @@ def tune(
     """Try all weights on a grid, on validation; the test part is never looked at.
 
     The models are fitted on `split.train` (or, with `refit=False`, used as they are) and scored
-    once; only the sums are made again.
+    once, some users at a time; only the sums are made again.
 
     Parameters
     ----------
@@ -313,7 +423,7 @@ def tune(
     steps : int
         The weights are multiples of `1 / steps` that add up to 1.
     max_users : int
-        If validation has more users, this many are drawn, to bound memory and time.
+        If validation has more users, this many are drawn, to bound time.
     seed : int
         Users are drawn with this seed.
     progress : bool
@@ -350,20 +460,13 @@ def tune(
     arguments.at_least(1, steps=steps)
     split = dataclasses.replace(split, validation=_sample(split.validation, max_users, seed))
     names = [model.name for model in fusion.models]
-    fitted = copy.copy(fusion).fit(split)
-    users = as_ids(split.validation["user_id"]).unique().sort_values()
-    values = fitted.comparable(fitted.member_scores(users))  # (n_members, n_users, n_videos)
-    known = FixedScores(pd.DataFrame(index=users, columns=fitted.video_ids)).fit(split)
-    rows = []
+    fitted = Ensemble.fit(copy.copy(fusion), split)  # its weights do not matter, and are not judged
     grid = simplex(len(names), steps)
-    for weights in tqdm(grid, desc="tuning", delay=2, leave=False, disable=not progress):
-        scores = weighted_sum(values, weights, bool(fusion.blind))
-        scores[np.isnan(scores)] = -np.inf  # never recommended
-        known.scores = pd.DataFrame(scores, users, fitted.video_ids)
-        result = evaluate(known, split, k, "validation", slices=False, progress=False)
-        metrics = result.per_user[metric]
-        means = bootstrap_means(metrics.to_numpy()[:, None], 1000, seed)
-        rows.append([*weights, float(metrics.mean()), *np.percentile(means, [2.5, 97.5])])
+    per_user = _measured(fitted, split, grid, k, metric, progress)  # (n_users, n_grid)
+    rows = []
+    for weights, values in zip(grid, per_user.T, strict=True):
+        means = bootstrap_means(values[:, None], 1000, seed)
+        rows.append([*weights, float(values.mean()), *np.percentile(means, [2.5, 97.5])])
     table = pd.DataFrame(rows, columns=[*names, metric, "low", "high"])
     # the best metric first; among equals, the smallest distance from equal weights
     uneven = ((table[names] - 1 / len(names)) ** 2).sum(axis=1).round(12)
@@ -373,6 +476,119 @@ def tune(
     chosen = copy.copy(fusion)
     chosen.weights = checked_weights(best, names)
     return Tuned(best, table, chosen)
+
+
+MEASURED_VALUES = 2**25
+"""Members' scores held at once while weights are measured (128 MB of float32)."""
+
+
+def _measured(
+    fitted: Fusion,
+    split: Split,
+    grid: Sequence[Sequence[float]],
+    k: int,
+    metric: str,
+    progress: bool = False,
+) -> np.ndarray:
+    """A metric of each validation user `(n_users, n_grid)`, for each of several weights.
+
+    The members are asked once. Users come in blocks, so that memory does not grow with them.
+    """
+    users = prepare(split, k, "validation").users
+    ids = as_ids(split.validation["user_id"])
+    n_users = max(1, MEASURED_VALUES // (len(fitted.models) * len(fitted.video_ids)))
+    starts = range(0, len(users), n_users)
+    steps = tqdm(total=len(starts) * len(grid), desc="tuning", delay=2, disable=not progress)
+    table = np.empty((len(users), len(grid)))
+    for start in starts:
+        block = users[start : start + n_users]
+        part = dataclasses.replace(split, validation=split.validation[ids.isin(block)])
+        values = fitted.comparable(fitted.member_scores(block))  # (n_members, n_block, n_videos)
+        known = FixedScores(pd.DataFrame(index=block, columns=fitted.video_ids)).fit(split)
+        known.same_for_all = True  # a small coverage is no news about weights on a grid
+        for column, weights in enumerate(grid):
+            scores = weighted_sum(values, weights, bool(fitted.blind_members))
+            scores[np.isnan(scores)] = -np.inf  # never recommended
+            known.scores = pd.DataFrame(scores, block, fitted.video_ids)
+            result = evaluate(known, part, k, "validation", slices=False, progress=False)
+            table[start : start + n_users, column] = result.per_user[metric].reindex(block)
+            steps.update()
+    steps.close()
+    return table
+
+
+def weak_members(
+    fusion: Fusion, split: Split, k: int = 10, max_users: int = 500, seed: int = 0
+) -> pd.DataFrame:
+    """Members without which a fusion would rank validation clearly better.
+
+    One weak member at the same weight as the others can cost a fusion a third of its quality, most
+    of all one of ranks. A member is weak if, on the same users, the mean NDCG of the fusion of all
+    others, at their own weights, is larger by more than a twentieth and by an interval (paired,
+    bootstrap, 95%) that excludes zero.
+
+    Parameters
+    ----------
+    fusion : Fusion
+        Fitted on `split.train`.
+    split : Split
+        Its validation part decides; without one, nothing is known and the result is empty.
+    k : int
+        Length of the lists.
+    max_users : int
+        If validation has more users, this many are drawn.
+    seed : int
+        The users and the bootstrap samples are drawn with this seed.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the name of the member, the weakest first: NDCG of `all members`, that `without`
+        the member, the difference `gain`, and the ends `low` and `high` of its interval.
+
+    Examples
+    --------
+    What everybody watched next is what `good` says; `noise` says anything:
+
+    >>> from vidrec_utils.datasets import Split
+    >>> rng = np.random.default_rng(0)
+    >>> users, videos = [f"u{n}" for n in range(30)], [f"v{n}" for n in range(50)]
+    >>> truth, noise = (
+    ...     pd.DataFrame(rng.random((30, 50)), users, videos).assign(v0=-1.0) for _ in range(2)
+    ... )
+    >>> train = pd.DataFrame({"user_id": users, "video_id": "v0", "watch_ratio": 1.0})
+    >>> later = train.assign(video_id=truth.idxmax(axis=1).to_numpy())
+    >>> split = Split(train, later, later, pd.DataFrame(index=videos), "by hand")
+    >>> members = [FixedScores(truth, "good"), FixedScores(noise, "noise")]
+    >>> fusion = WeightedFusion(members, [0.4, 0.6]).fit(split)
+    >>> weak_members(fusion, split).index.tolist()
+    ['noise']
+    """
+    columns = ["all members", "without", "gain", "low", "high"]
+    empty = pd.DataFrame(columns=columns, index=pd.Index([], name="member"), dtype=float)
+    if split.validation is None or not len(split.validation) or not len(split.train):
+        return empty
+    split = dataclasses.replace(split, validation=_sample(split.validation, max_users, seed))
+    names = [model.name for model in fusion.models]
+    number = np.arange(len(names))
+    without = [np.where(number == left, 0, fusion.weights) for left in number]
+    kept = [number for number, weights in enumerate(without) if weights.sum() > 0]
+    grid = [fusion.weights, *(without[number] / without[number].sum() for number in kept)]
+    try:
+        prepare(split, k, "validation")
+    except ValueError:  # validation has nothing that could be measured
+        return empty
+    per_user = _measured(fusion, split, grid, k, "ndcg")  # (n_users, 1 + n_kept)
+    whole = per_user[:, 0]
+    rows = {}
+    for number, others in zip(kept, per_user[:, 1:].T, strict=True):
+        means = bootstrap_means((others - whole)[:, None], 1000, seed)
+        low, high = np.percentile(means, [2.5, 97.5])
+        gain = others.mean() - whole.mean()
+        if low > 0 and gain > whole.mean() / 20:
+            rows[names[number]] = [whole.mean(), others.mean(), gain, low, high]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return table.rename_axis("member").sort_values("gain", ascending=False, kind="stable")
 
 
 def _sample(interactions: pd.DataFrame, n_users: int, seed: int) -> pd.DataFrame:

@@ -21,14 +21,15 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from vidrec_utils import arguments, settings
-from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.evaluation.task import ended_well
 from vidrec_utils.events import (
     as_ids,
     event_weights,
     interaction_matrix,
+    published_by,
     times_of,
     unpack,
+    warn_once,
 )
 from vidrec_utils.explanations import Explanation, NotExplainable, explained_list
 from vidrec_utils.hybrid.cold_start import drawn_users
@@ -44,13 +45,18 @@ class Stacked(Ensemble):
     """A classifier that predicts from the members' scores whether a user will like a video.
 
     `fit` cuts the training data in time. The members learn from the earlier share and score the
-    videos of the later one; the videos that a user liked there, and others drawn at random, are the
-    examples that the ranker learns from. Then the members are fitted anew on everything. Had they
-    scored events that they were fitted on, the ranker would learn to trust whoever remembers best.
+    videos of the later one; the videos that a user liked there, and others drawn at random from
+    those that had been published by the user's last event there, are the examples that the ranker
+    learns from. Then the members are fitted anew on everything. Had they scored events that they
+    were fitted on, the ranker would learn to trust whoever remembers best. If no event has a
+    timestamp, the later share is one drawn at random, which teaches less about what is new: pass
+    times, or `ordered`, where there are any.
 
     For each member the ranker sees the normalised score, the reciprocal rank, and the score times
     the video's rarity, `1 / (1 + events)`, so that it can trust content more where behaviour has
-    little information; and of the video the logarithm of the number of events, and the rarity.
+    little information; and of the video the rarity, and, if `log_events`, the logarithm of the
+    number of events. Members of behaviour hold popularity already: with that feature on top the
+    ranker counts it twice, and lists drift towards what everybody watches.
 
     The ranker learns how far to trust content about videos that the members do not know from those
     that came after their last event. There are more of them the longer ago that was: so the
@@ -76,6 +82,9 @@ class Stacked(Ensemble):
         Watch ratio from which an event is liked; see `evaluation.positives`.
     regularization : float
         Inverse of the logistic regression's C; weight decay of the network.
+    log_events : bool, optional
+        Whether the logarithm of a video's number of events is a feature of its own. Default: only
+        if no member learns from events alone (`knows_cold_videos` is True for all).
     gap : float
         Share of the events, before the later ones, that neither the members nor the ranker learn
         from at first. If validation lies between train and test, the number of its events over that
@@ -131,6 +140,7 @@ class Stacked(Ensemble):
         seed: int = 0,
         name: str = "stacked",
         ordered: bool = False,
+        log_events: bool | None = None,
     ):
         arguments.one_of(RANKERS, ranker=ranker)
         if not 0 < share < 1:
@@ -147,7 +157,24 @@ class Stacked(Ensemble):
         """Names of the features of a user and a video, in the order of `features`."""
         names = [model.name for model in self.models]
         kinds = ("{} score", "{} rank", "{} score, rare videos")
-        return [kind.format(name) for kind in kinds for name in names] + ["log events", "rarity"]
+        of_video = ["log events", "rarity"] if self.counts_events else ["rarity"]
+        return [kind.format(name) for kind in kinds for name in names] + of_video
+
+    @property
+    def counts_events(self) -> bool:
+        """Whether the logarithm of the number of events is a feature."""
+        if hasattr(self, "layers"):  # also of a model that an older version saved
+            return bool(self.layers[0][0].shape[0] == 3 * len(self.models) + 2)
+        return self._counts_events()
+
+    def _counts_events(self) -> bool:
+        if self.log_events is not None:
+            return self.log_events
+        return all(model.knows_cold_videos for model in self.models)
+
+    def _features(self, scores: np.ndarray, events: np.ndarray) -> np.ndarray:
+        """`features` of this ranker, `(n_users, n_videos, n_features)`."""
+        return features(scores, events, self.counts_events)
 
     def coefficients(self) -> pd.Series:
         """Coefficients of the linear ranker: what each standardised feature adds to the log odds.
@@ -201,7 +228,7 @@ class Stacked(Ensemble):
             raise NotExplainable(f"No member has a score for the video {video_id!r}.")
         # w . (x_i - mean) / scale + b = w . (x_i - x_u) / scale + w . (x_u - mean) / scale + b,
         # where x_u is the mean over the user's videos
-        x = features(scores, self.events)[0]  # (n_videos, n_features)
+        x = self._features(scores, self.events)[0]  # (n_videos, n_features)
         x_u = x.mean(axis=0)  # (n_features,)
         coefficients = self.coefficients().to_numpy()  # w, (n_features,)
         lifts = (x[column] - x_u) / self.scale * coefficients
@@ -224,32 +251,81 @@ class Stacked(Ensemble):
         Raises
         ------
         ValueError
-            As `Recommender.fit`; or if the events have no timestamp and are not `ordered`.
+            As `Recommender.fit`; or if there is a gap, the events have no timestamp and are not
+            `ordered`.
+
+        Warns
+        -----
+        UserWarning
+            If the events have no timestamp and are not `ordered`.
         """
         interactions, video_ids = unpack(data)
-        _, late = in_time(interactions, self.share, self.ordered)
-        early, _ = in_time(interactions, self.share + self.gap, self.ordered)
+        if hasattr(self, "layers"):
+            del self.layers  # of an earlier fit, whose features may have been others
+        early, late = self._cut(interactions)
         # what a signal says is decided in the whole log: a share of it may lack the signal
         liked = ended_well(interactions, self.threshold).to_numpy()
         weights = event_weights(interactions) if weights is None else weights
         early_weights = weights
         if not callable(early_weights):
             early_weights = pd.Series(np.asarray(early_weights)[early], interactions.index[early])
-        after = interactions[late & liked]
-        x, y = self._examples(interactions[early], after, video_ids, early_weights)
+        videos = getattr(data, "videos", None)
+        videos = pd.DataFrame(index=video_ids) if videos is None else videos
+        x, y = self._examples(
+            interactions[early], interactions[late], liked[late], videos, early_weights
+        )
         self._learn(x, y)
         super().fit(data, weights)
         self.events = event_counts(self.seen)
         return self
 
+    def _cut(self, interactions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Masks of the events that the members learn from, and of those that the ranker does."""
+        untimed = "timestamp" not in interactions or interactions["timestamp"].isna().all()
+        if self.ordered or not untimed or not len(interactions):
+            _, late = in_time(interactions, self.share, self.ordered)
+            early, _ = in_time(interactions, self.share + self.gap, self.ordered)
+            return early, late
+        if self.gap:
+            raise ValueError(
+                f"The interactions have no timestamp, so nothing lies a gap of {self.gap:g} after "
+                "anything. Use gap=0, or ordered=True if the rows are in the order in which things "
+                "happened."
+            )
+        warn_once(
+            "The events have no timestamps, so the ranker learns from a random share of them, not "
+            "from the latest: it sees few videos that are new to the members. Give the times, or "
+            "ordered=True if the rows are in the order in which things happened."
+        )
+        rng = np.random.default_rng(self.seed)
+        late = np.zeros(len(interactions), dtype=bool)
+        late[rng.permutation(len(late))[: round(self.share * len(late))]] = True
+        return ~late, late
+
     def _examples(
         self,
         before: pd.DataFrame,
         after: pd.DataFrame,
-        video_ids: pd.Index,
+        liked: np.ndarray,
+        videos: pd.DataFrame,
         weights: EventWeights,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Features `(n, n_features)` and whether liked `(n,)`, out of the later liked events."""
+        """Features `(n, n_features)` and whether liked `(n,)`, out of the later liked events.
+
+        Parameters
+        ----------
+        before, after : DataFrame
+            The earlier events, which the members learn from, and the later ones.
+        liked : ndarray of bool, shape (n_after,)
+            Which of the later ones ended well.
+        videos : DataFrame
+            The catalogue, with `published_at` if it is known.
+        weights : Series or callable
+            Weights of the earlier events.
+        """
+        video_ids = as_ids(videos.index)
+        online = after
+        after = after[liked]
         x = [np.empty((0, len(self.feature_names)), dtype=np.float32)]
         y = [np.empty(0, dtype=bool)]
         users = as_ids(before["user_id"]).unique().intersection(as_ids(after["user_id"]))
@@ -258,7 +334,7 @@ class Stacked(Ensemble):
         rng = np.random.default_rng(self.seed)
         users = drawn_users(users, self.max_users, rng)
         # the members know the earlier events only
-        library = SimpleNamespace(interactions=before, videos=pd.DataFrame(index=video_ids))
+        library = SimpleNamespace(interactions=before, videos=videos)
         members = fitted(self.models, library, weights)
         everybody = as_ids(before["user_id"]).unique()
         events = event_counts(interaction_matrix(before, 1, everybody, video_ids))
@@ -266,11 +342,14 @@ class Stacked(Ensemble):
             interaction_matrix(log[as_ids(log["user_id"]).isin(users)], 1, users, video_ids)
             for log in (before, after)
         )
-        # liked later and new to the user: 1; drawn at random: 0
+        # the last event of each of them in the lessons: what came later could not be shown
+        until = last_times(online, users)
+        # liked later and new to the user: 1; drawn at random from what could be shown: 0
         for block in blocks(len(users), len(video_ids) * len(self.feature_names)):
-            row, column, label = drawn(seen[block], targets[block], self.negatives, rng)
+            published = published_by(videos, until.iloc[block])  # (users, n_videos)
+            row, column, label = drawn(seen[block], targets[block], self.negatives, rng, published)
             scores = stacked_scores(members, users[block], video_ids)
-            x.append(features(scores, events)[row, column])  # (pairs, n_features)
+            x.append(self._features(scores, events)[row, column])  # (pairs, n_features)
             y.append(label)  # (pairs,)
         return np.concatenate(x), np.concatenate(y)
 
@@ -314,7 +393,7 @@ class Stacked(Ensemble):
         for block in blocks(len(user_ids), len(self.video_ids) * len(self.feature_names)):
             member_scores = self.member_scores(user_ids[block])  # (n_members, users, n_videos)
             # standardised features, (users, n_videos, n_features)
-            x = (features(member_scores, self.events) - self.mean) / self.scale
+            x = (self._features(member_scores, self.events) - self.mean) / self.scale
             # hidden layers, if any: x <- max(0, x W + b)
             for weight, bias in self.layers[:-1]:
                 x = np.maximum(x @ weight + bias, 0)
@@ -338,20 +417,18 @@ class Stacked(Ensemble):
 
 
 def explained_lists(
-    stacked: Stacked,
-    content: ContentRecommender,
-    user_ids: Iterable[str],
-    k: int = 4,
-    reasons: int = 3,
+    model: Ensemble, user_ids: Iterable[str], k: int = 4, reasons: int = 3
 ) -> pd.DataFrame:
-    """Lists of some users, with the videos of their history that the content of a list resembles.
+    """Lists of some users by an ensemble, each next to the videos of the history that speak for it.
+
+    The reasons are those of **this** list: each member explains its own score of each video, and
+    counts by its share in the ensemble's (`Ensemble.history_contributions`). A member without
+    reasons in the history, such as popularity, has its share and no video.
 
     Parameters
     ----------
-    stacked : Stacked
-        Fitted, linear, with a member of the name of `content`.
-    content : ContentRecommender
-        Fitted on the same data; gives the reasons.
+    model : Stacked or Fusion
+        Fitted; a stacked one has to be linear.
     user_ids : iterable of str
         Known, with a history.
     k, reasons : int
@@ -360,45 +437,49 @@ def explained_lists(
     Returns
     -------
     DataFrame
-        `user_id, video_id, caption`: "because of", or the share that content has in what lifts the
-        recommendation above the user's average video, such as "content 40%"; members that push it
-        down count 0.
+        `user_id, video_id, caption`: "because of" with the share of all that lifts the list above
+        the user's average video; or the two members with the largest shares in what lifts a
+        recommendation, such as "EASE 60%, content 30%".
 
     Raises
     ------
     KeyError
         If a user is unknown.
     NotExplainable
-        If the ranker is a network, or a user has no history that `content` can use.
+        If the ranker is a network, or no member can explain a user's list by a history.
 
     Examples
     --------
+    Ann watched cats and a dog, and is shown the third cat: because of the cats, say the contents.
+
+    >>> from vidrec_utils.content_based import ContentRecommender
+    >>> from vidrec_utils.hybrid import WeightedFusion
     >>> from vidrec_utils.recommender import Popularity
-    >>> pairs = [(f"u{n % 4}", f"v{n * n % 10}") for n in range(20)]
-    >>> log = pd.DataFrame(pairs, columns=["user_id", "video_id"]).assign(watch_ratio=1.0)
-    >>> log["timestamp"] = pd.date_range("2025-01-01", periods=len(log), freq="h")
-    >>> vectors = pd.DataFrame(np.eye(10), index=[f"v{n}" for n in range(10)])
-    >>> content = ContentRecommender(vectors).fit(log)
-    >>> stacked = Stacked([content, Popularity()]).fit(log)
-    >>> lists = explained_lists(stacked, content, ["u0"], k=1, reasons=2)
-    >>> lists["caption"].str.rstrip("0123456789%").tolist()
-    ['because of', 'because of', 'content ']
+    >>> topic = pd.DataFrame({"cat": [1, 1, 1, 0, 0], "dog": [0, 0, 0, 1, 1]}, index=list("abcde"))
+    >>> log = pd.DataFrame(
+    ...     [("ann", "a"), ("ann", "b"), ("ann", "d"), ("bob", "c"), ("cem", "e")],
+    ...     columns=["user_id", "video_id"],
+    ... ).assign(watch_ratio=1.0)
+    >>> fused = WeightedFusion([ContentRecommender(topic), Popularity()], blind=()).fit(log)
+    >>> print(explained_lists(fused, ["ann"], k=1, reasons=2).to_string(index=False))
+    user_id video_id                     caption
+        ann        a              because of 50%
+        ann        b              because of 50%
+        ann        c content 100%, popularity 0%
     """
     rows = []
-    names = [model.name for model in stacked.models]
     for user in user_ids:
-        reasoned = explained_list(content, user, k, reasons)
-        history = reasoned.loc[reasoned["kind"] == "because of", "video_id"]
-        rows += [(user, video, "because of") for video in history]
-        for video in stacked.recommend(user, k)["video_id"]:
-            table = stacked.explain(user, video).table.set_index("reason")
-            lifts = table.loc[table["kind"] == "member", "contribution"].clip(lower=0)[names]
-            share = lifts[content.name] / lifts.sum() if lifts.any() else 0.0
-            rows.append((user, video, f"{content.name} {share:.0%}"))
+        listed = explained_list(model, user, k, reasons)
+        for video, kind, share in listed[["video_id", "kind", "share"]].itertuples(index=False):
+            caption = f"{kind} {share:.0%}"
+            if kind == "recommended":
+                largest = model.member_shares(user, video).head(2)
+                caption = ", ".join(f"{name} {part:.0%}" for name, part in largest.items())
+            rows.append((user, video, caption))
     return pd.DataFrame(rows, columns=["user_id", "video_id", "caption"])
 
 
-def features(scores: np.ndarray, events: np.ndarray) -> np.ndarray:
+def features(scores: np.ndarray, events: np.ndarray, log_events: bool = True) -> np.ndarray:
     """Features of each user and video, for a ranker.
 
     Parameters
@@ -407,12 +488,14 @@ def features(scores: np.ndarray, events: np.ndarray) -> np.ndarray:
         The members' scores, NaN where one has none: it then counts as its row's lowest.
     events : ndarray, shape (n_videos,)
         Events of each video.
+    log_events : bool
+        Whether `log(1 + events)` is among the features.
 
     Returns
     -------
-    ndarray of float32, shape (n_users, n_videos, 3 * n_members + 2)
+    ndarray of float32, shape (n_users, n_videos, 3 * n_members + 1 + log_events)
         Normalised scores, reciprocal ranks (`60 / (60 + rank)`), normalised scores times
-        `1 / (1 + events)`, `log(1 + events)`, and `1 / (1 + events)`.
+        `1 / (1 + events)`, `log(1 + events)` if it is asked for, and `1 / (1 + events)`.
     """
     values = normalized(scores)  # (n_members, n_users, n_videos)
     ranks = 60 * reciprocal_ranks(scores)
@@ -422,10 +505,10 @@ def features(scores: np.ndarray, events: np.ndarray) -> np.ndarray:
         lowest = smallest(table, finite)
         lowest = np.where(np.isfinite(lowest), lowest, 0)
         np.copyto(table, lowest, where=~finite)
-    # features of a video alone, the same for all users: (2, n_users, n_videos)
+    # features of a video alone, the same for all users: (1 or 2, n_users, n_videos)
     rarity = (1 / (1 + events)).astype(np.float32)
-    of_video = np.stack([np.log1p(events).astype(np.float32), rarity])[:, None]
-    of_video = np.broadcast_to(of_video, (2, *scores.shape[1:]))
+    alone = [np.log1p(events).astype(np.float32), rarity] if log_events else [rarity]
+    of_video = np.broadcast_to(np.stack(alone)[:, None], (len(alone), *scores.shape[1:]))
     return np.moveaxis(np.concatenate([values, ranks, values * rarity, of_video]), 0, -1)
 
 
@@ -465,7 +548,11 @@ def in_time(
 
 
 def drawn(
-    seen: sparse.csr_array, targets: sparse.csr_array, negatives: int, rng: np.random.Generator
+    seen: sparse.csr_array,
+    targets: sparse.csr_array,
+    negatives: int,
+    rng: np.random.Generator,
+    published: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Liked videos that are new to their user, and others drawn without replacement.
 
@@ -477,6 +564,8 @@ def drawn(
         Videos drawn for each liked one, if there are as many.
     rng : Generator
         Draws them.
+    published : ndarray of bool, shape (n_users, n_videos), optional
+        What could have been shown to each user: only such videos are drawn. Default: all.
 
     Returns
     -------
@@ -490,7 +579,9 @@ def drawn(
         target = targets.indices[targets.indptr[row] : targets.indptr[row + 1]]
         known = seen.indices[seen.indptr[row] : seen.indptr[row + 1]]
         good = np.setdiff1d(target, known)
-        candidates = np.setdiff1d(np.arange(seen.shape[1]), np.union1d(target, known))
+        available = np.arange(seen.shape[1])
+        available = available if published is None else available[published[row]]
+        candidates = np.setdiff1d(available, np.union1d(target, known))
         count = min(negatives * len(good), len(candidates))
         chosen = candidates[:0]
         if count:
@@ -499,6 +590,14 @@ def drawn(
         rows.append(np.full(len(columns[-1]), row))
         labels.append(np.arange(len(columns[-1])) < len(good))
     return np.concatenate(rows), np.concatenate(columns), np.concatenate(labels)
+
+
+def last_times(interactions: pd.DataFrame, user_ids: pd.Index) -> pd.Series:
+    """Time of the last event of each user, by user; NaT where no time is known."""
+    if "timestamp" not in interactions or interactions["timestamp"].isna().all():
+        return pd.Series(pd.NaT, index=user_ids, dtype="datetime64[ns, UTC]")
+    times = times_of(interactions, "so nothing shows what could have been shown")
+    return times.groupby(as_ids(interactions["user_id"]).to_numpy()).max().reindex(user_ids)
 
 
 def event_counts(seen: sparse.csr_array) -> np.ndarray:
