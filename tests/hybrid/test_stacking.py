@@ -71,6 +71,39 @@ def test_features_by_hand():
     np.testing.assert_allclose(got[0], expected, rtol=1e-5, atol=1e-7)
 
 
+def test_features_of_what_a_member_knows_nothing_about():
+    said = np.array([[[1.0, 2, 3, 99]], [[4, 5, 6, 9]]])
+    unknown = np.array([[False, False, False, True], [False] * 4])
+    events = np.array([2, 1, 3, 0])
+    got = stacking.features(said, events, log_events=False, unknown=unknown)[0]
+    assert got.shape == (4, 7)
+    # the first member: three videos, mean 0; the mean of its ranks 1, 2 and 3 for the fourth
+    low = np.sqrt(1.5)
+    ranks = 60 / np.array([63.0, 62, 61])
+    np.testing.assert_allclose(got[:, 0], [-low, 0, low, 0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(got[:, 2], [*ranks, ranks.mean()], rtol=1e-6)
+    np.testing.assert_allclose(got[:, 4], [-low / 3, 0, low / 4, 0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(got[:, 6], [1 / 3, 1 / 2, 1 / 4, 1])
+    plain = stacking.features(said[1:], events, log_events=False)[0]
+    np.testing.assert_array_equal(got[:, [1, 3, 5, 6]], plain)
+
+
+def test_members_that_know_events_alone_say_nothing_about_cold_videos(tmp_path):
+    data, good, _ = world()
+    data.interactions = data.interactions[data.interactions["video_id"] < "v25"]
+    model = Stacked([good, ItemKNN()]).fit(data)
+    cold = model.events == 0
+    x = model._features(model.member_scores(pd.Index(["u03"])), model.events)[0]
+    names = model.feature_names
+    np.testing.assert_allclose(x[cold, names.index("item-knn score")], 0, atol=1e-6)
+    assert np.ptp(x[cold, names.index("good score")]) > 0.5
+    alone = Stacked([ItemKNN()]).fit(data)  # nobody could take over: its scores stay
+    x = alone._features(alone.member_scores(pd.Index(["u03"])), alone.events)[0]
+    assert x[cold, 0].max() < 0
+    again = rec.load(model.save(tmp_path))
+    assert again.leaves_cold
+
+
 class Spy(rec.Popularity):
     """Popularity that notes what it was fitted on."""
 
@@ -272,11 +305,13 @@ def test_nothing_to_learn_means_equal_say():
     one = rec.FixedScores(pd.DataFrame([[1.0, 2, 3]], index=["u"], columns=list("abc")), "one")
     model = Stacked([one, rec.Popularity()]).fit(library([("u", "a")], "abc"))
     assert not model.learned
-    # one: -r 0 r; popularity: 2s -s -s (mean 0, deviation 1)
-    r, s = np.sqrt(1.5), np.sqrt(0.5)
-    np.testing.assert_allclose(
-        model.score("u")[0], [s - r / 2, -s / 2, (r - s) / 2], rtol=1e-5, atol=1e-6
-    )
+    # one: -r 0 r (mean 0, deviation 1); popularity knows a alone, so it prefers nothing
+    r = np.sqrt(1.5)
+    np.testing.assert_allclose(model.score("u")[0], [-r / 2, 0, r / 2], rtol=1e-5, atol=1e-6)
+    other = Stacked([one, rec.Popularity()]).fit(library([("u", "a"), ("v", "b")], "abc"), [3, 1])
+    # popularity over a and b: 1 -1, and nothing about c
+    expected = [(1 - r) / 2, -1 / 2, r / 2]
+    np.testing.assert_allclose(other.score("u")[0], expected, rtol=1e-5, atol=1e-6)
     assert model.recommend("u", 99)["video_id"].tolist() == ["c", "b"]
     assert model.recommend("nobody", 99)["video_id"].tolist() == ["a", "b", "c"]
 

@@ -504,7 +504,8 @@ def _measured(
         block = users[start : start + n_users]
         part = dataclasses.replace(split, validation=split.validation[ids.isin(block)])
         values = fitted.comparable(fitted.member_scores(block))  # (n_members, n_block, n_videos)
-        known = FixedScores(pd.DataFrame(index=block, columns=fitted.video_ids)).fit(split)
+        known = FixedScores(pd.DataFrame(index=block, columns=fitted.video_ids))
+        known.fit(split, np.ones(len(split.train)))
         known.same_for_all = True  # a small coverage is no news about weights on a grid
         for column, weights in enumerate(grid):
             scores = weighted_sum(values, weights, bool(fitted.blind_members))

@@ -56,7 +56,9 @@ class Stacked(Ensemble):
     the video's rarity, `1 / (1 + events)`, so that it can trust content more where behaviour has
     little information; and of the video the rarity, and, if `log_events`, the logarithm of the
     number of events. Members of behaviour hold popularity already: with that feature on top the
-    ranker counts it twice, and lists drift towards what everybody watches.
+    ranker counts it twice, and lists drift towards what everybody watches. Where a member knows
+    videos by their events alone and another does not, its scores of cold videos say nothing, and
+    stand for the mean; as lowest scores they would be a second, louder sign that a video is cold.
 
     The ranker learns how far to trust content about videos that the members do not know from those
     that came after their last event. There are more of them the longer ago that was: so the
@@ -174,7 +176,11 @@ class Stacked(Ensemble):
 
     def _features(self, scores: np.ndarray, events: np.ndarray) -> np.ndarray:
         """`features` of this ranker, `(n_users, n_videos, n_features)`."""
-        return features(scores, events, self.counts_events)
+        blind = np.array([not model.knows_cold_videos for model in self.models])  # (n_members,)
+        unknown = None
+        if self.leaves_cold and not blind.all():
+            unknown = blind[:, None] & (events == 0)  # (n_members, n_videos)
+        return features(scores, events, self.counts_events, unknown)
 
     def coefficients(self) -> pd.Series:
         """Coefficients of the linear ranker: what each standardised feature adds to the log odds.
@@ -260,6 +266,7 @@ class Stacked(Ensemble):
             If the events have no timestamp and are not `ordered`.
         """
         interactions, video_ids = unpack(data)
+        self.leaves_cold = True
         if hasattr(self, "layers"):
             del self.layers  # of an earlier fit, whose features may have been others
         early, late = self._cut(interactions)
@@ -404,7 +411,8 @@ class Stacked(Ensemble):
         return result
 
     def _state(self) -> dict[str, Array]:
-        state = {**super()._state(), "learned": np.array(self.learned)}
+        flags = {"learned": self.learned, "leaves_cold": self.leaves_cold}
+        state = {**super()._state(), **{name: np.array(flag) for name, flag in flags.items()}}
         for number, (weight, bias) in enumerate(self.layers):
             state |= {f"layer{number}.weight": weight, f"layer{number}.bias": bias}
         return state
@@ -412,6 +420,8 @@ class Stacked(Ensemble):
     def _restore(self, state: Mapping[str, Array]) -> None:
         super()._restore(state)
         self.learned = bool(state["learned"])
+        # rankers of older versions have learned what the lowest scores of cold videos are worth
+        self.leaves_cold = bool(state.get("leaves_cold", False))
         count = sum(name.startswith("layer") and name.endswith(".bias") for name in state)
         self.layers = [(state[f"layer{n}.weight"], state[f"layer{n}.bias"]) for n in range(count)]
 
@@ -479,7 +489,12 @@ def explained_lists(
     return pd.DataFrame(rows, columns=["user_id", "video_id", "caption"])
 
 
-def features(scores: np.ndarray, events: np.ndarray, log_events: bool = True) -> np.ndarray:
+def features(
+    scores: np.ndarray,
+    events: np.ndarray,
+    log_events: bool = True,
+    unknown: np.ndarray | None = None,
+) -> np.ndarray:
     """Features of each user and video, for a ranker.
 
     Parameters
@@ -490,6 +505,9 @@ def features(scores: np.ndarray, events: np.ndarray, log_events: bool = True) ->
         Events of each video.
     log_events : bool
         Whether `log(1 + events)` is among the features.
+    unknown : ndarray of bool, shape (n_members, n_videos), optional
+        Which videos a member knows nothing about, whatever score it gives them. They are left out
+        of its normalisation and its ranks, and get the mean of both: nothing is said of them.
 
     Returns
     -------
@@ -497,11 +515,19 @@ def features(scores: np.ndarray, events: np.ndarray, log_events: bool = True) ->
         Normalised scores, reciprocal ranks (`60 / (60 + rank)`), normalised scores times
         `1 / (1 + events)`, `log(1 + events)` if it is asked for, and `1 / (1 + events)`.
     """
+    if unknown is not None:
+        unknown = np.broadcast_to(unknown[:, None], scores.shape)
+        scores = np.where(unknown, np.float32(np.nan), scores)
     values = normalized(scores)  # (n_members, n_users, n_videos)
     ranks = 60 * reciprocal_ranks(scores)
     # a gap counts as the lowest value of its row
     for table in (values, ranks):
         finite = np.isfinite(table)
+        if unknown is not None:
+            count = np.maximum(finite.sum(axis=-1, keepdims=True), 1)
+            mean = np.where(finite, table, 0).sum(axis=-1, keepdims=True) / count
+            np.copyto(table, mean.astype(np.float32), where=unknown)
+            finite = finite | unknown
         lowest = smallest(table, finite)
         lowest = np.where(np.isfinite(lowest), lowest, 0)
         np.copyto(table, lowest, where=~finite)
