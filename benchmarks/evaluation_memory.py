@@ -43,25 +43,33 @@ class Factors(Recommender):
 
 
 def simulated(n_users: int, n_videos: int, per_user: int, seed: int = 0) -> Split:
-    """A log with a long tail: `per_user` exposures of each user, the last fifth for the test."""
+    """A log with a long tail: `per_user` exposures of each user, the last fifth for the test.
+
+    A twentieth of the catalogue is published after everything that happens, so that the candidates
+    have to be cut by time.
+    """
     rng = np.random.default_rng(seed)
-    size = n_users * per_user
+    size, n_online = n_users * per_user, n_videos * 19 // 20
     ids = pd.Index([f"v{i:06d}" for i in range(n_videos)])
     log = pd.DataFrame(
         {
             "user_id": pd.Categorical.from_codes(
                 np.repeat(np.arange(n_users), per_user), [f"u{i:07d}" for i in range(n_users)]
             ).astype("str"),
-            "video_id": ids[(n_videos * rng.random(size) ** 3).astype(int)],
+            "video_id": ids[(n_online * rng.random(size) ** 3).astype(int)],
             "watch_ratio": rng.random(size).astype(np.float32),
         }
     )
     # everybody ends with a video drawn evenly, and likes it, so that nobody is left out
     last = slice(per_user - 1, None, per_user)
-    log.loc[log.index[last], "video_id"] = ids[rng.integers(0, n_videos, n_users)]
+    log.loc[log.index[last], "video_id"] = ids[rng.integers(0, n_online, n_users)]
     log.loc[log.index[last], "watch_ratio"] = np.float32(1)
+    start = pd.Timestamp("2025-03-01", tz="UTC")
+    log["timestamp"] = start + pd.to_timedelta(np.tile(np.arange(per_user), n_users), unit="D")
     late = np.tile(np.arange(per_user) >= per_user * 4 // 5, n_users)
     videos = pd.DataFrame(index=ids.rename("video_id"))
+    videos["published_at"] = start
+    videos.iloc[n_online:, 0] = start + pd.Timedelta(days=per_user)
     return Split(log[~late], log.iloc[:0], log[late], videos, "simulated")
 
 

@@ -671,7 +671,7 @@ class Random(Recommender):
 
 
 class FixedScores(Recommender):
-    """Scores that are known beforehand: an oracle's, say, as the ceiling of a table.
+    """Scores that are known beforehand: of somebody who knows every taste, say, as a reference.
 
     Parameters
     ----------
@@ -684,8 +684,8 @@ class FixedScores(Recommender):
     --------
     >>> log = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["cat", "dog"]})
     >>> tastes = pd.DataFrame({"cat": [0.9, 0.2], "dog": [0.1, 0.8]}, index=["ann", "bob"])
-    >>> oracle = FixedScores(tastes, name="oracle").fit(log)
-    >>> oracle.recommend("bob", k=1, exclude_seen=False)["video_id"].tolist()
+    >>> reference = FixedScores(tastes, name="knows every taste").fit(log)
+    >>> reference.recommend("bob", k=1, exclude_seen=False)["video_id"].tolist()
     ['dog']
     """
 
