@@ -9,16 +9,14 @@ from vidrec_utils import video_io
 from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.preprocessing.duplicates import (
     candidate_pairs,
-    compare,
     compare_pairs,
     exact_duplicates,
-    is_copy,
     merge_duplicates,
-    motion_correlation,
     near_duplicates,
     resolve,
 )
 from vidrec_utils.preprocessing.hashing import Fingerprint, fingerprint, fingerprints
+from vidrec_utils.preprocessing.matching import compare, is_copy, motion_correlation
 
 from .conftest import FRAMES, moving, write_library
 
@@ -170,7 +168,7 @@ def test_similar_clips_are_not_chained(tmp_path):
             break
     else:
         pytest.fail("no step makes b resemble both without a resembling c")
-    found = near_duplicates(library, prints, progress=False)
+    found = near_duplicates(library, prints, edited=False, progress=False)
     assert dict(zip(found["video_id"], found["kept_id"], strict=True)) == {"b": "a"}
 
 
