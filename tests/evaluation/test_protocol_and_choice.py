@@ -205,6 +205,22 @@ def test_diversity_is_a_metric_where_vectors_are_given():
         evaluation.compare(got, result(Random(0)), "diversity")
 
 
+def test_slices_have_the_diversity_of_their_own_lists():
+    vectors = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 5)), index=SPLIT.videos.index)
+    got = result(Constant(), by="category", vectors=vectors)
+    for which in got.slices:
+        assert got.table(which).loc["diversity", "n_users"] == len(got.rows(which))
+    light = got.slices["light users"]["diversity"]
+    pd.testing.assert_series_equal(light, got.per_user.loc[light.index, "diversity"])
+    # By hand: equal scores list the first ten even videos that the user has not seen.
+    even = SPLIT.videos.index[SPLIT.videos["category"] == "even"]
+    known, unit = SPLIT.known("test"), vectors.div(np.linalg.norm(vectors, axis=1), axis=0)
+    for user, diversity in got.slices["category: even"]["diversity"].head(5).items():
+        rows = unit.loc[even.difference(known["video_id"][known["user_id"] == user])[:10]]
+        cosines = (rows @ rows.T).to_numpy()[np.triu_indices(len(rows), 1)]
+        assert diversity == pytest.approx(1 - cosines.mean(), rel=1e-5)
+
+
 def test_shuffled_ties_free_a_constant_scorer_from_the_catalogue():
     plain = result(Constant())
     mixed = [result(Constant(), ties="shuffled", seed=seed) for seed in range(20)]

@@ -138,9 +138,10 @@ def evaluate(
     shorter: dict[int, Result] = {}
     for length in lengths:
         tables = {name: _measure(task, one, length, options) for name, one in lists.items()}
-        per_user, top = tables.pop("all"), lists["all"].top[:, :length]
         if vectors is not None:
-            per_user["diversity"] = diversity(vectors, task.videos, top)
+            for name, table in tables.items():
+                table["diversity"] = diversity(vectors, task.videos, lists[name].top[:, :length])
+        per_user, top = tables.pop("all"), lists["all"].top[:, :length]
         result = Result(
             name=recommender.name,
             k=length,
