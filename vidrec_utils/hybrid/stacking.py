@@ -55,8 +55,8 @@ class Stacked(Ensemble):
     For each member the ranker sees the normalised score, the reciprocal rank, and the score times
     the video's rarity, `1 / (1 + events)`, so that it can trust content more where behaviour has
     little information; and of the video the rarity, and, if `log_events`, the logarithm of the
-    number of events. Members of behaviour hold popularity already: with that feature on top the
-    ranker counts it twice, and lists drift towards what everybody watches. Where a member knows
+    number of events. Members of behaviour hold popularity already, so by default the ranker gets
+    that feature only where there is none; try both on validation. Where a member knows
     videos by their events alone and another does not, its scores of cold videos say nothing, and
     stand for the mean; as lowest scores they would be a second, louder sign that a video is cold.
 
