@@ -14,7 +14,7 @@ import pytest
 
 from tests.helpers.media_matrix import number_of, numbered
 from vidrec_utils import video_io
-from vidrec_utils.video_io import integrity, reader, streams
+from vidrec_utils.video_io import integrity, reader, scanning, streams
 
 SIDES = (176, 144)
 
@@ -410,3 +410,119 @@ def test_colours_without_a_stated_matrix_are_bt601_whatever_the_size(
             output.mux(stream.encode(None))
         read = video_io.sample_frames(path, 1)[0].reshape(-1, 3)
         assert np.abs(read.mean(axis=0) - color).max() < 4, (space, read.mean(axis=0))
+
+
+# --- recordings of another codec -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("x.ts", "mpeg2video", "libx264"),
+        ("x.ts", "libx264", "mpeg2video"),
+        ("x.ts", "mpeg4", "libx264"),
+        ("x.ts", "libx264", "mpeg4"),
+        ("x.ts", "mpeg4", "mpeg2video"),
+        ("x.ts", "mpeg2video", "mpeg4"),
+        ("x.mpg", "mpeg2video", "mpeg4"),
+        ("x.mpg", "mpeg4", "mpeg1video"),
+        ("x.h264", "libx264", "mpeg2video"),
+        ("x.m2v", "mpeg2video", "libx264"),
+    ],
+)
+def test_a_recording_of_another_codec_is_told(
+    tmp_path: Path, name: str, first: str, second: str
+) -> None:
+    one = write(tmp_path / f"one-{name}", codec=first)
+    # its clock goes on, so that nothing but its bytes tells it
+    two = write(tmp_path / f"two-{name}", range(30, 60), codec=second, first=30)
+    assert scanning.CODEC not in video_io.probe(one).doubts
+    assert scanning.CODEC not in video_io.probe(join(tmp_path / f"same-{name}", one, one)).doubts
+    info = video_io.probe(join(tmp_path / name, one, two))
+    assert scanning.CODEC in info.doubts
+    assert not info.truncated
+
+
+def test_the_first_mpeg_is_read_by_the_decoder_of_the_second(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.ts", codec="mpeg1video")
+    two = write(tmp_path / "two.ts", codec="mpeg2video", first=30)
+    path = join(tmp_path / "x.ts", one, two)
+    assert numbers(video_io.read_clip(path)[0]) == [*range(60)]
+    assert scanning.CODEC not in video_io.probe(path).doubts
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("x.mpg", "libx264", "mpeg2video"),  # streams of other numbers
+        ("x.mpg", "mpeg2video", "libx264"),
+        ("x.wmv", "wmv2", "wmv2"),
+        ("x.asf", "msmpeg4", "libx264"),
+        ("x.avi", "mpeg4", "libx264"),
+        ("x.avi", "libx264", "mpeg4"),
+    ],
+)
+def test_a_recording_that_is_not_read_is_told(
+    tmp_path: Path, name: str, first: str, second: str
+) -> None:
+    one = write(tmp_path / f"one-{name}", codec=first)
+    two = write(tmp_path / f"two-{name}", range(30, 60), codec=second)
+    assert integrity.APPENDED not in video_io.probe(one).doubts
+    info = video_io.probe(join(tmp_path / name, one, two))
+    assert integrity.APPENDED in info.doubts
+    assert not info.truncated
+
+
+def test_two_videos_of_one_program_are_no_appended_recording(tmp_path: Path) -> None:
+    path = tmp_path / "two.ts"
+    with av.open(str(path), "w") as output:
+        both = [output.add_stream("mpeg2video", rate=25) for _ in range(2)]
+        for stream in both:
+            stream.width, stream.height = SIDES
+            stream.pix_fmt = "yuv420p"
+        for number in range(30):
+            for stream in both:
+                frame = av.VideoFrame.from_ndarray(numbered(number), "rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                output.mux(stream.encode(frame.reformat(format="yuv420p")))
+        for stream in both:
+            output.mux(stream.encode(None))
+    assert video_io.probe(path).doubts == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [({}, {}), ({"g": "250"}, {"g": "250"}), ({"bf": "2"}, {})]
+)
+def test_joined_raw_mpeg4_is_read_whole(
+    tmp_path: Path, first: dict[str, str], second: dict[str, str]
+) -> None:
+    raw = []
+    for number, options in enumerate((first, second)):
+        ts = write(tmp_path / f"{number}.ts", codec="mpeg4", options=options, first=30 * number)
+        raw.append(tmp_path / f"{number}.m4v")
+        with av.open(str(ts)) as source:  # the elementary stream alone
+            packets = source.demux(source.streams.video[0])
+            raw[-1].write_bytes(b"".join(bytes(packet) for packet in packets if packet.size))
+    path = join(tmp_path / "x.m4v", *raw)
+    info = video_io.probe(path)
+    assert (info.n_frames, info.truncated) == (60, False)
+    assert numbers(video_io.read_clip(path)[0]) == [*range(60)]
+
+
+def test_times_never_go_back_whatever_a_packet_states(tmp_path: Path) -> None:
+    """A display time that one damaged packet states: the frame is shown between its neighbours."""
+    for late in (11, 25):
+        path = write(tmp_path / f"{late}.mkv", options={"g": "10", "bf": "0"})
+        with av.open(str(path)) as source, av.open(str(tmp_path / "x.mkv"), "w") as output:
+            stream = output.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(source.streams.video[0]):
+                if packet.size:
+                    packet.stream = stream
+                    if round(packet.pts * packet.time_base * 25) == 8:
+                        packet.pts += round((late - 8) / 25 / packet.time_base)
+                    output.mux(packet)
+        frames, times = video_io.read_clip(tmp_path / "x.mkv")
+        assert numbers(frames) == [*range(30)]
+        expected = np.arange(30) / 25
+        expected[8] = expected[9]
+        assert times == pytest.approx(expected, abs=0.001)

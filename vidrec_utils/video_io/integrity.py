@@ -8,6 +8,7 @@ video) can be cut anywhere and stay whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,9 @@ from typing import BinaryIO
 MAX_ELEMENTS = 2_000_000
 """After this many elements the walk ends; what lies behind counts as complete."""
 
+_AVI_HEADER_BYTES = 4096
+_AVI_VIDEO = re.compile(rb"strf[\0-\xff]{4}\x28\0\0\0[\0-\xff]{12}([\0-\xff]{4})")
+"""The description of a video stream (BITMAPINFOHEADER); the group is the code of its codec."""
 _RIFF_SLACK = 12
 """Writers count a chunk's own header or its padding in or out: so many bytes prove nothing."""
 
@@ -110,10 +114,14 @@ def _variable(data: bytes, *, marker: bool) -> tuple[int | None, int]:
 
 
 def _riff(file: BinaryIO, size: int, doubts: list[str]) -> str:
-    at = 0
+    at, codec = 0, None
     for _ in range(MAX_ELEMENTS):
         head = _read(file, at, 8)
         length = int.from_bytes(head[4:8], "little")
+        described = _AVI_VIDEO.search(_read(file, at, _AVI_HEADER_BYTES))
+        if described and codec not in (None, described[1]) and APPENDED not in doubts:
+            doubts.append(APPENDED)  # whose frames a decoder of the first codec gets
+        codec = codec or (described[1] if described else None)
         # Recordings that were interrupted, and those over 4 GB, state no length.
         if len(head) < 8 or head[:4] != b"RIFF" or length in (0, 2**32 - 1):
             return ""
@@ -138,6 +146,7 @@ def _flv(file: BinaryIO, size: int, doubts: list[str]) -> str:
     return ""
 
 
+_ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 
 
@@ -150,6 +159,8 @@ def _asf(file: BinaryIO, size: int, doubts: list[str]) -> str:
             return ""
         if head[:16] == _ASF_DATA and at + length > size:
             return "data object"
+        if at and head[:16] == _ASF_HEADER and APPENDED not in doubts:
+            doubts.append(APPENDED)
         at += length
     return ""
 

@@ -223,7 +223,7 @@ class Reader:
         elif self.timeline.counted:
             self._frames = self._decode_counted()
         else:
-            self._frames = self._decode()
+            self._frames = self._in_order(self._decode())
 
     def _no_frames(self) -> VideoError:
         if self._unknown:
@@ -259,6 +259,31 @@ class Reader:
                         raise EndedEarly
                     latest = frame.pts
                     yield frame.pts, frame
+
+    def _in_order(self, frames: Iterator[Shown]) -> Iterator[Shown]:
+        """Yield frames with times that never go back, whatever a damaged packet states.
+
+        A frame that leaps over times at which others are shown waits for the frame after it, which
+        may show that the leap was none.
+        """
+        times = self.timeline.times or ()
+        latest: int | None = None
+        waiting: Shown | None = None
+        for ticks, frame in frames:
+            if waiting is not None and latest is not None:
+                latest = max(latest, min(waiting[0], ticks))
+                yield latest, waiting[1]
+                waiting = None
+            if latest is not None:
+                expected = bisect_right(times, latest)
+                if expected < len(times) and times[expected] < ticks:
+                    waiting = ticks, frame
+                    continue
+                ticks = max(ticks, latest)
+            latest = ticks
+            yield ticks, frame
+        if waiting is not None:
+            yield waiting
 
     def _decode_counted(self) -> Iterator[Shown]:
         """Yield frames with the times that belong to their numbers in order of display.

@@ -22,8 +22,12 @@ from statistics import median_low
 
 import av
 from av.container import InputContainer
+from av.stream import Discard
 from av.video.stream import VideoStream
 
+from .integrity import APPENDED
+from .start_codes import foreign_codes
+from .streams import candidates
 from .timeline import (
     Timeline,
     beyond_file,
@@ -52,12 +56,16 @@ SHARED = 0.1
 FINER = 2520
 """A tick is cut into this many where frames share it: divisible by all numbers up to 10."""
 
+FEW = 3
+"""A stream of fewer packets is a still image, and no recording that was appended."""
+
 RESTART = "its clock starts again"
 JUMP = "its clock jumps"
 COARSE = "several frames share a time"
 DAMAGED = "some packets are damaged"
 UNREAD = "it cannot be read to its end"
 SHORT = "it ends earlier than it declares"
+CODEC = "its codec changes on the way, and only the frames of one codec are read"
 
 
 @dataclass(frozen=True)
@@ -140,11 +148,20 @@ def _scan(
 ) -> list[_Packet]:
     packets: list[_Packet] = []
     vp8 = stream.codec_context.codec.canonical_name == "vp8"
+    foreign = foreign_codes(container, stream)
+    others = _other_streams(container, stream)
+    arrivals: dict[int, list[int]] = {}
     try:
-        for packet in container.demux(stream):
+        for number, packet in enumerate(container.demux([stream, *others])):
             check()
             if not packet.size:
                 continue
+            if others:
+                arrivals.setdefault(packet.stream_index, []).append(number)
+            if packet.stream_index != stream.index:
+                continue
+            if foreign and CODEC not in doubts and foreign.search(packet):
+                doubts.append(CODEC)
             # An "alternate reference" of VP8 is decoded, never shown, and may be a packet alone.
             hidden = packet.is_discard or (vp8 and not memoryview(packet)[0] & 0x10)
             duration = max(packet.duration or 0, 0)
@@ -160,7 +177,36 @@ def _scan(
             )
     except DEMUX_ERRORS:
         doubts.append(UNREAD)
+    for other in others:
+        other.discard = Discard.all
+    own = arrivals.pop(stream.index, [])
+    if any(_apart(own, numbers) for numbers in arrivals.values()):
+        doubts.append(APPENDED)
     return packets
+
+
+def _other_streams(container: InputContainer, stream: VideoStream) -> list[VideoStream]:
+    """Other videos of a container that may be joined, whose packets are read along."""
+    if not may_be_joined(container):
+        return []
+    others = [
+        other
+        for other in candidates(container)
+        if other.index != stream.index and other.codec_context is not None
+    ]
+    for other in others:
+        other.discard = Discard.default
+    return others
+
+
+def _apart(own: list[int], others: list[int]) -> bool:
+    """Whether the packets of one stream follow those of another: a recording was appended.
+
+    The last packet of a stream is not looked at: its parser holds it until the end of the file.
+    """
+    if min(len(own), len(others)) < FEW:
+        return False
+    return own[-2] < others[0] or others[-2] < own[0]
 
 
 def _timeline(
