@@ -114,6 +114,37 @@ def test_a_folder_with_a_library_below_or_with_one_table_is_no_such_folder(folde
         datasets.load(folder)
 
 
+def test_videos_without_a_log_are_a_library(tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    root.mkdir()
+    (root / "videos.csv").write_text("video_id,title\nv1,Cats\nv2,Dogs\n")
+    with pytest.warns(UserWarning, match="no table of interactions") as caught:
+        library = datasets.load(root)
+    assert len(caught) == 1
+    assert "add interactions.csv" in str(caught[0].message)
+    assert library.videos["title"].to_dict() == {"v1": "Cats", "v2": "Dogs"}
+    assert len(library.interactions) == len(library.users) == 0
+    assert str(library.interactions["timestamp"].dtype).startswith("datetime64")
+    library.check(strict=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = datasets.load(library.save(tmp_path / "saved"))  # which has an empty log
+    assert len(again.videos) == 2
+    assert len(again.interactions) == 0
+
+
+def test_a_log_of_another_form_or_without_videos_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "videos.csv").write_text("video_id,title\nv1,Cats\n")
+    (tmp_path / "interactions.xlsx").write_bytes(b"PK")
+    with pytest.raises(LibraryError, match=r"interactions\.xlsx is a form that is not read"):
+        datasets.load(tmp_path)
+    (tmp_path / "videos.csv").unlink()
+    (tmp_path / "interactions.xlsx").unlink()
+    (tmp_path / "users.csv").write_text("user_id\nann\n")
+    with pytest.raises(LibraryError, match=r"videos\.csv(.|\n)*interactions\.csv"):
+        datasets.load(tmp_path)
+
+
 def test_real_clips_load_without_a_table(tmp_path: Path) -> None:
     source = real_data.require("asl-gestures-ccby")
     shutil.copytree(source, tmp_path / "signs")

@@ -106,14 +106,19 @@ def load_videos_alone(root: Path, paths: list[str], left_out: list[str]) -> Vide
         text += f" Not read: {', '.join(map(ascii, left_out[:5]))}"
         text += f" and {len(left_out) - 5:,} more." if len(left_out) > 5 else "."
     warnings.warn(text, UserWarning, stacklevel=4)
-    columns = ["user_id", "video_id", "timestamp"]
     return VideoLibrary(
         videos=videos,
-        interactions=pd.DataFrame({column: pd.Series(dtype="str") for column in columns}),
+        interactions=no_interactions(),
         root=root,
         name=root.name,
         notes={CONTENT_ALONE: text},
     )
+
+
+def no_interactions() -> pd.DataFrame:
+    """Return the log of a library that nobody used."""
+    columns = ["user_id", "video_id", "timestamp"]
+    return pd.DataFrame({column: pd.Series(dtype="str") for column in columns})
 
 
 def title_of(path: str) -> str:

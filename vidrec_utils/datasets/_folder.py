@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pandas as pd
 from filelock import FileLock
 
 from vidrec_utils.datasets import _checks, _problems
-from vidrec_utils.datasets._clips import load_videos_alone, video_files
+from vidrec_utils.datasets._clips import load_videos_alone, no_interactions, video_files
 from vidrec_utils.datasets._csv import Table
 from vidrec_utils.datasets._files import (
     FORMS,
@@ -25,7 +26,7 @@ from vidrec_utils.datasets._files import (
     restore_types,
     table_files,
 )
-from vidrec_utils.datasets._library import EARLIEST, VideoLibrary
+from vidrec_utils.datasets._library import CONTENT_ALONE, EARLIEST, VideoLibrary
 from vidrec_utils.datasets._parquet import read_parquet
 from vidrec_utils.datasets._problems import LibraryError, Unreadable, problem_frame
 from vidrec_utils.datasets._tables import tidy
@@ -48,7 +49,8 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
 
     A folder that holds videos and no table is read, too: titles are the names of the files,
     thumbnails are made on the way and kept in its folder `thumbnails`, and a warning says so. Such
-    a library has no interactions.
+    a library has no interactions. Nor has a folder with a table of videos and no log, of which a
+    warning tells, too.
 
     An empty cell is a missing value, and so is a word that databases write for it (`NULL`, `None`,
     `nan`, `\N` and the like), in every column; `problems` says where. Among numbers, times and
@@ -66,7 +68,8 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
     Raises
     ------
     LibraryError
-        If a table is absent or unreadable, or if `check` finds errors: one error that lists all.
+        If the table of videos is absent, if a table is unreadable, or if `check` finds errors:
+        one error that lists all.
     """
     root = Path(path).expanduser().resolve()
     _recover(root)
@@ -86,13 +89,17 @@ def load_folder(path: str | Path, check: bool = True) -> VideoLibrary:
         tidied = [tidy(t, f, sources[t], rows.get(t)).problems for t, f in frames.items()]
         problems = [unreadable, *notices, *(problem for problems in tidied for problem in problems)]
         _problems.raise_for(_problems.join_problems(problems), f"in {root}")
+    notes = manifest.get("notes", {})
+    if "interactions" not in frames:
+        frames["interactions"] = no_interactions()
+        notes = notes | {CONTENT_ALONE: _warn_of_no_log(root, sources["videos"])}
     library = VideoLibrary(
         videos=frames["videos"],
         interactions=frames["interactions"],
         users=frames.get("users"),
         root=root,
         name=manifest.get("name", root.name),
-        notes=manifest.get("notes", {}),
+        notes=notes,
         extras=_read_extras(root),
         earliest=manifest.get("earliest", EARLIEST),
         sources=sources,
@@ -173,13 +180,14 @@ def _read_tables(
     sources: dict[str, str] = {}
     unreadable = []
     for table in TABLES:
+        optional = ("users", "interactions") if "videos" in tables else ("users",)
         present, other = table_files(root, table)
         if len(present) > 1:
             names = " and ".join(file.name for file in present)
             count = "both files exist" if len(present) == 2 else "all of these files exist"
             remedy = "Keep one of them."
             unreadable.append(problem_frame(names, None, None, None, count, remedy))
-        elif not present and (other or table != "users"):
+        elif not present and (other or table not in optional):
             unreadable.append(_absent(root, table, other))
         for file in present:
             try:
@@ -191,6 +199,15 @@ def _read_tables(
                 content = restore_types(content, file.name, dtypes.get(table, {}))
             tables[table], sources[table] = content, file.name
     return tables, sources, _problems.join_problems(unreadable)
+
+
+def _warn_of_no_log(root: Path, videos: str) -> str:
+    text = (
+        f"{root} holds {videos} and no table of interactions. Nobody watched anything, so only "
+        "content can be compared: to recommend by behaviour, add interactions.csv."
+    )
+    warnings.warn(text, UserWarning, stacklevel=4)
+    return text
 
 
 def _absent(root: Path, table: str, other: list[Path]) -> pd.DataFrame:
