@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -50,6 +53,16 @@ def _table(reports: dict[str, Report], seconds: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does, so that its table is printed, too."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point.
 
@@ -63,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = [kind for kind in options.kinds if kind not in COUNTS]
     if unknown:
         parser.error(f"no kind of {', '.join(COUNTS)}: {', '.join(unknown)}")
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, _interruptible():
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         reports, seconds = {}, {}
@@ -72,7 +85,10 @@ def main(arguments: list[str] | None = None) -> int:
             module = import_module(f"tests.long.{kind}")
             begin = time.monotonic()
             count = COUNTS[kind] if options.count is None else options.count
-            reports[kind] = module.run(count, options.seed, folder, progress=True)
+            try:
+                reports[kind] = module.run(count, options.seed, folder, progress=True)
+            except KeyboardInterrupt:  # before its first case, or after its last one
+                reports[kind] = Report(interrupted=True)
             seconds[kind] = time.monotonic() - begin
             if reports[kind].interrupted:
                 break

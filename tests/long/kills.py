@@ -51,6 +51,10 @@ def run(count: int, seed: int, folder: Path, progress: bool = False) -> Report:
             ended = subprocess.run(
                 command, cwd=REPO, capture_output=True, text=True, timeout=LIMIT_S, check=False
             )
+        except KeyboardInterrupt:
+            report.cases -= 1
+            report.interrupted = True
+            break
         except subprocess.TimeoutExpired:
             report.failures.append(f"kills, case {number}: {file} takes over {LIMIT_S} s")
             continue

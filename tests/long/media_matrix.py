@@ -33,9 +33,14 @@ def run(count: int, seed: int, folder: Path, progress: bool = False) -> Report:
     made = {}
     sample = media_matrix.sample(count, seed)
     for case in tqdm(sample, "matrix", disable=not progress, mininterval=1):
-        path, truth = media_matrix.make(case, folder)
+        try:
+            path, truth = media_matrix.make(case, folder)
+            differences = media_matrix.verify(case, path, truth)
+        except KeyboardInterrupt:
+            report.interrupted = True
+            return report
         made[case.name] = truth
         report.cases += 1
-        report.failures += [f"{case.name}: {d}" for d in media_matrix.verify(case, path, truth)]
+        report.failures += [f"{case.name}: {d}" for d in differences]
     report.failures += media_matrix.wrongly_cleaned(folder, made)
     return report

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +15,7 @@ from tests.long import __main__ as command
 from tests.long import corpus, runner
 from tests.long.misbehaving import Misbehaving
 
+REPO = Path(__file__).parents[2]
 SAMPLES = {
     "media": 16,
     "tables": 40,
@@ -80,3 +83,27 @@ def test_the_command_ends_with_1_on_a_finding(
         assert all(failure in printed for failure in failures)
     with pytest.raises(SystemExit):
         command.main(["stoves"])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that end politely")
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", ["tables", "kills"])
+def test_an_interrupted_run_prints_its_table(
+    kind: str, ending: signal.Signals, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tests.long", kind, "awkward_tables", "--folder", tmp_path]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPO
+    )
+    assert process.stderr is not None
+    shown = ""
+    while kind not in shown:  # its bar
+        shown += process.stderr.read(1)
+        assert process.poll() is None, shown
+    process.send_signal(ending)
+    printed, _ = process.communicate(timeout=120)
+    assert printed.startswith("kind ")
+    assert f"\n{kind} " in printed
+    assert "awkward_tables" not in printed
+    assert printed.endswith("The run was interrupted.\n")
+    assert process.returncode == 130
