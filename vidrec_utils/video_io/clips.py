@@ -522,15 +522,7 @@ def _paint_between(
         frames[len(times)] = painter.paint(frame)
         times.append(float((ticks - line.start) * line.time_base))
     frames = frames if len(times) == len(frames) else frames[: len(times)].copy()
-    return _in_order(frames, np.array(times))
-
-
-def _in_order(frames: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sort frames by time, for damaged files whose decoder gives them in another order."""
-    if (np.diff(times) >= 0).all():
-        return frames, times
-    order = np.argsort(times, kind="stable")
-    return frames[order], times[order]
+    return frames, np.array(times)
 
 
 def _expected(line: Timeline, first: int, last: int) -> int:

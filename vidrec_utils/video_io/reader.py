@@ -219,7 +219,7 @@ class Reader:
         self._started = True
         self._read = self._skip_to = self._silent = 0
         if self.timeline.packet_times is not None:
-            self._frames = self._decode_in_order()
+            self._frames = self._in_order(self._decode_in_order())
         elif self.timeline.counted:
             self._frames = self._decode_counted()
         else:
@@ -321,7 +321,7 @@ class Reader:
         Packets before `_skip_to` are not decoded; it may be raised on the way, to a keyframe.
         """
         times = self.timeline.packet_times or ()
-        latest = self.timeline.start - 1
+        floor = self.timeline.start - 1
         skipped = False
         for packet in self._packets():
             frames: list[av.VideoFrame] = []
@@ -333,12 +333,11 @@ class Reader:
                     continue
                 frames = self._ended(packet)
                 if skipped:
-                    skipped, latest = False, max(latest, time - 1)
+                    skipped, floor = False, time - 1
                 packet.pts, packet.dts = time, None
             for frame in [*frames, *self._frames_of(packet)]:
                 # Frames shown before the keyframe depend on what was skipped.
-                if frame.pts is not None and frame.pts > latest:
-                    latest = frame.pts
+                if frame.pts is not None and frame.pts > floor:
                     yield frame.pts, frame
 
     def _ended(self, packet: av.Packet) -> list[av.VideoFrame]:
