@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     failures = [failure for report in reports.values() for failure in report.failures]
     print(_table(reports, seconds))
     interrupted = any(report.interrupted for report in reports.values())
-    print("\n\n".join(failures) or "All ended as they have to.")
+    print("\n\n".join(failures) or "All of these cases ended as they have to.")
     if failures and options.folder:
         print(f"The files of these cases are in {options.folder / 'findings'}.")
     if interrupted:

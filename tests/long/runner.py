@@ -73,11 +73,13 @@ class Worker:
 
     def stop(self) -> None:
         """End the process."""
-        if self._process is not None:
+        if self._process is None:
+            return
+        if self._process.pid is not None:  # none if it was interrupted while it started
             self._process.kill()
             self._process.join()
-            self._connection.close()
-            self._process = None
+        self._connection.close()
+        self._process = None
 
     def _start(self) -> None:
         if self._process is not None:
