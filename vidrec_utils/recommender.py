@@ -215,9 +215,9 @@ class Recommender(Explainable, ABC):
         UserWarning
             If there are events and none weighs more than 0.
         """
-        return self._learn(data, weights)
+        return self._fit_data(data, weights)
 
-    def _learn(self, data: TrainingData, weights: EventWeights | None) -> Self:
+    def _fit_data(self, data: TrainingData, weights: EventWeights | None) -> Self:
         """What `fit` does; its warnings name the line that called `fit`."""
         interactions, self.video_ids = unpack(data)
         self.user_ids = as_ids(interactions["user_id"]).unique().sort_values()

@@ -180,7 +180,7 @@ class EpochRecommender(Recommender):
         )
         self.best_epoch = 0
         try:
-            return self._learn(data, weights)
+            return self._fit_data(data, weights)
         finally:
             del self._validation, self._hook, self._catalogue, self._weigh
 
