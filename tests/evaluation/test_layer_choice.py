@@ -14,7 +14,7 @@ from vidrec_utils.datasets import Split, VideoLibrary
 from vidrec_utils.embeddings import Geometry, effective_rank, embed, mean_cosine
 from vidrec_utils.embeddings.pooling import pool
 from vidrec_utils.encoders import WeightsInfo
-from vidrec_utils.evaluation import audit_layers, evaluate, layer_choice
+from vidrec_utils.evaluation import audit_layers, audit_vectors, evaluate, layer_choice
 
 LOG = pd.DataFrame({"user_id": [], "video_id": [], "timestamp": []})
 
@@ -65,6 +65,21 @@ def test_whitened_has_variances_alike_and_pca_keeps_the_largest(cloud):
     assert flat.shape == (400, 2)
     np.testing.assert_allclose(np.nanvar(flat, axis=0), [25, 9], rtol=0.2)
     assert Geometry("whitened", dim=3).fit(cloud).transform(cloud).shape == (400, 3)
+
+
+@pytest.mark.parametrize("kind", ["whitened", "pca"])
+def test_truncated_is_the_fit_of_fewer_directions(cloud, kind):
+    whole = Geometry(kind).fit(cloud)
+    for dim in (1, 3, 6, 99):
+        fitted, shorter = Geometry(kind, dim).fit(cloud), whole.truncated(dim)
+        np.testing.assert_array_equal(shorter.transform(cloud), fitted.transform(cloud))
+        assert shorter.dim == dim
+    assert whole.transform(cloud).shape == (400, 6)
+    for geometry in (Geometry("centred").fit(cloud), Geometry(kind)):
+        with pytest.raises(ValueError, match="has no directions to keep"):
+            geometry.truncated(2)
+    with pytest.raises(ValueError, match="dim is 0"):
+        whole.truncated(0)
 
 
 @pytest.mark.parametrize("shape", [(30, 8), (8, 30)])
@@ -206,7 +221,12 @@ def test_the_planted_layer_is_chosen_and_holds_on_the_test(planted):
     assert result.table["recall_test"].notna().sum() == 2
     assert result.baseline["layer"] == "vector"
     assert result.vectors.shape == (VIDEOS, result.best["dim"])
-    assert len(result.table) == 4 * (1 + 4 + 4)
+    # whitening keeps all directions that a block spans, and then the first 16, 32 and 64 of more
+    whitened = result.table.query("geometry == 'whitened'")
+    spanned = whitened.groupby(["layer", "pooling"])["dim"].max()
+    fewer = [sum(number < width for number in (16, 32, 64)) for width in spanned]
+    assert sum(fewer) > 0
+    assert len(result.table) == 4 * (1 + 4 + 4) + sum(fewer)
     assert (result.table["low"] <= result.table["recall_validation"]).all()
 
 
@@ -240,7 +260,7 @@ def test_labels_alone_are_enough(tmp_path):
     library, _ = world()
     labels = pd.Series(np.arange(VIDEOS) % TOPICS, index=library.videos.index).astype("Int64")
     labels.iloc[:3] = pd.NA
-    options = {"root": tmp_path, "progress": False, "layers": ["vector"]}
+    options = {"root": tmp_path, "progress": False, "layers": ["vector"], "directions": ()}
     result = audit_layers(Planted(), library, "title", relevant=labels, **options)
     assert result.best["recall_test"] > 0.5  # chance: a sixth
     assert result.n_validation + result.n_test == VIDEOS - 3 - (VIDEOS - 3) // 2
@@ -304,7 +324,7 @@ def few(split, users):
 
 def test_few_users_are_told_to_decide(tmp_path):
     library, split = world()
-    options = {"layers": ["vector"], "root": tmp_path, "progress": False}
+    options = {"layers": ["vector"], "root": tmp_path, "progress": False, "directions": ()}
     with pytest.warns(
         UserWarning, match=r"3 questions of validation decide between 4 choices"
     ) as w:
@@ -318,7 +338,7 @@ def test_few_users_are_told_to_decide(tmp_path):
 def test_few_queries_are_told_to_decide_between_many_choices(tmp_path):
     library, _ = world()
     labels = pd.Series(np.arange(VIDEOS) % TOPICS, index=library.videos.index)
-    with pytest.warns(UserWarning, match=r"questions of validation decide between 36 choices"):
+    with pytest.warns(UserWarning, match=r"questions of validation decide between 4\d choices"):
         audit_layers(Planted(), library, "title", relevant=labels, root=tmp_path, progress=False)
 
 
@@ -362,7 +382,7 @@ def test_an_encoder_without_weights_may_say_none(tmp_path, weights, source):
     vectors = embed(titled, Own(), "title", **options)
     assert vectors.provenance["weights"]["source"] == source
     audit = audit_layers(Own(), library, "title", split=split, layers=["vector"], **options)
-    assert len(audit.table) == 4
+    assert len(audit.table) == 5
     Own.weights = 7
     with pytest.raises(TypeError, match=r"weights of the encoder .* are 7; give an"):
         embed(titled, Own(), "title", **options)
@@ -396,3 +416,98 @@ def test_audit_refuses_what_makes_no_sense(tmp_path):
             split=Split(split.train, split.train, split.test, split.videos, "leaky"),
             **options,
         )
+
+
+# --- ready-made vectors ---------------------------------------------------------------------------
+
+DIM, SIGNAL = 300, 24
+
+
+def narrow_vectors(n=900, seed=0):
+    """Topics stand in 24 directions of very different variances; 276 more hold weak noise alone."""
+    rng = np.random.default_rng(seed)
+    topic = np.arange(n) % 20
+    rows = rng.normal(0, 0.3, (n, DIM))
+    signal = rng.normal(size=(20, SIGNAL))[topic] + rng.normal(size=(n, SIGNAL))
+    rows[:, :SIGNAL] = signal * np.geomspace(12, 1, SIGNAL)
+    turn, _ = np.linalg.qr(rng.normal(size=(DIM, DIM)))
+    ids = [f"v{i}" for i in range(n)]
+    return pd.DataFrame(rows @ turn + 5, index=ids), pd.Series(topic, index=ids)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_whitening_the_first_few_dozen_directions_wins_over_noise(seed):
+    vectors, topics = narrow_vectors(seed=seed)
+    result = audit_vectors(vectors, relevant=topics, progress=False)
+    assert result.best["geometry"] == "whitened"
+    assert result.best["dim"] in (16, 32)  # 24 of the directions hold the topics
+    recall = result.table.set_index(["geometry", "dim"])["recall_validation"]
+    few, everything, centred = (
+        recall[key] for key in [("whitened", 32), ("whitened", DIM), ("centred", DIM)]
+    )
+    assert few > centred + 0.03
+    assert few > everything + 0.03
+    assert result.best["recall_test"] > result.baseline["recall_test"] + 0.03
+    assert (result.baseline["geometry"], result.baseline["layer"]) == ("raw", "vector")
+    assert result.vectors.shape == (900, result.best["dim"])
+    names = [label.get_text() for label in result.plot().axes[0].get_yticklabels()]
+    assert names[0] == f"chosen: vector, none, whitened ({result.best['dim']})"
+
+
+def test_ready_made_vectors_give_what_their_encoder_gives(planted, tmp_path):
+    _, split = planted
+    library, _ = world()
+    titled = VideoLibrary(library.videos.rename_axis("video_id"), LOG)
+    vectors = embed(titled, Planted(), "title", root=tmp_path, progress=False)
+    expected = planted[0].table.query("layer == 'vector'")
+    tested = ["recall_test", "test_low", "test_high", "chosen"]  # of the best of fewer choices
+    for one in (vectors, vectors.frame(), {"vector": vectors.frame().iloc[::-1]}):
+        result = audit_vectors(one, split=split, progress=False)
+        pd.testing.assert_frame_equal(
+            result.table.drop(columns=tested), expected.drop(columns=tested), rtol=1e-5
+        )
+    assert result.n_validation == planted[0].n_validation
+    assert result.vectors.index.name == "video_id"
+
+
+def test_several_ready_made_vectors_are_told_apart_by_name(planted):
+    _, split = planted
+    library, _ = world()
+    rng = np.random.default_rng(0)
+    signal = pd.DataFrame(Planted().encode(library.videos["title"]), index=library.videos.index)
+    noise = pd.DataFrame(rng.normal(size=(VIDEOS, 3)), index=library.videos.index)
+    named = {"noise": noise, "signal": signal.drop(index="v7")}
+    before = {name: frame.copy() for name, frame in named.items()}
+    result = audit_vectors(named, split=split, geometries=["raw", "whitened"], progress=False)
+    assert result.table["layer"].tolist() == ["noise"] * 2 + ["signal"] * 3
+    assert result.table["dim"].tolist() == [3, 3, WIDTH, WIDTH, 16]
+    assert result.best["layer"] == "signal"
+    assert result.baseline[["layer", "geometry"]].tolist() == ["noise", "raw"]
+    assert result.failures.to_numpy().tolist() == [["v7", "signal: there is no vector"]]
+    assert result.vectors.loc["v7"].isna().all()
+    for name, frame in named.items():
+        pd.testing.assert_frame_equal(frame, before[name])
+
+
+def test_directions_that_the_vectors_do_not_span_are_left_out():
+    vectors, topics = narrow_vectors(n=60)  # the gallery of 30 spans 29 directions
+    with pytest.warns(UserWarning, match="which is few"):
+        result = audit_vectors(vectors, relevant=topics, directions=(8, 8, 29, 500), progress=False)
+    assert result.table.query("geometry == 'whitened'")["dim"].tolist() == [29, 8]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        ({}, "vectors is empty"),
+        (np.ones((3, 2)), "'vector' is ndarray; give Embeddings or a DataFrame"),
+        (pd.DataFrame([[1.0], [2.0]], index=["v1", "v1"]), "name 'v1' twice"),
+        (pd.DataFrame([["tea"]], index=["v1"]), "'vector' are no numbers"),
+        (pd.DataFrame([[1.0]], index=["elsewhere"]), "No video that has a vector was shown"),
+    ],
+)
+def test_audit_refuses_vectors_that_make_no_sense(planted, vectors, message):
+    with pytest.raises(ValueError, match=message):
+        audit_vectors(vectors, split=planted[1], progress=False)
+    with pytest.raises(ValueError, match="directions is 0"):
+        audit_vectors(narrow_vectors(60)[0], split=planted[1], directions=(0,), progress=False)

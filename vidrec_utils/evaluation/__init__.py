@@ -10,9 +10,10 @@ for their number. Each result carries its `Protocol`, and refuses to be compared
 another.
 
 `evaluation.leaks` looks for answers that got into the questions, and `evaluation.sampled` shows why
-no candidates are sampled here. `choose` carries out the choice of a pretrained model, and
-`audit_layers` that of its layer; `search` chooses the settings of a recommender. The definitions of
-all metrics are in `evaluation.metrics`, those for classes in `evaluation.classification`.
+no candidates are sampled here. `choose` carries out the choice of a pretrained model,
+`audit_layers` and `audit_vectors` that of its layer and geometry, and `search` that of a
+recommender's settings. The definitions of all metrics are in `evaluation.metrics`, those for
+classes in `evaluation.classification`.
 """
 
 from vidrec_utils.evaluation import leaks, sampled
@@ -29,7 +30,7 @@ from vidrec_utils.evaluation.classification import (
     reliability,
 )
 from vidrec_utils.evaluation.comparison import Comparison, compare, compare_all, holm, leaderboard
-from vidrec_utils.evaluation.layer_choice import LayerAudit, audit_layers
+from vidrec_utils.evaluation.layer_choice import LayerAudit, audit_layers, audit_vectors
 from vidrec_utils.evaluation.metrics import (
     RANKING_METRICS,
     USER_METRICS,
@@ -60,6 +61,7 @@ __all__ = [
     "Result",
     "Search",
     "audit_layers",
+    "audit_vectors",
     "bootstrap_means",
     "by_slice",
     "choose",

@@ -2,6 +2,7 @@
 
 A pretrained network offers many vectors other than the one that `encode` returns. `audit_layers`
 tries them on one library, chooses on validation, and looks at the test only for the chosen one.
+`audit_vectors` does the same with ready-made vectors, and needs neither an encoder nor media.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from tqdm import tqdm
 
 from vidrec_utils import arguments, plots
 from vidrec_utils.datasets import Split, VideoLibrary
-from vidrec_utils.embeddings.embedding import embed
+from vidrec_utils.embeddings.embedding import Embeddings, embed
 from vidrec_utils.embeddings.geometry import (
     GEOMETRIES,
     Geometry,
@@ -38,7 +39,11 @@ from vidrec_utils.evaluation.results import percentile_interval
 from vidrec_utils.evaluation.task import ended_well, prepare
 from vidrec_utils.recommender import as_ids, blocks, hide, interaction_matrix, top_k
 
+Vectors: TypeAlias = Embeddings | pd.DataFrame
+
 VECTOR = "vector"  # name of the "layer" that `encode` returns
+DIRECTIONS = (16, 32, 64)
+"""Numbers of directions that are whitened in an audit, besides all of them."""
 RESAMPLES = 1000
 FEW = 50
 """Users or queries below which an audit warns that few of them decide."""
@@ -51,15 +56,16 @@ class LayerAudit:
     Attributes
     ----------
     table : DataFrame
-        One row a choice: `layer, pooling, geometry, dim, mean_cosine, effective_rank` (both of the
-        training videos, after the geometry), `recall_validation, low, high` (95 % bootstrap
+        One row a choice: `layer, pooling, geometry, dim` (width after the geometry; of a whitened
+        row the directions that were kept)`, mean_cosine, effective_rank` (both of the training
+        videos, after the geometry), `recall_validation, low, high` (95 % bootstrap
         interval), `recall_test, test_low, test_high` (NaN but for the chosen row and the baseline),
         `chosen`. The layer `"vector"` is what `encode` returns; where there is nothing to pool over
         the pooling is `"none"`.
     best : Series
         The chosen row.
     baseline : Series
-        The row of `encode`'s vector as it is.
+        The row of `encode`'s vector as it is; of ready-made vectors that of the first ones.
     vectors : DataFrame
         The chosen vectors of all videos, float32, indexed by `video_id`; NaN rows for failures.
     failures : DataFrame
@@ -69,8 +75,9 @@ class LayerAudit:
     n_validation, n_test : int
         Users (or queries) measured.
     caution : str
-        What to think of if they are few, for so many choices; empty if they are not. `audit_layers`
-        warns of it.
+        What to think of if they are few, for so many choices; empty if they are not. They are few
+        if validation or test has less than 50, or validation has less than there are choices. The
+        audit warns of it.
     """
 
     table: pd.DataFrame
@@ -93,7 +100,9 @@ class LayerAudit:
         """
         rows = self.table.sort_values("recall_validation", ascending=False, kind="stable")
         rows = rows.head(most)
-        names = rows["layer"] + ", " + rows["pooling"] + ", " + rows["geometry"]
+        turned = rows["geometry"].isin(["whitened", "pca"])
+        kept = (" (" + rows["dim"].astype(str) + ")").where(turned, "")
+        names = rows["layer"] + ", " + rows["pooling"] + ", " + rows["geometry"] + kept
         rows = rows.assign(label=np.where(rows["chosen"], "chosen: " + names, names))
         return plots.bars_with_intervals(
             rows,
@@ -104,7 +113,7 @@ class LayerAudit:
             xlabel=f"recall@{self.k} on validation, 95% interval",
             title="Layer, pooling and geometry decide",
             reference=self.baseline["recall_validation"],
-            reference_label="encode, as it is",
+            reference_label=f"{self.baseline['layer']}, {self.baseline['geometry']}",
         )
 
 
@@ -118,6 +127,7 @@ def audit_layers(
     layers: Sequence[str] | None = None,
     poolings: Sequence[str] = POOLINGS,
     geometries: Sequence[GeometryKind] = GEOMETRIES,
+    directions: Sequence[int] = DIRECTIONS,
     k: int = 10,
     seed: int = 0,
     threshold: float = 0.8,
@@ -157,6 +167,9 @@ def audit_layers(
         Default: `"vector"` and all of `encoder.layers`.
     poolings, geometries : sequence of str
         Some of `pooling.POOLINGS` and of `geometry.GEOMETRIES`.
+    directions : sequence of int
+        If whitening is among the geometries, all directions are whitened, and then only the first
+        so many; numbers that are not below those that the training vectors span are left out.
     k : int
         Length of the lists.
     seed : int
@@ -179,7 +192,8 @@ def audit_layers(
     Warns
     -----
     UserWarning
-        If fewer than 50 users (or queries) decide, or fewer than there are choices.
+        If fewer than 50 users (or queries) of validation or test decide, or fewer than there are
+        choices; see `LayerAudit.caution`.
 
     Examples
     --------
@@ -209,73 +223,230 @@ def audit_layers(
     1  vector  centred                1.0
     >>> folder.cleanup()
     """
-    if (split is None) == (relevant is None):
-        raise ValueError("Give either split=..., to recommend, or relevant=..., to retrieve.")
     _known(poolings, POOLINGS, "pooling")
-    _known(geometries, GEOMETRIES, "geometry")
-    arguments.at_least(1, k=k)
+    options = _Options(split, relevant, geometries, directions, k, seed, threshold, progress)
     pooled = _Pooled(encoder, _layers(encoder, layers), poolings, of)
     embeddings = embed(library, pooled, of, root, batch_size, progress)
-    if split is not None:
-        videos = as_ids(split.videos.index)
-        learn_from = videos[videos.isin(as_ids(split.train["video_id"]))]
-        questions = {on: _recommendation(split, on, k, threshold) for on in ("validation", "test")}
-    elif relevant is not None:
-        videos = embeddings.ids
-        learn_from, questions = _retrieval(relevant.reindex(videos), k, seed)
-    aligned = embeddings.ids.get_indexer(videos)  # -1: the library lacks the video
-    fit_on = np.asarray(embeddings.ids.isin(learn_from))
+    matrices = {name: embeddings.vectors[:, columns] for name, columns in pooled.blocks}
+    return _audited(matrices, embeddings.ids, embeddings.failures, options)
+
+
+def audit_vectors(
+    vectors: Vectors | Mapping[str, Vectors],
+    *,
+    split: Split | None = None,
+    relevant: pd.Series | None = None,
+    geometries: Sequence[GeometryKind] = GEOMETRIES,
+    directions: Sequence[int] = DIRECTIONS,
+    k: int = 10,
+    seed: int = 0,
+    threshold: float = 0.8,
+    progress: bool = True,
+) -> LayerAudit:
+    """Try geometries of ready-made vectors; choose by recall on validation.
+
+    It asks the questions of `audit_layers` and answers them alike, without an encoder and media.
+
+    Parameters
+    ----------
+    vectors : Embeddings, DataFrame, or mapping of str to one of these
+        A row for each video, indexed by `video_id`; several kinds of vectors, such as layers or
+        encoders, by name. A video without a vector (no row, or one with NaN) is never recommended,
+        but counts as relevant.
+    split, relevant, geometries, directions, k, seed, threshold, progress
+        As in `audit_layers`.
+
+    Returns
+    -------
+    LayerAudit
+        The names of `vectors` stand in the column `layer` (`"vector"` if there is only one); every
+        pooling is `"none"`.
+
+    Raises
+    ------
+    ValueError
+        As `audit_layers`, and if vectors name a video twice or are no numbers.
+
+    Warns
+    -----
+    UserWarning
+        As `audit_layers`.
+
+    Examples
+    --------
+    The topic is the second number; the first is larger, and says nothing of it. The third follows
+    the first, so that the vectors span two directions:
+
+    >>> rows = np.tile([[9, 1, 0.1], [9, -1, 0.1], [3, 1, -0.1], [3, -1, -0.1]], (6, 1))
+    >>> ids = [f"v{i}" for i in range(24)]
+    >>> topics = pd.Series(["tea", "rain"] * 12, index=ids)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")  # so few queries decide nothing
+    ...     audit = audit_vectors(
+    ...         pd.DataFrame(rows, index=ids), relevant=topics, directions=(1,), k=3, progress=False
+    ...     )
+    >>> audit.table[["geometry", "dim"]].to_numpy().tolist()
+    [['raw', 3], ['centred', 3], ['whitened', 2], ['whitened', 1], ['pca', 2]]
+    """
+    options = _Options(split, relevant, geometries, directions, k, seed, threshold, progress)
+    named = vectors if isinstance(vectors, Mapping) else {VECTOR: vectors}
+    if not named:
+        raise ValueError("vectors is empty; give at least one frame or Embeddings.")
+    frames = {str(name): _numeric_frame(str(name), one) for name, one in named.items()}
+    ids = pd.Index([], dtype="str")
+    for frame in frames.values():
+        ids = ids.union(frame.index, sort=False)
+    ids = ids.rename("video_id")
+    matrices = {(name, "none"): frame.reindex(ids).to_numpy() for name, frame in frames.items()}
+    failures = pd.DataFrame(
+        [
+            (video_id, "there is no vector" if len(frames) == 1 else f"{name}: there is no vector")
+            for (name, _), matrix in matrices.items()
+            for video_id in ids[~np.isfinite(matrix).all(axis=1)]
+        ],
+        columns=["video_id", "reason"],
+        dtype="str",
+    )
+    return _audited(matrices, ids, failures, options)
+
+
+def _numeric_frame(name: str, vectors: Vectors) -> pd.DataFrame:
+    """Ready-made vectors as float32, indexed by ids that are strings."""
+    frame = vectors.frame() if isinstance(vectors, Embeddings) else vectors
+    if not isinstance(frame, pd.DataFrame):
+        raise ValueError(f"{name!r} is {type(frame).__name__}; give Embeddings or a DataFrame.")
+    ids = as_ids(frame.index)
+    if not ids.is_unique:
+        raise ValueError(f"The vectors {name!r} name {ids[ids.duplicated()][0]!r} twice.")
+    try:
+        values = frame.to_numpy(dtype=np.float32, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The vectors {name!r} are no numbers: {error}.") from error
+    return pd.DataFrame(values, index=ids)
+
+
+@dataclass(frozen=True, eq=False)
+class _Options:
+    """What an audit asks, and the geometries that it tries."""
+
+    split: Split | None
+    relevant: pd.Series | None
+    geometries: Sequence[GeometryKind]
+    directions: Sequence[int]
+    k: int
+    seed: int
+    threshold: float
+    progress: bool
+
+    def __post_init__(self) -> None:
+        if (self.split is None) == (self.relevant is None):
+            raise ValueError("Give either split=..., to recommend, or relevant=..., to retrieve.")
+        _known(self.geometries, GEOMETRIES, "geometry")
+        arguments.at_least(1, k=self.k)
+        for number in self.directions:
+            arguments.at_least(1, directions=number)
+
+    def questions(self, ids: pd.Index) -> tuple[pd.Index, pd.Index, dict[str, _Questions]]:
+        """The candidates, the videos that geometries learn from, and the questions of each part."""
+        if self.split is not None:
+            videos = as_ids(self.split.videos.index)
+            learn_from = videos[videos.isin(as_ids(self.split.train["video_id"]))]
+            questions = {
+                on: _recommendation(self.split, on, self.k, self.threshold)
+                for on in ("validation", "test")
+            }
+            return videos, learn_from, questions
+        labels = cast(pd.Series, self.relevant)
+        labels = labels.set_axis(as_ids(labels.index)).reindex(ids)
+        learn_from, questions = _retrieval(labels, self.k, self.seed)
+        return ids, learn_from, questions
+
+    def fitted(self, rows: np.ndarray) -> Iterator[Geometry]:
+        """Learn each geometry from training vectors, the whitening of fewer directions included."""
+        for kind in dict.fromkeys(self.geometries):
+            geometry = Geometry(kind).fit(rows)
+            yield geometry
+            if kind == "whitened" and geometry.directions is not None:
+                for number in dict.fromkeys(self.directions):
+                    if number < len(geometry.directions):
+                        yield geometry.truncated(number)
+
+
+def _audited(
+    matrices: Mapping[tuple[str, str], np.ndarray],
+    ids: pd.Index,
+    failures: pd.DataFrame,
+    options: _Options,
+) -> LayerAudit:
+    """Measure every geometry of every matrix on validation, and the best one on test.
+
+    The matrices, by layer and pooling, have the shape (ids, width).
+    """
+    videos, learn_from, questions = options.questions(ids)
+    aligned = ids.get_indexer(videos)  # -1: the library lacks the video
+    fit_on = np.asarray(ids.isin(learn_from))
     if not fit_on.any():
-        raise ValueError("No video of the library was shown in the training part.")
+        raise ValueError("No video that has a vector was shown in the training part.")
 
     def recall(vectors: np.ndarray, on: str) -> np.ndarray:
         catalogue = vectors[aligned]  # (videos, dim)
         catalogue[aligned < 0] = np.nan
-        return questions[on].recall(catalogue, k)
+        return questions[on].recall(catalogue, options.k)
 
-    rows, recalls = [], []
-    choices = [(block, kind) for block in pooled.blocks for kind in geometries]
-    for ((layer, pooling), columns), kind in tqdm(
-        choices, desc="audit", unit="choice", disable=not progress
+    rows, recalls, choices = [], [], []
+    for name, matrix in tqdm(
+        matrices.items(), desc="audit", unit="layer", disable=not options.progress
     ):
-        vectors = _vectors(embeddings.vectors[:, columns], kind, fit_on)
-        rows.append(
-            {
-                "layer": layer,
-                "pooling": pooling,
-                "geometry": kind,
-                "dim": vectors.shape[1],
-                "mean_cosine": mean_cosine(vectors[fit_on]),
-                "effective_rank": effective_rank(vectors[fit_on]),
-            }
-        )
-        recalls.append(recall(vectors, "validation"))
-    table = pd.DataFrame(rows)
-    table[["recall_validation", "low", "high"]] = _intervals(np.column_stack(recalls), seed)
+        for geometry in options.fitted(matrix[fit_on]):
+            vectors = geometry.transform(matrix)
+            rows.append(_row(name, geometry, vectors[fit_on]))
+            recalls.append(recall(vectors, "validation"))
+            choices.append((name, geometry.kind, geometry.dim))
+    table, measured = pd.DataFrame(rows), np.column_stack(recalls)  # (questions, choices)
+    table[["recall_validation", "low", "high"]] = _intervals(measured, options.seed)
     best = int(table["recall_validation"].argmax())
-    plain = ((table["layer"] == VECTOR) & (table["geometry"] == "raw")).to_numpy()
-    baseline = int(plain.argmax()) if plain.any() else 0
+    baseline = _baseline(table)
     table[["recall_test", "test_low", "test_high"]] = np.nan
     for row in (baseline, best):
-        (_, columns), kind = choices[row]
-        vectors = _vectors(embeddings.vectors[:, columns], kind, fit_on)
-        tested = _intervals(recall(vectors, "test")[:, None], seed)[0]
+        name, kind, dim = choices[row]
+        geometry = Geometry(kind, dim).fit(matrices[name][fit_on])
+        vectors = geometry.transform(matrices[name])
+        tested = _intervals(recall(vectors, "test")[:, None], options.seed)[0]
         table.loc[row, ["recall_test", "test_low", "test_high"]] = tested  # `vectors`: the best's
     table["chosen"] = np.arange(len(table)) == best
-    caution = _caution(np.column_stack(recalls), best, baseline, len(questions["test"].n))
+    caution = _caution(measured, best, baseline, len(questions["test"].n))
     if caution:
-        warnings.warn(caution, UserWarning, stacklevel=2)
+        warnings.warn(caution, UserWarning, stacklevel=3)
     return LayerAudit(
         table=table,
         best=table.loc[best],
         baseline=table.loc[baseline],
-        vectors=pd.DataFrame(vectors, index=embeddings.ids),
-        failures=embeddings.failures,
-        k=k,
+        vectors=pd.DataFrame(vectors, index=ids),
+        failures=failures,
+        k=options.k,
         n_validation=len(questions["validation"].n),
         n_test=len(questions["test"].n),
         caution=caution,
     )
+
+
+def _row(name: tuple[str, str], geometry: Geometry, trained: np.ndarray) -> dict[str, object]:
+    """What a choice is, and how narrow the space of the training videos is under it."""
+    return {
+        "layer": name[0],
+        "pooling": name[1],
+        "geometry": geometry.kind,
+        "dim": trained.shape[1],
+        "mean_cosine": mean_cosine(trained),
+        "effective_rank": effective_rank(trained),
+    }
+
+
+def _baseline(table: pd.DataFrame) -> int:
+    """Row of `encode`'s vector as it is, else of the first vectors as they are, else the first."""
+    raw = (table["geometry"] == "raw").to_numpy()
+    plain = raw & (table["layer"] == VECTOR).to_numpy()
+    return int(plain.argmax()) if plain.any() else int(raw.argmax())
 
 
 class _Pooled:
@@ -411,11 +582,6 @@ def _retrieval(labels: pd.Series, k: int, seed: int) -> tuple[pd.Index, dict[str
     return labels.index[in_gallery], questions
 
 
-def _vectors(columns: np.ndarray, kind: GeometryKind, fit_on: np.ndarray) -> np.ndarray:
-    """One layer's pooled vectors in one geometry, learned on the training videos."""
-    return Geometry(kind).fit(columns[fit_on]).transform(columns)
-
-
 def _intervals(recalls: np.ndarray, seed: int) -> np.ndarray:
     """Mean and 95% percentile interval of each column, over the same resampled users, `(m, 3)`."""
     low, high = percentile_interval(bootstrap_means(recalls, RESAMPLES, seed), 0.95)
@@ -440,8 +606,8 @@ def _caution(recalls: np.ndarray, best: int, baseline: int, n_test: int) -> str:
     chance = float(np.median(varying)) * np.sqrt(2 * np.log(m)) if len(varying) else 0.0
     lead = recalls[:, best].mean() - recalls[:, baseline].mean()
     return (
-        f"{text} If all choices were equally good, the best of them would still lead encode's own "
-        f"vector by about {chance:.3f} of recall on validation; it leads by {lead:.3f}. Take more "
+        f"{text} If all choices were equally good, the best of them would still lead the baseline "
+        f"by about {chance:.3f} of recall on validation; it leads by {lead:.3f}. Take more "
         "questions, or fewer choices, before you trust it."
     )
 

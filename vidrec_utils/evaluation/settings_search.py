@@ -119,7 +119,8 @@ def search(
 
     Models are fitted on `split.train` and measured on `split.validation`, all on the same users;
     the test part is never looked at. The metric of the chosen settings is a little too good, since
-    they were chosen by it: measure them on the test, once.
+    they were chosen by it: measure them on the test, once. `refit(result.model, split)` gives the
+    model that has learned from train and validation.
 
     Parameters
     ----------
