@@ -222,6 +222,17 @@ def html(text):
     )
 
 
+@pytest.mark.parametrize("call", ["better(lead)", "not_worse(lead, 0.005, library)"])
+def test_a_claim_about_a_difference_backs_an_interpretation_without_a_message(call, good, root):
+    check = 'claims.check((frame["high"] > frame["low"]).all(), '
+    check += '"an interval without width means no resampling")'
+    path = root / "notebooks" / "07_example.ipynb"
+    make.write(path, make.derive(good, lambda nb: make.swap(nb, check, "len(frame)")))
+    assert broken(path, root) == {"claims"}
+    make.write(path, make.derive(good, lambda nb: make.swap(nb, check, f"claims.{call}")))
+    assert broken(path, root) == set()
+
+
 NOTEBOOK_VARIANTS = [
     ("alt", html('<img src="data:image/webp;base64,AAAA">')),
     ("alt", html('<video src="data:video/mp4;base64,AAAA"></video>')),

@@ -24,6 +24,8 @@ SECTIONS = (3, 5)
 EARLY = 5
 ORDER_BEFORE = ["At a glance", "Set-up", "First result"]
 ORDER_AFTER = ["Exercises", "Recap", "In practice", "Further reading"]
+COMPARISONS = ("claims.better", "claims.not_worse")
+"""Claims about a difference, which write their own message."""
 LABELS = ["Question", "You will be able to", "Takes", "Needs", "Produces", "Previous", "Next"]
 _VERB_LIST = """
     adapt add align analyse ask assess attend attribute augment balance blend build calibrate
@@ -195,9 +197,14 @@ def claims(cell: Cell, notebook: Notebook) -> list[tuple[ast.AST, ast.AST | None
     for node in ast.walk(cell.tree) if cell.tree else ():
         if isinstance(node, ast.Assert):
             assertions.append((node, node.msg))
-        elif isinstance(node, ast.Call) and notebook.full_name(node.func).endswith("claims.check"):
-            messages = [word.value for word in node.keywords if word.arg == "message"]
-            assertions.append((node, [*node.args[1:2], *messages, None][0]))
+        elif isinstance(node, ast.Call):
+            name = notebook.full_name(node.func)
+            if name.endswith("claims.check"):
+                messages = [word.value for word in node.keywords if word.arg == "message"]
+                assertions.append((node, [*node.args[1:2], *messages, None][0]))
+            elif name.endswith(COMPARISONS):
+                own = ast.Constant("the difference, its interval, and what the text must say")
+                assertions.append((node, own))
     return assertions
 
 
