@@ -25,7 +25,6 @@ NOT_YET_DEEPENED = frozenset(
         "05_transfer_learning",
         "06_evaluation",
         "07_content_based",
-        "08_behavior_based",
         "09_hybrid",
     ]
 )
