@@ -23,7 +23,6 @@ NOT_YET_DEEPENED = frozenset(
         "03_image_encoders",
         "04_video_encoders",
         "05_transfer_learning",
-        "06_evaluation",
         "07_content_based",
         "09_hybrid",
     ]
