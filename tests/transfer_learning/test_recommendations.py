@@ -57,7 +57,13 @@ def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
             seen[self.name] = self.vectors
             return self
 
-    monkeypatch.setattr(recommendations, "evaluate", lambda model, *_: model.name)
+    parts = set()
+
+    def evaluate(model, split, k, on, seed):
+        parts.add(on)
+        return model.name
+
+    monkeypatch.setattr(recommendations, "evaluate", evaluate)
     monkeypatch.setattr(recommendations, "compare", lambda a, b, seed: (a, b))
     results, found = recommendation_gains(encoders, clips, Model, split=None)
     assert results == {name: name for name in encoders}
@@ -69,6 +75,9 @@ def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
     Watched.prepared = 0
     recommendation_gains({n: encoders[n] for n in ("one", "tuned")}, clips, Model, split=None)
     assert Watched.prepared <= 6 + 1 + 2
+    assert parts == {"validation"}
+    recommendation_gains({"one": encoders["one"]}, clips, Model, split=None, on="test")
+    assert parts == {"validation", "test"}  # the test is looked at by name only
 
 
 def test_gains_over_worlds():
@@ -160,6 +169,6 @@ def test_the_committed_gains_are_to_what_this_code_recommends_with():
     # The gains were recorded with all videos as candidates, whenever they were published.
     split = replace(split, videos=split.videos.drop(columns="published_at"))
     encoders = {"as it came": video_encoders.load("two_stream_mini")}
-    found, _ = recommendation_gains(encoders, clips, ContentRecommender, split)
+    found, _ = recommendation_gains(encoders, clips, ContentRecommender, split, on="test")
     recorded_value = recorded(GAINS).query("world == 0")["before"].iloc[0]
     assert found["as it came"].interval("ndcg")[0] == pytest.approx(recorded_value, abs=1e-3)

@@ -22,7 +22,6 @@ NOT_YET_DEEPENED = frozenset(
         "02_text_encoders",
         "03_image_encoders",
         "04_video_encoders",
-        "05_transfer_learning",
         "07_content_based",
         "09_hybrid",
     ]

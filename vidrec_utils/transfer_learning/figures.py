@@ -197,8 +197,9 @@ def plot_reliability(
     --------
     >>> probabilities = pd.DataFrame({"a": [0.9, 0.8, 0.2], "b": [0.1, 0.2, 0.8]})
     >>> figure = plot_reliability(["a", "b", "b"], {"before": probabilities})
-    >>> figure.axes[0].get_xlabel()
-    'stated confidence, in 10 bins (area: number of predictions)'
+    >>> print(figure.axes[0].get_xlabel())
+    stated confidence, in 10 bins
+    (area: number of predictions)
     """
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.add_subplot()
@@ -212,7 +213,7 @@ def plot_reliability(
         axes.scatter(table["confidence"], table["accuracy"], size, color=color, marker=marker,
                      label=name)  # fmt: skip
     axes.set(
-        xlabel=f"stated confidence, in {bins} bins (area: number of predictions)",
+        xlabel=f"stated confidence, in {bins} bins\n(area: number of predictions)",
         ylabel="accuracy",
         xlim=(0, 1.02),
         ylim=(-0.06, 1.06),  # so that no marker is cut

@@ -55,6 +55,7 @@ def recommendation_gains(
     split: Split,
     k: int = 10,
     seed: int = 0,
+    on: str = "validation",
 ) -> tuple[dict[str, Result], list[Comparison]]:
     """Recommend with the vectors of each encoder, and compare with the first, user by user.
 
@@ -69,9 +70,11 @@ def recommendation_gains(
     recommender : callable
         Takes vectors and returns a recommender.
     split : Split
-        Recommenders are fitted on its training part and compared by NDCG on its test part.
+        Recommenders are fitted on its training part.
     k, seed : int
         Length of the lists; seed of the bootstrap.
+    on : {"validation", "test"}
+        The part on which they are compared, by NDCG; see `evaluation.evaluate`.
 
     Returns
     -------
@@ -89,8 +92,8 @@ def recommendation_gains(
     >>> from vidrec_utils.datasets import Split
     >>> users = ["u", "v", "w"]
     >>> train = pd.DataFrame({"user_id": users, "video_id": "a", "watch_ratio": 1.0})
-    >>> test = train.assign(video_id=["b", "b", "c"])
-    >>> split = Split(train, train[:0], test, pd.DataFrame(index=["a", "b", "c"]), "by hand")
+    >>> later = train.assign(video_id=["b", "b", "c"])
+    >>> split = Split(train, later, later[:0], pd.DataFrame(index=["a", "b", "c"]), "by hand")
     >>> shades = {"a": 10, "b": 20, "c": 250}
     >>> clips = {name: np.full((4, 32, 32, 3), s, np.uint8) for name, s in shades.items()}
     >>> encoder = video_encoders.load("slowfast_mini", device="cpu")
@@ -104,7 +107,7 @@ def recommendation_gains(
     for name, encoder in encoders.items():
         model = recommender(vectors_of(encoder, ready))
         model.name = name
-        results[name] = evaluate(model.fit(split), split, k, "test", seed)
+        results[name] = evaluate(model.fit(split), split, k, on, seed)
     first, *others = results.values()
     return results, [compare(other, first, seed=seed) for other in others]
 
