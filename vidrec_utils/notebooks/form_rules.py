@@ -23,7 +23,6 @@ NOT_YET_DEEPENED = frozenset(
         "03_image_encoders",
         "04_video_encoders",
         "07_content_based",
-        "09_hybrid",
     ]
 )
 """Notebooks whose explanations are still short: for them the lower bounds are `SHORT`."""
