@@ -21,7 +21,6 @@ NOT_YET_DEEPENED = frozenset(
         "01_preprocessing",
         "02_text_encoders",
         "03_image_encoders",
-        "04_video_encoders",
         "07_content_based",
     ]
 )
