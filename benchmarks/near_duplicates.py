@@ -32,9 +32,9 @@ from vidrec_utils.preprocessing.duplicates import candidate_pairs
 from vidrec_utils.preprocessing.hashing import Fingerprint, fingerprint, perceptual_hash
 from vidrec_utils.preprocessing.matching import MIN_MOTION, STATIC_MOTION, compare, is_copy
 from vidrec_utils.preprocessing.windows import (
-    EditedMatch,
     compare_edited,
     edited_pairs,
+    is_another_take,
     is_edited_copy,
 )
 
@@ -179,9 +179,10 @@ def read(path: Path) -> dict[str, Fingerprint]:
 def pair_found(a: Fingerprint, b: Fingerprint) -> bool:
     """Whether `near_duplicates` would call two clips one."""
     clips = {"a": a, "b": b}
-    if candidate_pairs(clips) and is_copy(*compare(a, b)):
+    match = compare_edited(a, b)
+    if candidate_pairs(clips) and is_copy(*compare(a, b)) and not is_another_take(match):
         return True
-    return bool(edited_pairs(clips)) and is_edited_copy(compare_edited(a, b))
+    return bool(edited_pairs(clips)) and is_edited_copy(match)
 
 
 def found_copies(prints: dict[str, dict[str, Fingerprint]]) -> pd.DataFrame:
@@ -219,10 +220,11 @@ def alarms_among(
     for a, b in sorted(plain | edited):
         if (a in copies) + (b in copies) != bool(copies) or a.split(",")[0] == b.split(",")[0]:
             continue
-        match = compare_edited(clips[a], clips[b]) if (a, b) in edited else EditedMatch()
+        match = compare_edited(clips[a], clips[b])
         closest = max(closest, match.change if match.motion >= MIN_MOTION / 2 else 0.0)
         looks = (a, b) in plain and is_copy(*compare(clips[a], clips[b]))
-        if looks or is_edited_copy(match):
+        looks = looks and not is_another_take(match)
+        if looks or ((a, b) in edited and is_edited_copy(match)):
             alarms.append(f"{a} and {b}")
     return alarms, closest
 
@@ -270,8 +272,9 @@ def main() -> None:
 
 def called_one(a: Fingerprint, b: Fingerprint) -> bool:
     """Whether two parts in which something moves are called one clip."""
-    plain = compare(a, b)
-    return is_edited_copy(compare_edited(a, b)) or (plain[2] >= STATIC_MOTION and is_copy(*plain))
+    plain, match = compare(a, b), compare_edited(a, b)
+    alike = plain[2] >= STATIC_MOTION and is_copy(*plain) and not is_another_take(match)
+    return is_edited_copy(match) or alike
 
 
 if __name__ == "__main__":

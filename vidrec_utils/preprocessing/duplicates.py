@@ -32,6 +32,7 @@ from vidrec_utils.preprocessing.report import file_rows, join_reports, make_repo
 from vidrec_utils.preprocessing.windows import (
     compare_edited,
     edited_pairs,
+    is_another_take,
     is_edited_copy,
 )
 
@@ -125,7 +126,8 @@ def near_duplicates(
     **Verification** of each candidate pair, after shifting it in time to where it fits best:
     the mean Hamming distance of all frames, and the correlation of *motion*, that is of each
     frame minus the median frame of its clip. Takes that share a background have uncorrelated
-    motion, a clip and its reversal as well; a re-encoding keeps it.
+    motion, a clip and its reversal as well; a re-encoding keeps it. Two takes of one gesture by one
+    person may have it in common, but not its changes from frame to frame (`is_another_take`).
 
     Then **edited copies** are looked for in the same two stages: of four frames of each clip 81
     windows are hashed, which lack 0, 5 or 10% at each edge, and the upper and lower two thirds.
@@ -192,7 +194,9 @@ def near_duplicates(
     for older, newer in candidate_pairs(clips):
         facts = compare(clips[older], clips[newer], max_shift_s)
         if is_copy(*facts, *limits):
-            matches[newer][older] = facts[:2]
+            match = compare_edited(clips[older], clips[newer], max_shift_s, *limits)
+            if not is_another_take(match):
+                matches[newer][older] = facts[:2]
     for older, newer in edited_pairs(clips) if edited else []:
         if older not in matches[newer]:
             match = compare_edited(clips[older], clips[newer], max_shift_s, *limits)
