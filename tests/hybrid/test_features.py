@@ -60,22 +60,21 @@ def test_titles_are_read_where_there_are_some(tmp_path):
     assert tables["title"].vectors.shape == (2, 384)
 
 
-def test_a_list_shows_reasons_and_the_share_of_content(platform):
+def test_a_list_shows_its_reasons_and_the_members_that_lift_it(platform):
     library, vectors = platform
     content = ContentRecommender(vectors, name="content")
-    model = hybrid.Stacked([content, ItemKNN()]).fit(library)
-    content.fit(library)
-    lists = hybrid.explained_lists(model, content, ["u0", "u3"], k=3, reasons=2)
+    model = hybrid.Stacked([content, ItemKNN(name="neighbours")]).fit(library)
+    lists = hybrid.explained_lists(model, ["u0", "u3"], k=3, reasons=2)
     assert lists["user_id"].tolist() == ["u0"] * 5 + ["u3"] * 5
-    reasons = lists["caption"] == "because of"
+    reasons = lists["caption"].str.startswith("because of ")
     assert reasons.tolist() == [True, True, False, False, False] * 2
     assert (lists[reasons & (lists["user_id"] == "u0")]["video_id"].astype(int) % 2 == 0).all()
-    first = model.recommend("u3", 1)["video_id"].iloc[0]
-    table = model.explain("u3", first).table
+    listed = model.recommend("u3", 3)["video_id"]
+    shown = lists[~reasons & (lists["user_id"] == "u3")]
+    assert shown["video_id"].tolist() == listed.tolist()
+    table = model.explain("u3", listed.iloc[0]).table
     lifts = table[table["kind"] == "member"].set_index("reason")["contribution"].clip(lower=0)
-    shown = lists[~reasons & (lists["user_id"] == "u3")].iloc[0]
-    assert shown["video_id"] == first
-    assert shown["caption"] == f"content {lifts['content'] / lifts.sum():.0%}"
+    assert f"content {lifts['content'] / lifts.sum():.0%}" in shown["caption"].iloc[0].split(", ")
 
 
 def test_components_keep_what_varies_most():

@@ -55,12 +55,17 @@ def _table(reports: dict[str, Report], seconds: dict[str, float]) -> str:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does, so that its table is printed, too."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let SIGTERM end the run as Ctrl-C does, so that its table is printed, too.
+
+    A run in the background of a shell script inherits that SIGINT is ignored, so both are set.
+    """
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.default_int_handler) for number in signals]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def main(arguments: list[str] | None = None) -> int:
