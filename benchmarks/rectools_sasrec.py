@@ -148,16 +148,16 @@ def main(path: str, answer: str) -> None:
     users = np.unique(task["users"])
     if "validation" not in task:
         scores = np.full(task["shape"], -np.inf, dtype=np.float32)  # no event, no score
-        found = model.recommend(users, data, k=data.item_id_map.size, filter_viewed=False)
-        scores[found[Columns.User], found[Columns.Item]] = found[Columns.Score]
+        table = model.recommend(users, data, k=data.item_id_map.size, filter_viewed=False)
+        scores[table[Columns.User], table[Columns.Item]] = table[Columns.Score]
         np.savez(answer, scores=scores)
         return
     k = int(task["k"])
     asked = task["asked_users"]
     lists = np.full((asked.max() + 1, k), -1)
     _, questions = dataset(asked, task["asked_items"])
-    found = model.recommend(np.unique(asked), questions, k=k, filter_viewed=True)
-    lists[found[Columns.User], found[Columns.Rank] - 1] = found[Columns.Item]
+    table = model.recommend(np.unique(asked), questions, k=k, filter_viewed=True)
+    lists[table[Columns.User], table[Columns.Rank] - 1] = table[Columns.Item]
     np.savez(answer, lists=lists, ndcg=history)
 
 

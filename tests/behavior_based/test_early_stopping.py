@@ -56,8 +56,8 @@ def test_only_what_was_published_competes():
     videos = pd.DataFrame({"published_at": pd.to_datetime(["2025-03-09", "2025-03-01", None])})
     until = pd.Series(pd.to_datetime(["2025-03-05"]))
     held_out = HeldOut(np.array([0]), relevant, seen, videos, until)
-    found = held_out.ndcg(lambda users: np.array([[3.0, 2, 1]]))
-    np.testing.assert_allclose(found, 1 / np.log2(3))
+    value = held_out.ndcg(lambda users: np.array([[3.0, 2, 1]]))
+    np.testing.assert_allclose(value, 1 / np.log2(3))
 
 
 @every_model

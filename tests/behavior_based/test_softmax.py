@@ -52,12 +52,12 @@ def gap(correct: bool, m: int, repeats: int) -> tuple[np.ndarray, np.ndarray]:
     full = torch.autograd.grad(F.cross_entropy(states @ table.T, targets), table)[0]
     q = torch.arange(1.0, 9, dtype=torch.float64)
     log_q = (q / q.sum()).log()
-    told = log_q if correct else torch.full_like(log_q, -np.log(8))
+    correction = log_q if correct else torch.full_like(log_q, -np.log(8))
     random = torch.Generator().manual_seed(2)
     gaps = []
     for _ in range(repeats):
         negatives = torch.multinomial(log_q.exp(), m, replacement=True, generator=random)
-        loss = sampled_softmax(states, table, targets, negatives, told)
+        loss = sampled_softmax(states, table, targets, negatives, correction)
         gaps.append(torch.autograd.grad(loss, table)[0] - full)
     gaps = torch.stack(gaps)
     return gaps.mean(dim=0).numpy(), (gaps.std(dim=0) / repeats**0.5).numpy()
