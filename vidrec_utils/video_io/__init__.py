@@ -1,10 +1,10 @@
 """Videos and images in and out: one facade over PyAV and Pillow.
 
 `probe` describes a file, `sample_frames` samples a few frames by seeking, `read_clip` reads a span,
-`thumbnail` one image, `write_clip` writes H.264 clips and `read_image` reads still images. Frames
-are uint8 RGB, upright, in stored pixels. Whatever is wrong with a file is raised as a `VideoError`
-or `ImageError` with `.path`, `.reason` and a sentence that says what to do; the file is closed in
-every case. What reading one file may cost in time, pixels and memory is its `Budget`.
+`thumbnail` one image, `write_clip` writes H.264 clips with AAC sound and `read_image` reads still
+images. Frames are uint8 RGB, upright, in stored pixels. Whatever is wrong with a file is raised as
+a `VideoError` or `ImageError` with `.path`, `.reason` and a sentence that says what to do; the file
+is closed in every case. What reading one file may cost in time, pixels and memory is its `Budget`.
 
 Of several videos in one file the one that players show is read: see `streams.best_stream`. Colours
 of a stream that states no matrix are read as ITU-R BT.601 of limited range, as FFmpeg does.

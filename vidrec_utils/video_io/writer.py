@@ -1,8 +1,9 @@
-"""Writing clips: H.264 that every browser plays, the same bytes for the same frames."""
+"""Writing clips: H.264 and AAC that every browser plays, the same bytes for the same input."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from os import PathLike
@@ -10,10 +11,24 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 
+from vidrec_utils.arguments import positive
 from vidrec_utils.files import draft_folder
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+
+SOUND_RATES = (
+    *(7_350, 8_000, 11_025, 12_000, 16_000, 22_050, 24_000),
+    *(32_000, 44_100, 48_000, 64_000, 88_200, 96_000),
+)
+"""Samples a second that AAC has a code for (ISO/IEC 14496-3, table 1.18)."""
+
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1"}
+"""Number of channels -> their arrangement around the listener, as FFmpeg names it."""
+
+FRAME_SAMPLES = 1024
+"""Samples of one channel that AAC encodes together."""
 
 
 def write_clip(
@@ -23,12 +38,19 @@ def write_clip(
     crf: int = 23,
     preset: str = "veryfast",
     gop: int | None = None,
+    sound: np.ndarray | None = None,
+    sound_rate: int | None = None,
+    sound_bit_rate: int | None = None,
 ) -> Path:
-    """Write frames as an H.264 clip (yuv420p, index in front), atomically.
+    """Write frames as an H.264 clip (yuv420p, index in front), with sound as AAC, atomically.
 
-    The same frames and settings give the same bytes with the same version of the encoder: one
-    thread, no clock, no random identifier. H.264 with 4:2:0 colour needs even sides, so an odd
+    The same frames, sound and settings give the same bytes with the same version of the encoder:
+    one thread, no clock, no random identifier. H.264 with 4:2:0 colour needs even sides, so an odd
     width or height is made even by repeating the last column or row.
+
+    Sound and picture begin together. The sound may be shorter or longer than the picture; it is
+    neither cut nor padded. AAC is lossy, and works on pieces of 1,024 samples: a reader may get up
+    to that many samples of silence more at the end.
 
     Parameters
     ----------
@@ -47,6 +69,15 @@ def write_clip(
         x264's compromise between time and size, `"ultrafast"` to `"veryslow"`.
     gop
         Largest distance of two keyframes in frames; x264's default is 250.
+    sound
+        Samples between -1 and 1, of a floating type: shape (samples,) for one channel, or
+        (channels, samples) for up to six, in FFmpeg's order (left, right, centre, low frequencies,
+        back left, back right). Without it the clip has no sound track.
+    sound_rate
+        Samples a second, one of `SOUND_RATES`. Needed with `sound`, and only then.
+    sound_bit_rate
+        Bits a second of all channels together; 64,000 for each channel by default. The encoder
+        takes less where the rate of samples does not allow so many.
 
     Returns
     -------
@@ -57,7 +88,8 @@ def write_clip(
     ------
     ValueError
         If there are no frames, or one has another shape or type, or `fps`, `crf` or the suffix
-        is invalid.
+        is invalid; if `sound` has another shape or type, no samples, or samples that are no numbers
+        between -1 and 1; if AAC does not know `sound_rate`, or `sound_bit_rate` is not positive.
 
     Examples
     --------
@@ -68,6 +100,15 @@ def write_clip(
     ...     info = video_io.probe(write_clip(Path(folder, "black.mp4"), frames, fps=2))
     >>> info.n_frames, info.duration_s, (info.height, info.width)
     (3, 1.5, (32, 48))
+
+    A tone of 440 Hz goes with the picture:
+
+    >>> tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(24_000) / 16_000)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "tone.mp4")
+    ...     info = video_io.probe(write_clip(path, frames, fps=2, sound=tone, sound_rate=16_000))
+    >>> info.has_audio, info.duration_s
+    (True, 1.5)
     """
     path = Path(path)
     container = FORMATS.get(path.suffix.lower())
@@ -78,6 +119,7 @@ def write_clip(
         raise ValueError(f"fps is {fps}; give a number above 0.")
     if not 0 <= crf <= 51:
         raise ValueError(f"crf is {crf}; give 0 (best image) to 51 (smallest file).")
+    track = _sound_track(sound, sound_rate, sound_bit_rate)
 
     remaining = iter(frames)
     first = next(remaining, None)
@@ -87,9 +129,20 @@ def write_clip(
 
     with draft_folder(path) as folder:
         draft = folder / "clip"
-        _encode(draft, container, chain([first], remaining), first.shape, rate, crf, preset, gop)
+        _encode(
+            draft, container, chain([first], remaining), first.shape, rate, crf, preset, gop, track
+        )
         draft.replace(path)
     return path
+
+
+@dataclass(frozen=True)
+class _SoundTrack:
+    """What goes beside the picture: float32 samples (channels, samples), and how to encode them."""
+
+    samples: np.ndarray
+    rate: int
+    bit_rate: int
 
 
 def _encode(
@@ -101,6 +154,7 @@ def _encode(
     crf: int,
     preset: str,
     gop: int | None,
+    track: _SoundTrack | None,
 ) -> None:
     height, width = shape[0] + shape[0] % 2, shape[1] + shape[1] % 2
     options = {"fflags": "+bitexact"}
@@ -114,6 +168,7 @@ def _encode(
         stream.codec_context.thread_count = 1
         if gop is not None:
             stream.codec_context.gop_size = gop
+        sound = None if track is None else _SoundEncoder(output, track)
         scaler = av.video.reformatter.VideoReformatter()
         for number, image in enumerate(frames):
             image = _even(_checked(image, shape, number))
@@ -121,7 +176,83 @@ def _encode(
             frame = scaler.reformat(frame, format="yuv420p", threads=1)
             frame.pts, frame.time_base = number, 1 / rate
             output.mux(stream.encode(frame))
+            if sound is not None:
+                # Sound and picture alternate, so that a player finds close together what it
+                # shows and plays together.
+                sound.mux_until((number + 1) / rate)
         output.mux(stream.encode(None))
+        if sound is not None:
+            sound.finish()
+
+
+class _SoundEncoder:
+    """The sound of a file that is being written, of which a part is encoded already."""
+
+    def __init__(self, output: OutputContainer, track: _SoundTrack) -> None:
+        self.output, self.track = output, track
+        self.layout = LAYOUTS[len(track.samples)]
+        self.stream = output.add_stream(
+            "aac", rate=track.rate, layout=self.layout, options={"flags": "bitexact"}
+        )
+        self.stream.bit_rate = track.bit_rate
+        self.stream.codec_context.thread_count = 1
+        self.encoded = 0
+
+    def mux_until(self, seconds: Fraction) -> None:
+        """Encode and write piece by piece, until this time is reached or nothing is left."""
+        samples, rate = self.track.samples, self.track.rate
+        while self.encoded < min(seconds * rate, samples.shape[1]):
+            piece = samples[:, self.encoded : self.encoded + FRAME_SAMPLES]
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(piece), format="fltp", layout=self.layout
+            )
+            frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+            frame.pts = self.encoded
+            self.output.mux(self.stream.encode(frame))
+            self.encoded += piece.shape[1]
+
+    def finish(self) -> None:
+        """Encode and write what is left."""
+        self.mux_until(Fraction(self.track.samples.shape[1], self.track.rate))
+        self.output.mux(self.stream.encode(None))
+
+
+def _sound_track(
+    sound: np.ndarray | None, rate: int | None, bit_rate: int | None
+) -> _SoundTrack | None:
+    """Check what is to be heard; None if nothing is."""
+    if sound is None:
+        if rate is not None or bit_rate is not None:
+            raise ValueError("sound_rate and sound_bit_rate go with sound; give the sound, too.")
+        return None
+    sound = np.asarray(sound)
+    if not np.issubdtype(sound.dtype, np.floating) or sound.ndim not in (1, 2):
+        raise ValueError(
+            f"sound is {sound.dtype} of shape {sound.shape}; "
+            "give floats of shape (samples,) or (channels, samples)."
+        )
+    samples = np.atleast_2d(sound)
+    if len(samples) not in LAYOUTS:
+        raise ValueError(
+            f"sound has {len(samples)} channels; the shape is (channels, samples), with "
+            f"1 to {max(LAYOUTS)} channels."
+        )
+    if not samples.shape[1]:
+        raise ValueError("sound has no samples; leave it out to write a clip without sound.")
+    # NaN compares false
+    if not (np.abs(samples) <= 1).all():
+        raise ValueError(
+            "sound holds samples that are no numbers between -1 and 1; scale it, and replace what "
+            "is NaN or infinite."
+        )
+    if rate not in SOUND_RATES:
+        raise ValueError(
+            f"sound_rate is {rate}; AAC knows {', '.join(map(str, SOUND_RATES))} samples a second."
+        )
+    if bit_rate is None:
+        bit_rate = 64_000 * len(samples)
+    positive(sound_bit_rate=bit_rate)
+    return _SoundTrack(samples.astype(np.float32), int(rate), int(bit_rate))
 
 
 def _checked(image: np.ndarray, shape: tuple[int, ...] | None, number: int) -> np.ndarray:
