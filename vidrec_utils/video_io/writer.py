@@ -191,9 +191,10 @@ class _SoundEncoder:
     def __init__(self, output: OutputContainer, track: _SoundTrack) -> None:
         self.output, self.track = output, track
         self.layout = LAYOUTS[len(track.samples)]
-        self.stream = output.add_stream(
-            "aac", rate=track.rate, layout=self.layout, options={"flags": "bitexact"}
-        )
+        # Of FFmpeg's two searches for scale factors the fast one takes 0.4 times as long; at low
+        # rates its sound is closer to the original, too.
+        options = {"flags": "bitexact", "aac_coder": "fast"}
+        self.stream = output.add_stream("aac", rate=track.rate, layout=self.layout, options=options)
         self.stream.bit_rate = track.bit_rate
         self.stream.codec_context.thread_count = 1
         self.encoded = 0
