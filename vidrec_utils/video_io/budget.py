@@ -30,7 +30,8 @@ class Budget:
         Pixels of a still image.
     memory : int
         Bytes: of the frames that a call returns and of those that are decoded on the way
-        (`DECODING` for each pixel of one), or that decoding an image takes.
+        (`DECODING` for each pixel of one), that decoding an image takes, or of the sound that a
+        call returns and the blocks it is joined from.
 
     Examples
     --------

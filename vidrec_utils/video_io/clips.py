@@ -20,6 +20,7 @@ from .budget import Budget
 from .errors import VideoError, guarded
 from .painter import Painter, target_size
 from .reader import EndedEarly, Reader
+from .sound import SoundInfo, sound_info
 from .timeline import Timeline
 
 Result = TypeVar("Result")
@@ -58,6 +59,9 @@ class VideoInfo:
         for nearly all files.
     missing : str
         How the container shows that bytes are missing; empty if nothing shows it.
+    sound : SoundInfo or None
+        Codec, rate, channels and length of the sound track that `read_sound` reads, as its header
+        states them.
     """
 
     path: Path
@@ -75,6 +79,7 @@ class VideoInfo:
     truncated: bool
     doubts: tuple[str, ...] = ()
     missing: str = ""
+    sound: SoundInfo | None = None
 
 
 def probe(path: str | PathLike[str], *, budget: Budget | None = None) -> VideoInfo:
@@ -124,6 +129,7 @@ def _describe(video: Reader) -> VideoInfo:
         truncated=not line.complete,
         doubts=line.doubts,
         missing=line.missing,
+        sound=sound_info(video.container),
     )
 
 

@@ -50,6 +50,15 @@ class VideoError(MediaError):
     """
 
 
+class SoundError(MediaError):
+    """The sound of a video, or a file of sound alone, cannot be read.
+
+    `reason` is one of those of `VideoError`, with `"not_media"` for content of no known format,
+    `"no_sound"` (the file has no sound track) and `"no_samples"` (it has one that holds nothing,
+    or nothing that can be decoded).
+    """
+
+
 class ImageError(MediaError):
     """An image cannot be read.
 

@@ -219,6 +219,7 @@ _WALKS: dict[str, Callable[[BinaryIO, int, list[str]], str]] = {
     "mov": _mp4,
     "matroska": _matroska,
     "avi": _riff,
+    "wav": _riff,
     "flv": _flv,
     "live_flv": _flv,
     "asf": _asf,

@@ -10,11 +10,12 @@ from os import PathLike
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 
 from .. import settings
 from . import streams
 from .budget import Budget, Clock
-from .errors import VideoError, existing_file
+from .errors import MediaError, VideoError, existing_file
 from .integrity import examine
 from .painter import Orientation
 from .scanning import DEMUX_ERRORS, scanned_timeline
@@ -97,7 +98,7 @@ class Reader:
         self.container.close()
 
     def _open(self) -> None:
-        self.container = _open(self.path, self.file)
+        self.container = open_container(self.path, self.file, VideoError)
         try:
             self.stream = self._choose_stream()
         except BaseException:
@@ -147,7 +148,7 @@ class Reader:
         """Choose among several streams in a container of its own, since it reads packets."""
         if len(streams.candidates(self.container)) < 2:
             return streams.best_stream(self.container, self.clock.check)
-        with _open(self.path, self.file) as container:
+        with open_container(self.path, self.file, VideoError) as container:
             return streams.best_stream(container, self.clock.check)
 
     def _unsupported(self) -> VideoError:
@@ -543,8 +544,24 @@ class Reader:
         return float(nominal_rate(self.stream))
 
 
-def _open(path: Path, file: Path) -> av.container.InputContainer:
-    """Open a file by its content, whatever its name is."""
+def open_container(path: Path, file: Path, error: type[MediaError]) -> InputContainer:
+    """Open a file by its content, whatever its name is.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    file
+        Its absolute path.
+    error
+        The class of error to raise.
+
+    Raises
+    ------
+    MediaError
+        With the reason `"truncated"` where the beginning is that of a recording, else
+        `"not_a_video"` or, of a `SoundError`, `"not_media"`.
+    """
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     try:
         return av.open(str(file), metadata_errors="replace", container_options=options)
@@ -552,15 +569,16 @@ def _open(path: Path, file: Path) -> av.container.InputContainer:
         with file.open("rb") as content:
             head = content.read(16)
         if any(head[at : at + len(mark)] == mark for mark, at in SIGNATURES.items()):
-            raise VideoError(
+            raise error(
                 path,
                 "truncated",
                 "it starts like a video, but its index is missing or damaged: a recording or "
                 "copy was cut short. Copy it again or repair it from the original.",
             ) from problem
-        raise VideoError(
+        video = issubclass(error, VideoError)
+        raise error(
             path,
-            "not_a_video",
-            "its content is no video in a known format, whatever its name says. Replace it, "
-            "or leave it out.",
+            "not_a_video" if video else "not_media",
+            f"its content is {'no video' if video else 'neither video nor sound'} in a known "
+            "format, whatever its name says. Replace it, or leave it out.",
         ) from problem

@@ -1,4 +1,4 @@
-"""Which of a file's streams is *the* video."""
+"""Which of a file's streams is *the* video, and which is its sound."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -56,6 +57,19 @@ def best_stream(container: InputContainer, check: Callable[[], None]) -> int | N
         )
 
     return max(streams, key=rank).index
+
+
+def best_sound(container: InputContainer) -> AudioStream | None:
+    """Return the sound track that players choose; None if there is none.
+
+    In this order: it can be decoded; the file calls it the default; it comes first.
+    """
+
+    def rank(stream: AudioStream) -> tuple[bool, bool, int]:
+        default = bool(stream.disposition & _KINDS.default)
+        return stream.codec_context is not None, default, -stream.index
+
+    return max(container.streams.audio, key=rank, default=None)
 
 
 def _counts(

@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -118,7 +119,7 @@ def declared_duration(container: InputContainer, stream: VideoStream) -> Fractio
 _DURATION = re.compile(r"(\d{1,5}):(\d{1,2}):(\d{1,2}(?:\.\d{1,12})?)")
 
 
-def duration_tag(stream: VideoStream) -> Fraction | None:
+def duration_tag(stream: VideoStream | AudioStream) -> Fraction | None:
     """Return the duration of a Matroska track in seconds by its tag (`00:00:02.500000000`)."""
     tag = next((v for k, v in stream.metadata.items() if k.upper().startswith("DURATION")), "")
     match = _DURATION.fullmatch(tag.strip(" \0"))
