@@ -4,10 +4,11 @@
 could have been shown: those online by then that the user had not seen before (no sampled
 candidates). It gives per-user metrics whose means come with bootstrap intervals over users. The
 part is validation, unless the test is asked for by name; before that, `refit` fits the chosen
-recommender on both earlier parts. `compare` tests whether one recommender beats another on the
-same users and, with a margin, whether it is no worse; `compare_all` does so for many and corrects
-for their number. Each result carries its `Protocol`, and refuses to be compared with a result under
-another.
+recommender on both earlier parts. What counts as relevant is said by a label (see
+`events.labels`), whose rule is learned from the training part alone. `compare` tests whether one
+recommender beats another on the same users and, with a margin, whether it is no worse;
+`compare_all` does so for many and corrects for their number. Each result carries its `Protocol`,
+and refuses to be compared with a result under another.
 
 `evaluation.leaks` looks for answers that got into the questions, and `evaluation.sampled` shows why
 no candidates are sampled here. `choose` carries out the choice of a pretrained model,
@@ -44,7 +45,8 @@ from vidrec_utils.evaluation.ranking import evaluate, ranks, refit
 from vidrec_utils.evaluation.results import Result
 from vidrec_utils.evaluation.settings_search import Search, search
 from vidrec_utils.evaluation.slices import by_slice, cold_videos
-from vidrec_utils.evaluation.task import positives, prepare
+from vidrec_utils.evaluation.task import prepare
+from vidrec_utils.events import positives
 from vidrec_utils.linear_probe import Probe, linear_probe, probe_pairs
 
 __all__ = [

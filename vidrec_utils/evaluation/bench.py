@@ -9,6 +9,7 @@ from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.evaluation.comparison import Comparison, compare
 from vidrec_utils.evaluation.ranking import evaluate
 from vidrec_utils.evaluation.results import Result
+from vidrec_utils.events import Label
 from vidrec_utils.recommender import Recommender
 
 
@@ -25,6 +26,8 @@ class Bench:
         The metric that is printed and compared; see `evaluate` for the names.
     seed : int
         Seed of the bootstrap.
+    label : str or LabelRule, optional
+        The label that judges the lists; see `evaluate`.
 
     Examples
     --------
@@ -42,8 +45,16 @@ class Bench:
     popularity: RECALL@1 0.667 [0.000, 1.000] on validation.
     """
 
-    def __init__(self, split: Split, k: int = 10, metric: str = "ndcg", seed: int = 0):
+    def __init__(
+        self,
+        split: Split,
+        k: int = 10,
+        metric: str = "ndcg",
+        seed: int = 0,
+        label: Label = None,
+    ):
         self.split = split
+        self.label = label
         self.k = k
         self.metric = metric
         self.seed = seed
@@ -68,7 +79,8 @@ class Bench:
             Adds the metric `diversity`; see `evaluate`.
         """
         fitted = model.fit(self.split, weights)
-        return evaluate(fitted, self.split, self.k, on, self.seed, vectors=vectors, progress=False)
+        options = {"vectors": vectors, "label": self.label}
+        return evaluate(fitted, self.split, self.k, on, self.seed, progress=False, **options)
 
     def score(
         self,

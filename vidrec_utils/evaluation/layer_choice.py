@@ -36,7 +36,8 @@ from vidrec_utils.embeddings.pooling import POOLINGS, pool
 from vidrec_utils.encoders import ClipEncoder, Encoder, Layered, LayeredInOnePass
 from vidrec_utils.evaluation.metrics import bootstrap_means, list_metrics
 from vidrec_utils.evaluation.results import percentile_interval
-from vidrec_utils.evaluation.task import ended_well, prepare
+from vidrec_utils.evaluation.task import prepare
+from vidrec_utils.events import Label
 from vidrec_utils.recommender import as_ids, blocks, hide, interaction_matrix, top_k
 
 Vectors: TypeAlias = Embeddings | pd.DataFrame
@@ -130,7 +131,8 @@ def audit_layers(
     directions: Sequence[int] = DIRECTIONS,
     k: int = 10,
     seed: int = 0,
-    threshold: float = 0.8,
+    threshold: float | None = None,
+    label: Label = None,
     root: Path | None = None,
     batch_size: int | None = None,
     progress: bool = True,
@@ -174,8 +176,12 @@ def audit_layers(
         Length of the lists.
     seed : int
         Seed of the bootstrap over users, and of the halves of `relevant`.
-    threshold : float
-        Least watch ratio of a liked exposure (or one with `liked` true).
+    threshold : float, optional
+        Least watch ratio of a liked exposure (or one with `liked` true), for the label `ratio`.
+    label : str or LabelRule, optional
+        Which exposures count as liked: those of training, which make the profiles, and those of the
+        measured part, which judge; see `evaluation.evaluate`. One rule, fitted to the training
+        part, serves both.
     root, batch_size, progress
         As in `embed`.
 
@@ -224,7 +230,7 @@ def audit_layers(
     >>> folder.cleanup()
     """
     _known(poolings, POOLINGS, "pooling")
-    options = _Options(split, relevant, geometries, directions, k, seed, threshold, progress)
+    options = _Options(split, relevant, geometries, directions, k, seed, threshold, label, progress)
     pooled = _Pooled(encoder, _layers(encoder, layers), poolings, of)
     embeddings = embed(library, pooled, of, root, batch_size, progress)
     matrices = {name: embeddings.vectors[:, columns] for name, columns in pooled.blocks}
@@ -240,7 +246,8 @@ def audit_vectors(
     directions: Sequence[int] = DIRECTIONS,
     k: int = 10,
     seed: int = 0,
-    threshold: float = 0.8,
+    threshold: float | None = None,
+    label: Label = None,
     progress: bool = True,
 ) -> LayerAudit:
     """Try geometries of ready-made vectors; choose by recall on validation.
@@ -253,7 +260,7 @@ def audit_vectors(
         A row for each video, indexed by `video_id`; several kinds of vectors, such as layers or
         encoders, by name. A video without a vector (no row, or one with NaN) is never recommended,
         but counts as relevant.
-    split, relevant, geometries, directions, k, seed, threshold, progress
+    split, relevant, geometries, directions, k, seed, threshold, label, progress
         As in `audit_layers`.
 
     Returns
@@ -288,7 +295,7 @@ def audit_vectors(
     >>> audit.table[["geometry", "dim"]].to_numpy().tolist()
     [['raw', 3], ['centred', 3], ['whitened', 2], ['whitened', 1], ['pca', 2]]
     """
-    options = _Options(split, relevant, geometries, directions, k, seed, threshold, progress)
+    options = _Options(split, relevant, geometries, directions, k, seed, threshold, label, progress)
     named = vectors if isinstance(vectors, Mapping) else {VECTOR: vectors}
     if not named:
         raise ValueError("vectors is empty; give at least one frame or Embeddings.")
@@ -335,7 +342,8 @@ class _Options:
     directions: Sequence[int]
     k: int
     seed: int
-    threshold: float
+    threshold: float | None
+    label: Label
     progress: bool
 
     def __post_init__(self) -> None:
@@ -352,7 +360,7 @@ class _Options:
             videos = as_ids(self.split.videos.index)
             learn_from = videos[videos.isin(as_ids(self.split.train["video_id"]))]
             questions = {
-                on: _recommendation(self.split, on, self.k, self.threshold)
+                on: _recommendation(self.split, on, self.k, self.threshold, self.label)
                 for on in ("validation", "test")
             }
             return videos, learn_from, questions
@@ -540,10 +548,13 @@ class _Questions:
         return list_metrics(np.concatenate(hits), self.n, k)["recall"].to_numpy()
 
 
-def _recommendation(split: Split, on: str, k: int, threshold: float) -> _Questions:
+def _recommendation(
+    split: Split, on: str, k: int, threshold: float | None, label: Label
+) -> _Questions:
     """The questions of `evaluate`, for the users who liked something in training."""
-    task = prepare(split, k, on, threshold)
-    liked = split.train[ended_well(split.train, threshold).to_numpy()]
+    task = prepare(split, k, on, threshold, label=label)
+    liked = task.rule.positives(split.train).fillna(False).to_numpy(dtype=bool)
+    liked = split.train[liked]
     liked = liked[as_ids(liked["user_id"]).isin(task.users)]
     history = interaction_matrix(liked, 1, task.users, task.videos)
     history.data[:] = 1  # liked once or often

@@ -52,6 +52,7 @@ LABELS = {
     "n_videos": "size of the catalogue",
     "masked": "what is masked",
     "relevant": "what counts as relevant",
+    "label": "label",
     "candidates": "which videos could have been shown",
     "ideal": "ideal",
     "recall": "denominator of recall",
@@ -83,9 +84,14 @@ class Protocol:
         Size of the catalogue; all of it that could have been shown is ranked, nothing is sampled.
     masked : str
         The videos that are no candidates for a user since they were seen before, in words.
-    relevant, ideal, recall, ties : str
-        What counts as relevant, what NDCG and MAP are divided by, what recall is divided by, and in
-        which order equal scores are ranked.
+    relevant : str
+        What counts as relevant, in words, with what the label learned from the training part.
+    label : str
+        Name of the label that judges the lists (see `events.labels`). With which weights, or by
+        which label, a recommender was trained is no part of the protocol.
+    ideal, recall, ties : str
+        What NDCG and MAP are divided by, what recall is divided by, and in which order equal scores
+        are ranked.
     candidates : str
         Which videos could have been shown, in words: those online by then, where this is known.
     n_users, n_left_out : int
@@ -101,6 +107,7 @@ class Protocol:
     n_videos: int
     masked: str
     relevant: str
+    label: str = ""
     candidates: str = ""
     ideal: str = IDEALS["min(n, k)"]
     recall: str = RECALLS["n"]
@@ -147,9 +154,10 @@ class Protocol:
     def __str__(self) -> str:
         total = self.n_users + self.n_left_out
         which = f" ({self.candidates})" if self.candidates else ""
+        named = f" by the label {self.label}" if self.label not in ("", "ratio") else ""
         return (
             f"split {self.split!r}, {self.part}; k = {self.k}; candidates: all {self.n_videos} "
-            f"videos{which} minus {self.masked}; relevant: {self.relevant}; {self.recall}, "
+            f"videos{which} minus {self.masked}; relevant{named}: {self.relevant}; {self.recall}, "
             f"{self.ideal}; ties {self.ties}; {self.n_users} of {total} users, {self.n_left_out} "
             "without a relevant candidate left out"
         )

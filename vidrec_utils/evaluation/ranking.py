@@ -26,6 +26,7 @@ from vidrec_utils.evaluation.slices import (
 )
 from vidrec_utils.evaluation.task import Task, prepare
 from vidrec_utils.evaluation.ties import TieGroups, expected_hits, expected_metrics, tie_groups
+from vidrec_utils.events import Label
 from vidrec_utils.recommender import EventWeights, Recommender, blocks, top_k
 
 
@@ -36,12 +37,13 @@ def evaluate(
     on: str = "validation",
     seed: int = 0,
     slices: bool = True,
-    threshold: float = 0.8,
+    threshold: float | None = None,
     by: str | None = None,
     vectors: Embeddings | pd.DataFrame | None = None,
     ties: str = "catalogue",
     progress: bool = True,
     *,
+    label: Label = None,
     ideal: str = "min(n, k)",
     recall: str = "n",
     masked: str | pd.DataFrame = "known",
@@ -72,8 +74,8 @@ def evaluate(
         For the bootstrap, and for shuffled ties.
     slices : bool
         Also measure groups of users and of videos; `evaluation.slices` defines them.
-    threshold : float
-        See `positives`.
+    threshold : float, optional
+        Least watch ratio of a relevant video, for the label `ratio` (default .8).
     by : str, optional
         Column of `split.videos`, such as `"category"`, whose values become slices, too.
     vectors : Embeddings or DataFrame, optional
@@ -85,6 +87,12 @@ def evaluate(
         catalogue's order.
     progress : bool
         Show a bar when it takes more than ten seconds.
+    label : str or LabelRule, optional
+        The label that judges: which exposures of the part are relevant; see `events.fit_label`,
+        also for the default. Its rule is fitted to the training part, for the test, too. A video
+        whose exposures it calls NA is neither relevant nor a candidate. The recommender was
+        trained by weights, or by a label of its own; that the two agree is nobody's duty but the
+        caller's.
     ideal : {"min(n, k)", "n", "k"}
         What NDCG and MAP are divided by, with n relevant videos: the best list that k positions can
         hold, the best list of any length, or k hits.
@@ -127,7 +135,8 @@ def evaluate(
     """
     lengths = _lengths(k)
     options = {"ideal": ideal, "recall": recall}
-    task = prepare(split, lengths[-1], on, threshold, ties, seed, masked=masked, **options)
+    judged = {"label": label, "masked": masked}
+    task = prepare(split, lengths[-1], on, threshold, ties, seed, **judged, **options)
     groups = popularity_groups(task.exposures) if slices else {}
     groups |= value_groups(split.videos, by) if by is not None else {}
     order = np.arange(len(task.videos))  # of the columns: which of two equal scores comes first
@@ -223,14 +232,17 @@ def ranks(
     recommender: Recommender,
     split: Split,
     on: str = "validation",
-    threshold: float = 0.8,
+    threshold: float | None = None,
     progress: bool = True,
+    *,
+    label: Label = None,
 ) -> pd.DataFrame:
     """Rank of every relevant video among all candidates of its user that are not relevant.
 
     Other relevant videos of the user are taken out, so that each has the same negatives whether
     candidates are sampled or not (see `evaluation.sampled`). Of equal scores those earlier in the
-    catalogue rank higher; videos outside the recommender's catalogue rank last.
+    catalogue rank higher; videos outside the recommender's catalogue rank last. What is relevant is
+    the matter of `threshold` and `label`, as in `evaluate`.
 
     Returns
     -------
@@ -254,7 +266,7 @@ def ranks(
     1       v        b     1             2
     2       w        c     2             2
     """
-    task = prepare(split, 1, on, threshold)
+    task = prepare(split, 1, on, threshold, label=label)
     rows = []
     for block, scores, candidates in _scored(recommender, task, progress):
         for number, user in enumerate(range(block.start, block.stop)):

@@ -32,6 +32,7 @@ from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation.metrics import bootstrap_means
 from vidrec_utils.evaluation.ranking import evaluate
 from vidrec_utils.evaluation.results import Result, percentile_interval
+from vidrec_utils.events import Label, fit_label
 from vidrec_utils.recommender import EventWeights, Recommender, as_ids
 
 Value: TypeAlias = bool | int | float | str | None
@@ -108,6 +109,7 @@ def search(
     weights: EventWeights | None = None,
     max_users: int | None = None,
     seed: int = 0,
+    label: Label = None,
     progress: bool = True,
 ) -> Search:
     """Try the settings of a recommender on validation, and choose among them.
@@ -154,6 +156,8 @@ def search(
         If validation has more users, this many are drawn.
     seed : int
         Seed of the bootstrap, and of the users that are drawn.
+    label : str or LabelRule, optional
+        The label that judges; see `evaluate`. The models are trained with `weights`.
     progress : bool
         Show a bar when it takes longer than two seconds.
 
@@ -196,7 +200,7 @@ def search(
     arguments.at_least(0, margin=margin, widen=widen)
     space = _Space(grid, build, start, widen)
     with tqdm(desc="search", unit="setting", delay=2, leave=False, disable=not progress) as bar:
-        trials = _Trials(build, split, k, metric, seeds, weights, max_users, seed, bar)
+        trials = _Trials(build, split, k, metric, seeds, weights, max_users, seed, label, bar)
         product = space.product() if method == "grid" else ()
         current = max([space.start, *product], key=trials.mean)
         before = None
@@ -335,6 +339,7 @@ class _Trials:
         weights: EventWeights | None,
         max_users: int | None,
         seed: int,
+        label: Label,
         bar: tqdm,
     ) -> None:
         known = inspect.signature(build).parameters
@@ -348,6 +353,7 @@ class _Trials:
         self.options = {"progress": False} if "progress" in known else {}
         self.seeds = [{"seed": int(one)} if "seed" in known else {} for one in seeds]
         self.split = _of_users(split, max_users, seed)
+        self.label = fit_label(split.train, split.videos, label)
         self.trials: dict[tuple[Value, ...], _Trial] = {}
         self.bar = bar
 
@@ -386,6 +392,7 @@ class _Trials:
                 seed=self.seed,
                 slices=False,
                 progress=False,
+                label=self.label,
             )
         if self.metric not in result.metrics:
             raise KeyError(

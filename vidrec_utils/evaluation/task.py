@@ -20,77 +20,16 @@ from vidrec_utils.evaluation.protocol import (
     hash_pairs,
 )
 from vidrec_utils.events import (
-    NO_SIGNAL,
+    Label,
+    LabelRule,
     as_ids,
-    event_weights,
+    fit_label,
     interaction_matrix,
     published_by,
     signals,
     times_of,
-    warn_once,
 )
 from vidrec_utils.recommender import blocks
-
-
-def positives(interactions: pd.DataFrame, threshold: float = 0.8) -> pd.Series:
-    """Which exposures ended well: watched to at least `threshold`, or liked.
-
-    A log that has neither watch ratios nor likes is taken for what it is: if it has shares or
-    comments, exposures that were shared or commented on ended well; if it has no signal at all,
-    every exposure did, and a warning says so once (see `events.event_weights`, which counts alike).
-
-    Parameters
-    ----------
-    interactions : DataFrame
-        Columns `watch_ratio`, `liked`, `shared`, `comment`, each optional. An NA signal says
-        nothing, so it never makes a positive.
-    threshold : float
-        Least watch ratio.
-
-    Returns
-    -------
-    Series of bool
-        Aligned with `interactions`.
-
-    Examples
-    --------
-    >>> views = pd.DataFrame({"watch_ratio": [0.9, 0.2, 0.2], "liked": [None, True, False]})
-    >>> positives(views).tolist()
-    [True, True, False]
-    """
-    if len(interactions) and not signals(interactions):
-        warn_once(NO_SIGNAL)
-    return ended_well(interactions, threshold)
-
-
-def ended_well(interactions: pd.DataFrame, threshold: float) -> pd.Series:
-    """Which exposures ended well, as `positives`, without the warning."""
-    available = signals(interactions)
-    if not available:
-        return pd.Series(True, index=interactions.index, name="positive")
-    if not {"watch_ratio", "liked"} & set(available):
-        return (event_weights(interactions) > 0).rename("positive")
-    absent = pd.Series(np.nan, index=interactions.index)
-    watched = pd.to_numeric(interactions.get("watch_ratio", absent)).astype("Float64")
-    liked = interactions.get("liked", absent).astype("boolean")
-    good = (watched >= threshold).fillna(False) | liked.fillna(False)
-    return good.astype(bool).rename("positive")
-
-
-def success(interactions: pd.DataFrame, threshold: float) -> str:
-    """What `positives` takes for an exposure that ended well, in words.
-
-    Examples
-    --------
-    >>> success(pd.DataFrame({"user_id": ["u"], "video_id": ["a"]}), threshold=0.8)
-    'every exposure, since no signal says how it ended'
-    """
-    available = signals(interactions)
-    if {"watch_ratio", "liked"} & set(available):
-        return f"watch ratio >= {threshold:g} or liked"
-    if available:
-        return "shared or commented on"
-    return "every exposure, since no signal says how it ended"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +43,9 @@ class Task:
     seen, known, shown, relevant : csr_array, shape (n_users, n_videos)
         Numbers of events of each of these users and each video: those that mask the video, those
         before the evaluated part, those in it; and ones at the relevant videos.
+    unjudged : csr_array, shape (n_users, n_videos)
+        Entries at the videos that were shown in the evaluated part, and that the label can call
+        neither relevant nor irrelevant (NA): they are no candidates.
     until : Series of times, length n_users
         Each user's last event in the evaluated part; NaT where unknown.
     catalogue : DataFrame
@@ -112,6 +54,8 @@ class Task:
         Known events of each video, and known users who were shown it.
     n_crowd : int
         Number of known users, evaluated or not.
+    rule : LabelRule
+        What counts as a success, fitted to the training part.
     protocol : Protocol
     """
 
@@ -121,11 +65,13 @@ class Task:
     known: sparse.csr_array
     shown: sparse.csr_array
     relevant: sparse.csr_array
+    unjudged: sparse.csr_array
     until: pd.Series
     catalogue: pd.DataFrame
     exposures: np.ndarray
     audience: np.ndarray
     n_crowd: int
+    rule: LabelRule
     protocol: Protocol
 
     @property
@@ -138,7 +84,8 @@ class Task:
 
         A candidate was published by the user's last event in the evaluated part, and the user had
         not seen it before. What a user was shown in the part was evidently online, whatever a wrong
-        clock says.
+        clock says. A video that the label cannot judge is none: listed, it would count as a miss,
+        and so as irrelevant.
 
         Parameters
         ----------
@@ -148,6 +95,7 @@ class Task:
         online = published_by(self.catalogue, self.until.iloc[users])  # (users, n_videos)
         online[self.shown[users].nonzero()] = True
         online[self.seen[users].nonzero()] = False
+        online[self.unjudged[users].nonzero()] = False
         return online
 
     def hidden(self) -> sparse.csr_array:
@@ -163,21 +111,27 @@ def prepare(
     split: Split,
     k: int = 10,
     on: str = "validation",
-    threshold: float = 0.8,
+    threshold: float | None = None,
     ties: str = "catalogue",
     seed: int = 0,
     *,
+    label: Label = None,
     ideal: str = "min(n, k)",
     recall: str = "n",
     masked: str | pd.DataFrame = "known",
 ) -> Task:
     """Work out who is asked, what the candidates are, and what is right; see `evaluate`.
 
+    The label's rule is fitted to the training part, for the test as for validation: a choice on
+    validation and its test then mean the same by a success, and neither part tells what it is
+    judged by.
+
     Raises
     ------
     ValueError
-        If an option is impossible, the part or the training part is empty, the part has no signal
-        while training has one, or no user in the part has a relevant candidate.
+        If an option is impossible, the training part lacks what the label compares, the part or
+        the training part is empty, the part has no signal while training has one, or no user in the
+        part has a relevant candidate.
     """
     arguments.one_of(("test", "validation"), on=on)
     arguments.at_least(1, k=k)
@@ -187,6 +141,7 @@ def prepare(
     _require_events(split, on)
     _require_one_kind_of_signal(split, on)
     target, known_log = getattr(split, on), split.known(on)
+    rule = fit_label(split.train, split.videos, label, threshold=threshold)
     masking_log, masked_in = _masking_log(split, on, masked)
     videos = as_ids(split.videos.index)
     asked = as_ids(target["user_id"]).unique().sort_values()  # users who could be evaluated
@@ -200,13 +155,16 @@ def prepare(
     crowd = as_ids(known_log["user_id"]).unique()
     shows = interaction_matrix(known_log, 1, crowd, videos)
     # Relevance: what ended well in the evaluated part, and is new to the user.
-    good = target[ended_well(target, threshold).to_numpy()]
+    positive = rule.positives(target)
+    good = target[positive.fillna(False).to_numpy(dtype=bool)]
     relevant = _without(counted(good), seen)
+    # An exposure that the label cannot judge counts neither way, unless another one was good.
+    unjudged = _without(counted(target[positive.isna().to_numpy()]), relevant)
     kept = np.flatnonzero(np.diff(relevant.indptr))
     if not len(kept):
         raise ValueError(
             f"No user of the {on} part has a relevant video that is new to them: nothing to "
-            "measure. Check the split, the threshold, and that train does not hold the test."
+            "measure. Check the split, the label, and that train does not hold the test."
         )
     task = Task(
         users=asked[kept],
@@ -215,18 +173,21 @@ def prepare(
         known=counted(known_log)[kept],
         shown=counted(target)[kept],
         relevant=relevant[kept],
+        unjudged=unjudged[kept],
         until=_last_events(split, on).reindex(asked[kept]),
         catalogue=split.videos,
         exposures=np.asarray(shows.sum(axis=0)).ravel(),
         audience=np.bincount(shows.indices, minlength=len(videos)),
         n_crowd=len(crowd),
+        rule=rule,
         protocol=Protocol(
             split=split.name,
             part=on,
             k=k,
             n_videos=len(videos),
             masked=f"those shown to the user in {masked_in}",
-            relevant=success(target, threshold),
+            relevant=rule.describe(target),
+            label=rule.label,
             ideal=IDEALS[ideal],
             recall=RECALLS[recall],
             ties=TIES[ties].format(seed=seed),

@@ -12,7 +12,7 @@ import pandas as pd
 from vidrec_utils import arguments
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import Result, evaluate
-from vidrec_utils.events import as_ids, times_of
+from vidrec_utils.events import Label, as_ids, times_of
 from vidrec_utils.recommender import Recommender
 
 
@@ -138,6 +138,7 @@ def compare_newcomers(
     on: str = "validation",
     seed: int = 0,
     ordered: bool = False,
+    label: Label = None,
 ) -> dict[tuple[str, int], Result]:
     """Let some people play newcomers, and fit every model anew for each number of known events.
 
@@ -157,7 +158,7 @@ def compare_newcomers(
         Numbers of events.
     share, seed
         See `newcomers`; they must have more events than the largest number known.
-    k, on
+    k, on, label
         See `evaluation.evaluate`.
 
     Returns
@@ -189,7 +190,9 @@ def compare_newcomers(
         questions = dataclasses.replace(late, train=split.train)
         for model in models:
             fitted = copy.copy(model).fit(late)
-            results[model.name, events] = evaluate(fitted, questions, k, on, seed, progress=False)
+            results[model.name, events] = evaluate(
+                fitted, questions, k, on, seed, progress=False, label=label
+            )
     return results
 
 

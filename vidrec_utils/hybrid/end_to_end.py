@@ -29,6 +29,7 @@ from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based.sasrec import PAD, SASRec
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
+from vidrec_utils.events import Label
 from vidrec_utils.hybrid.clip_networks import ENCODERS, prepare, rows_of, trainable_part
 from vidrec_utils.hybrid.cold_start import all_and_cold
 from vidrec_utils.recommender import EventWeights, TrainingData
@@ -360,6 +361,7 @@ def compare_sources(
     k: int = 10,
     on: str = "validation",
     metric: str = "ndcg",
+    label: Label = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Compare ids, frozen and jointly trained vectors with the same model, on the same split.
@@ -372,7 +374,7 @@ def compare_sources(
         The models are fitted on its `train`.
     seeds : iterable of int
         One model of each kind for each.
-    k, on, metric
+    k, on, metric, label
         See `evaluation.evaluate`.
     **options
         For `EndToEnd`.
@@ -408,7 +410,7 @@ def compare_sources(
                 prepared = prepared or prepare(model.encoder, list(clips.values()))
                 model.prepared = prepared
             model.fit(split)
-            result = evaluate(model, split, k, on, seed=seed)
+            result = evaluate(model, split, k, on, seed=seed, label=label)
             mean, mean_on_cold = all_and_cold(result, metric)
             loss = model.losses[-1] if model.losses else np.nan
             rows.append([source, seed, loss, mean, mean_on_cold])

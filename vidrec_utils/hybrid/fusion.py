@@ -25,6 +25,7 @@ from vidrec_utils import arguments
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import bootstrap_means, evaluate
 from vidrec_utils.evaluation.task import prepare
+from vidrec_utils.events import Label
 from vidrec_utils.explanations import Explanation, NotExplainable
 from vidrec_utils.hybrid.cold_start import drawn_users
 from vidrec_utils.hybrid.ensemble import Ensemble
@@ -406,6 +407,7 @@ def tune(
     max_users: int = 2000,
     seed: int = 0,
     progress: bool = True,
+    label: Label = None,
 ) -> Tuned:
     """Try all weights on a grid, on validation; the test part is never looked at.
 
@@ -428,6 +430,8 @@ def tune(
         Users are drawn with this seed.
     progress : bool
         Show a bar when it takes longer than two seconds.
+    label : str or LabelRule, optional
+        The label that judges; see `evaluation.evaluate`.
 
     Returns
     -------
@@ -462,7 +466,7 @@ def tune(
     names = [model.name for model in fusion.models]
     fitted = Ensemble.fit(copy.copy(fusion), split)  # its weights do not matter, and are not judged
     grid = simplex(len(names), steps)
-    per_user = _measured(fitted, split, grid, k, metric, progress)  # (n_users, n_grid)
+    per_user = _measured(fitted, split, grid, k, metric, progress, label)  # (n_users, n_grid)
     rows = []
     for weights, values in zip(grid, per_user.T, strict=True):
         means = bootstrap_means(values[:, None], 1000, seed)
@@ -489,12 +493,14 @@ def _measured(
     k: int,
     metric: str,
     progress: bool = False,
+    label: Label = None,
 ) -> np.ndarray:
     """A metric of each validation user `(n_users, n_grid)`, for each of several weights.
 
     The members are asked once. Users come in blocks, so that memory does not grow with them.
     """
-    users = prepare(split, k, "validation").users
+    task = prepare(split, k, "validation", label=label)
+    users, options = task.users, {"label": task.rule, "slices": False, "progress": False}
     ids = as_ids(split.validation["user_id"])
     n_users = max(1, MEASURED_VALUES // (len(fitted.models) * len(fitted.video_ids)))
     starts = range(0, len(users), n_users)
@@ -511,7 +517,7 @@ def _measured(
             scores = weighted_sum(values, weights, bool(fitted.blind_members))
             scores[np.isnan(scores)] = -np.inf  # never recommended
             known.scores = pd.DataFrame(scores, block, fitted.video_ids)
-            result = evaluate(known, part, k, "validation", slices=False, progress=False)
+            result = evaluate(known, part, k, "validation", **options)
             table[start : start + n_users, column] = result.per_user[metric].reindex(block)
             steps.update()
     steps.close()
@@ -519,7 +525,12 @@ def _measured(
 
 
 def weak_members(
-    fusion: Fusion, split: Split, k: int = 10, max_users: int = 500, seed: int = 0
+    fusion: Fusion,
+    split: Split,
+    k: int = 10,
+    max_users: int = 500,
+    seed: int = 0,
+    label: Label = None,
 ) -> pd.DataFrame:
     """Members without which a fusion would rank validation clearly better.
 
@@ -540,6 +551,8 @@ def weak_members(
         If validation has more users, this many are drawn.
     seed : int
         The users and the bootstrap samples are drawn with this seed.
+    label : str or LabelRule, optional
+        The label that judges; see `evaluation.evaluate`.
 
     Returns
     -------
@@ -576,10 +589,10 @@ def weak_members(
     kept = [number for number, weights in enumerate(without) if weights.sum() > 0]
     grid = [fusion.weights, *(without[number] / without[number].sum() for number in kept)]
     try:
-        prepare(split, k, "validation")
+        rule = prepare(split, k, "validation", label=label).rule
     except ValueError:  # validation has nothing that could be measured
         return empty
-    per_user = _measured(fusion, split, grid, k, "ndcg")  # (n_users, 1 + n_kept)
+    per_user = _measured(fusion, split, grid, k, "ndcg", label=rule)  # (n_users, 1 + n_kept)
     whole = per_user[:, 0]
     rows = {}
     for number, others in zip(kept, per_user[:, 1:].T, strict=True):

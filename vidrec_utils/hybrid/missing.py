@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from vidrec_utils import arguments
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
+from vidrec_utils.events import Label
 from vidrec_utils.hybrid.cold_start import all_and_cold
 from vidrec_utils.hybrid.features import Modalities
 from vidrec_utils.recommender import Recommender, as_ids
@@ -208,6 +209,7 @@ def compare_missing(
     on: str = "validation",
     metric: str = "ndcg",
     progress: bool = True,
+    label: Label = None,
 ) -> pd.DataFrame:
     """Take modalities away and measure how well each way to go on still recommends.
 
@@ -229,7 +231,7 @@ def compare_missing(
         of each of four. "drop" does without all of these.
     seeds : iterable of int
         Each draws other gaps, the same for all ways.
-    k, on, metric
+    k, on, metric, label
         See `evaluation.evaluate`.
     progress : bool
         Show a bar when it takes longer than two seconds.
@@ -267,7 +269,7 @@ def compare_missing(
         tables = modalities if complete else lose(modalities, share, seed)
         vectors = FillMissing("mean" if complete else how).fit_transform(tables)
         model = make(vectors, seed).fit(split)
-        result = evaluate(model, split, k, on, seed=seed, progress=False)
+        result = evaluate(model, split, k, on, seed=seed, progress=False, label=label)
         rows.append([how, seed, *all_and_cold(result, metric)])
     table = pd.DataFrame(rows, columns=["how", "seed", "all", "cold"])
     gaps = [_incomplete(lose(modalities, share, seed)) for seed in seeds]

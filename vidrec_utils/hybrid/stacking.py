@@ -21,10 +21,10 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from vidrec_utils import arguments, settings
-from vidrec_utils.evaluation.task import ended_well
 from vidrec_utils.events import (
     as_ids,
     event_weights,
+    fit_label,
     interaction_matrix,
     published_by,
     times_of,
@@ -80,8 +80,8 @@ class Stacked(Ensemble):
         The rows are in the order in which things happened: cut them by row, not by timestamp.
     negatives : int
         Videos drawn for each liked one.
-    threshold : float
-        Watch ratio from which an event is liked; see `evaluation.positives`.
+    threshold : float, optional
+        Least watch ratio of a liked event, for the label `ratio` (default .8).
     regularization : float
         Inverse of the logistic regression's C; weight decay of the network.
     log_events : bool, optional
@@ -97,6 +97,12 @@ class Stacked(Ensemble):
         Users and videos are drawn, and the network starts, with this seed.
     name : str
         Shown in tables.
+    label : str, optional
+        The label that trains the ranker: which of the later events count as liked; see
+        `events.fit_label`, also for the default. Its rule is fitted to all events that the model is
+        fitted on. An event that it calls NA is no example. The members are trained with the weights
+        of `fit`, not with the label, and `evaluation.evaluate` judges by a label of its own: give
+        both the same one, or say why not.
 
     Attributes
     ----------
@@ -135,7 +141,7 @@ class Stacked(Ensemble):
         ranker: str = "linear",
         share: float = 0.25,
         negatives: int = 20,
-        threshold: float = 0.8,
+        threshold: float | None = None,
         regularization: float = 1.0,
         gap: float = 0.0,
         max_users: int = 3000,
@@ -143,6 +149,7 @@ class Stacked(Ensemble):
         name: str = "stacked",
         ordered: bool = False,
         log_events: bool | None = None,
+        label: str | None = None,
     ):
         arguments.one_of(RANKERS, ranker=ranker)
         if not 0 < share < 1:
@@ -271,12 +278,13 @@ class Stacked(Ensemble):
             del self.layers  # of an earlier fit, whose features may have been others
         early, late = self._cut(interactions)
         # what a signal says is decided in the whole log: a share of it may lack the signal
-        liked = ended_well(interactions, self.threshold).to_numpy()
+        videos = getattr(data, "videos", None)
+        rule = fit_label(interactions, videos, self.label, threshold=self.threshold)
+        liked = rule.positives(interactions)
         weights = event_weights(interactions) if weights is None else weights
         early_weights = weights
         if not callable(early_weights):
             early_weights = pd.Series(np.asarray(early_weights)[early], interactions.index[early])
-        videos = getattr(data, "videos", None)
         videos = pd.DataFrame(index=video_ids) if videos is None else videos
         x, y = self._examples(
             interactions[early], interactions[late], liked[late], videos, early_weights
@@ -313,7 +321,7 @@ class Stacked(Ensemble):
         self,
         before: pd.DataFrame,
         after: pd.DataFrame,
-        liked: np.ndarray,
+        liked: pd.Series,
         videos: pd.DataFrame,
         weights: EventWeights,
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -323,8 +331,8 @@ class Stacked(Ensemble):
         ----------
         before, after : DataFrame
             The earlier events, which the members learn from, and the later ones.
-        liked : ndarray of bool, shape (n_after,)
-            Which of the later ones ended well.
+        liked : Series of bool or "boolean", shape (n_after,)
+            Which of the later ones ended well; NA for those that say neither.
         videos : DataFrame
             The catalogue, with `published_at` if it is known.
         weights : Series or callable
@@ -332,7 +340,8 @@ class Stacked(Ensemble):
         """
         video_ids = as_ids(videos.index)
         online = after
-        after = after[liked]
+        unjudged = after[liked.isna().to_numpy()]
+        after = after[liked.fillna(False).to_numpy(dtype=bool)]
         x = [np.empty((0, len(self.feature_names)), dtype=np.float32)]
         y = [np.empty(0, dtype=bool)]
         users = as_ids(before["user_id"]).unique().intersection(as_ids(after["user_id"]))
@@ -345,15 +354,16 @@ class Stacked(Ensemble):
         members = fitted(self.models, library, weights)
         everybody = as_ids(before["user_id"]).unique()
         events = event_counts(interaction_matrix(before, 1, everybody, video_ids))
-        seen, targets = (
+        seen, targets, neither = (
             interaction_matrix(log[as_ids(log["user_id"]).isin(users)], 1, users, video_ids)
-            for log in (before, after)
+            for log in (before, after, unjudged)
         )
         # the last event of each of them in the lessons: what came later could not be shown
         until = last_times(online, users)
         # liked later and new to the user: 1; drawn at random from what could be shown: 0
         for block in blocks(len(users), len(video_ids) * len(self.feature_names)):
             published = published_by(videos, until.iloc[block])  # (users, n_videos)
+            published[neither[block].nonzero()] = False
             row, column, label = drawn(seen[block], targets[block], self.negatives, rng, published)
             scores = stacked_scores(members, users[block], video_ids)
             x.append(self._features(scores, events)[row, column])  # (pairs, n_features)

@@ -20,6 +20,7 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
 from vidrec_utils.datasets import Split
 from vidrec_utils.encoders import Tunable
 from vidrec_utils.evaluation import Comparison, Result, compare, evaluate
+from vidrec_utils.events import Label
 from vidrec_utils.recommender import Recommender
 from vidrec_utils.reporting import interval
 from vidrec_utils.transfer_learning.backbone import Backbone, Inputs, prepare_once, vectors
@@ -56,6 +57,7 @@ def recommendation_gains(
     k: int = 10,
     seed: int = 0,
     on: str = "validation",
+    label: Label = None,
 ) -> tuple[dict[str, Result], list[Comparison]]:
     """Recommend with the vectors of each encoder, and compare with the first, user by user.
 
@@ -75,6 +77,8 @@ def recommendation_gains(
         Length of the lists; seed of the bootstrap.
     on : {"validation", "test"}
         The part on which they are compared, by NDCG; see `evaluation.evaluate`.
+    label : str or LabelRule, optional
+        The label that judges; see `evaluation.evaluate`.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def recommendation_gains(
     for name, encoder in encoders.items():
         model = recommender(vectors_of(encoder, ready))
         model.name = name
-        results[name] = evaluate(model.fit(split), split, k, on, seed)
+        results[name] = evaluate(model.fit(split), split, k, on, seed, label=label)
     first, *others = results.values()
     return results, [compare(other, first, seed=seed) for other in others]
 

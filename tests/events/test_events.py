@@ -81,7 +81,7 @@ def test_without_any_signal_each_event_weighs_one_and_it_is_said(columns):
 
 def test_it_is_said_once_and_not_of_an_empty_log(monkeypatch):
     log = events(("u", "a"))
-    monkeypatch.setattr("vidrec_utils.events.WARNED", set())
+    monkeypatch.setattr("vidrec_utils.events.weights.WARNED", set())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")  # as in a notebook
         for _ in range(3):
