@@ -4,9 +4,9 @@
 file that was fetched before is hashed again at every call, since a disk or a person may have
 changed it meanwhile.
 
-`VIDREC_MIRROR=http://host:port` lets a server in the room stand for the internet: the address
-`https://example.org/a/b.pth` then becomes `<mirror>/example.org/a/b.pth`. The folder of fetched
-weights has that very layout, so serving the folder of one machine makes a mirror for the others.
+`VIDREC_MIRROR` names a server that stands for the internet, see `downloads`. The folder of fetched
+weights has the layout of a mirror, so serving the folder of one machine makes a mirror for the
+others.
 `HF_ENDPOINT=https://host`, the variable of the hub's own client, names a mirror of the model hub
 alone, and goes before `VIDREC_MIRROR` there. Hashes are compared all the same.
 """
@@ -26,6 +26,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 
 from vidrec_utils import settings
+from vidrec_utils.downloads import DownloadError, download, failure, mirror, server_of, shown
 from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.encoders.weights import (
     WeightsError,
@@ -43,13 +44,7 @@ if TYPE_CHECKING:
     from vidrec_utils.encoders.catalogue import LoadRequest
 
 HUB = "https://huggingface.co"
-CHUNK = 1 << 20
 _HASH = re.compile(r"[0-9a-f]{8,64}")
-
-
-def mirror() -> str | None:
-    """Address of the server that stands for the internet: `VIDREC_MIRROR`, or None."""
-    return (os.environ.get("VIDREC_MIRROR") or "").rstrip("/") or None
 
 
 def kept_file(url: str, folder: Path | None = None) -> Path | None:
@@ -102,7 +97,7 @@ def fetch(
     file = _kept_at(url, folder)
     expected = _checked_hash(sha256) or _remembered(file)
     if file.is_file():
-        again = f"Remove {file} and fetch it again, from {_host(url)}."
+        again = f"Remove {file} and fetch it again, from {shown(url)}."
         verify(file, expected, remedy=again)
     elif download:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -110,7 +105,7 @@ def fetch(
     else:
         raise WeightsNotAvailable(
             f"{file.name} is not available, and downloading it was not allowed. With a network, "
-            f"say download=True; or put the file from {_host(url)} at {file}."
+            f"say download=True; or put the file from {shown(url)} at {file}."
         )
     if expected is None:
         write_atomically(_record(file), f"{digest_of(file)}\n")
@@ -354,20 +349,6 @@ def _kept_at(url: str, folder: Path | None) -> Path:
     return settings.cache_dir().joinpath("weights", address.hostname, *path)
 
 
-def _host(url: str) -> str:
-    """The address as far as a person needs it; what follows `?` may be a secret."""
-    address = urlsplit(url)
-    return f"{address.hostname}{address.path}"
-
-
-def _mirrored(url: str) -> str:
-    address = urlsplit(url)
-    query = f"?{address.query}" if address.query else ""
-    server = mirror()
-    host = address.netloc.rpartition("@")[2]
-    return f"{server}/{host}{address.path}{query}" if server else url
-
-
 def _checked_hash(value: str | None) -> str | None:
     if value is None:
         return None
@@ -395,43 +376,18 @@ def _remembered(file: Path) -> str | None:
 
 def _download(url: str, file: Path, expected: str | None, timeout_s: float, bar: bool) -> None:
     """Fetch into a draft, compare its hash, and only then move it to its path."""
-    from pooch import HTTPDownloader
-
-    get = HTTPDownloader(progressbar=bar, chunk_size=CHUNK, timeout=timeout_s)
-    remedy = f"or put the file from {_host(url)} at {file}."
+    remedy = f"or put the file from {shown(url)} at {file}."
     again = "The download was removed; try again, and if it stays so, do not use the file."
     try:
         with draft_folder(file) as folder:
             part = folder / file.name
-            get(_mirrored(url), str(part), None)
-            verify(part, expected, f"{file.name} from {_from(url)}", again)
+            download(url, part, timeout_s, bar)
+            verify(part, expected, f"{file.name} from {server_of(url)}", again)
             part.replace(file)
-    except requests.RequestException as error:
+    except DownloadError as error:
         raise WeightsNotAvailable(
-            f"{file.name} cannot be downloaded: {_from(url)} {_happened(error, timeout_s)}. "
-            f"Check the network and try again, {remedy}"
+            f"{file.name} cannot be downloaded: {error}. Check the network and try again, {remedy}"
         ) from error
-
-
-def _from(url: str) -> str:
-    """Which server was asked."""
-    server = mirror()
-    host = str(urlsplit(url).hostname)
-    return f"{urlsplit(server).netloc} (VIDREC_MIRROR, for {host})" if server else host
-
-
-def _happened(error: Exception, timeout_s: float) -> str:
-    """What went wrong on the network, in words after the server's name."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status is not None:
-        return "has no such file (404)" if status == 404 else f"answered with error {status}"
-    if isinstance(error, requests.ConnectTimeout | requests.ReadTimeout) or "timed out" in str(
-        error
-    ):
-        return f"sent nothing for {timeout_s:g} s"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "broke off before the end of the file"
-    return "cannot be reached"
 
 
 def _in_hub_cache(repo: str, name: str, revision: str) -> Path | None:
@@ -461,7 +417,7 @@ def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
     failures: tuple[type[Exception], ...] = (
         OSError, ValueError, RuntimeError, OfflineModeIsEnabled, *_client_errors(),
     )  # fmt: skip
-    server = _from(HUB) if base else str(urlsplit(endpoint).hostname)
+    server = server_of(HUB) if base else str(urlsplit(endpoint).hostname)
     try:
         # Asked first, because the hub's client tries for a minute where nobody answers
         requests.head(
@@ -470,8 +426,7 @@ def _from_hub(repo: str, name: str, revision: str, timeout_s: float) -> Path:
         file = hf_hub_download(repo, name, revision=revision, endpoint=endpoint)
     except requests.RequestException as error:
         raise WeightsNotAvailable(
-            f"{name} of {repo} cannot be downloaded: {server} {_happened(error, timeout_s)}. "
-            f"{remedy}"
+            f"{name} of {repo} cannot be downloaded: {server} {failure(error, timeout_s)}. {remedy}"
         ) from error
     except failures as error:
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
