@@ -2,8 +2,8 @@
 
 Every notebook begins with `library = datasets.load()`. The result is a `VideoLibrary`, three
 frames of one shape whatever the source, so that the same code runs on the embedded world, on a
-public data set in its authors' own form (see `READERS`), and on a folder of your own (see
-`load_folder` for its layout).
+public data set in its authors' own form (see `READERS`; `fetch` downloads some), and on a folder of
+your own (see `load_folder` for its layout).
 """
 
 from __future__ import annotations
@@ -14,14 +14,21 @@ from pathlib import Path
 from vidrec_utils import settings
 from vidrec_utils.datasets._folder import TABLES, load_folder
 from vidrec_utils.datasets._kuairand import is_kuairand, load_kuairand
+from vidrec_utils.datasets._kuairec import is_kuairec, load_kuairec
 from vidrec_utils.datasets._library import Split, VideoLibrary, split_tags
+from vidrec_utils.datasets._microlens import is_microlens, load_microlens
 from vidrec_utils.datasets._movielens import is_movielens, load_movielens
 from vidrec_utils.datasets._problems import LibraryError
 from vidrec_utils.datasets._reader import Reader
+from vidrec_utils.datasets._sources import SOURCES, fetch, public_sets
+from vidrec_utils.datasets._vk_lsvd import is_vk_lsvd, load_vk_lsvd
 
 READERS = (
     Reader("MovieLens", is_movielens, load_movielens),
     Reader("KuaiRand", is_kuairand, load_kuairand),
+    Reader("KuaiRec", is_kuairec, load_kuairec),
+    Reader("MicroLens", is_microlens, load_microlens),
+    Reader("VK-LSVD", is_vk_lsvd, load_vk_lsvd),
 )
 """Public data sets that `load` recognizes. A new reader is imported above and listed here."""
 
@@ -33,14 +40,18 @@ __all__ = [
     "LibraryError",
     "Split",
     "VideoLibrary",
+    "fetch",
     "load",
     "load_folder",
+    "public_sets",
     "split_tags",
     *(reader.load.__name__ for reader in READERS),
 ]
 
 
-def load(name: str | Path | None = None, **options: bool | int | str | Path | None) -> VideoLibrary:
+def load(
+    name: str | Path | None = None, **options: bool | int | float | str | Path | None
+) -> VideoLibrary:
     r"""Load a library by name or folder.
 
     Parameters
@@ -91,6 +102,11 @@ def _find_folder(name: str | Path) -> Path:
         # A library may be absent for an instant while it is replaced; load_folder restores it.
         if folder.is_dir() or folder.with_name(f".{folder.name}.previous").is_dir():
             return folder
+    if str(name) in SOURCES:
+        raise LibraryError(
+            f"There is no folder {str(name)!r} here. datasets.fetch({str(name)!r}) gets this "
+            "public data set, or says how to; load the folder that it returns."
+        )
     raise LibraryError(
         f"There is no library {str(name)!r}. Name one of {', '.join(WORLDS)}, or a folder that "
         "exists (with "

@@ -57,6 +57,7 @@ def read_csv(
     names: list[str] | None = None,
     quotes: bool = True,
     latin: bool = False,
+    lone_returns: bool = False,
 ) -> Table:
     """Read a csv file as texts; an empty cell is NA.
 
@@ -72,6 +73,8 @@ def read_csv(
         Whether a quotation mark at the start of a cell opens a cell that may hold delimiters.
     latin : bool
         Whether a file that is not UTF-8 is Latin-1.
+    lone_returns : bool
+        Whether a carriage return without a line feed is part of a cell; it is read as a blank.
 
     Raises
     ------
@@ -79,7 +82,146 @@ def read_csv(
         If the file is empty, not in these encodings, or its cells do not fit its header.
     """
     data = decoded(file, _unpacked(file), latin)
+    if lone_returns:
+        data = re.sub(rb"\r(?!\n)", b" ", data)
     data, delimiter, skipped = _without_separator_line(data, delimiter)
+    return _table(file, data, delimiter, names, quotes, skipped)
+
+
+def read_csv_blocks(file: Path, delimiter: bytes = b",", size: int = 1 << 26) -> Iterator[Table]:
+    """Read a csv file without quoted cells block by block, so that memory stays bounded.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        The file, in UTF-8, with a header.
+    delimiter : bytes
+        What separates cells.
+    size : int
+        Bytes of a block; a line must fit into one.
+
+    Yields
+    ------
+    Table
+        Some rows as texts, with their rows in the file. The first has none: it tells the columns.
+
+    Raises
+    ------
+    Unreadable
+        As in `read_csv`, and if a line is longer than a block.
+    """
+    with file.open("rb") as stream:
+        head = stream.readline(size)
+        text = _Text(file, decoded(file, head), delimiter, 0, quotes=False)
+        if not head.strip():
+            raise unreadable(file, None, "the file is empty", "Write a header and rows.")
+        names = text.header()
+        text.check_header(names)
+        yield Table(pd.DataFrame(columns=[name.strip() for name in names], dtype="str"))
+        skipped, rest = 1, b""
+        while chunk := stream.read(size):
+            data = rest + chunk
+            end = data.rfind(b"\n") + 1
+            block, rest = data[:end], data[end:]
+            if len(rest) > size:
+                problem = f"the line has more than {size:,} bytes"
+                remedy = "Look at the file: it seems to have no line ends."
+                raise unreadable(file, skipped + 1, problem, remedy)
+            yield from _block(file, block, delimiter, names, skipped)
+            skipped += block.count(b"\n")
+        yield from _block(file, rest, delimiter, names, skipped)
+
+
+def _block(
+    file: Path, data: bytes, delimiter: bytes, names: list[str], skipped: int
+) -> Iterator[Table]:
+    """Read the rows of a block, which follows so many lines of the file, if it has any."""
+    if not data.strip():
+        return
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = skipped + data.count(b"\n", 0, error.start) + 1
+        problem = f"line {line}: byte 0x{data[error.start]:02x} is not UTF-8"
+        raise unreadable(file, line, problem, 'Save the file as "CSV UTF-8".') from error
+    table = _table(file, data, delimiter, names, quotes=False, skipped=skipped)
+    rows = np.arange(len(table.frame)) + 2 if table.rows is None else table.rows
+    yield Table(table.frame, rows, table.problems)
+
+
+def read_lines(file: Path, delimiter: bytes, names: list[str], header: bool = False) -> Table:
+    r"""Read a file whose last cell is free text, which may hold delimiters and quotation marks.
+
+    Each line is split at its first delimiters, as many as the other columns need. A last cell in
+    quotation marks, with those within it doubled, is taken out of them. Only `\n` ends a line.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        The file, in UTF-8.
+    delimiter : bytes
+        What separates cells.
+    names : list of str
+        Names of the columns, in order.
+    header : bool
+        Whether the first line names the columns.
+
+    Returns
+    -------
+    Table
+        The cells as texts; an empty cell is NA. Lines with too few cells are left out, and each is
+        named by a warning: they are often the second half of a text with a line break.
+
+    Raises
+    ------
+    Unreadable
+        If the file is empty, not UTF-8, or no line has all cells.
+    """
+    lines = decoded(file, _unpacked(file)).decode("utf-8").split("\n")
+    mark, splits = delimiter.decode(), len(names) - 1
+    cells, rows, short = [], [], []
+    for row, line in enumerate(lines[header:], start=1 + header):
+        line = line.removesuffix("\r")
+        if not line.strip():
+            continue
+        record = line.split(mark, splits)
+        if len(record) <= splits:
+            short.append((row, line))
+            continue
+        cells.append([*record[:-1], _unquoted(record[-1].encode(), quotes=True)])
+        rows.append(row)
+    if not cells and not short:
+        raise unreadable(file, None, "the file is empty", "Write a header and rows.")
+    own = {b",": "comma", b"\t": "tab"}.get(delimiter, mark)
+    remedy = f"Write {' and '.join(names)} in one line, with a {own} between them."
+    problem = f"the line has fewer than {len(names)} cells"
+    if not cells:
+        raise unreadable(file, short[0][0], problem, remedy)
+    frame = pd.DataFrame(cells, columns=names, dtype="str")
+    frame = frame.mask(frame == "")
+    if not short:
+        return Table(frame, np.array(rows, dtype="int64"))
+    warning = problem_frame(
+        file.name,
+        [row for row, _ in short],
+        None,
+        [line for _, line in short],
+        f"{problem}; it is left out",
+        remedy,
+        "warning",
+    )
+    return Table(frame, np.array(rows, dtype="int64"), [warning])
+
+
+def _table(
+    file: Path,
+    data: bytes,
+    delimiter: bytes,
+    names: list[str] | None,
+    quotes: bool,
+    skipped: int,
+) -> Table:
+    """Read the text of a csv file, or what follows so many of its lines."""
     if len(delimiter) > 1:  # one character, which the file does not have, is easier to parse
         single = next(mark for mark in (b"\x1f", b"\x1e", b"\x1d") if mark not in data)
         data, delimiter = data.replace(delimiter, single), single

@@ -59,8 +59,8 @@ def table_files(root: Path, table: str) -> tuple[list[Path], list[Path]]:
     return readable, other
 
 
-def read_table(file: Path) -> Table:
-    """Read a csv or tsv file as texts, or parquet as it is.
+def read_table(file: Path, lone_returns: bool = False) -> Table:
+    """Read a csv or tsv file as texts, or parquet as it is; for `lone_returns` see `read_csv`.
 
     Raises
     ------
@@ -71,7 +71,8 @@ def read_table(file: Path) -> Table:
     if form == "parquet":
         return Table(read_parquet(file))
     try:
-        return read_csv(file, b"\t" if form and form.startswith("tsv") else b",")
+        delimiter = b"\t" if form and form.startswith("tsv") else b","
+        return read_csv(file, delimiter, lone_returns=lone_returns)
     except OSError as error:
         remedy = "Look at the file and its rights."
         raise unreadable(file, None, f"cannot be opened: {error.strerror}", remedy) from error

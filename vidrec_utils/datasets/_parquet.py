@@ -39,12 +39,13 @@ def read_parquet(path: Path) -> pd.DataFrame:
     """
     table = _folder(path) if path.is_dir() else _file(path)
     try:
-        return _frame(table)
+        return arrow_frame(table)
     except Exception as error:  # pandas' own notes in the file may be anything when damaged
-        raise _broken(path, error) from error
+        raise broken_parquet(path, error) from error
 
 
-def _broken(path: Path, error: Exception) -> Unreadable:
+def broken_parquet(path: Path, error: Exception) -> Unreadable:
+    """Build the exception for a file that cannot be read as parquet."""
     first = (str(error).splitlines() or [""])[0]
     problem = f"not readable as parquet: {first or type(error).__name__}"
     return unreadable(path, None, problem, "Write it anew.")
@@ -55,7 +56,7 @@ def _file(path: Path) -> pa.Table:
         table = pa.parquet.ParquetFile(path).read()
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        raise _broken(path, error) from error
+        raise broken_parquet(path, error) from error
     return table
 
 
@@ -91,7 +92,8 @@ def _members(path: Path) -> Iterator[Path]:
             yield file
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
+def arrow_frame(table: pa.Table) -> pd.DataFrame:
+    """Convert a table of Arrow to a frame, every value as it stands; see `read_parquet`."""
     gaps: dict[str, pa.DataType] = {}
     for position, column in enumerate(table.schema):
         values, kind = table.column(position), column.type
