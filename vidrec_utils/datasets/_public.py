@@ -256,7 +256,7 @@ def in_share(ids: pd.Series, share: float, seed: int) -> np.ndarray:
     Examples
     --------
     >>> drawn = in_share(pd.Series([str(n) for n in range(1000)], dtype="str"), 0.25, seed=0)
-    >>> 200 < drawn.sum() < 300
+    >>> bool(200 < drawn.sum() < 300)
     True
     """
     if share >= 1:
