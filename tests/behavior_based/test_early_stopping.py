@@ -8,17 +8,25 @@ from scipy import sparse
 from tests.helpers.events import library
 from tests.helpers.models import groups
 from vidrec_utils import recommender as rec
-from vidrec_utils.behavior_based import ALS, BPR, SASRec
+from vidrec_utils.behavior_based import ALS, BPR, EASE, SASRec
 from vidrec_utils.behavior_based.early_stopping import HeldOut, last_rows
 from vidrec_utils.hybrid import EndToEnd
 
 QUICK = {"progress": False, "seed": 3}
+CLIPS = {
+    str(video): np.random.default_rng(video).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8)
+    for video in range(20)
+}
+SMALL = {"length": 6, "dim": 8, "least": 0.0, "batch_size": 16, "epochs": 6, **QUICK}
 MAKERS = {
     "als": lambda **more: ALS(factors=3, **{"iterations": 6, **QUICK, **more}),
     "bpr": lambda **more: BPR(factors=3, batch_size=64, **{"epochs": 6, **QUICK, **more}),
     "sasrec": lambda **more: SASRec(
         length=6, dim=8, least=0.0, batch_size=16, **{"epochs": 6, **QUICK, **more}
     ),
+    "ids": lambda **more: EndToEnd(source="ids", **{**SMALL, **more}),
+    "frozen": lambda **more: EndToEnd(CLIPS, "frozen", encoder="small", **{**SMALL, **more}),
+    "joint": lambda **more: EndToEnd(CLIPS, "joint", encoder="small", **{**SMALL, **more}),
 }
 every_model = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 USERS = [f"u{u:02d}" for u in range(40)]
@@ -188,7 +196,7 @@ def test_training_that_diverges_is_told():
 
 def test_a_model_that_cannot_stop_early_refuses_a_validation_part():
     with pytest.raises(TypeError, match="validation"):
-        EndToEnd(source="ids").fit(groups(), validation=groups().interactions)
+        EASE().fit(groups(), validation=groups().interactions)
 
 
 @every_model

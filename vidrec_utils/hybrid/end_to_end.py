@@ -14,6 +14,7 @@ Revisited. SIGIR 2023 (arXiv:2303.13835).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
@@ -23,16 +24,15 @@ import torch
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 
 from vidrec_utils import arguments, settings
+from vidrec_utils.behavior_based.early_stopping import HeldOut
 from vidrec_utils.behavior_based.sasrec import PAD, SASRec
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.events import Label
 from vidrec_utils.hybrid.clip_networks import ENCODERS, prepare, rows_of, trainable_part
 from vidrec_utils.hybrid.cold_start import all_and_cold
-from vidrec_utils.recommender import EventWeights, TrainingData
 from vidrec_utils.saving import Array, below
 
 SOURCES = ("ids", "frozen", "joint")
@@ -147,11 +147,16 @@ class EndToEnd(SASRec):
         Show a bar when fitting takes longer than two seconds.
     name : str, optional
         Shown in tables; default: the source.
+    held_out, patience
+        As for `SASRec`: a validation part that is cut from the data, and when training ends. After
+        each epoch all clips are encoded once more to be ranked.
 
     Attributes
     ----------
     losses : list of float
         Mean loss of each epoch.
+    training_history, best_epoch
+        As for `SASRec`.
 
     Examples
     --------
@@ -190,6 +195,8 @@ class EndToEnd(SASRec):
         seed: int = 0,
         progress: bool = True,
         name: str | None = None,
+        held_out: float = 0.0,
+        patience: int = 10,
     ):
         name = name or source
         super().__init__(
@@ -203,6 +210,8 @@ class EndToEnd(SASRec):
             learning_rate=learning_rate,
             weight_decay=weight_decay,
             least=least,
+            held_out=held_out,
+            patience=patience,
             seed=seed,
             progress=progress,
             name=name,
@@ -219,11 +228,7 @@ class EndToEnd(SASRec):
         """As for `SASRec`; an encoder that is trained along is always worth all threads."""
         return np.inf if self.source == "joint" else super()._work()
 
-    def fit(self, data: TrainingData, weights: EventWeights | None = None) -> Self:
-        """Learn from interactions; returns itself. See `Recommender.fit`."""
-        return super().fit(data, weights)
-
-    def _train(self, sequences: np.ndarray, held_out: None = None) -> None:
+    def _train(self, sequences: np.ndarray, held_out: HeldOut | None) -> None:
         """Learn to predict each video of sequences `(users, length + 1)` from those before it."""
         device = settings.device()
         n = len(self.video_ids)
@@ -234,40 +239,62 @@ class EndToEnd(SASRec):
         self.warm = (counts > 0).cpu().numpy()
         optimizer = torch.optim.AdamW(self._groups(), weight_decay=self.weight_decay)
         data = torch.from_numpy(sequences).to(device)
-        epochs = self.epochs if len(data) else 0
-        steps = max(1, -(-len(data) // self.batch_size)) * epochs
         self.losses = []
-        self.model.train()
-        self.vectors.train()
-        bar = tqdm(total=steps, desc=self.name, delay=2, leave=False, disable=not self.progress)
-        for _ in range(epochs):
+
+        def epoch() -> float:
+            self.model.train()
+            self.vectors.train()
             losses = []
             for batch in torch.randperm(len(data)).split(self.batch_size):
-                rows = data[batch.to(device)]  # (batch, length + 1)
-                # the videos of the batch, in the order of the catalogue, and their vectors
-                videos = rows[rows != PAD].unique()  # (m,)
-                vectors = self.vectors(videos)  # (m, dim): here the encoder runs
-                table = torch.zeros(n + 1, self.dim, device=device)
-                table = table.index_copy(0, videos, vectors)
-                # states of the transformer with these vectors as its table of videos
-                watched = rows[:, :-1]  # (batch, length)
-                target = rows[:, 1:]  # (batch, length)
-                predicted = target != PAD  # positions that have a target
-                states = functional_call(self.model, {"video.weight": table}, (watched,))
-                # P(i in batch) = 1 - (1 - p_i)^events, (m,)
-                probability = 1 - (1 - share[videos]) ** (rows != PAD).sum()
-                # s_i - log P(i in batch), (targets, m)
-                logits = states[predicted] @ vectors.T - torch.log(probability)
-                loss = F.cross_entropy(logits, torch.searchsorted(videos, target[predicted]))
+                loss = self._loss_of_both(data[batch.to(device)], share)
                 # one step of AdamW, through the recommender into the encoder
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
                 losses.append(loss.item())
-                bar.update()
             self.losses.append(float(np.mean(losses)))
-        bar.close()
+            if held_out is not None or self._hook is not None:
+                self._show_epoch()
+            return self.losses[-1]
+
+        self._train_epochs(self.epochs if len(data) else 0, epoch, held_out)
         self._finish()
+
+    def _loss_of_both(self, rows: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        """Mean loss of a batch `(batch, length + 1)`, whose gradient reaches the encoder."""
+        # the videos of the batch, in the order of the catalogue, and their vectors
+        videos = rows[rows != PAD].unique()  # (m,)
+        vectors = self.vectors(videos)  # (m, dim): here the encoder runs
+        table = torch.zeros(len(self.video_ids) + 1, self.dim, device=rows.device)
+        table = table.index_copy(0, videos, vectors)
+        # states of the transformer with these vectors as its table of videos
+        watched = rows[:, :-1]  # (batch, length)
+        target = rows[:, 1:]  # (batch, length)
+        predicted = target != PAD  # positions that have a target
+        states = functional_call(self.model, {"video.weight": table}, (watched,))
+        # P(i in batch) = 1 - (1 - p_i)^events, (m,)
+        probability = 1 - (1 - share[videos]) ** (rows != PAD).sum()
+        # s_i - log P(i in batch), (targets, m)
+        logits = states[predicted] @ vectors.T - torch.log(probability)
+        return F.cross_entropy(logits, torch.searchsorted(videos, target[predicted]))
+
+    def _show_epoch(self) -> None:
+        """Write the table of videos after an epoch, for what looks at the model meanwhile.
+
+        Training goes on with the features that it had, so that it does not depend on who looks.
+        """
+        features = getattr(self.vectors, "features", None)
+        self._finish()
+        if features is not None:
+            self.vectors.features = features
+
+    def _snapshot(self) -> dict[str, dict[str, torch.Tensor]]:
+        members = {"model": self.model, "vectors": self.vectors}
+        return {name: copy.deepcopy(member.state_dict()) for name, member in members.items()}
+
+    def _put_back(self, weights: dict[str, dict[str, torch.Tensor]]) -> None:
+        self.model.load_state_dict(weights["model"])
+        self.vectors.load_state_dict(weights["vectors"])
 
     def _source(self) -> nn.Module:
         """The module that turns positions in the catalogue into vectors."""
