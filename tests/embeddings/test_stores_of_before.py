@@ -3,6 +3,7 @@
 `stores_0_1` holds three videos and the vectors of six encoders, written by the version of the
 course whose encoders had not yet moved to `vidrec_utils.encoders`. A fingerprint that changes makes
 everybody's cached vectors worthless, so it may change only together with the vectors themselves.
+That version spread the frames over the whole of a clip, as an encoder without windows still does.
 """
 
 import shutil
@@ -39,7 +40,11 @@ ENCODERS = {
     "tfidf": ("title", lambda _: tfidf(), 3),
     "efficientnet_lite0": ("thumbnail", lambda _: lite0(), 2),
     "efficientnet_lite0-openvino": ("thumbnail", accelerated, 2),
-    "slowfast_mini": ("clip", lambda _: video_encoders.load("slowfast_mini", device="cpu"), 1),
+    "slowfast_mini": (
+        "clip",
+        lambda _: video_encoders.load("slowfast_mini", device="cpu").with_windows(None),
+        1,
+    ),
     "frame_average": (
         "clip",
         lambda _: video_encoders.load("frame_average", device="cpu", frames=2, size=32),

@@ -195,6 +195,30 @@ def test_fingerprints_follow_the_frame_contract(encoders):
     assert same.fingerprint == encoders["lite0_correlation"].fingerprint
 
 
+def test_windows_have_the_length_of_training_and_leave_the_fingerprint_of_encode():
+    encoder = video_encoders.load("slowfast_mini", device="cpu")
+    assert encoder.windows == video_encoders.Windows(2.0)
+    other = encoder.with_windows(video_encoders.Windows(at="centre", pooling="max"))
+    assert other.windows == video_encoders.Windows(2.0, at="centre", pooling="max")
+    assert other.net is encoder.net
+    assert other.fingerprint == encoder.fingerprint
+    assert encoder.windows == video_encoders.Windows(2.0)
+    assert encoder.with_windows(None).windows is None
+    catalogue = video_encoders.available()
+    for name in ("lite0_correlation", "slowfast_mini", "i3d_mini", "two_stream_mini"):
+        assert catalogue.loc[name, ["rate", "window_s"]].tolist() == [8.0, 2.0]
+    slowfast = video_encoders.load("slowfast_r50", "random", frames=8, size=64, device="cpu")
+    assert slowfast.windows == video_encoders.Windows(8 / 15)
+
+
+def test_an_encoder_of_no_rate_asks_for_the_length(encoders):
+    average = encoders["frame_average"]
+    assert average.windows is None
+    with pytest.raises(ValueError, match="trained at no rate"):
+        average.with_windows(video_encoders.Windows())
+    assert average.with_windows(video_encoders.Windows(2.0)).windows.seconds == 2.0
+
+
 def test_unknown_names():
     with pytest.raises(ValueError, match="choose from frame_average"):
         video_encoders.load("c3d")

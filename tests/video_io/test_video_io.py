@@ -22,7 +22,7 @@ from PIL import Image
 
 from tests.helpers import real_data
 from vidrec_utils import video_io
-from vidrec_utils.video_io import Budget, ImageError, MediaError, VideoError, reader
+from vidrec_utils.video_io import Budget, ImageError, MediaError, VideoError, clips, reader
 
 FPS = 20
 
@@ -274,6 +274,50 @@ def test_frames_of_one_group_are_decoded_once(
     )
     assert numbers_of(video_io.sample_frames(path, 5)) == [10, 30, 50, 70, 90]
     assert seeks == []
+
+
+# --- frames at chosen times -----------------------------------------------------------------------
+
+
+def test_frames_at_any_times_in_any_order(clip: Path) -> None:
+    times = np.array([[1.99, 0.0, 0.51], [0.51, 2.0, 1.26]])
+    frames = video_io.frames_at(clip, times)
+    assert frames.shape[:2] == (2, 3)
+    assert numbers_of(frames.reshape(-1, *frames.shape[2:])) == [39, 0, 10, 10, 39, 25]
+
+
+def test_frames_at_the_middles_of_segments_are_those_of_sample_frames(clip: Path) -> None:
+    sampled = video_io.sample_frames(clip, 16, size=24)
+    frames = video_io.frames_at(
+        clip, lambda duration: (np.arange(16) + 0.5) * duration / 16, size=24
+    )
+    assert np.array_equal(frames, sampled)
+
+
+def test_each_frame_is_decoded_once(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    painted = []
+    paint = clips.Painter.paint
+    monkeypatch.setattr(clips.Painter, "paint", lambda self, f: painted.append(1) or paint(self, f))
+    windows = np.array([0.1, 0.6, 1.1, 0.6, 1.1, 1.6, 0.1])
+    assert numbers_of(video_io.frames_at(clip, windows)) == [2, 12, 22, 12, 22, 32, 2]
+    assert len(painted) == 4
+
+
+def test_no_times_are_no_frames(clip: Path) -> None:
+    assert video_io.frames_at(clip, np.empty((0, 4)), size=(16, 24)).shape == (0, 4, 16, 24, 3)
+
+
+@pytest.mark.parametrize("second", [-0.1, 2.5, float("nan"), float("inf")])
+def test_times_outside_the_video_are_refused(clip: Path, second: float) -> None:
+    assert reason_of(lambda: video_io.frames_at(clip, [0.0, second])) == "out_of_range"
+
+
+def test_what_a_choice_refuses_is_an_error_of_the_file(clip: Path) -> None:
+    def choose(duration: float) -> list[float]:
+        raise ValueError("no shot is that long")
+
+    with pytest.raises(video_io.VideoError, match="no shot is that long"):
+        video_io.frames_at(clip, choose)
 
 
 # --- sizes ---------------------------------------------------------------------------------------

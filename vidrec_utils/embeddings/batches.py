@@ -17,7 +17,7 @@ import psutil
 from tqdm import tqdm
 
 from vidrec_utils import settings
-from vidrec_utils.encoders import Encoder, Staged
+from vidrec_utils.encoders import Encoder, Staged, Windows
 
 if TYPE_CHECKING:
     import torch
@@ -45,10 +45,42 @@ class Passing(str):
 
 @dataclass(frozen=True)
 class Item:
-    """Something to encode: its key, and how it is read."""
+    """Something to encode.
+
+    Attributes
+    ----------
+    key : str
+        Key of its vector.
+    read : callable
+        Reads it.
+    pool : callable or None
+        If it is read as several windows, an axis before all others: from their vectors `(windows,
+        dim)` to that of the item.
+    """
 
     key: str
     read: Callable[[], str | np.ndarray]
+    pool: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What was read of the items of a batch.
+
+    Attributes
+    ----------
+    loaded : list or tensor
+        What goes into the encoder: the items that could be read, or all windows of each, one after
+        the other; or what the encoder prepared of them.
+    counts : list of int
+        How many windows each item that could be read has; 1 for one that is read as a whole.
+    reasons : list of str or None
+        Why an item could not be read.
+    """
+
+    loaded: Loaded
+    counts: list[int]
+    reasons: list[str | None]
 
 
 def compute(
@@ -81,28 +113,39 @@ def compute(
     passing: dict[str, str] = {}
     batches = [todo[start : start + size] for start in range(0, len(todo), size)]
     staged = encoder if isinstance(encoder, Staged) else None
-    forward = Forward(staged.encode_prepared if staged else encoder.encode, encoder.name)
+    forward = Forward(staged.encode_prepared if staged else encoder.encode, encoder.name, size)
     ahead = _read_ahead(batches, staged.prepare if staged else None)
     with (
         closing(ahead),
         tqdm(total=len(todo), desc=title, unit="item", disable=not progress) as bar,
     ):
-        for whole, (loaded, all_reasons) in zip(batches, ahead, strict=True):
+        for whole, read in zip(batches, ahead, strict=True):
             passing |= {
                 item.key: reason
-                for item, reason in zip(whole, all_reasons, strict=True)
+                for item, reason in zip(whole, read.reasons, strict=True)
                 if isinstance(reason, Passing)
             }
-            pairs = zip(whole, all_reasons, strict=True)
+            pairs = zip(whole, read.reasons, strict=True)
             batch, reasons = _unzip([(i, r) for i, r in pairs if not isinstance(r, Passing)])
             vectors = np.full((len(batch), encoder.dim), np.nan, dtype=np.float32)
             good = [row for row, reason in enumerate(reasons) if reason is None]
             if good:
-                vectors[good] = forward(loaded)
+                vectors[good] = _pooled(forward(read.loaded), read.counts, [batch[r] for r in good])
             if batch:
                 store.append([item.key for item in batch], vectors, reasons)
             bar.update(len(whole))
     return passing
+
+
+def _pooled(vectors: np.ndarray, counts: list[int], items: Sequence[Item]) -> np.ndarray:
+    """A vector for each item, `(len(items), dim)`, from those of all windows."""
+    if len(vectors) == len(items):
+        return vectors
+    ends = np.cumsum(counts)
+    each = np.split(vectors, ends[:-1])
+    return np.stack(
+        [item.pool(own) if item.pool else own[0] for item, own in zip(items, each, strict=True)]
+    )
 
 
 def _unzip(
@@ -120,12 +163,15 @@ class Forward:
         Turns a batch that can be cut by slices into float32 vectors `(n, dim)`.
     name : str
         Name of the encoder, for messages.
+    limit : int
+        Rows of a batch in one call at first; lowered where memory does not suffice.
     """
 
-    def __init__(self, encode: Callable[..., np.ndarray], name: str):
+    def __init__(self, encode: Callable[..., np.ndarray], name: str, limit: int = sys.maxsize):
         self.encode = encode
         self.name = name
-        self.limit = sys.maxsize
+        self.limit = limit
+        self.warned = False
 
     def __call__(self, batch: Loaded) -> np.ndarray:
         """Vectors of a batch.
@@ -154,7 +200,8 @@ class Forward:
                 f"{self.name} does not fit into memory even with one item at a time. Close other "
                 "programs, choose a smaller size or fewer frames, or a smaller encoder."
             ) from error
-        if self.limit == sys.maxsize:
+        if not self.warned:
+            self.warned = True
             warnings.warn(
                 f"{self.name} ran out of memory with {tried} items at once; going on with fewer. "
                 "Pass a smaller batch_size to avoid the attempt.",
@@ -167,6 +214,11 @@ class Forward:
             torch.cuda.empty_cache()
 
 
+def windows_of(encoder: Encoder) -> Windows | None:
+    """The windows of a clip that an encoder sees; None: all of it, as with an encoder of old."""
+    return getattr(encoder, "windows", None)
+
+
 def out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory did not suffice, on a CPU or an accelerator."""
     return isinstance(error, MemoryError) or bool(_NO_MEMORY.search(str(error)))
@@ -176,7 +228,8 @@ def batch_size_for(encoder: Encoder, of: str) -> int:
     """Items whose batch takes at most a quarter of the available memory.
 
     The estimate is the float32 input of an item times 16, for the activations that a network holds
-    at once; rounded down to a power of 2, at least 1, at most 64 titles, 32 thumbnails, 8 clips.
+    at once, and for each further window of a clip times 3, for what is read ahead; rounded down to
+    a power of 2, at least 1, at most 64 titles, 32 thumbnails, 8 clips.
 
     Parameters
     ----------
@@ -185,7 +238,9 @@ def batch_size_for(encoder: Encoder, of: str) -> int:
     of : {"title", "thumbnail", "clip"}
         What is encoded.
     """
-    item_bytes = 4 * encoder.values_per_item * ACTIVATIONS
+    windows = windows_of(encoder) if of == "clip" else None
+    further = windows.limit - 1 if windows else 0
+    item_bytes = 4 * encoder.values_per_item * (ACTIVATIONS + (1 + AHEAD) * further)
     fits = SHARE * psutil.virtual_memory().available / item_bytes
     return min(MOST[of], 1 << max(int(fits).bit_length() - 1, 0))
 
@@ -201,7 +256,7 @@ def reason_of(error: Exception) -> str:
 
 def _read_ahead(
     batches: Sequence[Sequence[Item]], prepare: Callable[[list], torch.Tensor] | None
-) -> Generator[tuple[Loaded, list[str | None]]]:
+) -> Generator[Batch]:
     """What could be read of each batch (prepared if asked), and reasons for what could not.
 
     Items are read by as many threads as there are cores, one more thread puts batches together; at
@@ -212,7 +267,7 @@ def _read_ahead(
     _alone(preparer)
 
     def start(batch: Sequence[Item]) -> Future:
-        return preparer.submit(_gathered, [readers.submit(_read, i) for i in batch], prepare)
+        return preparer.submit(_gathered, batch, [readers.submit(_read, i) for i in batch], prepare)
 
     try:
         waiting = deque(start(batch) for batch in batches[:AHEAD])
@@ -236,12 +291,21 @@ def _alone(preparer: ThreadPoolExecutor) -> None:
 
 
 def _gathered(
-    readings: list[Future], prepare: Callable[[list], torch.Tensor] | None
-) -> tuple[Loaded, list[str | None]]:
-    results = [reading.result() for reading in readings]
-    reasons = [reason for _, reason in results]
-    loaded = [content for content, reason in results if reason is None]
-    return prepare(loaded) if prepare and loaded else loaded, reasons
+    items: Sequence[Item],
+    readings: list[Future],
+    prepare: Callable[[list], torch.Tensor] | None,
+) -> Batch:
+    loaded: list = []
+    counts: list[int] = []
+    reasons: list[str | None] = []
+    for item, reading in zip(items, readings, strict=True):
+        content, reason = reading.result()
+        reasons.append(reason)
+        if reason is None:
+            windows = list(content) if item.pool else [content]
+            loaded += windows
+            counts.append(len(windows))
+    return Batch(prepare(loaded) if prepare and loaded else loaded, counts, reasons)
 
 
 def _read(item: Item) -> tuple[str | np.ndarray | None, str | None]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -17,9 +17,15 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
 from vidrec_utils import arguments, settings, video_io
-from vidrec_utils.embeddings.batches import Item, batch_size_for, compute, reason_of
+from vidrec_utils.embeddings.batches import (
+    Item,
+    batch_size_for,
+    compute,
+    reason_of,
+    windows_of,
+)
 from vidrec_utils.embeddings.store import Store
-from vidrec_utils.encoders import ClipEncoder, Encoder, WeightsInfo
+from vidrec_utils.encoders import ClipEncoder, Encoder, Spans, WeightsInfo
 from vidrec_utils.files import installed_version, sha256
 
 if TYPE_CHECKING:
@@ -111,6 +117,7 @@ def embed(
     progress: bool = True,
     *,
     budget: video_io.Budget | None = None,
+    shots: pd.DataFrame | None = None,
 ) -> Embeddings:
     """Encode a library's titles, thumbnails or clips; what was encoded before is only read.
 
@@ -134,13 +141,18 @@ def embed(
     again by every later call that does not name one: that is what makes interrupted and
     uninterrupted runs equal to the last bit.
 
+    **Clips of any length.** An encoder of clips has `windows` (see `encoders.Windows`): stretches
+    of a clip that it sees at the rate of its training, all read in one pass over the file. The
+    vector of the clip is the mean or maximum of their vectors. Other windows give other vectors,
+    which are kept apart. An encoder without is given frames that are spread over the whole clip.
+
     Parameters
     ----------
     library : VideoLibrary
         Files are found through `library.file`.
     encoder : Encoder
         An encoder of the modality that `of` needs: text for titles, image for thumbnails, video
-        for clips (its `frame_contract` says how many frames it is given).
+        for clips (its `frame_contract` says how many frames it is given, its `windows` of what).
     of : {"title", "thumbnail", "clip"}
         What to encode.
     root : Path, optional
@@ -154,6 +166,10 @@ def embed(
         What reading one thumbnail or clip may cost; default `video_io.Budget()`. What costs more
         is a failure of this call alone, and is tried again by the next one. Thumbnails of more
         than `THUMBNAIL_PIXELS` are scaled down while they are read.
+    shots : DataFrame, optional
+        For clips: `start_s` and `end_s` of the shots, indexed by `video_id`. Each shot gets windows
+        of its own, so that none crosses a cut. Videos that it does not name are one shot. Default:
+        windows do not heed cuts.
 
     Returns
     -------
@@ -162,7 +178,8 @@ def embed(
     Raises
     ------
     ValueError
-        If `of` is unknown or the encoder is of another modality.
+        If `of` is unknown or the encoder is of another modality; or if shots are given where
+        nothing is cut into windows, or lack a column.
     StoreError
         If the folder of these vectors is damaged or of another provenance.
     MemoryError
@@ -189,7 +206,7 @@ def embed(
         )
     if batch_size is not None:
         arguments.at_least(1, batch_size=batch_size)
-    items, reasons = _items(library, encoder, of, budget)
+    items, reasons = _items(library, encoder, of, budget, _spans(shots, encoder, of))
     folder, provenance = _store_of(encoder, of, root)
     provenance["batch_size"] = batch_size or batch_size_for(encoder, of)
     store = _opened(folder, provenance, progress)
@@ -207,14 +224,38 @@ def embed(
     return _result(library, store, items, reasons)
 
 
+def _spans(shots: pd.DataFrame | None, encoder: Encoder, of: str) -> dict[str, Spans]:
+    """The shots of each video, in the order of time."""
+    if shots is None:
+        return {}
+    if of != "clip" or windows_of(encoder) is None:
+        raise ValueError(
+            f"Shots bound the windows of clips, but of is {of!r} and {encoder.name} has "
+            f"{'no windows' if windows_of(encoder) is None else 'windows'}. Leave shots out, or "
+            "take an encoder of clips with windows (encoder.with_windows)."
+        )
+    absent = {"start_s", "end_s"} - {*shots.columns}
+    if absent:
+        raise ValueError(f"shots lacks {', '.join(sorted(absent))}; give seconds from the start.")
+    in_order = shots.sort_values("start_s", kind="stable")
+    return {
+        str(video_id): list(zip(rows["start_s"], rows["end_s"], strict=True))
+        for video_id, rows in in_order.groupby(in_order.index)
+    }
+
+
 def _items(
-    library: VideoLibrary, encoder: Encoder, of: str, budget: video_io.Budget | None
+    library: VideoLibrary,
+    encoder: Encoder,
+    of: str,
+    budget: video_io.Budget | None,
+    spans: Mapping[str, Spans],
 ) -> tuple[dict[str, Item], dict[str, str]]:
     """What there is to encode, by video, and why some videos have nothing."""
 
     def look_up(video_id: str) -> Item | str:
         try:
-            return _item(library, video_id, encoder, of, budget)
+            return _item(library, video_id, encoder, of, budget, spans.get(video_id))
         except Exception as error:  # whatever it is, it is this item's
             return reason_of(error)
 
@@ -230,7 +271,12 @@ def _items(
 
 
 def _item(
-    library: VideoLibrary, video_id: str, encoder: Encoder, of: str, budget: video_io.Budget | None
+    library: VideoLibrary,
+    video_id: str,
+    encoder: Encoder,
+    of: str,
+    budget: video_io.Budget | None,
+    spans: Spans | None,
 ) -> Item:
     if of == "title":
         title = library.videos.at[video_id, "title"]
@@ -244,17 +290,26 @@ def _item(
             key, lambda: video_io.read_image(path, most_pixels=THUMBNAIL_PIXELS, budget=budget)
         )
     contract = cast(ClipEncoder, encoder).frame_contract
+    size, windows = contract.read_size, windows_of(encoder)
+    if windows is None:
+        return Item(
+            key,
+            lambda: video_io.sample_frames(path, n=contract.frames, size=size, budget=budget),
+        )
+    times = partial(windows.times, frames=contract.frames, spans=spans)
+    if spans is not None:
+        key = hashlib.sha256(
+            f"{key} {[(float(a), float(b)) for a, b in spans]}".encode()
+        ).hexdigest()
     return Item(
-        key,
-        lambda: video_io.sample_frames(
-            path, n=contract.frames, size=contract.read_size, budget=budget
-        ),
+        key, lambda: video_io.frames_at(path, times, size=size, budget=budget), windows.pool
     )
 
 
 def _store_of(encoder: Encoder, of: str, root: Path | None) -> tuple[Path, dict[str, Any]]:
     """Folder and provenance of the vectors of one encoder and one kind of item."""
     contract = cast(ClipEncoder, encoder).frame_contract if of == "clip" else None
+    windows = windows_of(encoder) if of == "clip" else None
     fingerprint = encoder.fingerprint  # hashes all weights
     provenance = {
         "of": of,
@@ -264,9 +319,11 @@ def _store_of(encoder: Encoder, of: str, root: Path | None) -> tuple[Path, dict[
         "weights": _origin(encoder),
         "preprocessing": encoder.preprocessing,
         "frames": asdict(contract) if contract else None,
+        "windows": asdict(windows) if windows else None,
         "versions": _versions(),
     }
     identity = f"{of}/{encoder.name}/{fingerprint}/{provenance['frames']}"
+    identity += f"/{provenance['windows']}" if windows else ""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{of}-{encoder.name}")[:60]
     folder = f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     return Path(root or settings.cache_dir() / "embeddings") / folder, provenance

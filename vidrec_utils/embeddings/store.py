@@ -42,7 +42,7 @@ from vidrec_utils import settings
 from vidrec_utils.files import naming, replace_whole, write_atomically
 
 FORMAT = 1
-CHECKED = ("format", "of", "encoder", "fingerprint", "dim", "frames")
+CHECKED = ("format", "of", "encoder", "fingerprint", "dim", "frames", "windows")
 CHECKSUM = "crc32"
 UNCHECKED_LOG = "unchecked_log"
 """Entry of a sealed provenance, while a log without checksums gets them: CRC-32 of that log."""

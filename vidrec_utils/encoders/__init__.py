@@ -2,7 +2,7 @@
 
 `protocol` says what callers may rely on in an encoder, `weights` where its weights come from and
 how they are checked, `download` fetches published ones, `accelerate` lets a network run on
-OpenVINO.
+OpenVINO, and `Windows` says how a clip of any length becomes one vector.
 """
 
 from vidrec_utils.encoders.catalogue import Catalogue, Entry, LoadRequest
@@ -34,6 +34,7 @@ from vidrec_utils.encoders.weights import (
     renamed,
     verify,
 )
+from vidrec_utils.encoders.windows import Spans, Windows
 
 __all__ = [
     "AcceleratedEncoder",
@@ -49,12 +50,14 @@ __all__ = [
     "LoadRequest",
     "PackagedFile",
     "PublishedFile",
+    "Spans",
     "Staged",
     "TimedContract",
     "Tunable",
     "WeightsError",
     "WeightsInfo",
     "WeightsNotAvailable",
+    "Windows",
     "accelerate",
     "batches",
     "fetch",

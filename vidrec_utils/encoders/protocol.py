@@ -47,7 +47,7 @@ class FrameContract:
     Attributes
     ----------
     frames : int
-        Number of frames, spread evenly over the clip; a shorter clip repeats frames.
+        Number of frames, spread evenly over the clip or window; a shorter clip repeats frames.
     size : int
         Side of the square that the network sees, in pixels.
     read_size : int or None
@@ -68,9 +68,8 @@ class FrameContract:
 class TimedContract(FrameContract):
     """A frame contract with the stretch of time that the network was trained on.
 
-    The encoder spreads its frames over the whole clip all the same. A clip much longer than
-    `window_s` is therefore seen at a slower rate than in training: cut it first, by the `start_s`
-    and `end_s` of `video_io.sample_frames`, where that matters.
+    `encode` spreads its frames over the whole of each clip that it is given all the same. `embed`
+    gives it windows of `window_s` seconds (see `Windows`), at the rate of its training.
 
     Attributes
     ----------
@@ -134,7 +133,11 @@ class Encoder(Protocol):
 
 
 class ClipEncoder(Encoder, Protocol):
-    """An encoder of clips."""
+    """An encoder of clips.
+
+    If it has an attribute `windows` (see `Windows`), `embed` gives it windows of a clip and pools
+    their vectors; without, or if that is None, it is given frames spread over the whole clip.
+    """
 
     @property
     def frame_contract(self) -> FrameContract:

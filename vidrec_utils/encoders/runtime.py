@@ -31,6 +31,8 @@ from vidrec_utils.encoders.protocol import (
 if TYPE_CHECKING:
     import torch
 
+    from vidrec_utils.encoders.windows import Windows
+
 RUNTIMES = ("openvino",)
 
 
@@ -72,6 +74,11 @@ class AcceleratedEncoder:
     def frame_contract(self) -> FrameContract:
         """The original's, of clips."""
         return cast(ClipEncoder, self.encoder).frame_contract
+
+    @property
+    def windows(self) -> Windows | None:
+        """The original's, of clips."""
+        return getattr(self.encoder, "windows", None)
 
     def activations(self, batch: list, layer: str) -> torch.Tensor:
         """Output of one of the original's layers, computed by PyTorch."""

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from vidrec_utils import arguments, plots
 from vidrec_utils.datasets import Split, VideoLibrary
+from vidrec_utils.embeddings.batches import windows_of
 from vidrec_utils.embeddings.embedding import Embeddings, embed
 from vidrec_utils.embeddings.geometry import (
     GEOMETRIES,
@@ -473,6 +474,7 @@ class _Pooled:
         self.values_per_item = encoder.values_per_item
         if of == "clip":
             self.frame_contract = cast(ClipEncoder, encoder).frame_contract
+            self.windows = windows_of(encoder)
         self.layers = tuple(layers)
         self.poolings = tuple(poolings)
         self.blocks: list[tuple[tuple[str, str], slice]] = []  # layer and pooling; their columns

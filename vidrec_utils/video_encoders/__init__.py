@@ -27,7 +27,7 @@ On one idle core, the maps of 386 clips (16 frames of 64 pixels) take 8 s and 20
 `MotionHead` (Adam, one-cycle rate up to 3e-3, batches of 16) 4 s.
 """
 
-from vidrec_utils.encoders import FrameContract, TimedContract, WeightsNotAvailable
+from vidrec_utils.encoders import FrameContract, TimedContract, WeightsNotAvailable, Windows
 from vidrec_utils.video_encoders.catalogue import available, load
 from vidrec_utils.video_encoders.correlation import CorrelationLite0, MotionHead, correlate
 from vidrec_utils.video_encoders.encoder import FrameAverage, VideoEncoder
@@ -44,6 +44,7 @@ __all__ = [
     "TimedContract",
     "VideoEncoder",
     "WeightsNotAvailable",
+    "Windows",
     "available",
     "can_cut",
     "correlate",

@@ -9,14 +9,22 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from vidrec_utils.encoders import Catalogue, Entry, FrameContract, LoadRequest, PackagedFile
+from vidrec_utils.encoders import (
+    Catalogue,
+    Entry,
+    FrameContract,
+    LoadRequest,
+    PackagedFile,
+    TimedContract,
+    Windows,
+)
 from vidrec_utils.encoders.efficientnet_lite0 import IMAGENET, EfficientNetLite0, lite0_network
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.video_encoders import mini, published, videomae
 from vidrec_utils.video_encoders.correlation import CorrelationLite0
 from vidrec_utils.video_encoders.encoder import ClipNetwork, FrameAverage, VideoEncoder
 from vidrec_utils.video_encoders.inflation import InflatedLite0
-from vidrec_utils.video_encoders.mini.loading import WEIGHTS
+from vidrec_utils.video_encoders.mini.loading import RATE, WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +50,10 @@ class Lite0Entry(Entry[VideoEncoder | FrameAverage]):
             images = ImageEncoder("efficientnet_lite0", net, info, request.device, size)
             return FrameAverage(images, frames)
         contract = FrameContract(frames, size, max(128, size))
-        return VideoEncoder(self.name, self.build(net), info, contract, request.device)
+        rate = self.contract.fps if isinstance(self.contract, TimedContract) else None
+        windows = Windows(frames / rate) if rate else None
+        net = self.build(net)
+        return VideoEncoder(self.name, net, info, contract, request.device, windows=windows)
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,7 @@ def _mini(name: str, **about: object) -> MiniEntry:
             **about,
         },
         packaged=CourseFile(name),
-        contract=FrameContract(16, 64, 128),
+        contract=TimedContract(16, 64, 128, RATE),
     )
 
 
@@ -129,7 +140,7 @@ ENTRIES = [
     ),
     _of_images(
         "lite0_correlation",
-        FrameContract(16, 64, 128),
+        TimedContract(16, 64, 128, RATE),
         CorrelationLite0,
         family="EfficientNet, correlation",
         parameters=55_504,
@@ -153,11 +164,11 @@ def available() -> pd.DataFrame:
     -------
     DataFrame
         Indexed by `name`: `family, year, parameters, gflops` (one clip as the frame contract has
-        it; a multiply and an add count as two)`, dim, frames` (of a clip)`, rate` (frames a second
-        that the network was trained on; NA: none in particular)`, window_s` (seconds that they
-        cover at that rate)`, size` (side of the square that the network sees, in pixels)`, shorter`
-        (what happens to a clip of fewer frames)`, licence, pretrained_on, accuracy,
-        accuracy_source, available` (comma-separated values for `load`'s `weights`).
+        it; a multiply and an add count as two)`, dim, frames` (of a window)`, rate` (frames a
+        second that the network was trained on or is made for; NA: none in particular)`, window_s`
+        (seconds that they cover at that rate)`, size` (side of the square that the network sees, in
+        pixels)`, shorter` (what happens to a clip of fewer frames)`, licence, pretrained_on,
+        accuracy, accuracy_source, available` (comma-separated values for `load`'s `weights`).
 
     Examples
     --------

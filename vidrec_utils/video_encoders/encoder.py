@@ -16,6 +16,7 @@ from torchvision.transforms import InterpolationMode, functional, v2
 from vidrec_utils.encoders.network import NetworkEncoder
 from vidrec_utils.encoders.pixels import checked, cut_long_sides, square
 from vidrec_utils.encoders.protocol import FrameContract, WeightsInfo
+from vidrec_utils.encoders.windows import Windows
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 
 Clips: TypeAlias = "Sequence[np.ndarray] | np.ndarray"
@@ -97,12 +98,61 @@ class ClipNetwork(nn.Module):
         return self(x) if layer == "logits" else self.stage(x, layer)
 
 
-class VideoEncoder(NetworkEncoder):
+class ClipNetworkEncoder(NetworkEncoder):
+    """What all encoders of clips around a network share: the windows of a clip.
+
+    Attributes
+    ----------
+    windows : Windows or None
+        Windows that `embeddings.embed` gives to the network instead of the whole clip. They are
+        no part of the `fingerprint`, which tells what `encode` makes of frames; a store of vectors
+        keeps both.
+    """
+
+    frame_contract: FrameContract
+    windows: Windows | None = None
+
+    def with_windows(self, windows: Windows | None) -> Self:
+        """A copy of the encoder, around the same network, that sees other windows of a clip.
+
+        Parameters
+        ----------
+        windows : Windows or None
+            Windows without a length get that of the encoder's own. None: the frames are spread
+            over the whole clip.
+
+        Raises
+        ------
+        ValueError
+            If neither the windows nor the encoder know how long a window is.
+
+        Examples
+        --------
+        >>> from vidrec_utils import video_encoders
+        >>> encoder = video_encoders.load("slowfast_mini")
+        >>> encoder.with_windows(video_encoders.Windows(at="centre")).windows.seconds
+        2.0
+        """
+        if windows is not None and windows.seconds is None:
+            own = self.windows.seconds if self.windows else None
+            if own is None:
+                raise ValueError(
+                    f"{self.name} was trained at no rate in particular, so the length of its "
+                    "windows is not known: give it, as Windows(seconds=2.0)."
+                )
+            windows = replace(windows, seconds=own)
+        twin = copy.copy(self)
+        twin.windows = windows
+        return twin
+
+
+class VideoEncoder(ClipNetworkEncoder):
     """A network over clips with its preprocessing, its device and the origin of its weights.
 
     From each clip, `frame_contract.frames` frames are taken at the middles of equal segments (a
     shorter clip repeats frames), cropped to the centre square, resized to `frame_contract.size` and
-    scaled to `(x - mean) / scale`; or prepared by `framing` where that is given.
+    scaled to `(x - mean) / scale`; or prepared by `framing` where that is given. A file is read in
+    windows of the length on which the network was trained, where that is known (`windows`).
 
     Attributes
     ----------
@@ -110,6 +160,8 @@ class VideoEncoder(NetworkEncoder):
         See `vidrec_utils.encoders.Encoder`.
     frame_contract : FrameContract
         How many frames the network is given, and of which size.
+    windows : Windows or None
+        See `with_windows`.
     layers : tuple of str
         Names of the layers that `activations` shows, from the first stage to the last.
     net : nn.Module
@@ -140,9 +192,11 @@ class VideoEncoder(NetworkEncoder):
         mean: float = 127.0,
         scale: float = 128.0,
         framing: Framing | None = None,
+        windows: Windows | None = None,
     ) -> None:
         super().__init__(name, net, weights, device)
         self.frame_contract = contract
+        self.windows = windows
         self.dim = net.dim
         self.layers = net.layers
         self.mean, self.scale, self.framing = mean, scale, framing
@@ -256,10 +310,11 @@ class AveragedFrames(nn.Module):
         return self.net.features(images).unflatten(0, (-1, x.shape[1])).mean(dim=1)
 
 
-class FrameAverage(NetworkEncoder):
+class FrameAverage(ClipNetworkEncoder):
     """The baseline without time: an image encoder on each frame, averaged.
 
-    Any order of the frames gives the same vector.
+    Any order of the frames gives the same vector, and no rate is better than another, so the frames
+    are spread over the whole clip unless `with_windows` says otherwise.
 
     Parameters
     ----------

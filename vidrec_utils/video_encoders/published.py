@@ -24,7 +24,7 @@ from torchvision.models.video import (
     r2plus1d_18,
 )
 
-from vidrec_utils.encoders import Entry, LoadRequest, PublishedFile, TimedContract
+from vidrec_utils.encoders import Entry, LoadRequest, PublishedFile, TimedContract, Windows
 from vidrec_utils.encoders.network import with_weights
 from vidrec_utils.video_encoders import slowfast
 from vidrec_utils.video_encoders.encoder import ClipNetwork, Framing, VideoEncoder
@@ -206,7 +206,15 @@ class PublishedNetwork(Entry[VideoEncoder]):
         )
         framing = self.framing.at(contract.size) if self.framing else None
         return VideoEncoder(
-            self.name, net, info, contract, request.device, ZOO_MEAN, ZOO_SCALE, framing
+            self.name,
+            net,
+            info,
+            contract,
+            request.device,
+            ZOO_MEAN,
+            ZOO_SCALE,
+            framing,
+            Windows(contract.window_s),
         )
 
 

@@ -23,6 +23,7 @@ from vidrec_utils.encoders import (
     LoadRequest,
     TimedContract,
     WeightsInfo,
+    Windows,
     load_strictly,
     read_checkpoint,
     read_settings,
@@ -137,7 +138,10 @@ class VideoMAEEntry(Entry[VideoEncoder]):
             net = _untrained(config, contract, request.seed)
             load_strictly(net.net, renamed(read_checkpoint(file), RENAMED), file.name)
         framing = framing.at(contract.size)
-        return VideoEncoder(self.name, net, info, contract, request.device, framing=framing)
+        windows = Windows(contract.window_s)
+        return VideoEncoder(
+            self.name, net, info, contract, request.device, framing=framing, windows=windows
+        )
 
     def _contract_of(
         self, config: dict[str, object], contract: TimedContract, request: LoadRequest

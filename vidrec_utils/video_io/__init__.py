@@ -1,11 +1,12 @@
 """Videos, their sound, and images in and out: one facade over PyAV and Pillow.
 
-`probe` describes a file, `sample_frames` samples a few frames by seeking, `read_clip` reads a span,
-`thumbnail` one image, `read_sound` the sound in one channel, `write_clip` writes H.264 clips with
-AAC sound and `read_image` reads still images. Frames are uint8 RGB, upright, in stored pixels;
-sound is float32 from -1 to 1. Whatever is wrong with a file is raised as a `VideoError`,
-`SoundError` or `ImageError` with `.path`, `.reason` and a sentence that says what to do; the file
-is closed in every case. What reading one file may cost in time, pixels and memory is its `Budget`.
+`probe` describes a file, `sample_frames` samples a few frames by seeking, `frames_at` reads those
+at chosen times, `read_clip` a span, `thumbnail` one image, `read_sound` the sound in one channel,
+`write_clip` writes H.264 clips with AAC sound and `read_image` reads still images. Frames are uint8
+RGB, upright, in stored pixels; sound is float32 from -1 to 1. Whatever is wrong with a file is
+raised as a `VideoError`, `SoundError` or `ImageError` with `.path`, `.reason` and a sentence that
+says what to do; the file is closed in every case. What reading one file may cost in time, pixels
+and memory is its `Budget`.
 
 Of several videos in one file the one that players show is read: see `streams.best_stream`. Colours
 of a stream that states no matrix are read as ITU-R BT.601 of limited range, as FFmpeg does.
@@ -14,6 +15,7 @@ of a stream that states no matrix are read as ITU-R BT.601 of limited range, as 
 from .budget import Budget
 from .clips import (
     VideoInfo,
+    frames_at,
     probe,
     probe_and_sample,
     read_clip,
@@ -35,6 +37,7 @@ __all__ = [
     "SoundInfo",
     "VideoError",
     "VideoInfo",
+    "frames_at",
     "probe",
     "probe_and_sample",
     "read_clip",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from vidrec_utils import arguments
@@ -281,6 +282,93 @@ def sample_clip(
         return _paint_at(video, seconds, size)
 
     return _read(path, paint, budget)
+
+
+def frames_at(
+    path: str | PathLike[str],
+    seconds: ArrayLike | Callable[[float], ArrayLike],
+    *,
+    size: int | tuple[int, int] | None = None,
+    strict: bool = False,
+    budget: Budget | None = None,
+) -> np.ndarray:
+    """Read the frames on display at chosen times, in one pass over the file.
+
+    Each frame is decoded once, in whatever order and however often its time is given.
+
+    Parameters
+    ----------
+    path
+        The file.
+    seconds
+        Times in seconds from the first frame, of any shape; or a function from the duration in
+        seconds to them.
+    size, strict, budget
+        As for `sample_frames`.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 of shape (*shape of the times, height, width, 3), upright RGB.
+
+    Raises
+    ------
+    VideoError
+        If the file cannot be read as a video, or a time lies outside it.
+
+    Examples
+    --------
+    A clip of a dark, a grey and a light frame, a second each:
+
+    >>> import tempfile
+    >>> from vidrec_utils import video_io
+    >>> frames = np.full((3, 32, 48, 3), np.array([0, 128, 255])[:, None, None, None], np.uint8)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = video_io.write_clip(Path(folder, "clip.mp4"), frames, fps=1)
+    ...     light, dark = frames_at(path, [2.5, 0.5])
+    ...     last = frames_at(path, lambda duration_s: [[duration_s - 0.1]])
+    >>> bool(light.mean() > 250), bool(dark.mean() < 5), last.shape
+    (True, True, (1, 1, 32, 48, 3))
+    """
+    _check_span(0.0, None, size)
+
+    def paint(video: Reader) -> np.ndarray:
+        end = _span(video, 0.0, None, strict)[1]
+        times = _times_within(video.path, seconds, float(end))
+        distinct, index = np.unique(times, return_inverse=True)
+        _refuse_too_large(video, max(times.size, 1), size)
+        if not times.size:
+            first = video.first_frame()
+            shape = target_size(first.height, first.width, size)
+            return np.empty((*times.shape, *shape, 3), np.uint8)
+        frames, _ = _paint_at(video, [_exact(second) for second in distinct], size)
+        in_order = times.size == len(distinct) and bool(
+            (index.ravel()[:-1] < index.ravel()[1:]).all()
+        )
+        return (frames if in_order else frames[index.ravel()]).reshape(
+            *times.shape, *frames.shape[1:]
+        )
+
+    return _read(path, paint, budget)
+
+
+def _times_within(
+    path: Path, seconds: ArrayLike | Callable[[float], ArrayLike], duration_s: float
+) -> np.ndarray:
+    """The chosen times as float64; those that no frame is on display at are an error."""
+    try:
+        times = np.asarray(seconds(duration_s) if callable(seconds) else seconds, dtype=np.float64)
+    except ValueError as problem:
+        raise VideoError(path, "out_of_range", f"{problem}. Choose other times.") from problem
+    outside = times[~((times >= 0) & (times <= duration_s))]
+    if outside.size:
+        raise VideoError(
+            path,
+            "out_of_range",
+            f"there is no frame at {outside.flat[0]:g} s: the video lasts {duration_s:.3f} s. "
+            "Choose times within it.",
+        )
+    return times
 
 
 def probe_and_sample(

@@ -15,6 +15,7 @@ from vidrec_utils.encoders import (
     FrameContract,
     WeightsError,
     WeightsInfo,
+    Windows,
     load_strictly,
     read_checkpoint,
     verify,
@@ -34,6 +35,8 @@ from vidrec_utils.video_encoders.mini.networks import (
 WEIGHTS = Path(__file__).parent / "weights"
 SIZE = 64
 FRAMES = {"slowfast_mini": 16, "i3d_mini": 16, "two_stream_mini": 16}
+RATE = 8.0
+"""Frames a second at which MiniTube's motions are as fast as those that were trained on."""
 
 
 class TwoStreamEncoder(VideoEncoder):
@@ -176,4 +179,5 @@ def _encoder(
     name: str, net: nn.Module, info: WeightsInfo, device: torch.device | str | None = None
 ) -> VideoEncoder:
     kind = TwoStreamEncoder if name == "two_stream_mini" else VideoEncoder
-    return kind(name, net, info, FrameContract(FRAMES[name], SIZE, 128), device)
+    contract = FrameContract(FRAMES[name], SIZE, 128)
+    return kind(name, net, info, contract, device, windows=Windows(FRAMES[name] / RATE))
