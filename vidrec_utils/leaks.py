@@ -1,9 +1,12 @@
-"""Leak detectors that need only tables and vectors: signs that training knows the answers.
+"""Detectors of leaks and biases that need only tables and vectors.
 
-Each detector looks for one way in which the answer gets into the question, and returns a `Finding`,
-which is true if there is something to worry about. None proves the absence of leaks: *no alarm*
-means none of this kind. `preprocessing.check_split` refuses a split that leaks;
-`evaluation.leaks` adds detectors that score lists.
+A leak is a sign that training knows the answers; a bias, that the answers ask for something else
+than taste, such as `duration_bias`.
+
+Each detector looks for one way in which that happens, and returns a `Finding`, which is true if
+there is something to worry about. None proves the absence of leaks: *no alarm* means none of this
+kind. `preprocessing.check_split` refuses a split that leaks; `evaluation.leaks` adds detectors that
+score lists.
 
 References
 ----------
@@ -24,6 +27,7 @@ from scipy.stats import rankdata
 from vidrec_utils.datasets import Split
 from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.embeddings.geometry import unit_rows
+from vidrec_utils.events import Label, exposure_durations, fit_label, shorter_first
 from vidrec_utils.recommender import as_ids, blocks
 
 SPLIT_NAMES = ("train", "validation", "test")
@@ -253,6 +257,83 @@ def future_videos(split: Split) -> Finding:
         evidence,
         "views are older than their video",
         "Correct the times, or drop these rows: preprocessing.clean reports them.",
+    )
+
+
+def duration_bias(
+    interactions: pd.DataFrame,
+    videos: pd.DataFrame | None = None,
+    label: Label | pd.Series = None,
+    margin: float = 0.02,
+    seed: int = 0,
+) -> Finding:
+    """Whether a label can be predicted from the videos' durations alone, whatever they show.
+
+    Measured by the AUC of "the shorter video first" over all exposures: one half is what a label
+    has that duration says nothing about. A recommender that is trained or judged by another label
+    may win by preferring short videos, or long ones. The alarm is raised if the AUC lies at least
+    `margin` from one half, and its 95% interval excludes one half; the interval resamples videos,
+    since a duration belongs to a video with all its exposures.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per exposure.
+    videos : DataFrame, optional
+        The catalogue, with `duration_s`, unless the interactions have that.
+    label : str, LabelRule or Series of bool, optional
+        The label, see `events.fit_label`; a rule's name is fitted to `interactions`. Or a column of
+        the log, such as the likes, aligned with `interactions`; NA counts neither way.
+    margin : float
+        Distance from one half that would matter.
+    seed : int
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    Finding
+        `n` counts the exposures with a duration and a label, or is 0 without an alarm.
+
+    Examples
+    --------
+    Everybody watches for five seconds, which is the half of the short videos:
+
+    >>> ids = [f"v{i}" for i in range(100)]
+    >>> videos = pd.DataFrame({"duration_s": [10.0, 40.0] * 50}, index=ids)
+    >>> log = pd.DataFrame({"user_id": "ann", "video_id": videos.index})
+    >>> log["watch_ratio"] = 5 / videos["duration_s"].to_numpy()
+    >>> from vidrec_utils.events import fit_label
+    >>> half = fit_label(log, videos, "ratio", threshold=0.5)
+    >>> finding = duration_bias(log, videos, half)
+    >>> finding.alarm, finding.detail[-54:]
+    (True, 'an AUC of 1.000 [1.000, 1.000], where .5 says nothing.')
+    """
+    if isinstance(label, pd.Series):
+        name, positive = str(label.name or "given"), label
+    else:
+        rule = fit_label(interactions, videos, label)
+        name, positive = rule.label, rule.positives(interactions)
+    durations = exposure_durations(interactions, videos)
+    labelled = ~np.isnan(durations) & positive.notna().to_numpy()
+    if len(np.unique(durations[labelled])) < 2:
+        detail = f"no two exposures differ in duration, so it predicts nothing of the label {name}."
+        return Finding("duration predicts the label", False, 0, detail)
+    ids = as_ids(interactions["video_id"])
+    auc, low, high = shorter_first(durations, positive.array, ids, seed=seed)
+    if np.isnan(auc):
+        detail = f"all exposures with a duration are alike by the label {name}."
+        return Finding("duration predicts the label", False, 0, detail)
+    alarm = abs(auc - 0.5) >= margin and not low <= 0.5 <= high
+    detail = (
+        f'"the shorter video first" alone predicts the label {name} with an AUC of {auc:.3f} '
+        f"[{low:.3f}, {high:.3f}], where .5 says nothing."
+    )
+    remedy = (
+        f"{'Short' if auc > 0.5 else 'Long'} videos succeed by this label for their duration. "
+        "Judge and train by watch times among videos of like duration: label='quantile'."
+    )
+    return Finding(
+        "duration predicts the label", alarm, int(labelled.sum()) if alarm else 0, detail, remedy
     )
 
 

@@ -275,3 +275,59 @@ def test_a_catalogue_sorted_by_what_comes():
     counts = SPLIT.test["video_id"].value_counts()
     order = counts.reindex(SPLIT.videos.index, fill_value=0).sort_values(ascending=False).index
     assert leaks.tie_order(replace(SPLIT, videos=SPLIT.videos.loc[order]))
+
+
+def watched(seed, kind, n=8000, n_videos=400):
+    """Exposures whose watch ratio falls with the duration, follows the video, or chance alone."""
+    rng = np.random.default_rng(seed)
+    ids = [f"v{i}" for i in range(n_videos)]
+    videos = pd.DataFrame({"duration_s": 2.0 * 10 ** rng.random(n_videos)}, index=ids)
+    video = rng.integers(0, n_videos, n)
+    odds = {
+        "confounded": 0.9 / videos["duration_s"].to_numpy(),
+        "of the video": rng.choice([0.05, 0.5], n_videos),
+        "chance": np.full(n_videos, 0.25),
+    }[kind]
+    log = pd.DataFrame({"user_id": "u", "video_id": np.array(ids)[video]})
+    return log.assign(watch_ratio=(rng.random(n) < odds[video]).astype(float)), videos
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_label_that_duration_predicts_is_found(seed):
+    log, videos = watched(seed, "confounded")
+    finding = leaks.duration_bias(log, videos, "ratio")
+    assert finding
+    assert finding.n == len(log)
+    assert "alone predicts the label ratio with an AUC of 0." in str(finding)
+    assert "Short videos succeed by this label for their duration" in str(finding)
+    turned = videos.assign(duration_s=1 / videos["duration_s"])
+    assert "Long videos succeed" in leaks.duration_bias(log, turned, "ratio").remedy
+    assert leaks.duration_bias(log, videos, (log["watch_ratio"] > 0).rename("finished"))
+
+
+@pytest.mark.parametrize("kind", ["of the video", "chance"])
+def test_labels_that_do_not_depend_on_duration_raise_few_alarms(kind):
+    alarms = [bool(leaks.duration_bias(*watched(seed, kind), "ratio")) for seed in range(12)]
+    assert sum(alarms) <= 2  # one of twenty intervals excludes what is true
+
+
+def test_duration_bias_where_nothing_can_be_said():
+    log, videos = watched(0, "chance")
+    flat = leaks.duration_bias(log, videos.assign(duration_s=2.0), "ratio")
+    assert not flat
+    assert "no two exposures differ in duration" in str(flat)
+    assert "no two exposures differ" in str(leaks.duration_bias(log, None, "ratio"))
+    alike = leaks.duration_bias(log.assign(watch_ratio=1.0), videos, "ratio")
+    assert "all exposures with a duration are alike" in str(alike)
+
+
+def test_check_looks_at_durations_where_they_vary():
+    log, videos = watched(0, "confounded")
+    log["user_id"] = [f"u{i % 50}" for i in range(len(log))]
+    split = Split(log[:7000], log[7000:7500], log[7500:], videos, "by row")
+    by_name = {finding.leak: finding for finding in leaks.check(split, label="ratio")}
+    assert by_name["duration predicts the label"]
+    fair = {finding.leak: finding for finding in leaks.check(split, label="gain")}
+    assert "the label gain" in fair["duration predicts the label"].detail
+    flat = replace(split, videos=videos.assign(duration_s=2.0))
+    assert "duration predicts the label" not in {finding.leak for finding in leaks.check(flat)}

@@ -16,9 +16,11 @@ import pandas as pd
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation.metrics import list_metrics
 from vidrec_utils.evaluation.task import prepare
+from vidrec_utils.events import Label, durations_vary, exposure_durations, fit_label
 from vidrec_utils.leaks import (
     SPLIT_NAMES,
     Finding,
+    duration_bias,
     future_features,
     near_duplicates,
     popularity_drift,
@@ -32,6 +34,7 @@ __all__ = [
     "Finding",
     "Watched",
     "check",
+    "duration_bias",
     "future_features",
     "near_duplicates",
     "popularity_drift",
@@ -45,10 +48,17 @@ __all__ = [
 ]
 
 
-def check(split: Split, k: int = 10, seed: int = 0) -> list[Finding]:
+def check(split: Split, k: int = 10, seed: int = 0, label: Label = None) -> list[Finding]:
     """Run the detectors that need nothing but a split: a log in three parts and a catalogue.
 
-    `row_overlap`, `time_travel` (where there are timestamps), `popularity_drift`, `tie_order`.
+    `row_overlap`, `time_travel` (where there are timestamps), `popularity_drift`, `tie_order`, and
+    where durations vary `duration_bias` of the training part, by the label that judges.
+
+    Parameters
+    ----------
+    split : Split
+    k, seed, label
+        As for `evaluate`.
 
     Examples
     --------
@@ -66,7 +76,14 @@ def check(split: Split, k: int = 10, seed: int = 0) -> list[Finding]:
     findings = [row_overlap(split)]
     if "timestamp" in split.train and "timestamp" in split.test:
         findings.append(time_travel(split))
-    return [*findings, popularity_drift(split, seed=seed), tie_order(split, k=k, seed=seed)]
+    rule = fit_label(split.train, split.videos, label)
+    findings += [
+        popularity_drift(split, seed=seed),
+        tie_order(split, k=k, seed=seed, label=rule),
+    ]
+    if durations_vary(exposure_durations(split.train, split.videos)):
+        findings.append(duration_bias(split.train, split.videos, rule, seed=seed))
+    return findings
 
 
 class Watched:
@@ -182,13 +199,19 @@ def tie_bug(
 
 
 def tie_order(
-    split: Split, k: int = 10, draws: int = 99, seed: int = 0, most: int = 300
+    split: Split,
+    k: int = 10,
+    draws: int = 99,
+    seed: int = 0,
+    most: int = 300,
+    label: Label = None,
 ) -> Finding:
     """Whether the order of the catalogue, in which ties fall, tells what is relevant.
 
-    `tie_bug` for the NDCG of `evaluate` on a split; of more than `most` users, a random part.
+    `tie_bug` for the NDCG of `evaluate` on a split, by a label; of more than `most` users, a random
+    part.
     """
-    task = prepare(split, k, "test")
+    task = prepare(split, k, "test", label=label)
     rng = np.random.default_rng(seed)
     users = np.sort(rng.permutation(len(task.users))[:most])
     relevant, candidates = task.relevant[users].toarray() > 0, task.candidates(users)
