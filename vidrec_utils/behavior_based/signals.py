@@ -1,7 +1,9 @@
 """What a platform sees of somebody's taste, one signal at a time.
 
 `recommender.event_weights` adds all signals up. Here each stands alone, so that its value can be
-measured: fit the same model on the weights of one signal, and compare.
+measured: fit the same model on the weights of one signal, and compare. Signals train; the label by
+which the lists are judged is another choice (`events.labels`), and where the two are made from the
+same watch ratio, both may follow duration and agree for the wrong reason.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils import events
-from vidrec_utils.events import event_weights
+from vidrec_utils.events import LabelRule, disliked_events, event_weights
 
 SIGNALS = {
     "shown": "an exposure, whatever came of it: the watch history",
     "watch ratio": "the share of the video that was watched, cut to 0..1",
     "finished": "watched to at least four fifths",
+    "watch percentile": "the share of views of like duration that were shorter",
+    "watch gain": "the watch time, standardised among views of like duration, from 0 to 1",
+    "success": "positive by the label of the rule",
     "liked": "a like",
     "shared": "a share",
     "comment": "any comment, friendly or not",
@@ -35,6 +40,9 @@ COLUMNS = {
 }
 """Column of the interactions that a signal is read from; being shown needs none."""
 
+OF_RULE = {"watch percentile": "percentile", "watch gain": "gain", "success": "label"}
+"""Signals that need a rule of `events.fit_label`, and what `event_weights` calls them."""
+
 OFF = {"watch": 0.0, "like": 0.0, "share": 0.0, "comment": 0.0}
 
 
@@ -43,10 +51,12 @@ def signal_weights(
     signal: str,
     sentiment: pd.Series | None = None,
     finished_at: float = 0.8,
+    rule: LabelRule | None = None,
 ) -> pd.Series:
     """Weight of each event by one signal alone.
 
-    An event that lacks the signal (NA) weighs 0: not knowing is not disliking.
+    An event that lacks the signal (NA) weighs 0: not knowing is not disliking. A disliked event
+    weighs 0, too, but by being shown.
 
     Parameters
     ----------
@@ -58,6 +68,9 @@ def signal_weights(
         Sentiment of each comment in -1..1, aligned with `interactions`; for `"sentiment"` only.
     finished_at : float
         Watch ratio from which a video counts as finished.
+    rule : LabelRule, optional
+        For the signals of `OF_RULE`: a rule of `events.fit_label`, fitted to the training
+        exposures. The percentile and the gain are the same whatever its label.
 
     Returns
     -------
@@ -67,7 +80,8 @@ def signal_weights(
     Raises
     ------
     ValueError
-        If there is no such signal, or no event has it: a model fitted on nothing is no baseline.
+        If there is no such signal, no event has it (a model fitted on nothing is no baseline), or
+        it needs a rule and there is none.
 
     Examples
     --------
@@ -85,13 +99,29 @@ def signal_weights(
     column = COLUMNS.get(signal)
     if column and column not in events.signals(interactions):
         raise ValueError(f"No event has a {column}, so {signal!r} says nothing about these data.")
+    if signal in OF_RULE:
+        if rule is None:
+            raise ValueError(
+                f"The signal {signal!r} compares with training exposures; give a rule of "
+                "events.fit_label, fitted to them."
+            )
+        on = {**OFF, "watch": 1.0}
+        return event_weights(interactions, **on, signal=OF_RULE[signal], rule=rule).rename(signal)
     if signal == "sentiment" and sentiment is None:
         raise ValueError("Give the sentiment of each comment, a number from -1 to 1.")
     return _WEIGHTS[signal](interactions, sentiment, finished_at).rename(signal)
 
 
-def available_signals(interactions: pd.DataFrame) -> list[str]:
+def available_signals(interactions: pd.DataFrame, rule: LabelRule | None = None) -> list[str]:
     """Signals that at least one event has, in the order of `SIGNALS`.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per exposure.
+    rule : LabelRule, optional
+        With a rule of `events.fit_label`, the signals that need one are available, too: its label,
+        and where it knows durations the watch time among views of like duration.
 
     Examples
     --------
@@ -100,7 +130,12 @@ def available_signals(interactions: pd.DataFrame) -> list[str]:
     ['shown', 'watch ratio', 'finished']
     """
     columns = events.signals(interactions)
-    return [name for name in SIGNALS if name not in COLUMNS or COLUMNS[name] in columns]
+    named = {name for name in SIGNALS if name not in COLUMNS or COLUMNS[name] in columns}
+    if rule is None:
+        named -= OF_RULE.keys()
+    elif not rule.n_train or "watch_ratio" not in columns:
+        named -= {"watch percentile", "watch gain"}
+    return [name for name in SIGNALS if name in named]
 
 
 def _by(**on: float) -> Callable[..., pd.Series]:
@@ -110,7 +145,8 @@ def _by(**on: float) -> Callable[..., pd.Series]:
 
 def _finished(interactions: pd.DataFrame, _: object, finished_at: float) -> pd.Series:
     ratio = pd.to_numeric(interactions["watch_ratio"]).astype("Float64")
-    return (ratio >= finished_at).fillna(False).astype("float64")
+    finished = (ratio >= finished_at).fillna(False).astype("float64")
+    return finished.mask(disliked_events(interactions), 0.0)
 
 
 _WEIGHTS: dict[str, Callable[..., pd.Series]] = {
