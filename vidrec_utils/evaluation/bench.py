@@ -79,8 +79,16 @@ class Bench:
             Adds the metric `diversity`; see `evaluate`.
         """
         fitted = model.fit(self.split, weights)
-        options = {"vectors": vectors, "label": self.label}
-        return evaluate(fitted, self.split, self.k, on, self.seed, progress=False, **options)
+        return evaluate(
+            fitted,
+            self.split,
+            self.k,
+            on,
+            self.seed,
+            vectors=vectors,
+            progress=False,
+            label=self.label,
+        )
 
     def score(
         self,

@@ -135,8 +135,9 @@ def evaluate(
     """
     lengths = _lengths(k)
     options = {"ideal": ideal, "recall": recall}
-    judged = {"label": label, "masked": masked}
-    task = prepare(split, lengths[-1], on, threshold, ties, seed, **judged, **options)
+    task = prepare(
+        split, lengths[-1], on, threshold, ties, seed, label=label, masked=masked, **options
+    )
     groups = popularity_groups(task.exposures) if slices else {}
     groups |= value_groups(split.videos, by) if by is not None else {}
     order = np.arange(len(task.videos))  # of the columns: which of two equal scores comes first
