@@ -229,6 +229,7 @@ def _folder(
 
 def packaged_weights() -> dict[str, PackagedFile]:
     """Files with weights that come with packages, by the name of the encoder."""
+    from vidrec_utils.audio_encoders import catalogue as sounds
     from vidrec_utils.encoders import PackagedFile
     from vidrec_utils.image_encoders import catalogue as images
     from vidrec_utils.text_encoders import catalogue as texts
@@ -236,7 +237,7 @@ def packaged_weights() -> dict[str, PackagedFile]:
     from vidrec_utils.video_encoders import shots
 
     files = {shots.WEIGHTS: "transnetv2"}
-    for entry in [*videos.CATALOGUE, *texts.CATALOGUE, *images.CATALOGUE]:
+    for entry in [*videos.CATALOGUE, *texts.CATALOGUE, *images.CATALOGUE, *sounds.CATALOGUE]:
         if isinstance(entry.packaged, PackagedFile):
             files[entry.packaged] = entry.name
     return {name: file for file, name in files.items()}

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from vidrec_utils import image_encoders, text_encoders, video_encoders
+from vidrec_utils import audio_encoders, image_encoders, text_encoders, video_encoders
+from vidrec_utils.audio_encoders import catalogue as sounds
 from vidrec_utils.encoders import (
     Encoder,
     FrameContract,
@@ -26,8 +27,18 @@ from vidrec_utils.image_encoders import catalogue as images
 from vidrec_utils.text_encoders import catalogue as texts
 from vidrec_utils.video_encoders import catalogue as videos
 
-ROOMS = {"text": text_encoders, "image": image_encoders, "video": video_encoders}
-CATALOGUES = {"text": texts.CATALOGUE, "image": images.CATALOGUE, "video": videos.CATALOGUE}
+ROOMS = {
+    "text": text_encoders,
+    "image": image_encoders,
+    "video": video_encoders,
+    "audio": audio_encoders,
+}
+CATALOGUES = {
+    "text": texts.CATALOGUE,
+    "image": images.CATALOGUE,
+    "video": videos.CATALOGUE,
+    "audio": sounds.CATALOGUE,
+}
 ENTRIES = [
     pytest.param(modality, entry, id=entry.name)
     for modality, catalogue in CATALOGUES.items()
@@ -37,10 +48,12 @@ SHAPES = {"image": [(40, 60, 3), (60, 40, 3), (7, 9, 3)], "video": [(9, 40, 60, 
 
 
 def items(modality):
-    """A few titles, images or clips of noise."""
+    """A few titles, or images, clips or sounds of noise."""
     if modality == "text":
         return ["a cat on a mat", "two dogs run", "cat"]
     rng = np.random.default_rng(0)
+    if modality == "audio":
+        return [rng.uniform(-1, 1, n).astype(np.float32) for n in (16_000, 1_600, 40_000)]
     return [rng.integers(0, 256, shape, dtype=np.uint8) for shape in SHAPES[modality]]
 
 
@@ -52,6 +65,7 @@ def test_no_encoder_of_the_course_is_lost():
         "pixels", "frame_average", "efficientnet_lite0_3d", "lite0_correlation",
         "two_stream_mini", "i3d_mini", "slowfast_mini", "i3d_r50", "r2plus1d_18", "slowfast_r50",
         "x3d_s", "mvit_v2_s", "videomae_small",
+        "log_mel",
     ]  # fmt: skip
 
 
@@ -68,6 +82,7 @@ def test_an_entry_says_what_there_is_to_know(modality, entry):
     asked = inspect.signature(ROOMS[modality].load).parameters
     assert set(entry.smallest) <= set(asked)
     assert (entry.contract is not None) == (modality == "video")
+    assert ("rate" in entry.about) == (modality == "audio")
 
 
 @pytest.mark.parametrize(("modality", "entry"), ENTRIES)

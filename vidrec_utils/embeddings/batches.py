@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Loaded: TypeAlias = "list | torch.Tensor"
 """Items of a batch as they were read, or what an encoder prepared of them."""
-MOST = {"title": 64, "thumbnail": 32, "clip": 8}
+MOST = {"title": 64, "thumbnail": 32, "clip": 8, "sound": 16}
 AHEAD = 2  # batches that are read before they are needed
 SHARE = 0.25  # of the available memory that one batch may take
 ACTIVATIONS = 16  # bytes that a network holds at once, per byte of its float32 input
@@ -229,13 +229,13 @@ def batch_size_for(encoder: Encoder, of: str) -> int:
 
     The estimate is the float32 input of an item times 16, for the activations that a network holds
     at once, and for each further window of a clip times 3, for what is read ahead; rounded down to
-    a power of 2, at least 1, at most 64 titles, 32 thumbnails, 8 clips.
+    a power of 2, at least 1, at most 64 titles, 32 thumbnails, 8 clips or 16 sounds.
 
     Parameters
     ----------
     encoder : Encoder
         Its `values_per_item` is the size of an item.
-    of : {"title", "thumbnail", "clip"}
+    of : {"title", "thumbnail", "clip", "sound"}
         What is encoded.
     """
     windows = windows_of(encoder) if of == "clip" else None

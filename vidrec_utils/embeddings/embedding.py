@@ -1,4 +1,4 @@
-"""Vectors of a library's titles, thumbnails or clips: computed once, kept, and found again."""
+"""Vectors of a library's titles, thumbnails, clips or sound: computed once, kept, found again."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from vidrec_utils.embeddings.batches import (
     windows_of,
 )
 from vidrec_utils.embeddings.store import Store
-from vidrec_utils.encoders import ClipEncoder, Encoder, Spans, WeightsInfo
+from vidrec_utils.encoders import ClipEncoder, Encoder, SoundEncoder, Spans, WeightsInfo
 from vidrec_utils.files import installed_version, sha256
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import VideoLibrary
 
-MODALITY = {"title": "text", "thumbnail": "image", "clip": "video"}
+MODALITY = {"title": "text", "thumbnail": "image", "clip": "video", "sound": "audio"}
 THUMBNAIL_PIXELS = 2_100_000
 """Larger thumbnails are scaled down while they are read: a batch holds many, a network sees few."""
 VERSIONS = ("numpy", "torch", "torchvision", "transformers", "av", "pillow")
@@ -111,7 +111,7 @@ class Embeddings:
 def embed(
     library: VideoLibrary,
     encoder: Encoder,
-    of: Literal["title", "thumbnail", "clip"] = "title",
+    of: Literal["title", "thumbnail", "clip", "sound"] = "title",
     root: Path | None = None,
     batch_size: int | None = None,
     progress: bool = True,
@@ -119,13 +119,14 @@ def embed(
     budget: video_io.Budget | None = None,
     shots: pd.DataFrame | None = None,
 ) -> Embeddings:
-    """Encode a library's titles, thumbnails or clips; what was encoded before is only read.
+    """Encode a library's titles, thumbnails, clips or sound; what was encoded before is only read.
 
     A vector is found again by the hash of what it was made from (the text, or the bytes of the
     file) and the encoder's fingerprint, so only new or changed items are computed. Killed at any
     moment, the next call goes on with the batch that was interrupted, and ends with the same bytes
     as a call that was never killed. A second process that wants the same vectors waits for the
-    first. A broken or missing file costs one row of `failures`, not the run.
+    first. A broken or missing file costs one row of `failures`, not the run, and so does a clip
+    without a sound track, of which there is no sound to encode.
 
     What is read is compared with the checksums that were kept with it; vectors that are no longer
     what was computed raise a `StoreError`. Vectors that a version without checksums kept are read
@@ -152,20 +153,22 @@ def embed(
         Files are found through `library.file`.
     encoder : Encoder
         An encoder of the modality that `of` needs: text for titles, image for thumbnails, video
-        for clips (its `frame_contract` says how many frames it is given, its `windows` of what).
-    of : {"title", "thumbnail", "clip"}
+        for clips (its `frame_contract` says how many frames it is given, its `windows` of what),
+        audio for the sound of clips (its `sound_contract` says at which rate, and up to which
+        length).
+    of : {"title", "thumbnail", "clip", "sound"}
         What to encode.
     root : Path, optional
         Folder of all stores; default `settings.cache_dir() / "embeddings"`. Safe to delete.
     batch_size : int, optional
         Items in one call of the encoder; default the size that the store was begun with, and for a
-        new store 64 titles, 32 thumbnails or 8 clips, fewer where memory is short.
+        new store 64 titles, 32 thumbnails, 8 clips or 16 sounds, fewer where memory is short.
     progress : bool
         Show a bar with items per second and the time left while computing.
     budget : video_io.Budget, optional
-        What reading one thumbnail or clip may cost; default `video_io.Budget()`. What costs more
-        is a failure of this call alone, and is tried again by the next one. Thumbnails of more
-        than `THUMBNAIL_PIXELS` are scaled down while they are read.
+        What reading one thumbnail, clip or sound may cost; default `video_io.Budget()`. What costs
+        more is a failure of this call alone, and is tried again by the next one. Thumbnails of
+        more than `THUMBNAIL_PIXELS` are scaled down while they are read.
     shots : DataFrame, optional
         For clips: `start_s` and `end_s` of the shots, indexed by `video_id`. Each shot gets windows
         of its own, so that none crosses a cut. Videos that it does not name are one shot. Default:
@@ -289,6 +292,14 @@ def _item(
         return Item(
             key, lambda: video_io.read_image(path, most_pixels=THUMBNAIL_PIXELS, budget=budget)
         )
+    if of == "sound":
+        wave = cast(SoundEncoder, encoder).sound_contract
+        return Item(
+            key,
+            lambda: (
+                video_io.read_sound(path, rate=wave.rate, end_s=wave.most_s, budget=budget).samples
+            ),
+        )
     contract = cast(ClipEncoder, encoder).frame_contract
     size, windows = contract.read_size, windows_of(encoder)
     if windows is None:
@@ -324,6 +335,9 @@ def _store_of(encoder: Encoder, of: str, root: Path | None) -> tuple[Path, dict[
     }
     identity = f"{of}/{encoder.name}/{fingerprint}/{provenance['frames']}"
     identity += f"/{provenance['windows']}" if windows else ""
+    if of == "sound":
+        provenance["sound"] = asdict(cast(SoundEncoder, encoder).sound_contract)
+        identity += f"/{provenance['sound']}"
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{of}-{encoder.name}")[:60]
     folder = f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     return Path(root or settings.cache_dir() / "embeddings") / folder, provenance

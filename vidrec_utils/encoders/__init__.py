@@ -1,4 +1,4 @@
-"""What the encoders of text, images and videos share: protocol, weights, downloads, runtime.
+"""What the encoders of text, images, videos and sound share: protocol, weights, downloads, runtime.
 
 `protocol` says what callers may rely on in an encoder, `weights` where its weights come from and
 how they are checked, `download` fetches published ones, `accelerate` lets a network run on
@@ -14,6 +14,8 @@ from vidrec_utils.encoders.protocol import (
     HasNetwork,
     Layered,
     LayeredInOnePass,
+    SoundContract,
+    SoundEncoder,
     Staged,
     TimedContract,
     Tunable,
@@ -50,6 +52,8 @@ __all__ = [
     "LoadRequest",
     "PackagedFile",
     "PublishedFile",
+    "SoundContract",
+    "SoundEncoder",
     "Spans",
     "Staged",
     "TimedContract",

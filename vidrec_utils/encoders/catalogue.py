@@ -1,8 +1,8 @@
 """One catalogue for all encoders: an entry for each network, one `available()` and one `load()`.
 
-A modality (`text_encoders`, `image_encoders`, `video_encoders`) keeps a list of entries. An entry
-says what is known of a network, where its weights come from and how it is loaded; the doctor and
-the tests find it through the list.
+A modality (`text_encoders`, `image_encoders`, `video_encoders`, `audio_encoders`) keeps a list of
+entries. An entry says what is known of a network, where its weights come from and how it is loaded;
+the doctor and the tests find it through the list.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Entry(Generic[LoadedEncoder]):
         Name for `load`.
     about : mapping
         Columns of `available()`: `family, year, parameters, gflops, dim, licence, pretrained_on,
-        accuracy, accuracy_source`, and `languages` of texts.
+        accuracy, accuracy_source`, `languages` of texts, and `rate` of sound (samples a second).
     packaged, published : WeightsSource or None
         Where `weights="packaged"` and `"published"` come from; None: there are none.
     random_needs_files : bool
@@ -167,7 +167,7 @@ class Catalogue(Generic[LoadedEncoder]):
     Parameters
     ----------
     modality : str
-        `"text"`, `"image"` or `"video"`.
+        `"text"`, `"image"`, `"video"` or `"audio"`.
     entries : iterable of Entry
         In the order in which `available()` lists them.
 

@@ -1,8 +1,9 @@
 """What callers may rely on in an encoder: small protocols, one for each kind of caller.
 
-Every encoder is an `Encoder`, and one of clips a `ClipEncoder`. What else it offers is asked with
-`isinstance`: `Staged` encoders prepare a batch in a step of its own, `Layered` ones show their
-inner layers, and `HasNetwork` ones lend out their network, to be fine-tuned or compiled.
+Every encoder is an `Encoder`, one of clips a `ClipEncoder` and one of sound a `SoundEncoder`. What
+else it offers is asked with `isinstance`: `Staged` encoders prepare a batch in a step of its own,
+`Layered` ones show their inner layers, and `HasNetwork` ones lend out their network, to be
+fine-tuned or compiled.
 """
 
 from __future__ import annotations
@@ -85,6 +86,27 @@ class TimedContract(FrameContract):
         return self.frames / self.fps if self.fps else None
 
 
+@dataclass(frozen=True)
+class SoundContract:
+    """The sound that an audio encoder takes.
+
+    Attributes
+    ----------
+    rate : int
+        Samples a second, in one channel.
+    most_s : float
+        Seconds that are read, from the beginning of the sound; it may be shorter.
+    """
+
+    rate: int
+    most_s: float
+
+    @property
+    def n_values(self) -> int:
+        """Number of samples in the longest sound."""
+        return round(self.rate * self.most_s)
+
+
 @runtime_checkable
 class Encoder(Protocol):
     """What every encoder has, whatever it encodes."""
@@ -95,7 +117,7 @@ class Encoder(Protocol):
 
     @property
     def modality(self) -> str:
-        """What is encoded: `"text"`, `"image"` or `"video"`."""
+        """What is encoded: `"text"`, `"image"`, `"video"` or `"audio"`."""
 
     @property
     def dim(self) -> int:
@@ -126,7 +148,7 @@ class Encoder(Protocol):
         """
 
     def encode(self, batch: list, /) -> np.ndarray:
-        """Vectors of a batch of texts, images or clips, float32 `(n, dim)`.
+        """Vectors of a batch of texts, images, clips or sounds, float32 `(n, dim)`.
 
         The same item gets the same vector in any batch, up to rounding.
         """
@@ -142,6 +164,14 @@ class ClipEncoder(Encoder, Protocol):
     @property
     def frame_contract(self) -> FrameContract:
         """How many frames of a clip it takes, and of which size."""
+
+
+class SoundEncoder(Encoder, Protocol):
+    """An encoder of sound: each item is an array of shape `(samples,)`."""
+
+    @property
+    def sound_contract(self) -> SoundContract:
+        """How many samples a second it takes, and how many seconds at most."""
 
 
 @runtime_checkable
