@@ -19,10 +19,11 @@ import pytest
 import torch
 from PIL import Image
 
-from vidrec_utils import embeddings, video_io
+from tests.helpers.sounds import sine, write_sound
+from vidrec_utils import audio_encoders, embeddings, video_io
 from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.embeddings import StoreError, batches
-from vidrec_utils.encoders import FrameContract, WeightsInfo
+from vidrec_utils.encoders import FrameContract, SoundContract, WeightsInfo
 
 
 class TextHash:
@@ -214,11 +215,84 @@ def test_clips_follow_the_frame_contract(media, tmp_path):
     assert got.provenance["frames"] == {"frames": 4, "size": 16, "read_size": 16}
 
 
+class Loudness:
+    """The loudest sample and the length of a sound; counts what it was given."""
+
+    name = "loudness"
+    modality = "audio"
+    dim = 2
+    parameters = 0
+    preprocessing = None
+    weights = WeightsInfo("none")
+    fingerprint = "loudness-1"
+
+    def __init__(self, rate=8_000, most_s=1.5):
+        self.sound_contract = SoundContract(rate, most_s)
+        self.values_per_item = self.sound_contract.n_values
+        self.items = 0
+
+    def encode(self, batch):
+        self.items += len(batch)
+        return np.array([[np.abs(sound).max(), len(sound)] for sound in batch], dtype="f4")
+
+
+@pytest.fixture
+def sounding(tmp_path):
+    """Clips of one and of three seconds of sound, a silent film, a broken and an absent file."""
+    folder = tmp_path / "library"
+    folder.mkdir()
+    write_sound(folder / "one.mp4", sine(440, 1.0, 16_000, 0.5), 16_000, frames=20)
+    write_sound(folder / "three.mkv", sine(440, 3.0, 48_000, 0.2), 48_000, frames=20)
+    frames = np.zeros((4, 32, 32, 3), np.uint8)
+    video_io.write_clip(folder / "mute.mp4", frames, fps=4)
+    (folder / "broken.mp4").write_bytes(b"no video")
+    names = ["one.mp4", "three.mkv", "mute.mp4", "broken.mp4", "absent.mp4"]
+    videos = pd.DataFrame({"video_id": list("abcde"), "path": names})
+    log = pd.DataFrame(columns=["user_id", "video_id", "timestamp"])
+    return VideoLibrary(videos, log, root=folder)
+
+
+def test_sounds_follow_the_sound_contract_and_a_film_without_costs_a_row(sounding, tmp_path):
+    encoder = Loudness()
+    got = embed(sounding, encoder, tmp_path / "store", of="sound")
+    assert got.vectors[0].tolist() == [pytest.approx(0.5, abs=0.03), 8_000]
+    assert got.vectors[1].tolist() == [pytest.approx(0.2, abs=0.03), 12_000]  # at most 1.5 s
+    assert np.isnan(got.vectors[2:]).all()
+    reasons = dict(zip(got.failures["video_id"], got.failures["reason"], strict=True))
+    assert list(reasons) == ["c", "d", "e"]
+    assert reasons["c"].startswith("the file has no sound track.")
+    assert reasons["d"].startswith("its content is neither video nor sound")
+    assert reasons["e"] == "the file is missing"
+    assert got.provenance["sound"] == {"rate": 8_000, "most_s": 1.5}
+    # kept: nothing is encoded again, and the reasons are the same
+    again = embed(sounding, encoder, tmp_path / "store", of="sound")
+    assert encoder.items == 2
+    np.testing.assert_array_equal(again.vectors, got.vectors)
+    pd.testing.assert_frame_equal(again.failures, got.failures)
+
+
+def test_another_sound_contract_is_another_store(sounding, tmp_path):
+    embed(sounding, Loudness(), tmp_path / "store", of="sound")
+    longer = embed(sounding, Loudness(most_s=9.0), tmp_path / "store", of="sound")
+    assert longer.vectors[1, 1] == pytest.approx(24_000, abs=1024 / 6)  # AAC pads the last packet
+    assert len(list((tmp_path / "store").iterdir())) == 2
+
+
+def test_the_vectors_of_sound_join_those_of_titles(sounding, tmp_path):
+    sounds = embed(sounding, audio_encoders.load("log_mel"), tmp_path, of="sound")
+    assert np.isfinite(sounds.vectors[:2]).all()
+    lengths = pd.DataFrame({"length": [1.0, 2.0]}, index=["a", "c"])
+    joined = embeddings.join(sounds, lengths)
+    assert joined.shape == (5, 178)
+    assert joined.isna().all(axis=1).tolist() == [False, False, False, True, True]
+    assert not joined.loc["c"].to_numpy()[:177].any()
+
+
 def test_wrong_modality_and_wrong_words(tmp_path):
     with pytest.raises(ValueError, match="needs one of image"):
         embed(titles("a"), TextHash(), tmp_path, of="thumbnail")
-    with pytest.raises(ValueError, match="choose from 'title', 'thumbnail', 'clip'"):
-        embed(titles("a"), TextHash(), tmp_path, of="sound")
+    with pytest.raises(ValueError, match="choose from 'title', 'thumbnail', 'clip', 'sound'"):
+        embed(titles("a"), TextHash(), tmp_path, of="smell")
     with pytest.raises(ValueError, match="at least 1"):
         embed(titles("a"), TextHash(), tmp_path, batch_size=-1)
 

@@ -553,3 +553,14 @@ def test_the_file_is_closed_in_every_case(tmp_path):
     reason_of(lambda: read_sound(path, start_s=9))
     shutil.move(path, tmp_path / "moved.wav")  # on Windows an open file cannot be moved
     assert (tmp_path / "moved.wav").exists()
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+def test_what_write_clip_writes_is_read(rate, tmp_path):
+    original = notes(1.5, rate)
+    frames = np.zeros((20, 32, 32, 3), np.uint8)
+    path = video_io.write_clip(tmp_path / "a.mp4", frames, 20, sound=original, sound_rate=rate)
+    sound = read_sound(path, rate)
+    assert (len(sound.samples), sound.start_s, sound.doubts) == (len(original), 0.0, ())
+    assert delay(sound.samples, original) == 0
+    assert np.corrcoef(sound.samples, original)[0, 1] > 0.99

@@ -16,8 +16,8 @@ from vidrec_utils import arguments
 FLOOR = 1e-10
 """Power below which everything is silence: 100 dB below a tone of full scale."""
 
-RANGE = 1e-8
-"""Share of a sound's loudest power below which its other powers count as no more: 80 dB."""
+RANGE = 1e-6
+"""Share of a sound's loudest power below which its other powers count as no more: 60 dB."""
 
 CHUNK = 1024
 """Frames that are transformed at once, so that a long sound takes no more memory than it has to."""
@@ -184,8 +184,9 @@ def log_mel(
     """Log-mel spectrogram: how loud a sound is in each band, frame by frame.
 
     `S[t, m] = log10(max(sum_f B[m, f] P[t, f], floor))`, with the filters B of `mel_filter_bank`
-    and the power P of `power_spectra`. One unit is 10 dB. The floor is 80 dB below the loudest
-    band of the sound, and never below 1e-10.
+    and the power P of `power_spectra`. One unit is 10 dB. The floor is 60 dB below the loudest
+    band of the sound, so that the same sound at another level has the same shape, and never below
+    1e-10.
 
     Parameters
     ----------

@@ -34,7 +34,13 @@ from vidrec_utils.embeddings.geometry import (
     unit_rows,
 )
 from vidrec_utils.embeddings.pooling import POOLINGS, pool
-from vidrec_utils.encoders import ClipEncoder, Encoder, Layered, LayeredInOnePass
+from vidrec_utils.encoders import (
+    ClipEncoder,
+    Encoder,
+    Layered,
+    LayeredInOnePass,
+    SoundEncoder,
+)
 from vidrec_utils.evaluation.metrics import bootstrap_means, list_metrics
 from vidrec_utils.evaluation.results import percentile_interval
 from vidrec_utils.evaluation.task import prepare
@@ -122,7 +128,7 @@ class LayerAudit:
 def audit_layers(
     encoder: Encoder,
     library: VideoLibrary,
-    of: Literal["title", "thumbnail", "clip"] = "thumbnail",
+    of: Literal["title", "thumbnail", "clip", "sound"] = "thumbnail",
     *,
     split: Split | None = None,
     relevant: pd.Series | None = None,
@@ -160,7 +166,7 @@ def audit_layers(
         It must be of the modality that `of` names.
     library : VideoLibrary
         The videos.
-    of : {"title", "thumbnail", "clip"}
+    of : {"title", "thumbnail", "clip", "sound"}
         Column of the library that is encoded.
     split : Split, optional
         Interactions in three parts; this or `relevant`.
@@ -475,6 +481,8 @@ class _Pooled:
         if of == "clip":
             self.frame_contract = cast(ClipEncoder, encoder).frame_contract
             self.windows = windows_of(encoder)
+        if of == "sound":
+            self.sound_contract = cast(SoundEncoder, encoder).sound_contract
         self.layers = tuple(layers)
         self.poolings = tuple(poolings)
         self.blocks: list[tuple[tuple[str, str], slice]] = []  # layer and pooling; their columns
@@ -515,6 +523,8 @@ def _blank_item(encoder: Encoder, of: str) -> str | np.ndarray:
         return "a title of some words"
     if of == "thumbnail":
         return np.zeros((64, 64, 3), dtype=np.uint8)
+    if of == "sound":  # one second
+        return np.zeros(cast(SoundEncoder, encoder).sound_contract.rate, dtype=np.float32)
     contract = cast(ClipEncoder, encoder).frame_contract
     size = contract.read_size or contract.size
     return np.zeros((contract.frames, size, size, 3), dtype=np.uint8)

@@ -32,7 +32,7 @@ VERDICTS = {
     "worse": "clearly worse than {best}",
     "cannot tell": "cannot tell whether it is worse than {best}",
 }
-_COLUMN = {"clip": "path"}
+_COLUMN = {"clip": "path", "sound": "path"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,7 +303,7 @@ def _check(
 def cost(
     library: VideoLibrary,
     encoder: Encoder,
-    of: Literal["title", "thumbnail", "clip"],
+    of: Literal["title", "thumbnail", "clip", "sound"],
     n: int = 24,
     seed: int = 0,
 ) -> dict[str, float]:
@@ -313,7 +313,7 @@ def cost(
     ----------
     library : VideoLibrary
     encoder : Encoder
-    of : {"title", "thumbnail", "clip"}
+    of : {"title", "thumbnail", "clip", "sound"}
         The column that the encoder reads.
     n, seed : int
         Number of videos to try, and the seed of their draw.
