@@ -88,7 +88,7 @@ def read_csv(
     return _table(file, data, delimiter, names, quotes, skipped)
 
 
-def read_csv_blocks(file: Path, delimiter: bytes = b",", size: int = 1 << 26) -> Iterator[Table]:
+def read_csv_blocks(file: Path, delimiter: bytes = b",", size: int = 1 << 23) -> Iterator[Table]:
     """Read a csv file without quoted cells block by block, so that memory stays bounded.
 
     Parameters

@@ -200,7 +200,7 @@ def _csv_blocks(file: Path, kinds: Mapping[str, str]) -> Iterator[Table]:
         raise _unopened(file, error) from error
 
 
-def _parquet_blocks(file: Path, kinds: Mapping[str, str], size: int = 1 << 20) -> Iterator[Table]:
+def _parquet_blocks(file: Path, kinds: Mapping[str, str], size: int = 1 << 18) -> Iterator[Table]:
     try:
         with pyarrow.parquet.ParquetFile(file) as source:
             _require_columns(file, source.schema_arrow.names, kinds)
