@@ -9,6 +9,8 @@ import pytest
 import torch
 from sklearn.covariance import ledoit_wolf_shrinkage
 
+from tests.helpers.sounds import sine, write_sound
+from vidrec_utils import audio_encoders
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.datasets import Split, VideoLibrary
 from vidrec_utils.embeddings import Geometry, effective_rank, embed, mean_cosine
@@ -294,6 +296,24 @@ def test_an_encoder_without_layers_and_one_pass_for_all(tmp_path):
     encoder.passes.clear()
     audit_layers(encoder, library, "title", split=split, root=tmp_path, progress=False)
     assert encoder.passes == [("early", "deep")]  # the rest was kept
+
+
+@pytest.mark.filterwarnings("ignore:.*questions of validation")
+def test_an_audit_of_sound(tmp_path):
+    """Tones and noise, of which the raw statistics tell which is which."""
+    rng = np.random.default_rng(0)
+    kinds, names = ["tone", "noise"] * 16, [f"v{number:02d}" for number in range(32)]
+    for kind, name in zip(kinds, names, strict=True):
+        tone = sine(rng.uniform(200, 900), 0.3, 16_000, rng.uniform(0.1, 0.5))
+        sound = tone if kind == "tone" else rng.normal(0, 0.1, 4_800).astype("f4")
+        write_sound(tmp_path / f"{name}.wav", sound, 16_000, "pcm_s16le")
+    videos = pd.DataFrame({"video_id": names, "path": [f"{name}.wav" for name in names]})
+    library = VideoLibrary(videos, LOG, root=tmp_path)
+    options = {"relevant": pd.Series(kinds, index=names), "k": 4, "progress": False}
+    encoder = audio_encoders.load("log_mel")
+    result = audit_layers(encoder, library, "sound", root=tmp_path / "store", **options)
+    assert set(result.table["layer"]) == {"vector"}
+    assert result.best["recall_test"] > 0.9  # chance: a half
 
 
 def test_failed_videos_are_never_recommended_and_stand_in_the_report(tmp_path):

@@ -9,8 +9,9 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
-from vidrec_utils import encoders, evaluation
-from vidrec_utils.datasets import Split
+from tests.helpers.sounds import notes, write_sound
+from vidrec_utils import audio_encoders, encoders, evaluation
+from vidrec_utils.datasets import Split, VideoLibrary
 from vidrec_utils.recommender import Popularity, Random
 
 
@@ -164,3 +165,14 @@ def test_cost_times_an_encoder():
     got = evaluation.cost(library, Encoder(), "title")
     assert got["seconds"] > 0
     assert got["memory_mb"] == 4
+
+
+def test_the_cost_of_sound(tmp_path):
+    for name in "abcd":
+        write_sound(tmp_path / f"{name}.mp4", notes(1.0, 16_000), 16_000, frames=5)
+    videos = pd.DataFrame({"video_id": [*"abcde"], "path": [*(f"{n}.mp4" for n in "abcd"), None]})
+    log = pd.DataFrame({"user_id": ["ann"], "video_id": ["a"]})
+    library = VideoLibrary(videos, log, root=tmp_path)
+    got = evaluation.cost(library, audio_encoders.load("log_mel"), "sound")
+    assert got["seconds"] > 0
+    assert got["memory_mb"] == 0

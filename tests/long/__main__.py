@@ -16,6 +16,7 @@ from tests.long.report import Report
 
 COUNTS = {
     "media": 10_000,
+    "sounds": 5_000,
     "tables": 2_000,
     "awkward_tables": 2_000,
     "stores": 1_000,

@@ -41,6 +41,18 @@ def write(kind: str, name: str, folder: Path) -> str:
     return CASES[kind][name](folder)
 
 
+# --- sounds --------------------------------------------------------------------------------------
+
+
+@case("sounds")
+def eight_channels_in_planes(folder: Path) -> str:
+    """PyAV 18.1 reads one plane too many of such frames, and died of it."""
+    from tests.helpers.sounds import notes, write_sound
+
+    write_sound(folder / "sound.m4a", notes(3.0, 48_000), 48_000, "aac", "7.1")
+    return "read"
+
+
 # --- media ---------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from tests.long.misbehaving import Misbehaving
 REPO = Path(__file__).parents[2]
 SAMPLES = {
     "media": 16,
+    "sounds": 40,
     "tables": 40,
     "stores": 40,
     "models": 20,

@@ -146,6 +146,18 @@ def test_channels_that_agree_are_as_loud_as_each(layout, codec, tmp_path):
     np.testing.assert_allclose(read_sound(path).samples, original, atol=2e-4)
 
 
+@pytest.mark.parametrize("layout", ["5.1", "7.1"])
+def test_many_channels_in_planes(layout, tmp_path):
+    """PyAV 18.1 reads beyond the eighth plane."""
+    original = notes(1.0, 48_000)
+    channels = np.repeat(original[None], av.AudioLayout(layout).nb_channels, axis=0)
+    channels[3] = 0  # low-frequency effects
+    path = write_sound(tmp_path / "a.m4a", channels, 48_000, "aac", layout)
+    sound = read_sound(path, 48_000)
+    assert delay(sound.samples, original) == 0
+    assert np.corrcoef(sound.samples, original)[0, 1] > 0.98
+
+
 # --- when it is heard ---------------------------------------------------------------------------
 
 
