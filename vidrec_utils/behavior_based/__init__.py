@@ -4,6 +4,7 @@ No model here needs a file or a title, only who watched what, and when; a video 
 is therefore invisible to all of them.
 
 - `signal_weights`: the weights of events by one signal alone (watching, liking, sharing, ...).
+- `label_table`, `duration_table`, `liking_aucs`, `agreement_table`: what duration does to a label.
 - `WindowedPopularity`, `DecayedPopularity`: what is popular now.
 - `ItemKNN`, `EASE`: from video to video, by counting and in closed form.
 - `ALS`, `BPR`: vectors of users and videos, by least squares and by pairs.
@@ -24,6 +25,12 @@ from vidrec_utils.behavior_based.bpr import BPR
 from vidrec_utils.behavior_based.early_stopping import EpochRecommender
 from vidrec_utils.behavior_based.ease import EASE, ease_weights
 from vidrec_utils.behavior_based.grids import GRIDS
+from vidrec_utils.behavior_based.label_tables import (
+    agreement_table,
+    duration_table,
+    label_table,
+    liking_aucs,
+)
 from vidrec_utils.behavior_based.neighbours import ItemKNN, cosine_neighbours
 from vidrec_utils.behavior_based.popularity import DecayedPopularity, WindowedPopularity
 from vidrec_utils.behavior_based.sasrec import SASRec, SequenceModel
@@ -50,10 +57,14 @@ __all__ = [
     "SequentialRules",
     "SessionRecommender",
     "WindowedPopularity",
+    "agreement_table",
     "available_signals",
     "chunked_softmax",
     "cosine_neighbours",
+    "duration_table",
     "ease_weights",
+    "label_table",
+    "liking_aucs",
     "sampled_softmax",
     "session_numbers",
     "shuffled_order",
