@@ -241,7 +241,7 @@ def test_ids_that_are_absent_short_or_empty(tmp_path: Path, library: VideoLibrar
     ids = saved(tmp_path, VECTORS, "ids.npy")
     assert "holds an array of shape (4, 3)" in refusal(file, library, ids=ids)
     pq.write_table(pa.table({"id": ["30", None, "1", "2"]}), tmp_path / "ids.parquet")
-    assert "The id in row 1 (counted from 0) is missing" in refusal(
+    assert "ids.parquet has no id in row 1 (counted from 0)" in refusal(
         file, library, ids=tmp_path / "ids.parquet"
     )
 
@@ -352,7 +352,10 @@ def test_arrays_that_are_not_there(tmp_path: Path, library: VideoLibrary) -> Non
         ({"id": IDS, "v": pa.array([[]] * 4, pa.list_(pa.float32()))}, "has only empty vectors"),
         ({"id": IDS, "v": [["a"]] * 4}, "has columns that are no numbers: v"),
         ({"id": IDS, "v": [[1.0]] * 4, "w": [[1.0]] * 4}, "has several columns of lists: v, w"),
-        ({"id": ["30", None, "99", "20"], "x": [1.0] * 4}, "The id in row 1 (counted from 0)"),
+        (
+            {"id": ["30", None, "99", "20"], "x": [1.0] * 4},
+            "v.parquet has no id in row 1 (counted from 0)",
+        ),
         ({"id": [1.0, 2.0, 3.0, 4.0], "x": [1.0] * 4}, "the ids are decimal numbers"),
     ],
 )

@@ -148,8 +148,8 @@ def fetch(name: str, *, timeout_s: float = 30.0, progress: bool = True) -> Path:
     it; no data set is part of this course.
 
     Without a network, put the archive into the folder `public` under its own name, and call `fetch`
-    again: it is compared and unpacked in the same way, and left where it is. `VIDREC_MIRROR` names a
-    server that stands for the internet; the two sets that GroupLens renews ("ml-latest" and
+    again: it is compared and unpacked in the same way, and left where it is. `VIDREC_MIRROR` names
+    a server that stands for the internet; the two sets that GroupLens renews ("ml-latest" and
     "ml-latest-small") have their hash beside the archive, so that a mirror is trusted with both.
 
     Parameters

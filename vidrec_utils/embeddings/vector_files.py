@@ -219,7 +219,7 @@ def _required_ids(file: Path, ids: Ids) -> Array:
         with _parquet(path) as source:
             names = source.schema_arrow.names
             column = names[0] if len(names) == 1 else _id_name(path, names, None, "column")
-            return _checked_ids(path.name, _column(source, column))
+            return _checked_ids(path.name, _column(path, source, column))
     if form == ".txt":
         lines = _decoded(path).splitlines()
         return _checked_ids(path.name, np.array(lines, dtype=object))
@@ -428,7 +428,7 @@ def _read_parquet(file: Path, ids: Ids, vectors: str | None) -> _Matrix:
         schema, n_rows = source.schema_arrow, source.metadata.num_rows
         if ids is None or isinstance(ids, str | Path):
             id_name = _id_name(file, schema.names, ids, "column")
-            row_ids = _checked_ids(file.name, _column(source, id_name))
+            row_ids = _checked_ids(file.name, _column(file, source, id_name))
         else:
             id_name, row_ids = "", _required_ids(file, ids)
     _check_count(file, len(row_ids), n_rows)
@@ -443,11 +443,11 @@ def _parquet(file: Path) -> pq.ParquetFile:
         raise _error(file, f"is no parquet file: {_first(error)}", "Write it anew.") from error
 
 
-def _column(source: pq.ParquetFile, name: str) -> Array:
+def _column(file: Path, source: pq.ParquetFile, name: str) -> Array:
     column = source.read(columns=[name]).column(0)
     if column.null_count:
         row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-        raise LibraryError(f"The id in row {row} (counted from 0) is missing. Write one.")
+        raise _error(file, f"has no id in row {row} (counted from 0)", "Write one.")
     return column.to_numpy()
 
 
