@@ -9,6 +9,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -179,6 +180,54 @@ def test_times_count_from_the_first_frame(name, start, frames_start, tmp_path):
     later = read_sound(path, 48_000)
     assert later.start_s == max(0.0, sound.start_s)
     np.testing.assert_array_equal(later.samples, sound.samples[-len(later.samples) :])
+
+
+def muxed_late(path: Path, original: np.ndarray, videos: int = 1) -> Path:
+    """Sound that begins half a second before the frames of one or two videos."""
+    with av.open(str(path), "w") as output:
+        streams = []
+        for _ in range(videos):
+            video = output.add_stream("mjpeg", rate=20)
+            video.width, video.height, video.pix_fmt = 32, 32, "yuvj420p"
+            streams.append(video)
+        _, encode = add_sound(output, original, 48_000, "pcm_s16le")
+        output.mux(encode(Fraction(0)))
+        for number in range(20):
+            for video in streams:
+                frame = av.VideoFrame(32, 32, "yuvj420p")
+                frame.pts, frame.time_base = number + 10, Fraction(1, 20)
+                output.mux(video.encode(frame))
+    return path
+
+
+@pytest.mark.parametrize("videos", [1, 2])
+@pytest.mark.parametrize("name", ["a.mov", "a.mkv", "a.nut"])
+def test_the_first_frame_of_one_video_or_two(name, videos, tmp_path):
+    original = notes(2.0, 48_000)
+    path = muxed_late(tmp_path / name, original, videos)
+    sound = read_sound(path, 48_000, start_s=-1)
+    assert sound.start_s == pytest.approx(-0.5, abs=1e-3)
+    np.testing.assert_allclose(sound.samples, original, atol=1e-4)
+    assert read_sound(path, 48_000).duration_s == pytest.approx(1.5, abs=1e-3)
+
+
+def test_the_packets_tell_where_the_header_states_no_start(tmp_path, monkeypatch):
+    """As in many files of ASF and NUT."""
+    path = muxed_late(tmp_path / "a.mkv", notes(2.0, 48_000))
+    monkeypatch.setattr(track, "candidates", lambda _: [SimpleNamespace(start_time=None)])
+    assert read_sound(path, start_s=-1).start_s == pytest.approx(-0.5, abs=1e-3)
+
+
+def test_frames_that_cannot_be_read_do_not_cost_the_sound(tmp_path, monkeypatch):
+    path = write_sound(tmp_path / "a.avi", notes(1.0, 48_000), 48_000, "libmp3lame", frames=40)
+
+    def refuse(*_: object) -> None:
+        raise video_io.VideoError(path, "unsupported", "there is no decoder.")
+
+    monkeypatch.setattr(track, "candidates", lambda _: [SimpleNamespace(start_time=None)])
+    monkeypatch.setattr(track, "Reader", refuse)
+    sound = read_sound(path)
+    assert (sound.start_s, sound.doubts) == (0.0, (track.NO_FRAME,))
 
 
 @pytest.mark.parametrize(("seconds", "frames"), [(3.0, 20), (0.5, 60)])
@@ -475,12 +524,12 @@ def test_damaged_packets_cost_what_they_hold(name, codec, tmp_path):
     # MP3 has no checksums: most of its damage is noise that nothing tells from sound
     share = 0.3 if codec == "libmp3lame" else 0.02
     path = damaged(whole, tmp_path / f"damaged-{name}", share)
-    sound = read_sound(path)
+    sound = read_sound(path, start_s=-1)
     assert track.DAMAGED in sound.doubts
     assert np.isfinite(sound.samples).all()
     assert np.abs(sound.samples).max() <= 1
     assert 2.0 < sound.duration_s < 4.2
-    clean = read_sound(whole)
+    clean = read_sound(whole, start_s=-1)
     beginning = slice(0, RATE // 25)  # before the first damaged packet
     np.testing.assert_allclose(sound.samples[beginning], clean.samples[beginning], atol=1e-3)
 

@@ -14,12 +14,12 @@ import numpy as np
 from av.audio.stream import AudioStream
 
 from .budget import Budget, Clock
-from .errors import SoundError, existing_file
+from .errors import SoundError, VideoError, existing_file
 from .integrity import examine
-from .reader import open_container
+from .reader import Reader, open_container
 from .resampling import Run, mixture
 from .scanning import ABSURD_S, DAMAGED, DEMUX_ERRORS, JUMP, JUMP_S, RESTART, SHORT, UNREAD
-from .streams import best_sound, best_stream, candidates
+from .streams import best_sound, candidates
 from .timeline import beyond_file, counts_from_zero, duration_tag, is_mp4, may_be_joined
 
 RATES = (1_000, 384_000)
@@ -43,6 +43,7 @@ AFTER_S = Fraction(1, 20)
 SHORT_S = Fraction(1, 10)
 """A track that ends earlier than declared by less is as long as declared."""
 
+NO_FRAME = "its first frame cannot be read, so times count from the first sample"
 GAPS = "gaps between its packets are filled with silence"
 OVERLAPS = "some of its packets overlap in time"
 STAMPS = "some of its time stamps are damaged"
@@ -156,14 +157,24 @@ class Track:
         if not self.missing and beyond_file(self.container, self.file.stat().st_size):
             self.missing = "its index points beyond the end of the file"
         videos = candidates(self.container)
-        index = videos[0].index if videos else None
-        if len(videos) > 1:  # packets are read to choose
-            with open_container(self.path, self.file, SoundError) as other:
-                index = best_stream(other, self._clock.check)
-        if index is not None:
-            video = self.container.streams[index]
-            if video.start_time is not None:
-                self._zero = video.start_time * video.time_base
+        start = videos[0].start_time if len(videos) == 1 else None
+        if start is not None:
+            self._zero = start * videos[0].time_base
+        elif videos:
+            self._zero = self._first_frame()
+
+    def _first_frame(self) -> Fraction | None:
+        """Return the time stamp of the first frame in seconds; None if none can be read.
+
+        Packets are read to choose among several videos, or where the header states no start.
+        """
+        try:
+            with Reader(self.path, self.budget) as video:
+                start = video.stream.start_time
+                return (video.timeline.start if start is None else start) * video.stream.time_base
+        except VideoError:
+            self._doubt(NO_FRAME)
+            return None
 
     def resampled(
         self, rate: int, start: Fraction, end: Fraction | None
