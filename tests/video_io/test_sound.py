@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample_poly
 
+from tests.helpers import real_data
 from tests.helpers.sounds import add_sound, delay, notes, sine, write_sound
 from vidrec_utils import video_io
 from vidrec_utils.video_io import Budget, SoundError, read_sound, track
@@ -336,6 +337,19 @@ def test_rounded_time_stamps_make_no_gaps(tmp_path):
     sound = read_sound(path, 44_100)
     assert sound.doubts == ()
     np.testing.assert_allclose(sound.samples, original, atol=1e-4)
+
+
+def test_real_clips_are_read_without_doubts_and_gaps():
+    """Their Vorbis has long and short blocks, whose time stamps differ by 10 ms from the samples."""
+    folder = real_data.require("video6-mini-redistributable")
+    with_sound = [p for p in sorted(folder.rglob("*.webm")) if video_io.probe(p).has_audio]
+    assert len(with_sound) >= 6
+    for path in with_sound:
+        sound = read_sound(path)
+        assert sound.doubts == (), path.name
+        assert sound.start_s < 0.05
+        assert sound.duration_s == pytest.approx(video_io.probe(path).duration_s, abs=0.5)
+        assert np.abs(sound.samples).max() > 0.01
 
 
 def test_a_clock_that_starts_again_goes_on(tmp_path):

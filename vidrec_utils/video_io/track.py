@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
@@ -27,6 +28,10 @@ RATES = (1_000, 384_000)
 
 NEAR_S = Fraction(1, 100)
 """A time stamp that differs by less from the running clock is rounded: packets last longer."""
+
+VORBIS_BLOCK = 8192
+"""Samples of the longest block of Vorbis. Where long and short blocks meet, time stamps are wrong by
+up to a quarter of one."""
 
 BACK_S = 1
 """A clock that goes back further was set anew; up to here, packets overlap."""
@@ -304,7 +309,7 @@ class Track:
                 clock = time or Fraction(0)
             drift = Fraction(0) if time is None else time - clock
             skipped = 0
-            if abs(drift) > NEAR_S:
+            if abs(drift) > self._near:
                 if self._goes_on(following, clock + piece.length - shift):
                     self._doubt(STAMPS)
                 elif drift < -BACK_S or drift > self._longest_gap:
@@ -330,7 +335,15 @@ class Track:
         """Whether the next piece begins when this one ends, as if this one's time were none."""
         if following is None or following.start is None:
             return False
-        return abs(following.start - time) <= NEAR_S
+        return abs(following.start - time) <= self._near
+
+    @cached_property
+    def _near(self) -> Fraction:
+        """How far time stamps of honest files differ from the running clock, in seconds."""
+        context = self.stream.codec_context
+        if context.codec.canonical_name != "vorbis" or not context.sample_rate:
+            return NEAR_S
+        return max(NEAR_S, Fraction(VORBIS_BLOCK, 4 * context.sample_rate))
 
     @property
     def _longest_gap(self) -> int:
