@@ -105,6 +105,14 @@ def test_the_rate_of_the_file_changes_nothing(tmp_path):
     np.testing.assert_array_equal(sound.samples, (np.round(values * 2**15) / 2**15))
 
 
+@pytest.mark.parametrize("rate", [8_000, 44_100, 96_000])
+@pytest.mark.parametrize("count", [1, 5, 31, 32, 33, 100, 400])
+def test_the_shortest_sounds_are_whole(count, rate, tmp_path):
+    sound = read_sound(write_wav(tmp_path / "a.wav", np.full(count, 0.5), rate), 16_000)
+    assert 0 <= -(-count * 16_000 // rate) - len(sound.samples) <= (count > 100)
+    assert sound.samples[0] > 0.05
+
+
 def test_above_half_the_new_rate_nothing_is_left(tmp_path):
     path = write_wav(tmp_path / "high.wav", sine(9_000, 1.0, 48_000), 48_000)
     assert np.abs(read_sound(path, 16_000).samples[800:-800]).max() < 0.003

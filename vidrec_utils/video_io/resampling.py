@@ -66,6 +66,11 @@ def mixture(frame: av.AudioFrame) -> np.ndarray:
     return ((levels @ values - middle) / scale).astype(np.float32)
 
 
+TAPS = 32
+"""Length of libswresample's filter in samples of the lower rate. Of a sound that is shorter it gives
+nothing, so silence follows such a one."""
+
+
 class Run:
     """Sound without gaps, on its way to another rate.
 
@@ -109,6 +114,10 @@ class Run:
 
     def flush(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the rest; nothing can be pushed afterwards."""
+        if self._resampler is not None:
+            ahead = self._pushed + sum(map(len, self._waiting))
+            filter_length = TAPS * max(1, math.ceil(self.native / self.rate))
+            self._waiting.append(np.zeros(max(0, 2 * filter_length - ahead), np.float32))
         yield from self._convert()
         if self._resampler is not None and self._pushed:
             yield from self._on_grid(self._resampler.resample(None))
