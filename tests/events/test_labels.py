@@ -396,3 +396,20 @@ def test_explicit_dislikes_of_kuairand_are_negatives():
 
 def test_positives_of_evaluation_are_those_of_events():
     assert evaluation.positives is positives
+
+
+def test_dislikes_and_durations_of_a_log_are_read_from_a_folder(tmp_path):
+    (tmp_path / "videos.csv").write_text("video_id,title\nv1,Cats\nv2,Dogs\n")
+    (tmp_path / "interactions.csv").write_text(
+        "user_id,video_id,timestamp,watch_ratio,disliked,duration_s\n"
+        "ann,v1,2025-03-03T12:00:00Z,1.0,yes,12.5\n"
+        "ann,v2,2025-03-03T12:01:00Z,0.9,no,0\n"
+        "bob,v2,2025-03-03T12:02:00Z,0.9,,30\n"
+    )
+    library = datasets.load(tmp_path)
+    log = library.interactions
+    assert log["disliked"].dtype == "boolean"
+    assert log["disliked"].tolist() == [True, False, pd.NA]
+    assert positives(log, library.videos).tolist() == [False, True, True]
+    np.testing.assert_array_equal(exposure_durations(log, library.videos), [12.5, np.nan, 30])
+    assert event_weights(log).tolist() == [0, 0.9, 0.9]

@@ -36,6 +36,7 @@ _SIGNALS = {
     "watch_ratio": "no watch ratios",
     "liked": "no likes",
     "shared": "no shares",
+    "disliked": "no dislikes",
     "comment": "no comments",
     "position": "no positions in the list that was shown",
     "session_id": "no sessions",
@@ -85,7 +86,9 @@ class VideoLibrary:
     interactions : pandas.DataFrame
         RangeIndex: `user_id`, `video_id` (str), `timestamp` (UTC), `watch_ratio` (float64, watched
         time divided by duration), `liked`, `shared` ("boolean"), `comment` (str), `position`
-        ("Int64", rank in the list that was shown), then any further columns.
+        ("Int64", rank in the list that was shown), then any further columns; of these `disliked`
+        ("boolean") counts against a video, and `duration_s` (float64, seconds) says how long it
+        lasted when it was shown.
     users : pandas.DataFrame
         Indexed by `user_id` (str), any columns.
 

@@ -39,7 +39,7 @@ INTERACTION_COLUMNS = {
     "comment": "text",
     "position": "whole",
 }
-OPTIONAL_COLUMNS = {"session_id": "name"}
+OPTIONAL_COLUMNS = {"session_id": "name", "disliked": "flag", "duration_s": "number"}
 NEEDED = {
     "videos": ["video_id"],
     "interactions": ["user_id", "video_id", "timestamp"],
