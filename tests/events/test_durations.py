@@ -19,6 +19,8 @@ def test_durations_come_from_the_log_first_and_from_the_videos_else():
     assert exposure_durations(both, videos).tolist() == [3, 5, 4, 7]
     pd.testing.assert_frame_equal(both, before)
     assert exposure_durations(log("1", "2"), videos["duration_s"]).tolist() == [3, 4]
+    twice = pd.Series([3.0, 9.0], index=["1", "1"])
+    assert exposure_durations(log("1"), twice).tolist() == [3]
     assert np.isnan(exposure_durations(log("1"), None)).all()
     assert np.isnan(exposure_durations(log("1"), pd.DataFrame(index=["1"]))).all()
     assert exposure_durations(log(), videos).tolist() == []

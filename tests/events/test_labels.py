@@ -291,6 +291,9 @@ def test_other_arguments_that_are_refused():
         fit_label(views, VIDEOS, "quantile", quantile=1.5)
     with pytest.raises(ValueError, match="label 'ratio' compares how long"):
         fit_label(views.drop(columns="watch_ratio"), VIDEOS, "ratio")
+    with pytest.raises(ValueError, match="training exposures have no column user_id"):
+        fit_label(views.drop(columns="user_id"), VIDEOS, "own_history")
+    assert fit_label(views.drop(columns="user_id"), VIDEOS, "quantile").n_train == 2
     rule = fit_label(views, None, "ratio")
     with pytest.raises(ValueError, match="signal 'gain' compares seconds watched"):
         event_weights(views, signal="gain", rule=rule)

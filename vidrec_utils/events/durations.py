@@ -73,7 +73,8 @@ def exposure_durations(
         videos = videos.get("duration_s")
     if videos is not None and len(videos):
         ids = as_ids(videos.index)
-        values = usable_durations(videos)
+        values = usable_durations(videos)[~ids.duplicated()]  # of an id that repeats, the first
+        ids = ids[~ids.duplicated()]
         position = ids.get_indexer(as_ids(interactions["video_id"]))  # -1: not in the catalogue
         durations = np.where(position >= 0, values[position], np.nan)
     if "duration_s" in interactions:

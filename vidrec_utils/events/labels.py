@@ -153,6 +153,11 @@ def fit_label(
     else:
         views = read_views(exposures, durations)
         require_watch_times(f"The label {label!r}", views, label == "ratio")
+        if label == "own_history" and "user_id" not in exposures:
+            raise ValueError(
+                "The label 'own_history' compares a view with others of its user, and the training "
+                "exposures have no column user_id."
+            )
     return RULES[label](
         exposures,
         durations,

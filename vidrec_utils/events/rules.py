@@ -122,6 +122,8 @@ class LabelRule(ABC):
     """
 
     label: ClassVar[str]
+    judges_all: ClassVar[bool] = True
+    """Whether every exposure is positive or negative; else some are NA, and count neither way."""
 
     def __init__(
         self,
@@ -186,7 +188,7 @@ class LabelRule(ABC):
         disliked = disliked_events(exposures)
         good = (self._watched(views) | np.asarray(liked)) & ~disliked
         result = pd.Series(good, index=exposures.index, name="positive", dtype=bool)
-        if isinstance(self, Censored):
+        if not self.judges_all:
             return result.astype("boolean").mask(self._neither(views) & ~good & ~disliked)
         return result
 
@@ -314,18 +316,18 @@ class LabelRule(ABC):
 
     # -- what labels share -------------------------------------------------------------------------
 
-    def _by_group(self, views: Views) -> list[np.ndarray]:
+    def _by_group(self) -> list[np.ndarray]:
         """Sorted watch times of the training exposures of each group."""
-        group = np.where(views.known, self._group, -1)
-        return [np.sort(views.seconds[group == g]) for g in range(len(self.groups))]
+        group = np.where(self._train.known, self._group, -1)
+        return [np.sort(self._train.seconds[group == g]) for g in range(len(self.groups))]
 
     def _percentile(self, views: Views) -> np.ndarray:
         """Share of the training exposures of like duration that were watched less long."""
-        return _group_percentiles(views, self.groups, self._by_group(self._train))
+        return _group_percentiles(views, self.groups, self._by_group())
 
     def _mean_and_deviation(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the watch times of each group, `(n_groups,)`."""
-        times = self._by_group(self._train)
+        times = self._by_group()
         mean = np.array([t.mean() if len(t) else np.nan for t in times])
         return mean, np.array([t.std() if len(t) else np.nan for t in times])
 
@@ -336,7 +338,7 @@ class Quantile(LabelRule):
     label = "quantile"
 
     def _fit(self, views: Views) -> None:
-        self._least = np.array([smallest_quantile(t, self.quantile) for t in self._by_group(views)])
+        self._least = np.array([smallest_quantile(t, self.quantile) for t in self._by_group()])
 
     def _strength(self, views: Views) -> np.ndarray:
         return self._percentile(views)
@@ -411,6 +413,7 @@ class Censored(LabelRule):
     """The label `censored`: long for its duration, had the video not ended."""
 
     label = "censored"
+    judges_all = False
 
     def _fit(self, views: Views) -> None:
         completed = completed_views(views.ratios)

@@ -431,7 +431,8 @@ def tune(
     progress : bool
         Show a bar when it takes longer than two seconds.
     label : str or LabelRule, optional
-        The label that judges; see `evaluation.evaluate`.
+        The label that judges, and so chooses the weights; see `evaluation.evaluate`. The members
+        are trained with `event_weights`.
 
     Returns
     -------

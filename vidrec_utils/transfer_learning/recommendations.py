@@ -30,6 +30,8 @@ def mean_watch_ratio(interactions: pd.DataFrame, least: int = 5) -> pd.Series:
     """Mean watch ratio of each video with at least so many exposures, as labels for a regression.
 
     Pass only the training part of a split: later exposures would reveal what is to be predicted.
+    Where durations vary, the ratio follows them (see `events.labels`), so what is trained on it may
+    learn how long a video lasts; the label by which lists are judged is another one.
 
     Examples
     --------
