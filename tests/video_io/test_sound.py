@@ -348,7 +348,7 @@ def test_rounded_time_stamps_make_no_gaps(tmp_path):
 
 
 def test_real_clips_are_read_without_doubts_and_gaps():
-    """Their Vorbis has long and short blocks, whose time stamps differ by 10 ms from the samples."""
+    """Time stamps of Vorbis differ by 10 ms from its samples where long and short blocks meet."""
     folder = real_data.require("video6-mini-redistributable")
     with_sound = [p for p in sorted(folder.rglob("*.webm")) if video_io.probe(p).has_audio]
     assert len(with_sound) >= 6
