@@ -67,8 +67,8 @@ def mixture(frame: av.AudioFrame) -> np.ndarray:
 
 
 TAPS = 32
-"""Length of libswresample's filter in samples of the lower rate. Of a shorter sound it gives nothing,
-so silence follows such a one."""
+"""Length of libswresample's filter in samples of the lower rate. Of a shorter sound it gives
+nothing, so silence follows such a one."""
 
 
 class Run:

@@ -30,8 +30,8 @@ NEAR_S = Fraction(1, 100)
 """A time stamp that differs by less from the running clock is rounded: packets last longer."""
 
 VORBIS_BLOCK = 8192
-"""Samples of the longest block of Vorbis. Where long and short blocks meet, time stamps are off by up
-to a quarter of one."""
+"""Samples of the longest block of Vorbis. Where long and short blocks meet, time stamps are off by
+up to a quarter of one."""
 
 BACK_S = 1
 """A clock that goes back further was set anew; up to here, packets overlap."""
