@@ -61,8 +61,17 @@ def test_a_short_clip(short, times):
     np.testing.assert_allclose(Windows(2.0, short=short).times(1.0, 4), [times])
 
 
+@pytest.mark.parametrize("short", ["loop", "stretch", "hold"])
+def test_a_clip_that_is_nearly_a_window_is_stretched(short):
+    """Of a clip of two seconds, networks of a window of 2.13 see what they saw without windows."""
+    times = Windows(32 / 15, short=short).times(2.0, 32)
+    np.testing.assert_allclose(times, [(np.arange(32) + 0.5) / 16])
+    assert (np.diff(Windows(2.0, short="loop").times(1.49, 16)) < 0).any()
+    assert (np.diff(Windows(2.0, short="loop").times(1.5, 16)) > 0).all()
+
+
 def test_shots_have_windows_of_their_own():
-    windows = Windows(2.0)
+    windows = Windows(2.0, short="stretch")
     times = windows.times(6.0, 2, spans=[(0, 2), (2, 3), (3, 99)])
     np.testing.assert_allclose(times, [[0.5, 1.5], [2.25, 2.75], [3.5, 4.5], [4.5, 5.5]])
     centre = Windows(2.0, at="centre").times(6.0, 2, spans=[(0, 2), (2, 6)])
@@ -97,7 +106,7 @@ def test_pooling_by_hand():
         ({"most": 0}, "most is 0"),
         ({"at": "random"}, "'even', 'centre'"),
         ({"pooling": "median"}, "'mean', 'max'"),
-        ({"short": "skip"}, "'stretch', 'hold', 'loop'"),
+        ({"short": "skip"}, "'loop', 'stretch', 'hold'"),
         ({"count": 2, "hop": 1.0}, "give one of them"),
     ],
 )

@@ -21,7 +21,9 @@ Spans: TypeAlias = Sequence[tuple[float, float]]
 
 AT = ("even", "centre")
 POOLINGS = ("mean", "max")
-SHORT = ("stretch", "hold", "loop")
+SHORT = ("loop", "stretch", "hold")
+NEARLY = 0.75
+"""A clip of this share of a window or more is stretched to one, by a third at most."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,11 @@ class Windows:
         no more than ten clips.
     pooling : {"mean", "max"}
         What becomes of the vectors of several windows, component by component.
-    short : {"stretch", "hold", "loop"}
-        What is seen of a clip that is shorter than a window. `"stretch"`: the frames are spread
-        over the clip, so that it plays slower. `"hold"`: the clip at its rate, then its last frame
-        again and again. `"loop"`: the clip at its rate, from the beginning again and again.
+    short : {"loop", "stretch", "hold"}
+        What is seen of a clip that is shorter than three quarters of a window. `"loop"`: the clip
+        at its rate, from the beginning again and again, as players loop it. `"stretch"`: its frames
+        spread over the window, so that it plays slower. `"hold"`: the clip at its rate, then its
+        last frame again and again. A clip that is nearly as long as a window is stretched.
 
     Raises
     ------
@@ -76,7 +79,7 @@ class Windows:
     hop: float | None = None
     most: int = 10
     pooling: Literal["mean", "max"] = "mean"
-    short: Literal["stretch", "hold", "loop"] = "stretch"
+    short: Literal["loop", "stretch", "hold"] = "loop"
 
     def __post_init__(self) -> None:
         arguments.one_of(AT, at=self.at)
@@ -138,12 +141,12 @@ class Windows:
         --------
         A second is shorter than a window:
 
+        >>> Windows(2.0).times(1.0, frames=4).tolist()  # twice
+        [[0.25, 0.75, 0.25, 0.75]]
         >>> Windows(2.0, short="stretch").times(1.0, frames=4).tolist()
         [[0.125, 0.375, 0.625, 0.875]]
-        >>> Windows(2.0, short="loop").times(1.0, frames=4).tolist()
-        [[0.25, 0.75, 0.25, 0.75]]
-        >>> Windows(2.0).times(4.0, 2, spans=[(0, 1), (1, 4)]).tolist()
-        [[0.25, 0.75], [1.5, 2.5], [2.5, 3.5]]
+        >>> Windows(2.0).times(4.0, 2, spans=[(0, 2), (2, 4)]).tolist()
+        [[0.5, 1.5], [2.5, 3.5]]
         """
         if spans is None:
             return self._times_within(duration_s, frames)
@@ -174,7 +177,7 @@ class Windows:
         offsets = (np.arange(frames) + 0.5) / frames  # middles of segments, as shares of a window
         if duration_s >= length:
             return np.array(self.starts(duration_s))[:, None] + length * offsets
-        if self.short == "stretch":
+        if self.short == "stretch" or duration_s >= NEARLY * length:
             return duration_s * offsets[None]
         times = length * offsets[None]
         if self.short == "loop":
