@@ -42,9 +42,9 @@ CHOICES = {
     "whole clip": None,
     "centre": Windows(SECONDS, at="centre"),
     "even, max": Windows(SECONDS, pooling="max"),
-    "hop of 1 s, mean": Windows(SECONDS, hop=1.0),
-    "even, mean, short: hold": Windows(SECONDS, short="hold"),
-    "even, mean, short: loop": Windows(SECONDS, short="loop"),
+    "hop of 1 s": Windows(SECONDS, hop=1.0),
+    "short clips stretched": Windows(SECONDS, short="stretch"),
+    "short clips hold": Windows(SECONDS, short="hold"),
 }
 ENCODERS = ("lite0_correlation", "slowfast_mini", "frame_average")
 PROBES = ("motion", "motion, below 2 s", "motion, above 2 s", "direction", "several shots")

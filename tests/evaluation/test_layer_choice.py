@@ -10,7 +10,7 @@ import torch
 from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tests.helpers.sounds import sine, write_sound
-from vidrec_utils import audio_encoders
+from vidrec_utils import audio_encoders, datasets, image_encoders
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.datasets import Split, VideoLibrary
 from vidrec_utils.embeddings import Geometry, effective_rank, embed, mean_cosine
@@ -514,6 +514,27 @@ def test_directions_that_the_vectors_do_not_span_are_left_out():
     with pytest.warns(UserWarning, match="which is few"):
         result = audit_vectors(vectors, relevant=topics, directions=(8, 8, 29, 500), progress=False)
     assert result.table.query("geometry == 'whitened'")["dim"].tolist() == [29, 8]
+
+
+def test_vectors_of_real_thumbnails_point_one_way_until_they_are_centred(tmp_path):
+    """MiniTube's pictures and categories: the audit finds what can be computed without it."""
+    library = datasets.load("minitube")
+    encoder = image_encoders.load("efficientnet_lite0", device="cpu", size=64)
+    vectors = embed(library, encoder, "thumbnail", root=tmp_path, progress=False)
+    category = library.videos["category"].dropna()
+    result = audit_vectors(vectors, relevant=category, progress=False)
+    rows = result.table.set_index("geometry").loc[["raw", "centred"]]
+    known = vectors.frame().dropna()
+    known = known[known.index.isin(category.index)]
+    unit = known.div(np.linalg.norm(known, axis=1), axis=0)
+    cosine = (np.square(unit.sum()).sum() - len(unit)) / (len(unit) * (len(unit) - 1))
+    assert rows.loc["raw", "mean_cosine"] == pytest.approx(cosine, abs=0.05)  # of a part of them
+    assert rows.loc["raw", "mean_cosine"] > 0.3 > 10 * abs(rows.loc["centred", "mean_cosine"])
+    table = result.table
+    assert result.best["recall_validation"] == table["recall_validation"].max()
+    assert set(result.failures["video_id"]) >= set(vectors.failures["video_id"])
+    whole = vectors.frame().dropna().index  # those without a category get their vectors, too
+    assert result.vectors.dropna().index.equals(whole)
 
 
 @pytest.mark.parametrize(
