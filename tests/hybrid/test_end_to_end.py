@@ -3,11 +3,12 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from tests.helpers.events import library
-from vidrec_utils import datasets
+from vidrec_utils import datasets, video_io
 from vidrec_utils import recommender as rec
 from vidrec_utils.hybrid import EndToEnd, clip_networks, compare_sources
 
@@ -179,6 +180,28 @@ def test_unknown_users_one_user_one_video_and_sessions():
 def test_impossible_options(options, complaint):
     with pytest.raises(ValueError, match=complaint):
         EndToEnd(**options)
+
+
+def test_clips_are_read_at_one_rate(tmp_path):
+    """Clips that get lighter by 30 grey levels a second: a window in the middle of each."""
+    for name, seconds in {"exact": 2, "long": 6, "short": 1}.items():
+        grey = (np.arange(seconds * 16) + 0.5) / 16 * 30
+        frames = np.broadcast_to(grey[:, None, None, None], (len(grey), 16, 16, 3))
+        video_io.write_clip(tmp_path / f"{name}.mp4", frames.round().astype(np.uint8), fps=16)
+    (tmp_path / "broken.mp4").write_text("no video", encoding="utf-8")
+    ids = ["exact", "long", "short", "broken"]
+    videos = pd.DataFrame({"video_id": ids, "path": [f"{name}.mp4" for name in ids]}, dtype="str")
+    log = pd.DataFrame(columns=["user_id", "video_id", "timestamp"])
+    data = datasets.VideoLibrary(videos, log, root=tmp_path)
+    clips = clip_networks.read_clips(data, frames=4, size=16)
+    assert [*clips] == ["exact", "long", "short"]
+    seconds = {"exact": [0.25, 0.75, 1.25, 1.75], "long": [2.25, 2.75, 3.25, 3.75]}
+    for name, times in (seconds | {"short": [0.25, 0.75, 0.25, 0.75]}).items():
+        grey = clips[name].mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(grey, 30 * np.array(times), atol=4)
+    np.testing.assert_array_equal(
+        clips["exact"], video_io.sample_frames(tmp_path / "exact.mp4", 4, size=16)
+    )
 
 
 def test_the_cut_network_is_the_whole_one():

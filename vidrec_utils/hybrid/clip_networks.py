@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import nn
 
 from vidrec_utils import arguments, settings, video_io
 from vidrec_utils.datasets import VideoLibrary
+from vidrec_utils.encoders import Windows
 from vidrec_utils.video_encoders import mini
 
 ENCODERS = ("slowfast_mini", "small")
@@ -118,10 +120,22 @@ def rows_of(clips: Mapping[str, np.ndarray], video_ids: list[str]) -> np.ndarray
     return np.array([positions.get(video_id, -1) for video_id in video_ids], dtype=np.int64)
 
 
-def read_clips(library: VideoLibrary, frames: int = 16, size: int = 64) -> dict[str, np.ndarray]:
+def read_clips(
+    library: VideoLibrary, frames: int = 16, size: int = 64, seconds: float = 2.0
+) -> dict[str, np.ndarray]:
     """Frames of every clip of a library that can be read, uint8 `(frames, size, size, 3)`.
 
     Broken and absent files are skipped: a recommender then has no clip of the video.
+
+    Parameters
+    ----------
+    library : VideoLibrary
+        Files are found through `library.file`.
+    frames, size : int
+        Frames of a clip, and their shorter side in pixels.
+    seconds : float
+        Length of the window in the middle of each clip that is read, so that a long clip has the
+        frame rate of a short one. A clip that is much shorter is looped (see `encoders.Windows`).
 
     Examples
     --------
@@ -134,11 +148,12 @@ def read_clips(library: VideoLibrary, frames: int = 16, size: int = 64) -> dict[
     >>> read_clips(VideoLibrary(videos=videos, interactions=log))
     {}
     """
+    times = partial(Windows(seconds, at="centre").times, frames=frames)
     clips = {}
     for video_id in library.videos["path"].dropna().index:
         try:
             file = library.file(video_id, of="path")
-            clips[str(video_id)] = video_io.sample_frames(file, n=frames, size=size)
+            clips[str(video_id)] = video_io.frames_at(file, times, size=size)[0]
         except (video_io.VideoError, FileNotFoundError):
             continue
     return clips

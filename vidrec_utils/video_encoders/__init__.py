@@ -6,8 +6,10 @@ every motion that has a reverse. `available()` is the catalogue, and `MotionHead
 to train on top. No package carries weights that were trained on video: the published ones are
 fetched with `download=True`, and `slowfast_mini`, `i3d_mini` and `two_stream_mini` are small
 networks that this course trained itself (`video_encoders.mini`), so that they work offline.
-`optical_flow` is the input of a Two-Stream network's second stream, `inflate` gives the filters of
-an image network taps in time, and `shot_boundaries` cuts a video into shots.
+`embeddings.embed` gives a network `Windows` of a clip, at the frame rate of its training, and takes
+the mean of their vectors. `optical_flow` is the input of a Two-Stream network's second stream,
+`inflate` gives the filters of an image network taps in time, and `shot_boundaries` cuts a video
+into shots.
 
 Measured on MiniTube: 12 motions, 255 clips to train on, about 130 clips of unseen subjects to test
 on, mean of four splits. A pair is a motion and its time reversal. Chance is .50 for pairs and .08
