@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pandas as pd
@@ -101,7 +102,8 @@ def measured(
         start = time.perf_counter()
         vectors = embed(library, encoder, "clip", Path(folder), progress=False).frame()
         seconds = time.perf_counter() - start
-    result = bench.score(ContentRecommender(vectors, name=encoder.name))
+    with redirect_stdout(None):
+        result = bench.score(ContentRecommender(vectors, name=encoder.name))
     return probes(vectors, labels), {"NDCG@10": result.interval("ndcg")[0], "seconds": seconds}
 
 
