@@ -204,6 +204,8 @@ def test_windows_have_the_length_of_training_and_leave_the_fingerprint_of_encode
     assert other.fingerprint == encoder.fingerprint
     assert encoder.windows == video_encoders.Windows(2.0)
     assert encoder.with_windows(None).windows is None
+    flow = video_encoders.load("two_stream_mini", device="cpu")
+    assert flow.windows == video_encoders.Windows(2.0, short="stretch")  # a loop's jump is no flow
     catalogue = video_encoders.available()
     for name in ("lite0_correlation", "slowfast_mini", "i3d_mini", "two_stream_mini"):
         assert catalogue.loc[name, ["rate", "window_s"]].tolist() == [8.0, 2.0]
