@@ -58,8 +58,11 @@ def test_a_killed_course_leaves_no_connection_file_and_no_kernel(tmp_path: Path)
 
     early = started(slow, build, temporary)  # killed while the kernel starts
     wait_for(lambda: connection_files(build))
+    family = psutil.Process(early.pid).children(recursive=True)
     early.kill()
     early.wait()
+    # A kernel that is still starting writes its connection file again if somebody sweeps it.
+    assert psutil.wait_procs(family, timeout=60)[1] == []
     assert connection_files(build)
 
     late = started(slow, build, temporary)  # killed while a cell runs

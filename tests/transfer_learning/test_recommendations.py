@@ -59,13 +59,14 @@ def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
 
     parts = set()
 
-    def evaluate(model, split, k, on, seed):
+    def evaluate(model, split, k, on, seed, label):
         parts.add(on)
+        assert label == "ratio"
         return model.name
 
     monkeypatch.setattr(recommendations, "evaluate", evaluate)
     monkeypatch.setattr(recommendations, "compare", lambda a, b, seed: (a, b))
-    results, found = recommendation_gains(encoders, clips, Model, split=None)
+    results, found = recommendation_gains(encoders, clips, Model, split=None, label="ratio")
     assert results == {name: name for name in encoders}
     assert found == [("tuned", "one"), ("other", "one"), ("wide", "one")]
     for name, encoder in encoders.items():
@@ -73,10 +74,13 @@ def test_each_encoder_recommends_with_its_own_vectors(monkeypatch):
         np.testing.assert_allclose(seen[name], encoder.encode(list(clips.values())), atol=1e-5)
     # all for the first, one to see that the next is alike, all again after another preparation
     Watched.prepared = 0
-    recommendation_gains({n: encoders[n] for n in ("one", "tuned")}, clips, Model, split=None)
+    two = {name: encoders[name] for name in ("one", "tuned")}
+    recommendation_gains(two, clips, Model, split=None, label="ratio")
     assert Watched.prepared <= 6 + 1 + 2
     assert parts == {"validation"}
-    recommendation_gains({"one": encoders["one"]}, clips, Model, split=None, on="test")
+    recommendation_gains(
+        {"one": encoders["one"]}, clips, Model, split=None, on="test", label="ratio"
+    )
     assert parts == {"validation", "test"}  # the test is looked at by name only
 
 
