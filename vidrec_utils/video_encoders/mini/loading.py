@@ -180,6 +180,6 @@ def _encoder(
 ) -> VideoEncoder:
     kind = TwoStreamEncoder if name == "two_stream_mini" else VideoEncoder
     contract = FrameContract(FRAMES[name], SIZE, 128)
-    # where a loop begins again, everything jumps, and optical flow shows the jump as a motion
+    # looped clips cost it accuracy; a guess: optical flow takes the jump of a loop for a motion
     windows = Windows(FRAMES[name] / RATE, short="stretch" if kind is TwoStreamEncoder else "loop")
     return kind(name, net, info, contract, device, windows=windows)
