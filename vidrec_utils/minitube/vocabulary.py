@@ -10,7 +10,7 @@ SUBJECTS: dict[str, str] = {
     "plants": "🌵🎄🌲🌳🌴🌱🌿🍀🎍🍁🍂🍃🌾🌷🌹🥀🌺🌸🌼🌻💐🍄🪴🪷🪹🌰",
     "fashion": "👕👖🧣🧤🧥🧦👗👘👙👚👛👜🎒👞👟🥾👠👢👑👒🎩🎓🧢💍👓🥽🦺👔",
     "gadgets": "📱💻📷🎥📺📟📠🔋🔌🎮⌚⏰📡🔭🔬📻💾💿📀🔦💡🎧🎤🧭📞📹",
-    "buildings": "🏠🏡🏢🏣🏥🏦🏨🏪🏫🏭🏯🏰🗼🗽⛪🕌🛕🎡🎢🎪⛺🏬🏤🛖🕋⛲",
+    "buildings": "🏠🏡🏢🏣🏥🏦🏨🏪🏫🏭🏯🏰🗼🗽🛕🎡🎢🎪⛺🏬🏤🛖⛲",
 }
 """Category -> its sprites, one character each. Categories are learned on some, tested on others."""
 
@@ -60,7 +60,10 @@ MIRRORED: dict[str, str] = {
 """What a left-right flip turns a motion into; motions not named here keep their label."""
 
 PACES: dict[str, float] = {"slow": 0.7, "medium": 1.3, "fast": 2.3}
-"""Pace -> how often the motion runs through in one clip of two seconds."""
+"""Pace -> how often the motion runs through in two seconds."""
+
+MOODS = ("calm", "cheerful", "dreamy", "dark", "tense", "playful")
+"""What the music is like. Only the sound tells."""
 
 TOPICS = ("tutorial", "comedy", "relaxing", "challenge", "story", "facts")
 """What a video is about beyond its subject. Only the words tell; no frame shows it."""
