@@ -37,6 +37,8 @@ class WorldConfig:
     annotated : float
         Share of the watchable clips that annotators described, as public labels: the motion of
         clips of one shot, and the mood.
+    logged_slots : float
+        Share of the sessions of which the platform kept the chance of the first video.
     """
 
     size: str
@@ -52,6 +54,7 @@ class WorldConfig:
     longest_s: float = 8.0
     start: str = "2025-03-03"
     annotated: float = 0.75
+    logged_slots: float = 0.9
     # Dirt: shares of the original uploads, of the rows of the log, and of the users.
     exact_duplicates: float = 0.027
     reencoded_duplicates: float = 0.04

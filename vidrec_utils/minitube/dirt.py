@@ -131,8 +131,9 @@ def plant_log(
     rng = config.rng("log dirt")
     bots, crew = _bots(plan, users, config, rng)
     log = pd.concat([interactions, bots], ignore_index=True)
-    # Nobody chose what a bot fetches: its rows have no propensity and no liking.
-    blank = pd.DataFrame(np.nan, index=range(len(bots)), columns=["propensity", "liking"])
+    # Nobody chose what a bot fetches: its rows have no propensity, liking or watch time in truth.
+    unknown = exposures.columns.drop("examined")
+    blank = pd.DataFrame(np.nan, index=range(len(bots)), columns=unknown)
     truth = pd.concat([exposures, blank.assign(examined=False)], ignore_index=True)
     order = np.argsort(log["timestamp"].to_numpy(), kind="stable")
     log = log.iloc[order].reset_index(drop=True)

@@ -49,7 +49,7 @@ def write_metadata(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
             "uploader": plan["uploader"],
             "language": plan["language"],
             "published_at": plan["published_at"],
-            "duration_s": config.n_frames / config.fps,
+            "duration_s": plan["n_frames"] / config.fps,
             "path": [f"clips/{video_id}.mp4" for video_id in plan.index],
             "thumbnail": [f"thumbnails/{video_id}.jpg" for video_id in plan.index],
         },
@@ -156,17 +156,24 @@ def spoil_metadata(
 
 
 def annotate(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
-    """Return what hired annotators wrote down: the motion of a share of the watchable clips.
+    """Return what hired annotators wrote down: motion and mood of a share of the watchable clips.
 
     These labels are public, in `library.extras["annotations"]`, so models may be trained on them.
-    Everything else about motion stays in the truth.
+    Everything else about motion and mood stays in the truth. The motion of clips of several shots
+    was not asked for. Some looked at a clip and others listened to it, so a clip may have one label.
 
     Returns
     -------
     pandas.DataFrame
-        `video_id` and `motion`, in the order of the ids.
+        `video_id`, `motion` and `mood`, in the order of the ids; NA where a label is missing.
     """
     rng = config.rng("annotations")
     watchable = plan[plan["playable"] & (plan["media"] != "black")]
-    chosen = watchable[rng.random(len(watchable)) < config.annotated]
-    return chosen[["motion"]].sort_index().reset_index(names="video_id")
+    looked, listened = rng.random((2, len(watchable))) < config.annotated
+    labels = pd.DataFrame(
+        {
+            "motion": watchable["motion"].where(looked & (watchable["n_shots"] == 1)),
+            "mood": watchable["mood"].where(listened),
+        }
+    ).astype("string")
+    return labels.dropna(how="all").sort_index().reset_index(names="video_id")

@@ -79,15 +79,16 @@ def _count_shots(duration_s: float, rng: np.random.Generator) -> int:
 
 
 def plan_shots(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
-    """Draw what each shot of each original upload shows, and where it begins and ends.
+    """Draw what each shot of each upload shows, and where it begins and ends.
 
     Category, pace, mood and topic are those of the whole clip. A cut changes the scene, the subject
-    (to another of the category), the motion, or several of them.
+    (to another of the category), the motion, or several of them. Re-uploads have the shots of
+    their source (a re-encoded file may begin up to two frames later).
 
     Parameters
     ----------
     plan : pandas.DataFrame
-        As `plan_videos` returns it; not changed.
+        As `plan_videos` or `dirt.plant_media` returns it; not changed.
     config : WorldConfig
         Frame rate and seed.
 
@@ -100,8 +101,9 @@ def plan_shots(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
     """
     shots = []
     for video_id, row in plan.iterrows():
-        # each video has a stream of its own, so that a change to one leaves the others alone
-        rng = config.rng(f"shots {video_id}")
+        # each original has a stream of its own, so that a change to one leaves the others alone
+        source = row.get("source_id")
+        rng = config.rng(f"shots {video_id if pd.isna(source) else source}")
         edges = _cuts(int(row["n_frames"]), int(row["n_shots"]), config, rng)
         shown = dict(row[["subject", "scene", "motion"]])
         longest = int(np.diff(edges).argmax())

@@ -23,7 +23,7 @@ from vidrec_utils import settings
 from vidrec_utils.files import sweep
 from vidrec_utils.minitube import behavior, dirt, media, metadata, truth
 from vidrec_utils.minitube.config import WorldConfig, world_config
-from vidrec_utils.minitube.plan import plan_videos
+from vidrec_utils.minitube.plan import plan_shots, plan_videos
 
 MANIFEST = "world.json"
 """Written last: a folder without it is not a world."""
@@ -198,7 +198,8 @@ def make_tables(config: WorldConfig) -> tuple[pd.DataFrame, dict[str, pd.DataFra
     plan : pandas.DataFrame
         Latent facts of all uploads, re-uploads included.
     tables : dict
-        `videos`, `interactions`, `users` (public), `exposures`, `dirt`, `tastes` (truth).
+        `videos`, `interactions`, `users`, `annotations`, `first_slots` (public), `shots`,
+        `exposures`, `dirt`, `tastes` (truth).
     """
     plan, spoiled = _plan(config)
     return plan, _tables(plan, spoiled, config)
@@ -215,8 +216,9 @@ def _tables(
     complete = metadata.write_metadata(plan, config)
     videos, field_dirt = metadata.spoil_metadata(complete, config)
     videos.loc[plan["media"].isin(media.NOT_A_VIDEO), "thumbnail"] = None
+    shots = plan_shots(plan, config)
     tastes = behavior.draw_tastes(config)
-    log, exposures = behavior.simulate(plan, tastes, config)
+    log, exposures = behavior.simulate(plan, shots, tastes, config)
     log, exposures, users, log_dirt = dirt.plant_log(
         log, exposures, plan, tastes.users[["language"]], config
     )
@@ -225,6 +227,9 @@ def _tables(
         "videos": videos.sort_index(),
         "interactions": log,
         "users": users,
+        "annotations": metadata.annotate(plan, config),
+        "first_slots": behavior.first_slots(log, exposures, config),
+        "shots": shots,
         "exposures": exposures,
         "dirt": pd.DataFrame([*spoiled, *field_dirt, *log_dirt]),
         "tastes": tastes,
@@ -234,8 +239,8 @@ def _tables(
 def _write_tables(plan: pd.DataFrame, tables: dict, config: WorldConfig, target: Path) -> None:
     library = target / "library"
     (library / "extras").mkdir(exist_ok=True)
-    annotations = metadata.annotate(plan, config)
-    annotations.to_parquet(library / "extras" / "annotations.parquet", index=False)
+    for name in ("annotations", "first_slots"):
+        tables[name].to_parquet(library / "extras" / f"{name}.parquet", index=False)
     tables["videos"].to_csv(library / "videos.csv", encoding="utf-8", lineterminator="\n")
     tables["users"].to_csv(library / "users.csv", encoding="utf-8", lineterminator="\n")
     tables["interactions"].to_parquet(library / "interactions.parquet", index=False)
@@ -243,6 +248,7 @@ def _write_tables(plan: pd.DataFrame, tables: dict, config: WorldConfig, target:
     (library / "library.json").write_text(f"{name}\n", encoding="utf-8")
     world_truth = truth.Truth(
         videos=plan,
+        shots=tables["shots"],
         boxes=_collect_boxes(plan, target / "truth" / "boxes"),
         exposures=tables["exposures"],
         dirt=tables["dirt"],
