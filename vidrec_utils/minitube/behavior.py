@@ -32,30 +32,31 @@ FACTORS: dict[str, tuple[str, ...]] = {
 """The visible factors that a taste is over, with their values."""
 
 WEIGHTS: dict[str, float] = {
-    "category": 0.85,
-    "topic": 1.2,
-    "scene": 1.05,
-    "motion": 1.1,
-    "pace": 0.6,
-    "mood": 0.8,
+    "category": 1.0,
+    "topic": 1.25,
+    "scene": 1.4,
+    "motion": 1.5,
+    "pace": 0.75,
+    "mood": 1.3,
     "category x motion": 0.3,
-    "style": 1.1,
+    "style": 1.2,
     "quality": 0.25,
 }
 """Standard deviation of each factor's share in a user's liking of a video, over videos."""
 
 
-SHARE = (1.0, -6.4)
+SHARE = (1.0, -9.0)
 """Slope and offset of the logit of a share, given the liking of who looks."""
 
 COMMENT = (0.035, 0.01)
 """Chance of a comment by somebody who likes or dislikes a video a lot, and by somebody else."""
 
-POPULAR, GUESS, FRESH = 0.8, 0.6, 0.6
+OFFSET = 25.0
+POPULAR, GUESS, FRESH = 3.0, 0.8, 1.0
 """How much the platform's policy counts the log of a video's audience, its guess of the user's
 liking, and an upload of the last four days."""
 
-FAVOURED_S, FAVOUR = 2.6, 0.5
+FAVOURED_S, FAVOUR = 2.6, 0.3
 """The duration in seconds that the policy favours, and how much: the logit falls by `FAVOUR` times
 the square of the log of the ratio to it."""
 
@@ -109,7 +110,7 @@ FOCUS = 0.6
 """How much more users like their session's category."""
 
 N_COMMUNITIES = 12
-SHARED = 0.4
+SHARED = 0.5
 """Users form communities; this share of the variance of a taste is common to its community."""
 
 
@@ -227,7 +228,7 @@ def exposure_logits(
     """
     fresh = age_s < 4 * 86_400
     # what the platform thinks of a video without looking at the user  (videos,)
-    appeal = POPULAR * np.log(2.0 + watched) - FAVOUR * np.log(duration_s / FAVOURED_S) ** 2
+    appeal = POPULAR * np.log(OFFSET + watched) - FAVOUR * np.log(duration_s / FAVOURED_S) ** 2
     logits = appeal[None] + GUESS * judged + FRESH * fresh
     return np.where(age_s > 0, logits, -np.inf).astype(np.float32)
 
@@ -357,7 +358,7 @@ class _World:
         shown = (np.arange(most)[None] < length[:, None]) & possible
         row, position = np.nonzero(shown)
         video = order[row, position]
-        examined = rng.random(len(row)) < 0.35 + 0.65 * np.exp(-0.12 * position)
+        examined = rng.random(len(row)) < 0.3 + 0.7 * np.exp(-0.13 * position)
         examined &= self.playable[video]
         self.seen[who[row], video] = True
         felt = utility[row, video]
@@ -390,7 +391,8 @@ class _World:
         """Seconds of each exposure without the clip's end, and as watched; see `watching.leave`."""
         rng, n = self.rng, len(row)
         noise = np.exp(watching.NOISE * rng.normal(size=(n, 1)))
-        rates = watching.interest_rate(by_shot[row[:, None], self.clock.shots[video]]) * noise
+        rates = watching.interest_rate(by_shot[row[:, None], self.clock.shots[video]])
+        rates *= noise * self.clock.patience[video, None]
         loops = rng.random(n) < watching.loop_chance(felt)
         seconds = watching.leave(rates, self.clock.lengths[video], rng.exponential(size=n), loops)
         glance = rng.uniform(0.05, 0.4, n)  # of whoever does not look, or finds a broken file

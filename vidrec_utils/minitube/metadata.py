@@ -160,7 +160,8 @@ def annotate(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
 
     These labels are public, in `library.extras["annotations"]`, so models may be trained on them.
     Everything else about motion and mood stays in the truth. The motion of clips of several shots
-    was not asked for. Some looked at a clip and others listened to it, so a clip may have one label.
+    was not asked for. Not everybody who looked at a clip listened to it, nor the reverse, so a clip
+    may have one label alone.
 
     Returns
     -------

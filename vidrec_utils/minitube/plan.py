@@ -16,8 +16,8 @@ STYLE_DIM = 4
 def plan_videos(config: WorldConfig) -> pd.DataFrame:
     """Draw the latent facts of all original uploads.
 
-    Category, scene, motion, pace, topic, mood and duration are drawn independently of each other, so
-    that none can be guessed from another; uploaders have a favourite category and topic. What a
+    Category, scene, motion, pace, topic, mood and duration are drawn independently of each other,
+    so that none can be guessed from another; uploaders have a favourite category and topic. What a
     clip of several shots shows stands in `plan_shots`; here are the facts of its longest shot.
 
     Returns

@@ -11,8 +11,8 @@ drawn from the exponential distribution with mean 1. Rates change only at cuts, 
 linear and is inverted in closed form.
 
 The **watch time without the end** is the t at which this happens if the clip goes round and round.
-A real viewer who reaches the clip's end either stops there, and the log does not know for how long a
-longer clip would have held them (the watch time is *censored*), or lets the clip run again. In a
+A real viewer who reaches the clip's end either stops there, and the log does not know for how long
+a longer clip would have held them (the watch time is *censored*), or lets the clip run again. In a
 replay people leave `REPLAY` times as fast.
 """
 
@@ -25,28 +25,31 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import expit
 
-BASE = 0.85
+BASE = 1.5
 """Rate of leaving a shot that is neither liked nor disliked, per second."""
 
-SLOPE = 0.85
+SLOPE = 0.8
 """Fall of the log of that rate with the liking of the shot."""
 
-NOISE = 0.6
+NOISE = 0.3
 """Standard deviation, over views, of the log of that rate."""
 
 EARLY, EARLY_S = 1.6, 0.5
 """In the first moments people swipe on more easily: how many times, and for how many seconds."""
 
-DISTRACTION = 0.06
+PATIENCE = 0.1
+"""People grant a longer clip more patience: the rate falls with this power of the duration."""
+
+DISTRACTION = 0.16
 """Rate of leaving for reasons that have nothing to do with the clip, per second."""
 
-REPLAY = 5.0
+REPLAY = 10.0
 """How many times as fast people leave a replay."""
 
 LOOP = (0.5, -0.4)
 """Slope and offset of the logit of the chance of a replay, given the liking of the clip."""
 
-LIKE = (1.0, -4.9)
+LIKE = (1.0, -7.4)
 """Slope and offset of the logit of the chance of a like, given the liking of the clip."""
 
 DECIDE_S = 0.5
@@ -70,6 +73,11 @@ class Timeline:
     shots: np.ndarray
     lengths: np.ndarray
     n_shots: int
+
+    @property
+    def patience(self) -> np.ndarray:
+        """Factor of the rate of leaving that depends on the duration, shape (videos,)."""
+        return (self.duration_s / 2.5) ** -PATIENCE
 
     @property
     def duration_s(self) -> np.ndarray:
@@ -214,7 +222,7 @@ def stay_chance(
     """
     duration_s = clock.duration_s
     beyond = until_s > duration_s * (1 + 1e-6)
-    weights = _seconds_on(clock.lengths, until_s)
+    weights = _seconds_on(clock.lengths, until_s) * clock.patience[:, None]
     hazard = (clock.matrix(weights) @ rates.T).T  # at noise 0, without distraction
     other = DISTRACTION * (
         np.minimum(until_s, duration_s) + REPLAY * np.maximum(until_s - duration_s, 0)
