@@ -63,6 +63,7 @@ class WorldConfig:
     empty_files: float = 0.007
     black: float = 0.01
     noisy: float = 0.03
+    silent: float = 0.02
     missing_title: float = 0.03
     missing_tags: float = 0.08
     missing_category: float = 0.05

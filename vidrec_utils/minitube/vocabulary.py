@@ -10,7 +10,7 @@ SUBJECTS: dict[str, str] = {
     "plants": "🌵🎄🌲🌳🌴🌱🌿🍀🎍🍁🍂🍃🌾🌷🌹🥀🌺🌸🌼🌻💐🍄🪴🪷🪹🌰",
     "fashion": "👕👖🧣🧤🧥🧦👗👘👙👚👛👜🎒👞👟🥾👠👢👑👒🎩🎓🧢💍👓🥽🦺👔",
     "gadgets": "📱💻📷🎥📺📟📠🔋🔌🎮⌚⏰📡🔭🔬📻💾💿📀🔦💡🎧🎤🧭📞📹",
-    "buildings": "🏠🏡🏢🏣🏥🏦🏨🏪🏫🏭🏯🏰🗼🗽🛕🎡🎢🎪⛺🏬🏤🛖⛲",
+    "buildings": "🏠🏡🏢🏣🏥🏦🏨🏪🏫🏭🏯🏰🗼🗽🎡🎢🎪⛺🏬🏤🛖⛲",
 }
 """Category -> its sprites, one character each. Categories are learned on some, tested on others."""
 
