@@ -9,21 +9,20 @@ import pandas as pd
 
 from vidrec_utils.minitube.config import WorldConfig
 from vidrec_utils.minitube.dirt import record
+from vidrec_utils.minitube.phrases import VAGUE, write_title
 from vidrec_utils.minitube.sprites import names
 from vidrec_utils.minitube.vocabulary import (
     CATEGORIES,
     DESCRIPTIONS,
-    TITLES,
     TOPIC_TAGS,
-    VAGUE,
 )
 
 
 def write_metadata(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
     """Write the public fields of every upload, still complete and correct.
 
-    A title names the subject two times in three and never the motion or the pace, so that text and
-    images each carry something that the other does not.
+    A title names the subject two times in three and never the motion, the pace or the mood, so that
+    text, images and sound each carry something that the others do not.
 
     Parameters
     ----------
@@ -58,13 +57,11 @@ def write_metadata(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
 
 
 def _title(row: Any, rng: np.random.Generator) -> str:
-    pattern = str(rng.choice(TITLES[row.language][row.topic]))
     if rng.random() < 0.66:
         subject = names(row.subject)[row.language]
     else:
         subject = str(rng.choice(VAGUE[row.language]))
-    title = pattern.format(s=subject, n=int(rng.integers(2, 12)))
-    title = title[0].upper() + title[1:]
+    title = write_title(row.topic, row.language, subject, rng)
     if row.language == "en" and rng.random() < 0.1:
         title = _typo(title, rng)
     if rng.random() < 0.08:

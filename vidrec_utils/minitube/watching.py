@@ -25,10 +25,10 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import expit
 
-BASE = 1.5
+BASE = 1.6
 """Rate of leaving a shot that is neither liked nor disliked, per second."""
 
-SLOPE = 0.8
+SLOPE = 0.75
 """Fall of the log of that rate with the liking of the shot."""
 
 NOISE = 0.3
@@ -49,7 +49,7 @@ REPLAY = 10.0
 LOOP = (0.5, -0.4)
 """Slope and offset of the logit of the chance of a replay, given the liking of the clip."""
 
-LIKE = (1.0, -7.4)
+LIKE = (1.0, -8.3)
 """Slope and offset of the logit of the chance of a like, given the liking of the clip."""
 
 DECIDE_S = 0.5
