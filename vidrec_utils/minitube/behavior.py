@@ -29,7 +29,7 @@ FACTORS: dict[str, tuple[str, ...]] = {
     "pace": tuple(PACES),
     "mood": MOODS,
 }
-"""The visible factors that a taste is over, with their values."""
+"""The visible and audible factors that a taste is over, with their values."""
 
 WEIGHTS: dict[str, float] = {
     "category": 1.0,
@@ -55,6 +55,9 @@ OFFSET = 25.0
 POPULAR, GUESS, FRESH = 3.2, 0.8, 1.0
 """How much the platform's policy counts the log of a video's audience, its guess of the user's
 liking, and an upload of the last four days."""
+
+MISJUDGED = 0.9
+"""Standard deviation of the platform's errors about the liking of a user."""
 
 FAVOURED_S, FAVOUR = 2.6, 0.3
 """The duration in seconds that the policy favours, and how much: the logit falls by `FAVOUR` times
@@ -117,8 +120,9 @@ SHARED = 0.5
 def shot_factors(plan: pd.DataFrame, shots: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return the factors of every shot as float32 arrays (shots, values).
 
-    Scene and motion are the shot's, everything else is the whole clip's. Visible factors are
-    one-hot; `"style"` has unit variance over videos and `"quality"` is one column.
+    Scene and motion are the shot's, everything else is the whole clip's. Visible and audible
+    factors are one-hot (that of the mood is zero where there is no sound); `"style"` has unit
+    variance over videos and `"quality"` is one column.
     """
     video = plan.index.get_indexer(shots.index.get_level_values(0))
     shown = plan.iloc[video].assign(
@@ -128,6 +132,8 @@ def shot_factors(plan: pd.DataFrame, shots: pd.DataFrame) -> dict[str, np.ndarra
         factor: (shown[factor].to_numpy()[:, None] == np.array(values)[None]).astype(np.float32)
         for factor, values in FACTORS.items()
     }
+    if "has_sound" in shown:  # nobody hears the mood of a clip without a sound track
+        onehot["mood"] *= shown["has_sound"].to_numpy(np.float32)[:, None]
     joint = onehot["category"][:, :, None] * onehot["motion"][:, None, :]
     style = plan[[f"style_{d}" for d in range(STYLE_DIM)]].to_numpy(np.float32)
     return onehot | {
@@ -201,7 +207,7 @@ def platform_start(
     published_s = published_seconds(plan, config)
     watched = np.where(published_s < 0, rng.gamma(0.5, 12.0, len(plan)), 0.0)
     watched *= np.exp(0.8 * plan["quality"].to_numpy())
-    return watched, rng.normal(0, 1.2, (config.n_users, len(plan))).astype(np.float32)
+    return watched, rng.normal(0, MISJUDGED, (config.n_users, len(plan))).astype(np.float32)
 
 
 def published_seconds(plan: pd.DataFrame, config: WorldConfig) -> np.ndarray:

@@ -157,8 +157,8 @@ def annotate(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
 
     These labels are public, in `library.extras["annotations"]`, so models may be trained on them.
     Everything else about motion and mood stays in the truth. The motion of clips of several shots
-    was not asked for. Not everybody who looked at a clip listened to it, nor the reverse, so a clip
-    may have one label alone.
+    was not asked for, and a clip without sound has no mood. Not everybody who looked at a clip
+    listened to it, nor the reverse, so a clip may have one label alone.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def annotate(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
     labels = pd.DataFrame(
         {
             "motion": watchable["motion"].where(looked & (watchable["n_shots"] == 1)),
-            "mood": watchable["mood"].where(listened),
+            "mood": watchable["mood"].where(listened & watchable["has_sound"]),
         }
     ).astype("string")
     return labels.dropna(how="all").sort_index().reset_index(names="video_id")

@@ -153,8 +153,8 @@ class Truth:
             First and last event of the part that is evaluated.
         least_s : Series of float, optional
             By video: seconds from which a view counts as a success, as the rule of a label gives
-            them; videos that it lacks, and NaN, count likes alone. Default: four fifths of each
-            clip.
+            them for the clips' true durations. Where it lacks a video, or is NaN or infinite, likes
+            alone count. Default: four fifths of each clip.
 
         Returns
         -------

@@ -258,7 +258,8 @@ def success_chance(liked_by: np.ndarray, clock: Timeline, least_s: np.ndarray) -
     clock : Timeline
         Of all videos.
     least_s : numpy.ndarray, shape (videos,)
-        Seconds from which a view of the video counts as long enough; NaN where none does.
+        Seconds from which a view of the video counts as long enough; NaN or infinite where none
+        does.
 
     Returns
     -------
@@ -267,7 +268,7 @@ def success_chance(liked_by: np.ndarray, clock: Timeline, least_s: np.ndarray) -
     rates = interest_rate(liked_by)
     whole = (clock.shares() @ liked_by.T).T  # liking of the clip  (users, videos)
     loops = loop_chance(whole)
-    never = np.isnan(least_s)
+    never = ~np.isfinite(least_s)
     least_s = np.where(never, clock.duration_s, least_s)
     long_enough = np.where(never[None], 0.0, stay_chance(rates, clock, least_s, loops))
     decides = stay_chance(rates, clock, np.full(len(least_s), DECIDE_S), loops)

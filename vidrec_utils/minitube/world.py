@@ -116,7 +116,8 @@ def _render(world: Path, config: WorldConfig, progress: bool) -> None:
     rendering = _start_rendering(plan, config, partial)
     tables = _tables(plan, spoiled, config)  # while other processes start and render
     _follow(rendering, plan, config, progress)
-    _write_tables(plan, tables, config, partial)
+    _write_tables(plan, tables, _collect_boxes(plan, partial / "truth" / "boxes"), config, partial)
+    shutil.rmtree(partial / "truth" / "boxes")
     manifest = json.dumps(config.to_dict() | {"files": _count_files(partial)})
     (partial / MANIFEST).write_text(manifest, encoding="utf-8")
     (partial / "plan.json").unlink()
@@ -205,6 +206,25 @@ def make_tables(config: WorldConfig) -> tuple[pd.DataFrame, dict[str, pd.DataFra
     return plan, _tables(plan, spoiled, config)
 
 
+def build_tables(config: WorldConfig, home: Path) -> Path:
+    """Write a world's tables into a folder without rendering a frame, for what needs no clips.
+
+    Returns
+    -------
+    pathlib.Path
+        The library's folder, whose clips are absent; the ground truth without boxes lies beside it.
+        `build_world` does not take such a folder for a world.
+    """
+    world = home / config.name
+    for folder in ("library", "truth"):
+        (world / folder).mkdir(parents=True)
+    plan, tables = make_tables(config)
+    no_boxes = _box_table([], [])
+    _write_tables(plan, tables, no_boxes, config, world)
+    (world / MANIFEST).write_text(json.dumps(config.to_dict()), encoding="utf-8")
+    return world / "library"
+
+
 def _plan(config: WorldConfig) -> tuple[pd.DataFrame, list[dict]]:
     """All uploads, and what is wrong with the files of some."""
     return dirt.plant_media(plan_videos(config), config)
@@ -236,7 +256,9 @@ def _tables(
     }
 
 
-def _write_tables(plan: pd.DataFrame, tables: dict, config: WorldConfig, target: Path) -> None:
+def _write_tables(
+    plan: pd.DataFrame, tables: dict, boxes: pd.DataFrame, config: WorldConfig, target: Path
+) -> None:
     library = target / "library"
     (library / "extras").mkdir(exist_ok=True)
     for name in ("annotations", "first_slots"):
@@ -249,21 +271,26 @@ def _write_tables(plan: pd.DataFrame, tables: dict, config: WorldConfig, target:
     world_truth = truth.Truth(
         videos=plan,
         shots=tables["shots"],
-        boxes=_collect_boxes(plan, target / "truth" / "boxes"),
+        boxes=boxes,
         exposures=tables["exposures"],
         dirt=tables["dirt"],
         tastes=tables["tastes"],
     )
     truth.save(world_truth, target / "truth")
-    shutil.rmtree(target / "truth" / "boxes")
 
 
 def _collect_boxes(plan: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Gather the boxes of all clips whose pixels are where the boxes say."""
     keep = plan.index[plan["media"].isin(["clip", "exact_duplicate", "noisy"])]
     boxes = [np.load(folder / f"{video_id}.npy", allow_pickle=False) for video_id in keep]
+    return _box_table(list(keep), boxes)
+
+
+def _box_table(video_ids: list[str], boxes: list[np.ndarray]) -> pd.DataFrame:
+    """Lay the boxes of clips, each (frames, 4), out as one table."""
+    corners = np.concatenate([np.zeros((0, 4), dtype=np.float32), *boxes])
+    table = pd.DataFrame(corners, columns=["left", "top", "right", "bottom"])
     lengths = [len(one) for one in boxes]
-    table = pd.DataFrame(np.concatenate(boxes), columns=["left", "top", "right", "bottom"])
-    table.insert(0, "video_id", np.repeat(keep.to_numpy(), lengths))
-    table.insert(1, "frame", np.concatenate([np.arange(n) for n in lengths]))
+    table.insert(0, "video_id", np.repeat(np.array(video_ids, dtype=object), lengths))
+    table.insert(1, "frame", np.concatenate([np.arange(n) for n in [0, *lengths]]))
     return table
