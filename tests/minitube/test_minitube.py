@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from PIL import Image
 
 import vidrec_utils
 from vidrec_utils import datasets, recommender, video_io
@@ -28,11 +27,8 @@ from vidrec_utils.minitube import truth, world
 from vidrec_utils.minitube.behavior import WEIGHTS, draw_tastes, liking, video_factors
 from vidrec_utils.minitube.config import world_config
 from vidrec_utils.minitube.metadata import write_metadata
-from vidrec_utils.minitube.motions import track
 from vidrec_utils.minitube.plan import plan_videos
-from vidrec_utils.minitube.rendering import render
-from vidrec_utils.minitube.sprites import all_subjects, names, scaled_sprite, sprite
-from vidrec_utils.minitube.vocabulary import MOTIONS, PACES, REVERSED
+from vidrec_utils.minitube.vocabulary import MOTIONS, PACES
 
 TINY = replace(
     world_config(), size="tiny", n_videos=60, n_users=80, n_uploaders=8, exposures_per_user=40.0
@@ -195,67 +191,6 @@ def test_the_workers_of_a_killed_builder_end(tmp_path):
     alive = psutil.wait_procs(family, timeout=20)[1]
     assert alive == []
     builder.wait()
-
-
-# --- clips ------------------------------------------------------------------------------------
-
-
-def test_every_sprite_is_drawn_and_named_in_two_languages():
-    for _, character in all_subjects():
-        assert sprite(character).getbbox() is not None
-        found = names(character)
-        assert found["en"].strip() != character != found["zh"].strip()
-        # Some things, such as a DVD, bear the same name in Chinese.
-        assert re.search(r"[\u4e00-\u9fff]", found["zh"]) or character == "📀"
-
-
-def test_paired_motions_are_each_other_played_backwards():
-    for forward, backward in REVERSED.items():
-        one = track(forward, "medium", 32, np.random.default_rng(3))
-        two = track(backward, "medium", 32, np.random.default_rng(3))
-        for name in ("x", "y", "size", "angle"):
-            np.testing.assert_allclose(getattr(one, name), getattr(two, name)[::-1])
-
-
-def test_motions_go_where_their_names_say():
-    def steps(motion, attribute):
-        path = track(motion, "slow", 64, np.random.default_rng(0))
-        return np.median(np.diff(getattr(path, attribute)))
-
-    # Pixels grow downwards and angles counter-clockwise.
-    assert steps("rise", "y") < 0 < steps("fall", "y")
-    assert steps("slide_left", "x") < 0 < steps("slide_right", "x")
-    assert steps("zoom_out", "size") < 0 < steps("zoom_in", "size")
-    assert steps("spin_clockwise", "angle") < 0 < steps("spin_counterclockwise", "angle")
-    orbit = track("orbit_clockwise", "slow", 64, np.random.default_rng(0))
-    turn = np.unwrap(np.arctan2(orbit.y - orbit.y.mean(), orbit.x - orbit.x.mean()))
-    assert turn[-1] > turn[0], "with y pointing down, a growing angle is clockwise"
-
-
-def test_paces_are_ordered():
-    turns = [
-        np.ptp(track("spin_clockwise", pace, 32, np.random.default_rng(0)).angle) for pace in PACES
-    ]
-    assert turns == sorted(turns)
-    assert turns[0] < turns[-1] / 2
-
-
-def test_boxes_follow_the_sprite():
-    rng = np.random.default_rng(5)
-    clip = render("🍎", "moon", "slide_right", "medium", TINY, rng)
-    assert clip.frames.shape == (TINY.n_frames, 128, 128, 3)
-    assert clip.frames.dtype == np.uint8
-    left, top, right, bottom = clip.boxes.T
-    assert (left >= 0).all()
-    assert (right <= 128).all()
-    assert (top < bottom).all()
-    # The apple is the only red thing on the moon: its pixels lie inside its box.
-    frames = clip.frames.astype(int)
-    red = (frames[..., 0] > 150) & (frames[..., 0] > frames[..., 1] + 80)
-    inside = np.zeros_like(red)
-    for t in range(len(red)):
-        inside[t, int(top[t]) : int(bottom[t]) + 1, int(left[t]) : int(right[t]) + 1] = True
-    assert (red & inside).sum() / red.sum() > 0.9
 
 
 # --- tables -----------------------------------------------------------------------------------
@@ -478,12 +413,3 @@ def test_models_work_alike_where_the_truth_is_gone(tiny, tmp_path):
 def test_real_data_have_no_truth(tmp_path):
     with pytest.raises(FileNotFoundError, match="only the embedded world"):
         truth.load(tmp_path / "library")
-
-
-@pytest.mark.parametrize("edge", [2, 23, 96, 160, 200])
-def test_sprites_are_scaled_as_pillow_scales_them(edge):
-    character = all_subjects()[3][1]
-    plain = sprite(character).resize((edge, edge), Image.Resampling.BILINEAR)
-    scaled = scaled_sprite(character, edge)
-    assert scaled.mode == "RGBA"
-    assert np.array_equal(np.asarray(scaled), np.asarray(plain))
