@@ -33,7 +33,7 @@ FACTORS: dict[str, tuple[str, ...]] = {
 
 WEIGHTS: dict[str, float] = {
     "category": 1.0,
-    "topic": 1.45,
+    "topic": 1.6,
     "scene": 1.55,
     "motion": 1.65,
     "pace": 0.75,
@@ -45,14 +45,14 @@ WEIGHTS: dict[str, float] = {
 """Standard deviation of each factor's share in a user's liking of a video, over videos."""
 
 
-SHARE = (1.0, -10.0)
+SHARE = (1.0, -10.3)
 """Slope and offset of the logit of a share, given the liking of who looks."""
 
 COMMENT = (0.03, 0.01)
 """Chance of a comment by somebody who likes or dislikes a video a lot, and by somebody else."""
 
 OFFSET = 25.0
-POPULAR, GUESS, FRESH = 3.2, 0.8, 1.0
+POPULAR, GUESS, FRESH = 3.2, 0.8, 1.3
 """How much the platform's policy counts the log of a video's audience, its guess of the user's
 liking, and an upload of the last four days."""
 

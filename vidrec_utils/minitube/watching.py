@@ -25,10 +25,10 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import expit
 
-BASE = 1.6
+BASE = 2.0
 """Rate of leaving a shot that is neither liked nor disliked, per second."""
 
-SLOPE = 0.75
+SLOPE = 0.88
 """Fall of the log of that rate with the liking of the shot."""
 
 NOISE = 0.3
@@ -37,10 +37,10 @@ NOISE = 0.3
 EARLY, EARLY_S = 1.6, 0.5
 """In the first moments people swipe on more easily: how many times, and for how many seconds."""
 
-PATIENCE = 0.1
+PATIENCE = 0.05
 """People grant a longer clip more patience: the rate falls with this power of the duration."""
 
-DISTRACTION = 0.16
+DISTRACTION = 0.18
 """Rate of leaving for reasons that have nothing to do with the clip, per second."""
 
 REPLAY = 10.0
@@ -49,7 +49,7 @@ REPLAY = 10.0
 LOOP = (0.5, -0.4)
 """Slope and offset of the logit of the chance of a replay, given the liking of the clip."""
 
-LIKE = (1.0, -8.3)
+LIKE = (1.0, -8.5)
 """Slope and offset of the logit of the chance of a like, given the liking of the clip."""
 
 DECIDE_S = 0.5
