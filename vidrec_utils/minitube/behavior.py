@@ -35,7 +35,7 @@ WEIGHTS: dict[str, float] = {
     "category": 1.0,
     "topic": 1.6,
     "scene": 1.55,
-    "motion": 1.65,
+    "motion": 1.8,
     "pace": 0.75,
     "mood": 1.65,
     "category x motion": 0.3,

@@ -210,7 +210,7 @@ def stay_chance(
     rates : numpy.ndarray, shape (users, shots)
         `interest_rate` of all shots.
     clock : Timeline
-        Of all videos.
+        What is on when in each video.
     until_s : numpy.ndarray, shape (videos,)
         Seconds. Beyond the duration, the viewer has to let the clip run again.
     loops : numpy.ndarray, shape (users, videos)
@@ -256,7 +256,7 @@ def success_chance(liked_by: np.ndarray, clock: Timeline, least_s: np.ndarray) -
     liked_by : numpy.ndarray, shape (users, shots)
         Liking of every shot; see `behavior.liking`.
     clock : Timeline
-        Of all videos.
+        What is on when in each video.
     least_s : numpy.ndarray, shape (videos,)
         Seconds from which a view of the video counts as long enough; NaN or infinite where none
         does.
