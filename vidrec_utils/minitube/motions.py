@@ -68,6 +68,7 @@ def track(motion: str, pace: str, n_frames: int, fps: float, rng: np.random.Gene
     >>> path = track("spin_clockwise", "slow", 33, 16, np.random.default_rng(0))
     >>> turns = (path.angle[0] - path.angle[-1]) / 360
     >>> print(f"{turns:.2f} turns in two seconds")
+    0.76 turns in two seconds
     """
     if motion not in MOTIONS or pace not in PACES:
         raise ValueError(f"There is no motion {motion!r} at pace {pace!r} in MiniTube.")

@@ -58,7 +58,7 @@ class Truth:
     videos : pandas.DataFrame
         Indexed by `video_id`: `category`, `subject`, `scene`, `motion`, `pace`, `topic`, `mood`,
         `n_frames`, `n_shots`, `quality`, `style_*`, `media` (kind of file), `source_id` (the
-        original of a re-upload), `playable`.
+        original of a re-upload), `playable`, `has_sound` (whether its file has a sound track).
     shots : pandas.DataFrame
         Indexed by `video_id` and `shot`: `first_frame`, `end_frame`, `subject`, `scene`, `motion`;
         see `plan.plan_shots`.
