@@ -34,18 +34,18 @@ FACTORS: dict[str, tuple[str, ...]] = {
 WEIGHTS: dict[str, float] = {
     "category": 1.0,
     "topic": 1.6,
-    "scene": 1.55,
-    "motion": 1.8,
+    "scene": 1.8,
+    "motion": 1.7,
     "pace": 0.75,
-    "mood": 1.65,
+    "mood": 1.75,
     "category x motion": 0.3,
-    "style": 1.0,
+    "style": 1.3,
     "quality": 0.25,
 }
 """Standard deviation of each factor's share in a user's liking of a video, over videos."""
 
 
-SHARE = (1.0, -10.3)
+SHARE = (1.0, -10.8)
 """Slope and offset of the logit of a share, given the liking of who looks."""
 
 COMMENT = (0.03, 0.01)

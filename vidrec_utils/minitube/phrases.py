@@ -243,7 +243,7 @@ def write_title(topic: str, language: str, subject: str, rng: np.random.Generato
     Examples
     --------
     >>> write_title("facts", "en", "cat", np.random.default_rng(0))
-    'Historians examined a cat'
+    'Historians measured a cat and published the results'
     """
     pattern = _choose(TITLES[language][topic], rng)
     number = str(int(rng.integers(2, 31)))
@@ -268,7 +268,7 @@ def write_comment(language: str, kind: str, rng: np.random.Generator) -> str:
     Examples
     --------
     >>> write_comment("en", "positive", np.random.default_rng(1))
-    'watched it twice already'
+    'brightened my week, thank you'
     """
     text = _choose(COMMENTS[language][kind], rng)
     if rng.random() < 0.2:

@@ -28,7 +28,7 @@ from scipy.special import expit
 BASE = 2.0
 """Rate of leaving a shot that is neither liked nor disliked, per second."""
 
-SLOPE = 0.88
+SLOPE = 0.8
 """Fall of the log of that rate with the liking of the shot."""
 
 NOISE = 0.3
@@ -49,7 +49,7 @@ REPLAY = 10.0
 LOOP = (0.5, -0.4)
 """Slope and offset of the logit of the chance of a replay, given the liking of the clip."""
 
-LIKE = (1.0, -8.5)
+LIKE = (1.0, -9.0)
 """Slope and offset of the logit of the chance of a like, given the liking of the clip."""
 
 DECIDE_S = 0.5
