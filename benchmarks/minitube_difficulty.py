@@ -1,11 +1,11 @@
 """How hard MiniTube is: what each modality gives, against chance and against knowing every taste.
 
 `python benchmarks/minitube_difficulty.py --seeds 0 1 2` renders the worlds that are missing, prints
-three tables and checks the promises that the course builds on. `--write` puts the tables into
+two tables and checks the promises that the course builds on. `--write` puts the tables into
 `data/README.md`. Some minutes a seed on two cores; vectors are computed once and kept. With
-`--tables-only` no frame is rendered, and only the third table is made, in a minute a seed: what the
-packaged encoders would see is left out. `--signal` says which watch signal of `event_weights`
-trains the recommenders.
+`--tables-only` no frame is rendered, and only the perfect readers are measured, in a minute a seed.
+`--signal` says which watch signal of `event_weights` trains the recommenders; by default it is the
+label that judges them.
 
 Categories and motions are predicted for subjects never seen in training (five folds, grouped by
 subject), motions from clips of one shot, and moods for uploaders never heard in training.
@@ -21,7 +21,7 @@ the course.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +51,9 @@ from vidrec_utils.minitube.vocabulary import REVERSED
 from vidrec_utils.preprocessing import split_by_time
 from vidrec_utils.recommender import FixedScores, Popularity, Random, Recommender
 from vidrec_utils.reporting import interval
+
+Reader = Callable[..., pd.DataFrame]
+"""Returns the vectors of the modalities that are named."""
 
 READERS = {
     "text": ("topic", "category"),
@@ -135,7 +138,7 @@ def preference(
     library: datasets.VideoLibrary,
     known: truth.Truth,
     seed: int,
-    readers: Mapping[str, Mapping[str, Embeddings | pd.DataFrame]],
+    readers: Mapping[str, Reader],
     signal: str,
 ) -> dict[str, Result]:
     """Rank the fourth week's videos for every user.
@@ -146,8 +149,8 @@ def preference(
         A world.
     seed : int
         Of what is drawn.
-    readers : mapping of str to mapping of str to vectors
-        `PERFECT`, and perhaps `PACKAGED` -> modality -> vectors.
+    readers : mapping of str to callable
+        `PERFECT`, and perhaps `PACKAGED` -> function that returns the vectors of some modalities.
     signal : str
         Watch signal of `event_weights` that trains.
     """
@@ -161,8 +164,8 @@ def preference(
     weights = partial(event_weights, signal=signal, rule=rule)
     behavior = ItemKNN(name=BEHAVIOR)
     models = [Random(seed=seed), Popularity(), behavior]
-    for kind, vectors in readers.items():
-        models += recommenders(kind, vectors)
+    for kind, read in readers.items():
+        models += recommenders(kind, read)
     results = {
         model.name: evaluate(
             model.fit(split.train, weights), split, on="test", seed=seed, slices=False, label=rule
@@ -177,22 +180,17 @@ def preference(
     return results
 
 
-def recommenders(kind: str, vectors: Mapping[str, Embeddings | pd.DataFrame]) -> list[Recommender]:
+def recommenders(kind: str, read: Reader) -> list[Recommender]:
     """Each modality alone, all, all with behaviour, and all with behaviour but one."""
-
-    def reader(*modalities: str, name: str) -> ContentRecommender:
-        return ContentRecommender(join(*(vectors[one] for one in modalities)), name=name)
-
-    alone = [reader(one, name=f"{kind}, {label_of(kind, one)}") for one in READERS]
-    less = [
-        WeightedFusion(
-            [reader(*[m for m in READERS if m != one], name="the rest"), ItemKNN()],
-            name=f"{kind} and behaviour, without {one}",
-        )
-        for one in READERS
+    alone = [
+        ContentRecommender(read(one), name=f"{kind}, {label_of(kind, one)}") for one in READERS
     ]
-    together = reader(*READERS, name=f"{kind}, all")
+    together = ContentRecommender(read(*READERS), name=f"{kind}, all")
     fused = WeightedFusion([together, ItemKNN()], name=f"{kind} and behaviour")
+    less = []
+    for one in READERS:
+        rest = ContentRecommender(read(*(m for m in READERS if m != one)), name="the rest")
+        less.append(WeightedFusion([rest, ItemKNN()], name=f"{fused.name}, without {one}"))
     return [*alone, together, fused, *less]
 
 
@@ -201,23 +199,26 @@ def label_of(kind: str, modality: str) -> str:
     return modality if kind == PERFECT else ENCODERS[modality]
 
 
-def perfect_vectors(known: truth.Truth) -> dict[str, pd.DataFrame]:
-    """The true labels of each modality, as vectors: means over shots."""
+def perfect_readers(known: truth.Truth) -> Reader:
+    """Give the true labels of some modalities as vectors: means over shots, each label once."""
     factors = video_factors(known.videos, known.shots)
-    return {
-        one: pd.DataFrame(np.hstack([factors[f] for f in names]), index=known.videos.index)
-        for one, names in READERS.items()
-    }
+
+    def read(*modalities: str) -> pd.DataFrame:
+        names = dict.fromkeys(factor for one in modalities for factor in READERS[one])
+        return pd.DataFrame(np.hstack([factors[name] for name in names]), known.videos.index)
+
+    return read
 
 
-def packaged_vectors(library: datasets.VideoLibrary) -> dict[str, Embeddings | pd.DataFrame]:
-    """What the packaged encoders see, hear and read."""
-    return {
+def packaged_readers(library: datasets.VideoLibrary) -> Reader:
+    """Give what the packaged encoders read, see and hear of some modalities, joined."""
+    vectors: dict[str, Embeddings | pd.DataFrame] = {
         "text": title_words(library.videos),
         "images": embed(library, image_encoders.load("efficientnet_lite0", size=128), "thumbnail"),
         "motion": embed(library, video_encoders.load("lite0_correlation"), "clip"),
         "sound": embed(library, audio_encoders.load("log_mel"), "sound"),
     }
+    return lambda *modalities: join(*(vectors[one] for one in modalities))
 
 
 def promises_of_senses(seed: int, seen: dict[str, str]) -> list[str]:
@@ -295,7 +296,7 @@ def main() -> int:
     arguments = options(
         __doc__,
         seeds=[0, 1, 2],
-        signal=Option("ratio", "watch signal that trains", WATCH_SIGNALS),
+        signal=Option("label", "watch signal that trains", WATCH_SIGNALS),
         tables_only=Option(False, "perfect readers alone, without rendering a frame"),
         write=WRITE,
     )
@@ -304,11 +305,11 @@ def main() -> int:
         home = Path(folder) if arguments.tables_only else None
         for seed in arguments.seeds:
             library, known = read_world(seed, home)
-            readers = {PERFECT: perfect_vectors(known)}
+            readers = {PERFECT: perfect_readers(known)}
             if home is None:
                 seen[seed] = senses(library, known)
                 broken += promises_of_senses(seed, seen[seed])
-                readers[PACKAGED] = packaged_vectors(library)
+                readers[PACKAGED] = packaged_readers(library)
             liked[seed] = preference(library, known, seed, readers, arguments.signal)
             broken += promises(seed, liked[seed], list(readers))
     title = "NDCG@10 in the fourth week [95% interval]"

@@ -33,11 +33,11 @@ FACTORS: dict[str, tuple[str, ...]] = {
 
 WEIGHTS: dict[str, float] = {
     "category": 1.0,
-    "topic": 1.6,
-    "scene": 1.8,
-    "motion": 1.7,
+    "topic": 1.7,
+    "scene": 1.75,
+    "motion": 2.05,
     "pace": 0.75,
-    "mood": 1.75,
+    "mood": 1.9,
     "category x motion": 0.3,
     "style": 1.3,
     "quality": 0.25,
@@ -45,14 +45,16 @@ WEIGHTS: dict[str, float] = {
 """Standard deviation of each factor's share in a user's liking of a video, over videos."""
 
 
-SHARE = (1.0, -10.8)
+SHARE = (1.0, -11.3)
 """Slope and offset of the logit of a share, given the liking of who looks."""
 
 COMMENT = (0.03, 0.01)
 """Chance of a comment by somebody who likes or dislikes a video a lot, and by somebody else."""
 
 OFFSET = 25.0
-POPULAR, GUESS, FRESH = 3.2, 0.8, 1.3
+"""Audience that the policy adds to everybody's, so that new videos are tried as well."""
+
+POPULAR, GUESS, FRESH = 4.0, 0.95, 1.5
 """How much the platform's policy counts the log of a video's audience, its guess of the user's
 liking, and an upload of the last four days."""
 
@@ -113,7 +115,7 @@ FOCUS = 0.6
 """How much more users like their session's category."""
 
 N_COMMUNITIES = 12
-SHARED = 0.5
+SHARED = 0.55
 """Users form communities; this share of the variance of a taste is common to its community."""
 
 

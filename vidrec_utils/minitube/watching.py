@@ -25,7 +25,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import expit
 
-BASE = 2.0
+BASE = 2.3
 """Rate of leaving a shot that is neither liked nor disliked, per second."""
 
 SLOPE = 0.8
@@ -49,7 +49,7 @@ REPLAY = 10.0
 LOOP = (0.5, -0.4)
 """Slope and offset of the logit of the chance of a replay, given the liking of the clip."""
 
-LIKE = (1.0, -9.0)
+LIKE = (1.0, -9.5)
 """Slope and offset of the logit of the chance of a like, given the liking of the clip."""
 
 DECIDE_S = 0.5
