@@ -18,7 +18,6 @@ MEDIAN_LINES, MOST_LINES, TOTAL_LINES = 6, 25, 400
 NOT_YET_DEEPENED = frozenset(
     [
         "01_preprocessing",
-        "02_text_encoders",
         "03_image_encoders",
         "07_content_based",
     ]
