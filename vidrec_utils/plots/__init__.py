@@ -2,9 +2,11 @@
 
 The drawing functions take data and return a `matplotlib.figure.Figure`; nothing appears until
 `show(figure, alt="...")` puts it under a cell, with a description for readers who cannot see it and
-below a size limit. `playing_sheet` shows moving clips in the same way.
+below a size limit. `playing_sheet` shows moving clips in the same way, and `architecture` draws a
+network from its own modules.
 """
 
+from vidrec_utils.plots._architecture import architecture
 from vidrec_utils.plots._charts import (
     bars_with_intervals,
     class_balance,
@@ -20,6 +22,7 @@ from vidrec_utils.plots._style import PALETTE, safe_text, use_style
 __all__ = [
     "MAX_BYTES",
     "PALETTE",
+    "architecture",
     "bars_with_intervals",
     "class_balance",
     "confusion",

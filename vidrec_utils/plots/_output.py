@@ -28,7 +28,7 @@ def _described(alt: str) -> str:
 
 def _render(figure: Figure, dpi: float) -> Image.Image:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor())
     return Image.open(buffer).convert("RGB")
 
 
