@@ -284,10 +284,10 @@ def _shorter(text: str, width: int) -> str:
 
 def _last_names(name: str, width: int) -> str:
     """Keep as many of the last names of a path as fit."""
-    parts = name.split(".")
-    while len(parts) > 1 and len(".".join(parts)) > max(width, 6):
-        parts = parts[1:]
-    return safe_text(".".join(parts), max(width, 12))
+    pieces = name.split(".")
+    while len(pieces) > 1 and len(".".join(pieces)) > max(width, 6):
+        pieces = pieces[1:]
+    return safe_text(".".join(pieces), max(width, 12))
 
 
 def _frame(canvas: Canvas, group: Group, blocks: list[Block]) -> None:
