@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vidrec_utils.plots._images import Drawable, bare, pixels_of
 from vidrec_utils.plots._style import PALETTE, safe_text
@@ -76,7 +77,8 @@ def curves(
     if reference is not None:
         axes.axhline(reference, color="#555555", linestyle="--", linewidth=1.2)
         ends.append((max(e[0] for e in ends), reference, reference_label, "#555555"))
-    axes.autoscale_view()
+    if not log_x and all((line.get_xdata() % 1 == 0).all() for line in axes.lines[: len(lines)]):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # epochs come whole
     _label_ends(figure, ends)
     return figure
 
@@ -116,6 +118,7 @@ def _label_ends(figure: Figure, ends: list[tuple[float, float, str, str]]) -> No
             fontsize=9,
             va="center",
             annotation_clip=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
         )
 
 

@@ -177,6 +177,8 @@ def filters(
     high = size * films.shape[2] / films.shape[3]
     shape = (across * size * (steps + 0.3), rows * high * 1.12 + (0.4 if title else 0.05))
     figure = Figure(figsize=shape, layout="constrained")
+    if steps > 1:
+        figure.get_layout_engine().set(wspace=0.06)  # films do not run into each other
     for number, film in enumerate(films):
         gap = np.ones((film.shape[1], 1, 3))
         pieces = [piece for step in film for piece in (gap, step)][1:]
