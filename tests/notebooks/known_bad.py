@@ -174,7 +174,7 @@ def bad_claims(nb: JSON) -> None:
     note(nb, "stable =", [])
 
 
-def bad_box_pictures(nb: JSON) -> None:
+def bad_box_images(nb: JSON) -> None:
     find(nb, "axes.axline")["outputs"] = []
 
 
@@ -214,7 +214,7 @@ BAD: dict[str, Callable[[JSON], None]] = {
     "bar_charts": lambda nb: add(nb, "figure.axes[0].bar([0], [1])", to="plots.watch_time"),
     "boxes": lambda nb: note(nb, "**Interpret.** The interval excludes", []),
     "box_formula": lambda nb: swap(nb, find_line(nb, "| $s$ | standard deviation of the d"), ""),
-    "box_pictures": bad_box_pictures,
+    "box_images": bad_box_images,
     "box_drawing": lambda nb: swap(
         nb, find_line(nb, "axes.plot(pairs"), "axes.add_patch(plt.Rectangle((0, 0), 1, 1))"
     ),

@@ -78,12 +78,29 @@ mean_gap, t = paired(pairs[first], pairs[second])
 print(f"{{first}} minus {{second}}: {{mean_gap:.2f}}")"""
 
 
-@pytest.mark.parametrize("source", [TYPED, TYPED_BY_A_FUNCTION])
+FRAMED_WORDS = """figure, axes = plt.subplots()
+axes.text(0.2, 0.5, "convolution", bbox={"fill": False})
+plots.show(figure, alt="A word in a frame")"""
+
+
+@pytest.mark.parametrize("source", [TYPED, TYPED_BY_A_FUNCTION, FRAMED_WORDS])
 def test_a_drawing_of_typed_in_rectangles_fails(source, judge):
     rest = "first, second = table.mean().sort_values(ascending=False).index[:2]\n"
     rest += "pairs = table[[first, second]].dropna()\n"
     assert "box_drawing" in judge(replace("axes.axline", source))
     assert "typed in" in judge(replace("axes.axline", rest + source))["box_drawing"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "axes.add_patch(plt.Rectangle(pairs.mean(), *pairs.std()))",
+        "[axes.add_patch(plt.Circle(row, 0.1)) for row in pairs.to_numpy()]",
+        "axes.annotate('equal', (0.5, 0.5))",
+    ],
+)
+def test_shapes_around_data_and_words_in_a_drawing_pass(line, judge):
+    assert judge(swap("axes.axline((0, 0)", f"{line}\naxes.axline((0, 0)")) == {}
 
 
 @pytest.mark.parametrize(
@@ -155,7 +172,7 @@ def test_a_check_against_the_reference_passes_in_any_form(check, judge):
 )
 def test_a_bar_chart_as_a_look_inside_fails(bars, judge):
     broken = judge(swap("axes.hist(gaps, bins=20)", bars))
-    assert {"box_pictures", "bar_charts"} == {*broken}
+    assert {"box_images", "bar_charts"} == {*broken}
 
 
 def test_bars_drawn_by_a_function_of_the_notebook_count(judge):
@@ -163,7 +180,7 @@ def test_bars_drawn_by_a_function_of_the_notebook_count(judge):
         swap("plots.use_style()", "plots.use_style()\ndef tall(axes, x):\n    axes.bar([0], x)"),
         swap("axes.hist(gaps, bins=20)", "tall(axes, gaps)"),
     )
-    assert "bar chart" in broken["box_pictures"]
+    assert "bar chart" in broken["box_images"]
 
 
 @pytest.mark.parametrize(("n", "fails"), [(4, True), (5, False), (15, False), (16, True)])

@@ -172,9 +172,9 @@ def _on_click(tag: re.Match[str]) -> str:
     with image:
         if getattr(image, "n_frames", 1) < 2:
             return tag[0]
-        still = io.BytesIO()
-        image.convert("RGB").save(still, "WEBP", quality=80)
-    source = f"data:image/webp;base64,{base64.b64encode(still.getvalue()).decode('ascii')}"
+        first_frame = io.BytesIO()
+        image.convert("RGB").save(first_frame, "WEBP", quality=80)
+    source = f"data:image/webp;base64,{base64.b64encode(first_frame.getvalue()).decode('ascii')}"
     first = re.sub(r'\bsrc="[^"]+"', f'src="{source}"', tag[0], count=1)
     clip = tag[0].replace("<img", '<img loading="lazy"', 1)
     return f'<details class="clip"><summary>{first}Play the clip</summary>{clip}</details>'

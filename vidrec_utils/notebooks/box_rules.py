@@ -1,6 +1,6 @@
 """Rules on boxes: each technique has its idea, formula, drawing, core step, check and look inside.
 
-The cells of a box carry two tags: `box-<name>` and one of `PARTS`. `techniques.py` says which boxes
+The cells of a box carry two tags: `box-<name>` and one of `ROLES`. `techniques.py` says which boxes
 a notebook owes.
 """
 
@@ -15,15 +15,14 @@ from vidrec_utils.notebooks.formulas import display_formulas, legend, symbols
 from vidrec_utils.notebooks.reading import Breach, Cell, Notebook, literal_text
 from vidrec_utils.notebooks.techniques import OWED, Owed
 
-PARTS = ("idea", "drawing", "scratch", "check", "look", "read")
+ROLES = ("idea", "drawing", "scratch", "check", "look", "read")
 """The parts of a full box, in order. Each may have several cells."""
-TEXT_PARTS = frozenset(["idea", "read"])
+TEXT_ROLES = frozenset(["idea", "read"])
 SCRATCH_LINES = (5, 15)
 BARS = re.compile(r"(vidrec_utils\.plots\.|(.*\.)?plots\.)bars\w*|.*\.barh?|barh?")
 _SHAPES_LIST = """
-    Rectangle FancyBboxPatch Circle Ellipse Polygon FancyArrow FancyArrowPatch Arrow Wedge
-    RegularPolygon PathPatch broken_barh arrow fill axhspan axvspan annotate rectangle
-    rounded_rectangle polygon ellipse line"""
+    Arrow Circle Ellipse FancyArrow FancyArrowPatch FancyBboxPatch PathPatch Polygon Rectangle
+    RegularPolygon Wedge arrow broken_barh ellipse polygon rectangle rounded_rectangle"""
 SHAPES = frozenset(_SHAPES_LIST.split())
 """Functions that draw one shape where they are told to."""
 _PACKAGE = "vidrec_utils."
@@ -38,28 +37,28 @@ _NO_REFERENCE = re.compile(
 
 def boxes(notebook: Notebook) -> dict[str, list[tuple[str, Cell]]]:
     """Return the cells of each box in order, each with its part; "" where the tag is missing."""
-    found: dict[str, list[tuple[str, Cell]]] = {}
+    by_box: dict[str, list[tuple[str, Cell]]] = {}
     for cell in notebook.cells:
-        parts = [tag for tag in cell.tags if tag in PARTS]
+        roles = [tag for tag in cell.tags if tag in ROLES]
         for tag in cell.tags:
             if tag.startswith("box-"):
-                part = parts[0] if len(parts) == 1 else ""
-                found.setdefault(tag.removeprefix("box-"), []).append((part, cell))
-    return found
+                part = roles[0] if len(roles) == 1 else ""
+                by_box.setdefault(tag.removeprefix("box-"), []).append((part, cell))
+    return by_box
 
 
-def _cells(notebook: Notebook, *parts: str, full: bool = False) -> Iterator[tuple[str, str, Cell]]:
+def _cells(notebook: Notebook, *roles: str, full: bool = False) -> Iterator[tuple[str, str, Cell]]:
     """Go through the cells of given parts, as (box, part, cell); `full`: of full boxes only."""
     owed = OWED.get(notebook.subject, Owed()).full
     for name, cells in boxes(notebook).items():
         for part, cell in cells:
-            if part in parts and (name in owed or not full):
+            if part in roles and (name in owed or not full):
                 yield name, part, cell
 
 
-def _joined(parts: list[str]) -> list[str]:
+def _joined(roles: list[str]) -> list[str]:
     """Drop the repetitions of a part that follow one another."""
-    return [part for index, part in enumerate(parts) if index == 0 or parts[index - 1] != part]
+    return [part for index, part in enumerate(roles) if index == 0 or roles[index - 1] != part]
 
 
 def rule_boxes(notebook: Notebook) -> Iterator[Breach]:
@@ -79,15 +78,15 @@ def rule_boxes(notebook: Notebook) -> Iterator[Breach]:
             continue
         for part, cell in cells:
             if not part:
-                yield cell.number, f"a cell of box-{name} has one more tag: {', '.join(PARTS)}"
-            elif cell.is_code == (part in TEXT_PARTS):
-                kind = "text" if part in TEXT_PARTS else "code"
+                yield cell.number, f"a cell of box-{name} has one more tag: {', '.join(ROLES)}"
+            elif cell.is_code == (part in TEXT_ROLES):
+                kind = "text" if part in TEXT_ROLES else "code"
                 yield cell.number, f"the part {part} of box-{name} is a {kind} cell"
         order = _joined([part for part, _ in cells if part])
-        if name in owed.full and order != list(PARTS):
-            yield start, f"box-{name} goes {', '.join(order)}; the order is {', '.join(PARTS)}"
+        if name in owed.full and order != list(ROLES):
+            yield start, f"box-{name} goes {', '.join(order)}; the order is {', '.join(ROLES)}"
         elif name in owed.short and (
-            order != [part for part in PARTS if part in order] or not {"idea", "check"} <= {*order}
+            order != [part for part in ROLES if part in order] or not {"idea", "check"} <= {*order}
         ):
             yield start, f"the short box-{name} goes {', '.join(order)}; it is idea, then check"
 
@@ -134,7 +133,7 @@ def _is_bar(node: ast.AST, notebook: Notebook) -> bool:
     return bool(BARS.fullmatch(name)) or bool({"bar", "barh"} & set(kinds))
 
 
-def rule_box_pictures(notebook: Notebook) -> Iterator[Breach]:
+def rule_box_images(notebook: Notebook) -> Iterator[Breach]:
     """The drawing and the look inside of a box are pictures, and no bar charts."""
     shown = {image.cell.number for image in notebook.images}
     groups: dict[tuple[str, str], list[Cell]] = {}
@@ -162,8 +161,9 @@ def rule_box_drawing(notebook: Notebook) -> Iterator[Breach]:
         for call in (node for node in ast.walk(cell.tree) if isinstance(node, ast.Call)):
             called = call.func.attr if isinstance(call.func, ast.Attribute) else ""
             called = called or notebook.full_name(call.func).rpartition(".")[2]
-            given = [*call.args, *(word.value for word in call.keywords)]
-            if called in SHAPES and not origins.is_computed(given, computed, notebook):
+            values = [*call.args, *(word.value for word in call.keywords)]
+            framed = {"bbox", "arrowprops"} & {word.arg for word in call.keywords}
+            if (called in SHAPES or framed) and not origins.is_computed(values, computed, notebook):
                 yield (
                     cell.number,
                     f"{called}() in box-{name} draws a shape that was typed in; compute it",

@@ -33,7 +33,7 @@ _PLAIN = re.compile(r"\s|\{|\}")
 def display_formulas(markdown: str) -> list[str]:
     """List the formulas that stand on lines of their own, `$$...$$`."""
     text = re.sub(r"(?ms)^(```|~~~).*?^\1", " ", markdown)
-    return [found.strip() for found in re.findall(r"(?s)\$\$(.+?)\$\$", text)]
+    return [formula.strip() for formula in re.findall(r"(?s)\$\$(.+?)\$\$", text)]
 
 
 def symbols(formula: str) -> set[str]:
@@ -46,7 +46,7 @@ def symbols(formula: str) -> set[str]:
     text = _UPRIGHT.sub(" ", formula)
     text = re.sub(r"\^\s*(?:T(?![A-Za-z])|\{\s*T\s*\})", " ", text)
     text = re.sub(r"(?<![A-Za-z\\])e\s*(?=\^)", " ", text)
-    found: set[str] = set()
+    names: set[str] = set()
     for match in _ATOM.finditer(text):
         atom, after = match[0], text[match.end() :]
         command = re.match(r"\\([A-Za-z]+)", atom)
@@ -54,16 +54,16 @@ def symbols(formula: str) -> set[str]:
             opens = re.match(r"\s*(?:\\left|\\bigl?|\\Bigl?)?\s*(?:\(|\[|\\\{)", after)
             if atom.startswith("\\") or (atom in _FUNCTIONS and opens):
                 continue
-            found.add(atom)
+            names.add(atom)
         elif re.fullmatch(f"{ACCENTS}|{ALPHABETS}", command[1]):
             inner = _PLAIN.sub("", atom[command.end() :])
             if not inner:
                 continue  # an accent over several letters: they come on their own
             if command[1] != "mathbb" or inner not in _SETS:
-                found.add(f"\\{command[1]}{{{inner}}}")
+                names.add(f"\\{command[1]}{{{inner}}}")
         elif command[1] in GREEK:
-            found.add(atom)
-    return found
+            names.add(atom)
+    return names
 
 
 def legend(markdown: str) -> set[str]:

@@ -340,8 +340,8 @@ def _without_sources(markdown: str) -> str:
 
 def _digits(text: str) -> set[str]:
     """Return the numbers in a text without signs, separators of thousands and units."""
-    found = re.findall(r"\d[\d,]*(?:\.\d+)?|\.\d+", text)
-    return {number.replace(",", "").rstrip(".") for number in found}
+    matches = re.findall(r"\d[\d,]*(?:\.\d+)?|\.\d+", text)
+    return {number.replace(",", "").rstrip(".") for number in matches}
 
 
 def _printed(section: Section, notebook: Notebook) -> set[str]:

@@ -32,7 +32,7 @@ ARRAY_METHODS = frozenset(_ARRAY_METHODS_LIST.split())
 _DRAWING = ("matplotlib", "vidrec_utils.plots")
 
 
-def _parts(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
+def _inner(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
     return (part for node in nodes for part in ast.walk(node))
 
 
@@ -103,7 +103,7 @@ def is_computed(nodes: Iterable[ast.AST], computed: set[str], notebook: Notebook
     return any(
         (isinstance(node, ast.Name) and node.id in computed)
         or (isinstance(node, ast.Call) and _computes(node, notebook))
-        for node in _parts(nodes)
+        for node in _inner(nodes)
     )
 
 
