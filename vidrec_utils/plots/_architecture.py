@@ -287,7 +287,8 @@ def _last_names(name: str, width: int) -> str:
     pieces = name.split(".")
     while len(pieces) > 1 and len(".".join(pieces)) > max(width, 6):
         pieces = pieces[1:]
-    return safe_text(".".join(pieces), max(width, 12))
+    text, width = ".".join(pieces), max(width, 12)
+    return text if len(text) <= width else f"…{text[1 - width :]}"  # the end tells them apart
 
 
 def _frame(canvas: Canvas, group: Group, blocks: list[Block]) -> None:

@@ -273,7 +273,6 @@ def layer_text(module: nn.Module) -> str:
         return tuple(value) if isinstance(value, tuple | list) else (value,) * axes
 
     kernel, stride = each(module.kernel_size), each(getattr(module, "stride", None) or 1)
-    text = re.sub(r"^Fitted|^Same", "", text)
     text += " " + "×".join(map(str, kernel))
     if set(stride) != {1}:
         text += ", /" + (str(stride[0]) if len(set(stride)) == 1 else "×".join(map(str, stride)))
