@@ -175,6 +175,19 @@ def test_a_bar_chart_as_a_look_inside_fails(bars, judge):
     assert {"box_images", "bar_charts"} == {*broken}
 
 
+def test_a_clip_and_its_still_are_one_figure(judge):
+    data = {"text/html": '<img src="data:image/webp;base64,AAAA" alt="a short noisy clip">'}
+    both = data | {"image/jpeg": "AAAA", "text/plain": "a short noisy clip"}
+    notes = {"image/jpeg": {"alt": "a short noisy clip"}}
+
+    def show(nb):
+        fields = {"output_type": "display_data", "metadata": notes, "data": both}
+        make.output(nb, "plots.use_style", **fields)
+
+    second = swap("axes.axline((0, 0)", "axes.bar([0], pairs)\naxes.axline((0, 0)")
+    assert "2 of 5 figures" in judge(show, second)["bar_charts"]
+
+
 def test_bars_drawn_by_a_function_of_the_notebook_count(judge):
     broken = judge(
         swap("plots.use_style()", "plots.use_style()\ndef tall(axes, x):\n    axes.bar([0], x)"),

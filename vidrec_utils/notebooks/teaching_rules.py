@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vidrec_utils.notebooks.box_rules import assertions, draws_bars
 from vidrec_utils.notebooks.lesson_rules import claims
-from vidrec_utils.notebooks.reading import Breach, Notebook, words
+from vidrec_utils.notebooks.reading import Breach, Cell, Notebook, images_in_html, words
 
 KINDS = ("By hand", "In code", "Change and observe", "On your own data")
 """The exercises of a notebook, in order, as their texts begin."""
@@ -91,9 +91,21 @@ def _question_problem(piece: str) -> str | None:
     return None
 
 
+def _figures(notebook: Notebook) -> list[Cell]:
+    """List the cells of all figures; a clip and the image that stands in for it are one figure."""
+    return [
+        cell
+        for cell, output in notebook.outputs
+        if any(
+            kind.startswith("image/") or (kind == "text/html" and images_in_html("".join(content)))
+            for kind, content in output.get("data", {}).items()
+        )
+    ]
+
+
 def rule_bar_charts(notebook: Notebook) -> Iterator[Breach]:
     """At most a third of the figures are bar charts."""
-    figures = notebook.images
-    bars = sum(draws_bars(image.cell, notebook) for image in figures)
+    figures = _figures(notebook)
+    bars = sum(draws_bars(cell, notebook) for cell in figures)
     if bars > BAR_SHARE * len(figures):
         yield None, f"{bars} of {len(figures)} figures are bar charts (most: a third)"
