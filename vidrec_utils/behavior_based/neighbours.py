@@ -160,6 +160,8 @@ def cosine_neighbours(
     --------
     Two users watched the first two videos, and one of them the third:
 
+    >>> import numpy as np
+    >>> from scipy import sparse
     >>> matrix = sparse.csr_array(np.array([[1, 1, 0], [1, 1, 1]], dtype="f4"))
     >>> similarity = cosine_neighbours(matrix, neighbours=1)
     >>> print(similarity.toarray().astype(float).round(2).tolist())
