@@ -204,14 +204,15 @@ def cosine_neighbours(
     # co-occurrences of each video: the history lengths of its users, added up  (n_videos,)
     history = np.diff(matrix.indptr).astype(np.int64)
     work = (columns != 0).astype(np.int64) @ history
-    many, few = np.flatnonzero(4 * work >= n), np.flatnonzero(4 * work < n)
+    often, seldom = np.flatnonzero(4 * work >= n), np.flatnonzero(4 * work < n)
     with ThreadPoolExecutor(settings.threads()) as pool:
-        parts = [
-            *pool.map(nearest_in_dense_rows, _even_blocks(many, np.maximum(work[many], n))),
-            *pool.map(nearest, _even_blocks(few, work[few])),
+        nearest_blocks = [
+            *pool.map(nearest_in_dense_rows, _even_blocks(often, np.maximum(work[often], n))),
+            *pool.map(nearest, _even_blocks(seldom, work[seldom])),
         ]
-    in_order = np.argsort(np.concatenate([many, few]))
-    return sparse.csr_array(sparse.vstack(parts, format="csr")[in_order]).astype(np.float32)
+    in_order = np.argsort(np.concatenate([often, seldom]))
+    similarity = sparse.vstack(nearest_blocks, format="csr")[in_order]
+    return sparse.csr_array(similarity).astype(np.float32)
 
 
 PRODUCTS_AT_ONCE = 2**20
