@@ -459,7 +459,6 @@ FIXED_TITLES = {
     "set up": "Set-up",
     "first result": "First result",
     "exercises": "Exercises",
-    "quiz": "Quiz",
     "recap": "Recap",
     "in practice": "In practice",
     "further reading": "Further reading",

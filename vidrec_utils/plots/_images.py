@@ -57,8 +57,7 @@ def check_clips(clips: np.ndarray | Sequence[np.ndarray]) -> None:
             )
 
 
-def bare(axes: Axes) -> None:
-    """Leave out ticks, grid and frame, as around an image."""
+def _bare(axes: Axes) -> None:
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -88,7 +87,7 @@ def _grid(
             _empty(axes)
         else:
             axes.imshow(image)
-        bare(axes)
+        _bare(axes)
         if titles is not None:
             axes.set_title(safe_text(text, title_width), pad=3, **style)
     return figure
