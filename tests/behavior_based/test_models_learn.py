@@ -113,14 +113,15 @@ def test_one_user_one_video():
     assert len(model.recommend("u")) == 0
 
 
-def test_blocks_do_not_change_the_neighbours(monkeypatch):
+@pytest.mark.parametrize("at_once", [1, 60, 400])
+def test_blocks_do_not_change_the_neighbours(monkeypatch, at_once):
+    """Nor does it if the users of one video are more than one block."""
     matrix = random_matrix()
     whole = cosine_neighbours(matrix, 5).toarray()
-    monkeypatch.setattr(neighbours, "PAIRS_AT_ONCE", 60)
-    columns = sparse.csr_array(matrix.T)
-    slices = neighbours._even_blocks(columns, matrix)
-    assert len(slices) > 5
-    assert np.concatenate([np.arange(25)[s] for s in slices]).tolist() == list(range(25))
+    monkeypatch.setattr(neighbours, "PRODUCTS_AT_ONCE", at_once)
+    blocks = neighbours._even_blocks(np.arange(5, 30), np.full(25, 30))
+    assert len(blocks) == {1: 25, 60: 13, 400: 2}[at_once]
+    assert np.concatenate(blocks).tolist() == list(range(5, 30))
     np.testing.assert_allclose(cosine_neighbours(matrix, 5).toarray(), whole)
 
 
@@ -149,6 +150,24 @@ def test_neighbours_equal_those_of_dense_matrices_also_among_ties(lowest, shrink
         np.testing.assert_allclose(got.toarray(), dense_neighbours(matrix, k, shrinkage), atol=1e-6)
         assert (got.data != 0).all()
         assert np.diff(got.indptr).max() <= k
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 3.0])
+def test_neighbours_of_popular_and_of_rare_videos_equal_those_of_dense_matrices(shrinkage):
+    """Popular videos are computed in dense rows, rare ones by a product of sparse matrices."""
+    rng = np.random.default_rng(3)
+    shares = np.concatenate([np.full(20, 0.3), np.full(400, 0.01)])
+    values = rng.integers(1, 3, (80, 420)) * (rng.random((80, 420)) < shares)
+    matrix = sparse.csr_array(values[:, rng.permutation(420)].astype("f4"))
+    history = np.diff(matrix.indptr)
+    work = (matrix != 0).T @ history
+    assert (4 * work >= 420).sum() >= 20
+    assert (4 * work < 420).sum() > 100
+    for k in (1, 5, 30):
+        got = cosine_neighbours(matrix, k, shrinkage)
+        assert got.has_canonical_format
+        assert got.indices.dtype == np.int32
+        np.testing.assert_allclose(got.toarray(), dense_neighbours(matrix, k, shrinkage), atol=1e-6)
 
 
 def test_neighbours_of_many_videos_cost_what_they_share():

@@ -18,21 +18,23 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from PIL import Image
 
 import vidrec_utils
 from vidrec_utils import datasets, recommender, video_io
 from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.minitube import truth, world
-from vidrec_utils.minitube.behavior import WEIGHTS, draw_tastes, liking, video_factors
+from vidrec_utils.minitube.behavior import (
+    WEIGHTS,
+    draw_tastes,
+    liking,
+    shot_factors,
+    video_factors,
+)
 from vidrec_utils.minitube.config import world_config
 from vidrec_utils.minitube.metadata import write_metadata
-from vidrec_utils.minitube.motions import track
-from vidrec_utils.minitube.plan import plan_videos
-from vidrec_utils.minitube.rendering import render
-from vidrec_utils.minitube.sprites import all_subjects, names, scaled_sprite, sprite
-from vidrec_utils.minitube.vocabulary import MOTIONS, PACES, REVERSED
+from vidrec_utils.minitube.plan import plan_shots, plan_videos
+from vidrec_utils.minitube.vocabulary import MOODS, MOTIONS, PACES
 
 TINY = replace(
     world_config(), size="tiny", n_videos=60, n_users=80, n_uploaders=8, exposures_per_user=40.0
@@ -197,67 +199,6 @@ def test_the_workers_of_a_killed_builder_end(tmp_path):
     builder.wait()
 
 
-# --- clips ------------------------------------------------------------------------------------
-
-
-def test_every_sprite_is_drawn_and_named_in_two_languages():
-    for _, character in all_subjects():
-        assert sprite(character).getbbox() is not None
-        found = names(character)
-        assert found["en"].strip() != character != found["zh"].strip()
-        # Some things, such as a DVD, bear the same name in Chinese.
-        assert re.search(r"[\u4e00-\u9fff]", found["zh"]) or character == "📀"
-
-
-def test_paired_motions_are_each_other_played_backwards():
-    for forward, backward in REVERSED.items():
-        one = track(forward, "medium", 32, np.random.default_rng(3))
-        two = track(backward, "medium", 32, np.random.default_rng(3))
-        for name in ("x", "y", "size", "angle"):
-            np.testing.assert_allclose(getattr(one, name), getattr(two, name)[::-1])
-
-
-def test_motions_go_where_their_names_say():
-    def steps(motion, attribute):
-        path = track(motion, "slow", 64, np.random.default_rng(0))
-        return np.median(np.diff(getattr(path, attribute)))
-
-    # Pixels grow downwards and angles counter-clockwise.
-    assert steps("rise", "y") < 0 < steps("fall", "y")
-    assert steps("slide_left", "x") < 0 < steps("slide_right", "x")
-    assert steps("zoom_out", "size") < 0 < steps("zoom_in", "size")
-    assert steps("spin_clockwise", "angle") < 0 < steps("spin_counterclockwise", "angle")
-    orbit = track("orbit_clockwise", "slow", 64, np.random.default_rng(0))
-    turn = np.unwrap(np.arctan2(orbit.y - orbit.y.mean(), orbit.x - orbit.x.mean()))
-    assert turn[-1] > turn[0], "with y pointing down, a growing angle is clockwise"
-
-
-def test_paces_are_ordered():
-    turns = [
-        np.ptp(track("spin_clockwise", pace, 32, np.random.default_rng(0)).angle) for pace in PACES
-    ]
-    assert turns == sorted(turns)
-    assert turns[0] < turns[-1] / 2
-
-
-def test_boxes_follow_the_sprite():
-    rng = np.random.default_rng(5)
-    clip = render("🍎", "moon", "slide_right", "medium", TINY, rng)
-    assert clip.frames.shape == (TINY.n_frames, 128, 128, 3)
-    assert clip.frames.dtype == np.uint8
-    left, top, right, bottom = clip.boxes.T
-    assert (left >= 0).all()
-    assert (right <= 128).all()
-    assert (top < bottom).all()
-    # The apple is the only red thing on the moon: its pixels lie inside its box.
-    frames = clip.frames.astype(int)
-    red = (frames[..., 0] > 150) & (frames[..., 0] > frames[..., 1] + 80)
-    inside = np.zeros_like(red)
-    for t in range(len(red)):
-        inside[t, int(top[t]) : int(bottom[t]) + 1, int(left[t]) : int(right[t]) + 1] = True
-    assert (red & inside).sum() / red.sum() > 0.9
-
-
 # --- tables -----------------------------------------------------------------------------------
 
 
@@ -270,7 +211,8 @@ def test_sizes(small_tables):
 
 def test_latent_facts_are_independent(small_tables):
     plan, _ = small_tables
-    for one, two in (("category", "motion"), ("category", "scene"), ("topic", "motion")):
+    pairs = [("category", "motion"), ("category", "scene"), ("topic", "motion")]
+    for one, two in (*pairs, ("mood", "motion"), ("mood", "topic"), ("mood", "pace")):
         counts = pd.crosstab(plan[one], plan[two]).to_numpy()
         expected = counts.sum(1, keepdims=True) * counts.sum(0) / counts.sum()
         degrees = (counts.shape[0] - 1) * (counts.shape[1] - 1)
@@ -278,19 +220,19 @@ def test_latent_facts_are_independent(small_tables):
         assert chi2 < degrees + 4 * np.sqrt(2 * degrees), f"{one} tells {two}"
 
 
-def test_no_text_tells_the_motion_or_the_pace():
+def test_no_text_tells_the_motion_the_pace_or_the_mood():
     plan = plan_videos(world_config())
     text = " ".join(write_metadata(plan, world_config()).astype(str).to_numpy().ravel()).lower()
     words = set(re.findall(r"[a-z]+", text))
     telling = {word for motion in MOTIONS for word in motion.split("_")} - {"in", "out"}
-    assert not words & (telling | set(PACES))
+    assert not words & (telling | set(PACES) | set(MOODS))
 
 
 def test_both_audiences_have_a_long_tail(small_tables):
     log = small_tables[1]["interactions"]
-    for column in ("user_id", "video_id"):
+    for column, least in (("user_id", 0.3), ("video_id", 0.5)):
         counts = log[column].value_counts().to_numpy()
-        assert counts[: len(counts) // 5].sum() > 0.3 * counts.sum()
+        assert counts[: len(counts) // 5].sum() > least * counts.sum()
 
 
 def test_some_videos_are_new_in_the_last_week(small_tables):
@@ -308,8 +250,11 @@ def test_watching_follows_liking_and_position(small_tables):
     log, shown = tables["interactions"], tables["exposures"]
     human = shown["liking"].notna() & log["watch_ratio"].notna()
     looked = human & shown["examined"].astype(bool)
-    correlation = np.corrcoef(log.loc[looked, "watch_ratio"], shown.loc[looked, "liking"])[0, 1]
-    assert correlation > 0.6
+    # no clip ends before it is left: the watch time without the end follows liking most closely
+    without_end = np.log(shown.loc[looked, "uncensored_s"])
+    assert np.corrcoef(without_end, shown.loc[looked, "liking"])[0, 1] > 0.6
+    ratio = log.loc[looked, "watch_ratio"].clip(upper=1)
+    assert 0.4 < np.corrcoef(ratio, shown.loc[looked, "liking"])[0, 1] < 0.7
     first = log.loc[human & (log["position"] == 1), "watch_ratio"].mean()
     tenth = log.loc[human & (log["position"] == 10), "watch_ratio"].mean()
     assert first > tenth + 0.1
@@ -319,14 +264,87 @@ def test_watching_follows_liking_and_position(small_tables):
 def test_comments_follow_liking(small_tables):
     _, tables = small_tables
     log, liked = tables["interactions"], tables["exposures"]["liking"]
-    good = log["comment"].str.contains("love this so much", na=False)
-    bad = log["comment"].str.contains("not my thing", na=False)
+    good = log["comment"].str.contains("love|adore|wonderful|喜欢了", na=False)
+    bad = log["comment"].str.contains("not my thing|awful|boring|无聊", na=False)
+    assert min(good.sum(), bad.sum()) > 10
     assert liked[good].mean() > 1 > -1 > liked[bad].mean()
+
+
+def test_watching_has_the_shape_of_real_logs(small_tables):
+    """KuaiRand-Pure: the ratio falls and the seconds rise with the duration; few likes."""
+    plan, tables = small_tables
+    log = tables["interactions"][tables["exposures"]["liking"].notna()]
+    log = log[log["watch_ratio"].notna()]
+    duration_s = (plan["n_frames"] / 16).loc[log["video_id"]].to_numpy()
+    decile = pd.qcut(duration_s, 10, labels=False, duplicates="drop")
+    ratio = log["watch_ratio"].groupby(decile).mean().to_numpy()
+    seconds = (log["watch_ratio"] * duration_s).groupby(decile).mean().to_numpy()
+    assert 0.55 < ratio[0] < 0.85
+    assert 0.15 < ratio[-1] < 0.3
+    assert (np.diff(ratio[::3]) < 0).all()
+    assert (np.diff(seconds[::3]) > 0).all()
+    assert 0.02 < log["liked"].mean() < 0.045
+    assert 0.001 < log["shared"].mean() < 0.6 * log["liked"].mean()
+    assert 0.01 < log["comment"].notna().mean() < 0.02
+    assert (log["watch_ratio"] == 1).mean() > 0.03 < (log["watch_ratio"] > 1).mean()
+
+
+def test_at_equal_liking_the_shorter_clip_is_finished_more_often(small_tables):
+    plan, tables = small_tables
+    log, shown = tables["interactions"], tables["exposures"]
+    duration_s = (plan["n_frames"] / 16).loc[log["video_id"]].to_numpy()
+    alike = shown["examined"].astype(bool) & shown["liking"].between(2, 3)
+    finished = log["watch_ratio"] >= 1
+    assert finished[alike & (duration_s < 1.5)].mean() > 0.4
+    assert finished[alike & (duration_s > 5)].mean() < 0.2
+
+
+def test_the_platform_favours_some_durations(small_tables):
+    plan, tables = small_tables
+    duration_s = plan.loc[plan["playable"], "n_frames"] / 16
+    shows = tables["interactions"]["video_id"].value_counts()
+    shows = np.log1p(shows.reindex(duration_s.index, fill_value=0))
+    favoured = duration_s.between(1.8, 3.8)
+    assert shows[favoured].mean() > shows[~favoured].mean()
+
+
+def test_every_video_that_was_online_for_a_week_was_shown(small_tables):
+    plan, tables = small_tables
+    shows = tables["interactions"]["video_id"].value_counts()
+    online = plan.index[plan["playable"] & (plan["published_at"] < "2025-03-24")]
+    assert shows.reindex(online, fill_value=0).min() >= 3
+
+
+def test_the_events_of_a_session_follow_each_other(small_tables):
+    _, tables = small_tables
+    log = tables["interactions"]
+    human = log[tables["exposures"]["liking"].notna()]
+    times = tables["exposures"]["timestamp"].loc[human.index]  # before some were spoiled
+    steps = times.groupby(human["session_id"]).diff().dropna().dt.total_seconds()
+    assert steps.min() >= 1
+    assert steps.median() < 5
+
+
+def test_the_log_of_first_slots_holds_the_chances_of_the_truth(small_tables):
+    _, tables = small_tables
+    log, shown, public = (tables[name] for name in ("interactions", "exposures", "first_slots"))
+    assert list(public.columns) == ["session_id", "video_id", "probability"]
+    assert public["session_id"].is_unique
+    first = log[log["position"] == 1].join(shown["propensity"])
+    both = public.merge(first, on=["session_id", "video_id"])
+    assert len(both) == len(public)
+    np.testing.assert_array_equal(both["probability"], both["propensity"])
+    sessions = first["session_id"].nunique()
+    assert 0.85 * sessions < len(public) < 0.95 * sessions
+    # of n videos, those with a chance below p are drawn with a chance below n p in all
+    for chance in (1e-5, 1e-4, 1e-3):
+        assert (public["probability"] < chance).mean() < 427 * chance
 
 
 def test_liking_is_the_weighted_sum_of_its_factors():
     plan = plan_videos(TINY)
-    tastes, factors = draw_tastes(TINY), video_factors(plan)
+    shots = plan_shots(plan, TINY)
+    tastes, factors = draw_tastes(TINY), video_factors(plan, shots)
     whole = liking(tastes, factors, 0.5)
     parts = sum(liking(tastes, factors, 0.5, only=(factor,)) for factor in WEIGHTS)
     np.testing.assert_allclose(whole, parts, atol=1e-4)
@@ -335,10 +353,41 @@ def test_liking_is_the_weighted_sum_of_its_factors():
     assert liking(tastes, factors, 0.0, only=("quality",))[0, 2] == pytest.approx(
         expected, rel=1e-5
     )
-    where = list(MOTIONS).index(plan["motion"].iloc[2])
+    where = [list(MOTIONS).index(motion) for motion in shots["motion"]]
     expected = WEIGHTS["motion"] * tastes.start["motion"][7, where]
-    got = liking(tastes, factors, 0.0, only=("motion",))[7, 2]
-    assert got == pytest.approx(expected, rel=1e-5)
+    of_shots = liking(tastes, shot_factors(plan, shots), 0.0, only=("motion",))[7]
+    np.testing.assert_allclose(of_shots, expected, rtol=1e-5)
+
+
+def test_nobody_hears_the_mood_of_a_silent_clip():
+    plan = plan_videos(TINY)
+    shots = plan_shots(plan, TINY)
+    silent = plan.assign(has_sound=np.arange(len(plan)) != 3)
+    tastes = draw_tastes(TINY)
+    moods = liking(tastes, video_factors(silent, shots), 0.0, only=("mood",))
+    heard = liking(tastes, video_factors(plan, shots), 0.0, only=("mood",))
+    assert (moods[:, 3] == 0).all()
+    np.testing.assert_array_equal(np.delete(moods, 3, axis=1), np.delete(heard, 3, axis=1))
+
+
+def test_reuploads_have_the_shots_of_their_source(small_tables):
+    plan, tables = small_tables
+    copies = plan[plan["source_id"].notna()]
+    for copy, source in copies["source_id"].items():
+        assert tables["shots"].loc[copy].equals(tables["shots"].loc[source])
+
+
+def test_shots_cover_their_clip_and_change_at_every_cut(small_tables):
+    plan, tables = small_tables
+    shots = tables["shots"]
+    ends = shots.groupby(level="video_id", sort=False)["end_frame"].last()
+    assert ends.equals(plan["n_frames"].rename("end_frame"))
+    follows = shots.groupby(level="video_id")["end_frame"].shift(fill_value=0)
+    assert (shots["first_frame"] == follows).all()
+    views = shots[["subject", "scene", "motion"]]
+    same = (views == views.groupby(level="video_id").shift()).all(axis=1)
+    assert not same.any()
+    assert plan["n_shots"].value_counts().index.sort_values().tolist() == [1, 2, 3]
 
 
 def test_tastes_drift_but_not_beyond_recognition():
@@ -398,7 +447,12 @@ def test_truth_lies_row_by_row_beside_the_log(tiny):
 
 def test_the_library_says_nothing_of_the_truth(tiny):
     columns = set(pd.read_csv(tiny / "videos.csv").columns)
-    assert not columns & {"motion", "pace", "scene", "subject", "topic", "quality", "media"}
+    secrets = {"motion", "pace", "scene", "subject", "topic", "mood", "n_shots", "has_sound"}
+    assert not columns & (secrets | {"quality", "media"})
+    assert {path.name for path in (tiny / "extras").iterdir()} == {
+        "annotations.parquet",
+        "first_slots.parquet",
+    }
     found = {path.name for path in tiny.iterdir()}
     tables = {"videos.csv", "users.csv", "interactions.parquet", "library.json"}
     assert found == {*tables, "clips", "thumbnails", "extras"}
@@ -407,8 +461,14 @@ def test_the_library_says_nothing_of_the_truth(tiny):
 
 def test_annotations_are_right_and_only_of_a_part(tiny):
     known, labels = truth.load(tiny), datasets.load_folder(tiny).extras["annotations"]
-    assert list(labels.columns) == ["video_id", "motion"]
-    assert labels["motion"].tolist() == known.videos["motion"].loc[labels["video_id"]].tolist()
+    assert list(labels.columns) == ["video_id", "motion", "mood"]
+    facts = known.videos.loc[labels["video_id"]].reset_index()
+    for column in ("motion", "mood"):
+        labelled = labels[column].notna()
+        assert labels.loc[labelled, column].tolist() == facts.loc[labelled, column].tolist()
+        assert 0.3 < labelled.mean() < 0.95
+    assert (facts.loc[labels["motion"].notna(), "n_shots"] == 1).all()
+    assert facts.loc[labels["mood"].notna(), "has_sound"].all()
     media = known.videos["media"].loc[labels["video_id"]]
     assert not set(media) & {"truncated", "text_as_video", "empty_file", "black"}
     assert 0.5 * TINY.n_videos < len(labels) < 0.95 * TINY.n_videos
@@ -478,12 +538,3 @@ def test_models_work_alike_where_the_truth_is_gone(tiny, tmp_path):
 def test_real_data_have_no_truth(tmp_path):
     with pytest.raises(FileNotFoundError, match="only the embedded world"):
         truth.load(tmp_path / "library")
-
-
-@pytest.mark.parametrize("edge", [2, 23, 96, 160, 200])
-def test_sprites_are_scaled_as_pillow_scales_them(edge):
-    character = all_subjects()[3][1]
-    plain = sprite(character).resize((edge, edge), Image.Resampling.BILINEAR)
-    scaled = scaled_sprite(character, edge)
-    assert scaled.mode == "RGBA"
-    assert np.array_equal(np.asarray(scaled), np.asarray(plain))

@@ -1,6 +1,5 @@
 """What the truth says of detectors, and recommenders that know what no platform knows."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +8,13 @@ import pytest
 
 from vidrec_utils.evaluation import compare, evaluate
 from vidrec_utils.minitube import truth, world, world_config
-from vidrec_utils.minitube.behavior import exposure_logits, success_chance
+from vidrec_utils.minitube.behavior import exposure_logits
 from vidrec_utils.minitube.truth import score_detection
+from vidrec_utils.minitube.watching import success_chance, timeline
 from vidrec_utils.preprocessing import split_by_time
 from vidrec_utils.recommender import FixedScores, Popularity
+
+NOTHING = dict.fromkeys(("videos", "shots", "boxes", "exposures", "dirt", "tastes"))
 
 
 def test_reports_are_scored_by_index_in_the_log_and_by_id_elsewhere():
@@ -32,7 +34,7 @@ def test_reports_are_scored_by_index_in_the_log_and_by_id_elsewhere():
     kinds = {kind for group in truth.PLANTED_AS.values() for kind in group}
     others = [("elsewhere", kind) for kind in kinds - {kind for _, kind in dirt}]
     planted = pd.DataFrame(dirt + others, columns=["id", "kind"])
-    world = truth.Truth(videos=None, boxes=None, exposures=None, dirt=planted, tastes=None)
+    world = truth.Truth(**NOTHING | {"dirt": planted})
     table = world.score_report(pd.DataFrame(rows, columns=columns))
     assert list(table.index) == list(truth.PLANTED_AS)
     assert tuple(table.loc["timestamp in the future"]) == (0.5, 0.5, 2)
@@ -60,16 +62,8 @@ CONFIG = replace(world_config(seed=3), size="tiny", n_videos=120, n_users=300)
 @pytest.fixture(scope="module")
 def known(tmp_path_factory):
     """The truth of a world without clips, read from its folder, and its public log."""
-    folder = tmp_path_factory.mktemp("worlds")
-    (folder / "library").mkdir()
-    (folder / "truth").mkdir()
-    plan, tables = world.make_tables(CONFIG)
-    tables["interactions"].to_parquet(folder / "library" / "interactions.parquet", index=False)
-    (folder / "world.json").write_text(json.dumps(CONFIG.to_dict() | {"files": {}}))
-    names = ("exposures", "dirt", "tastes")
-    whole = truth.Truth(plan, plan[[]], **{name: tables[name] for name in names})
-    truth.save(whole, folder / "truth")
-    return truth.load(folder / "library"), tables["interactions"]
+    library = world.build_tables(CONFIG, tmp_path_factory.mktemp("worlds"))
+    return truth.load(library), pd.read_parquet(library / "interactions.parquet")
 
 
 def test_the_odds_are_those_with_which_the_platform_drew(known):
@@ -88,22 +82,87 @@ def test_the_odds_are_those_with_which_the_platform_drew(known):
     begin = rows.groupby("session_id")["timestamp"].transform("min")
     age_s = (begin.array - read.videos["published_at"].array[videos]).total_seconds()
     judged = rows["liking"].to_numpy() + misjudged[users, videos]
-    logits = exposure_logits(watched[videos], judged, np.asarray(age_s)[None])[0]
+    duration_s = read.videos["n_frames"].to_numpy()[videos] / CONFIG.fps
+    logits = exposure_logits(watched[videos], judged, np.asarray(age_s)[None], duration_s)[0]
     left = pd.Series(np.log(rows["propensity"].to_numpy()) - logits, rows["session_id"].to_numpy())
     spread = left.groupby(level=0).agg(lambda values: values.max() - values.min())
     assert len(spread) > 50
     assert spread.quantile(0.95) < 1e-3  # a few begin as an upload ceases to be fresh
 
 
+def liking_by_shot(read, log):
+    """Liking of the shots of the video of each exposure, (exposures, shots of all videos)."""
+    start = pd.Timestamp(CONFIG.start, tz="UTC")
+    shown = read.exposures.assign(user=read.tastes.users.index.get_indexer(log["user_id"]))
+    shown = shown[shown["examined"].astype(bool)]
+    day = (shown["timestamp"] - start).dt.days
+    for one, rows in shown.groupby(day):
+        by_shot = read.preferences_by_shot((one + 0.5) / CONFIG.n_days).to_numpy()
+        yield rows, by_shot[rows["user"]]
+
+
 def test_the_chance_of_a_success_is_that_of_the_log(known):
+    """Likings by shot, with the session's focus, give the chance that the log's views came from."""
     read, log = known
-    looked = read.exposures["examined"].astype(bool) & log["watch_ratio"].notna()
-    expected = success_chance(read.exposures.loc[looked, "liking"].to_numpy(dtype=float))
-    good = (log.loc[looked, "watch_ratio"] >= 0.8) | log.loc[looked, "liked"]
-    for low, high in ((0, 0.1), (0.1, 0.5), (0.5, 0.9), (0.9, 1)):
+    clock = timeline(read.videos, read.shots, CONFIG.fps)
+    least_s = np.minimum(1.5, 0.9 * clock.duration_s)
+    video = read.videos.index.get_indexer(log["video_id"])
+    watched_s = log["watch_ratio"].to_numpy() * clock.duration_s[video]
+    good = (watched_s >= least_s[video]) | log["liked"].to_numpy()
+    expected, happened = [], []
+    for rows, by_shot in liking_by_shot(read, log):
+        one = video[rows.index]
+        # the focus is the same for all shots of a video: what is left of the exposure's liking
+        whole = (clock.shares() @ by_shot.T).T[np.arange(len(rows)), one]
+        by_shot = by_shot + (rows["liking"].to_numpy() - whole)[:, None]
+        chance = success_chance(by_shot, clock, least_s)
+        expected.append(chance[np.arange(len(rows)), one])
+        happened.append(np.where(np.isnan(watched_s[rows.index]), np.nan, good[rows.index]))
+    expected, happened = np.concatenate(expected), np.concatenate(happened)
+    expected, happened = expected[~np.isnan(happened)], happened[~np.isnan(happened)]
+    for low, high in ((0, 0.1), (0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 1)):
         group = (expected >= low) & (expected <= high)
         assert group.sum() > 200
-        assert good[group].mean() == pytest.approx(expected[group].mean(), abs=0.05)
+        margin = 4 * 0.5 / np.sqrt(group.sum())
+        assert happened[group].mean() == pytest.approx(expected[group].mean(), abs=margin)
+
+
+def test_the_liking_of_a_video_is_the_mean_over_its_shots(known):
+    read, _ = known
+    by_shot, whole = read.preferences_by_shot(0.5), read.preferences(0.5)
+    assert by_shot.columns.equals(read.shots.index)
+    several = read.videos.index[read.videos["n_shots"] == 3][0]
+    lengths = read.shots.loc[several, "end_frame"] - read.shots.loc[several, "first_frame"]
+    expected = by_shot[several].to_numpy() @ (lengths / lengths.sum()).to_numpy()
+    np.testing.assert_allclose(whole[several], expected, atol=1e-4)
+    # mood is heard in the whole clip, and the scene is the shot's
+    mood = read.preferences_by_shot(0.5, only=("mood",))[several]
+    np.testing.assert_array_equal(mood.max(axis=1), mood.min(axis=1))
+    with pytest.raises(ValueError, match="no factor \\['colour'\\]"):
+        read.preferences_by_shot(only=("colour",))
+
+
+def test_exposures_know_how_long_a_clip_without_end_would_have_been_watched(known):
+    read, log = known
+    duration_s = (read.videos["n_frames"] / CONFIG.fps).loc[log["video_id"]].to_numpy()
+    looked = read.exposures["examined"].astype(bool) & log["watch_ratio"].notna()
+    ratio, without_end = log["watch_ratio"][looked], read.exposures["uncensored_s"][looked]
+    watched_s, duration_s = ratio * duration_s[looked], duration_s[looked]
+    early, stopped, again = ratio < 1, ratio == 1, ratio > 1
+    rounded = 0.0006 * duration_s
+    assert (np.abs(watched_s - without_end)[early] < rounded[early]).all()
+    assert (without_end >= duration_s - rounded)[stopped].all()
+    assert (without_end > watched_s - rounded)[again].all()
+    assert min(early.sum(), stopped.sum(), again.sum()) > 300
+    glanced = ~read.exposures["examined"].astype(bool) & read.exposures["liking"].notna()
+    assert read.exposures.loc[glanced, "uncensored_s"].between(0.05, 0.4).all()
+
+
+def test_thresholds_of_other_videos_are_refused(known):
+    read, _ = known
+    now = pd.Timestamp("2025-03-20", tz="UTC")
+    with pytest.raises(ValueError, match="least_s is indexed by video_id"):
+        read.references(now, now, pd.Series({"elsewhere": 1.0}))
 
 
 def test_knowing_the_odds_is_worth_something_beyond_taste(known):
@@ -127,7 +186,7 @@ def test_knowing_the_odds_is_worth_something_beyond_taste(known):
 
 
 def test_odds_need_the_folder():
-    loose = truth.Truth(videos=None, boxes=None, exposures=None, dirt=None, tastes=None)
+    loose = truth.Truth(**NOTHING)
     now = pd.Timestamp("2025-03-20", tz="UTC")
     with pytest.raises(ValueError, match="read the truth with load"):
         loose.references(now, now)

@@ -92,7 +92,8 @@ def insert(notebook: JSON, after: str, cell: JSON) -> None:
 
 def note(notebook: JSON, part: str, tags: list[str], **jupyter: bool) -> None:
     """Give tags and notes of JupyterLab to the first cell that contains a text."""
-    find(notebook, part)["metadata"] = {"tags": tags, **({"jupyter": jupyter} if jupyter else {})}
+    tagged = {"tags": tags} if tags else {}
+    find(notebook, part)["metadata"] = tagged | ({"jupyter": jupyter} if jupyter else {})
 
 
 def code_cell(name: str, source: str) -> JSON:
@@ -121,8 +122,8 @@ def bad_cells(nb: JSON) -> None:
 
 
 def bad_code_total(nb: JSON) -> None:
-    for i in range(16):
-        lines = [f"note_{i}_{line} = {line}" for line in range(24)]
+    for i in range(14):
+        lines = [f"note_{i}_{line} = {line}" for line in range(25)]
         insert(nb, "## In practice", text_cell(f"between-{i}", "And one more thing."))
         insert(nb, "## In practice", code_cell(f"long-{i}", "\n".join(lines)))
         insert(nb, "## In practice", code_cell(f"short-{i}", f"kept_{i} = {i}"))
@@ -168,6 +169,15 @@ def bad_metadata(nb: JSON) -> None:
     find(nb, "share = np.mean")["metadata"] = {"execution": times}
 
 
+def bad_claims(nb: JSON) -> None:
+    swap(nb, find_line(nb, "assert share >"), "stable = share > 1 / len(means)")
+    note(nb, "stable =", [])
+
+
+def bad_box_images(nb: JSON) -> None:
+    find(nb, "axes.axline")["outputs"] = []
+
+
 def stdout(nb: JSON, words: str) -> None:
     output(nb, "plots.use_style", output_type="stream", name="stdout", text=words)
 
@@ -177,7 +187,10 @@ BAD: dict[str, Callable[[JSON], None]] = {
     "name": lambda nb: None,  # judged as "7_example"
     "cells": bad_cells,
     "cell_length": lambda nb: add(nb, "\n".join(f"# note {i}" for i in range(25))),
-    "code_runs": lambda nb: insert(nb, "share = np.mean", code_cell("extra", "kept = len(draws)")),
+    "code_runs": lambda nb: [
+        insert(nb, "share = np.mean", code_cell(f"extra-{i}", f"kept_{i} = len(draws)"))
+        for i in range(2)
+    ],
     "code_total": bad_code_total,
     "words": lambda nb: insert(nb, "## Set-up", text_cell("long", "and so it goes on " * 900)),
     "title": lambda nb: swap(nb, "# Judge a mean", "# The mean, judged"),
@@ -188,15 +201,25 @@ BAD: dict[str, Callable[[JSON], None]] = {
     "load": lambda nb: swap(nb, "datasets.load()", 'datasets.load("minitube")'),
     "first_result": bad_first_result,
     "sections": lambda nb: swap(nb, "**Predict.** If", "If"),
-    "claims": lambda nb: swap(
-        nb, find_line(nb, "assert share >"), "stable = share > 1 / len(means)"
-    ),
+    "claims": bad_claims,
     "assert_messages": lambda nb: swap(
         nb, find_line(nb, "assert share >"), "assert share > 1 / len(means)"
     ),
     "exercises": lambda nb: swap(nb, "...  # your code here", "return 0.5"),
     "recap": lambda nb: swap(nb, "\n" + find_line(nb, "- Categories that rank"), ""),
     "ending": lambda nb: swap(nb, "\n" + find_line(nb, "- Efron"), ""),
+    "checks": lambda nb: note(nb, "assert means", []),
+    "exercise_kinds": lambda nb: swap(nb, "**By hand.** Compute", "Compute"),
+    "quiz": lambda nb: swap(nb, "<details><summary>Answer</summary>", "The answer:"),
+    "bar_charts": lambda nb: add(nb, "figure.axes[0].bar([0], [1])", to="plots.watch_time"),
+    "boxes": lambda nb: note(nb, "**Interpret.** The interval excludes", []),
+    "box_formula": lambda nb: swap(nb, find_line(nb, "| $s$ | standard deviation of the d"), ""),
+    "box_images": bad_box_images,
+    "box_drawing": lambda nb: swap(
+        nb, find_line(nb, "axes.plot(pairs"), "axes.add_patch(plt.Rectangle((0, 0), 1, 1))"
+    ),
+    "box_scratch": lambda nb: swap(nb, "gap = a - b", "gap = stats.ttest_rel(a, b)"),
+    "box_check": lambda nb: swap(nb, "np.isclose(t, reference.statistic)", "np.isclose(t, t)"),
     "numbers": lambda nb: swap(nb, "Nothing of the kind", "The mean is 0.46. Nothing of the kind"),
     "repeats": bad_repeats,
     "plain_python": lambda nb: add(nb, "%matplotlib inline"),

@@ -254,7 +254,11 @@ def test_playing_sheet_moves_is_described_and_fits(shown, monkeypatch, avif):
     data = plots.playing_sheet(
         moving(), ["one", "two", "三"], alt='squares that "travel"', columns=2, tile=64
     )
-    ((output, _),) = shown
+    ((output, metadata),) = shown
+    poster = base64.b64decode(output["image/jpeg"])
+    assert metadata == {"image/jpeg": {"alt": 'squares that "travel"'}}
+    assert Image.open(io.BytesIO(poster)).size == Image.open(io.BytesIO(data)).size
+    assert len(poster) + len(data) <= plots.MAX_BYTES
     tag = output["text/html"]
     assert 'alt="squares that &quot;travel&quot;"' in tag
     kind, encoded = re.search(r'src="data:image/(\w+);base64,([^"]+)"', tag).groups()

@@ -95,6 +95,12 @@ def test_nothing_is_shared_with_minitube():
     assert not {one + "\ufe0f" for one in corpus.characters()} & minitube
 
 
+def test_the_characters_are_those_that_the_committed_networks_were_trained_on():
+    """MiniTube gave up the places of worship; the corpus must not take them up for that."""
+    assert len(corpus.characters()) == 976
+    assert not set(corpus.characters()) & {"⛪", "🕋", "🕌", "🛕"}
+
+
 def test_training_and_validation_differ_and_repeat(tmp_path):
     train = corpus.build(tmp_path, "train", 22, seed=3, jobs=1)
     again = corpus.build(tmp_path / "again", "train", 22, seed=3, jobs=1)

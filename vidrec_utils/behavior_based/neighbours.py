@@ -20,6 +20,7 @@ from vidrec_utils import arguments, settings
 from vidrec_utils.behavior_based.sessions import SessionRecommender
 from vidrec_utils.explanations import HistoryExplainable
 from vidrec_utils.recommender import position
+from vidrec_utils.top_k import top_k
 
 
 class ItemKNN(HistoryExplainable, SessionRecommender):
@@ -37,8 +38,8 @@ class ItemKNN(HistoryExplainable, SessionRecommender):
 
     An unknown user gets the popularity answer, and so does a user whose events all weigh nothing.
     A cold video has no neighbours and scores 0: with the weights of `event_weights`, which are not
-    negative, it comes after everything that has any support. Time and memory of fitting grow with
-    the number of pairs of videos that share a user, not with the square of the catalogue.
+    negative, it comes after everything that has any support. The time of fitting grows with the
+    co-occurrences (see `cosine_neighbours`), not with the square of the catalogue.
 
     Parameters
     ----------
@@ -137,7 +138,7 @@ def cosine_neighbours(
 
     Parameters
     ----------
-    matrix : csr_array, shape (n_users, n_videos)
+    matrix : csr_array of float, shape (n_users, n_videos)
         Weights.
     neighbours : int
         Entries kept in a row of the result; equal similarities are kept in column order.
@@ -151,59 +152,113 @@ def cosine_neighbours(
 
     Notes
     -----
-    Only pairs of columns that share a row are ever computed or held, in blocks of columns: the work
-    grows with the number of such pairs, not with the square of the number of columns.
+    A video's co-occurrences are the entries of its users' histories. The work grows with their
+    number, not with the square of the catalogue: only a video that has at least a quarter as many
+    co-occurrences as there are videos is given a dense row.
+
+    Examples
+    --------
+    Two users watched the first two videos, and one of them the third:
+
+    >>> import numpy as np
+    >>> from scipy import sparse
+    >>> matrix = sparse.csr_array(np.array([[1, 1, 0], [1, 1, 1]], dtype="f4"))
+    >>> similarity = cosine_neighbours(matrix, neighbours=1)
+    >>> print(similarity.toarray().astype(float).round(2).tolist())
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.71, 0.0, 0.0]]
     """
+    n = matrix.shape[1]
     columns = sparse.csr_array(matrix.T)  # X' (n_videos, n_users)
     length = np.sqrt(columns.multiply(columns).sum(axis=1)).astype(np.float32)  # |x_i| (n_videos,)
+    length[length == 0] = 1  # without weights, the numerator is 0 as well
 
-    def nearest(block: slice) -> sparse.csr_array:
-        # numerator sum_u x_ui x_uj of the pairs that share a user  (rows, n_videos)
-        pairs = sparse.csr_array(columns[block] @ matrix)
-        pairs.sort_indices()  # equal similarities are kept in column order
-        i = np.repeat(np.arange(block.start, block.stop), np.diff(pairs.indptr))  # (n_pairs,)
-        j = pairs.indices
+    def nearest(rows: np.ndarray) -> sparse.csr_array:
+        # numerator sum_u x_ui x_uj of the pairs that share a user
+        products = sparse.csr_array(columns[rows] @ matrix)
+        i, j = np.repeat(rows, np.diff(products.indptr)), products.indices  # (n_pairs,)
         # divided by |x_i| |x_j| + shrinkage
-        scale = length[i] * length[j] + np.float32(shrinkage)
-        data = np.divide(pairs.data, scale, out=np.zeros_like(pairs.data), where=scale > 0)
+        products.data /= length[i] * length[j] + np.float32(shrinkage)
         # no video is its own neighbour
-        data[i == j] = 0
+        products.data[i == j] = 0
         # keep the most similar; negative similarities are neighbours, too, ranked by their size
-        pairs.data = np.where(largest(np.abs(data), pairs.indptr, neighbours), data, 0)
-        pairs.eliminate_zeros()
-        return pairs
+        kept = largest(np.abs(products.data), j, products.indptr, neighbours)
+        products.data[~kept] = 0
+        products.eliminate_zeros()
+        products.sort_indices()
+        return products
 
+    def nearest_in_dense_rows(rows: np.ndarray) -> sparse.csr_array:
+        # the same steps on all videos j  (n_rows, n_videos)
+        similarity = _dense_products(columns[rows], matrix)
+        similarity /= np.multiply.outer(length[rows], length) + np.float32(shrinkage)
+        similarity[np.arange(len(rows)), rows] = 0
+        kept = np.sort(top_k(np.abs(similarity), neighbours), axis=1)  # (n_rows, n_neighbours)
+        data = np.take_along_axis(similarity, kept, axis=1)
+        # in 32 bits, since a sparse array keeps indices as wide as they come
+        j = kept.ravel().astype(np.int32)
+        ends = np.arange(0, len(j) + 1, kept.shape[1], dtype=np.int32)
+        result = sparse.csr_array((data.ravel(), j, ends), (len(rows), n))
+        result.eliminate_zeros()
+        return result
+
+    # co-occurrences of each video: the history lengths of its users, added up  (n_videos,)
+    history = np.diff(matrix.indptr).astype(np.int64)
+    work = (columns != 0).astype(np.int64) @ history
+    often, seldom = np.flatnonzero(4 * work >= n), np.flatnonzero(4 * work < n)
     with ThreadPoolExecutor(settings.threads()) as pool:
-        rows = list(pool.map(nearest, _even_blocks(columns, matrix)))
-    return sparse.csr_array(sparse.vstack(rows)).astype(np.float32)
+        nearest_blocks = [
+            *pool.map(nearest_in_dense_rows, _even_blocks(often, np.maximum(work[often], n))),
+            *pool.map(nearest, _even_blocks(seldom, work[seldom])),
+        ]
+    in_order = np.argsort(np.concatenate([often, seldom]))
+    similarity = sparse.vstack(nearest_blocks, format="csr")[in_order]
+    return sparse.csr_array(similarity).astype(np.float32)
 
 
-PAIRS_AT_ONCE = 2**21
-"""Pairs of videos of one block of `cosine_neighbours`; each thread holds one."""
+PRODUCTS_AT_ONCE = 2**20
+"""Products `x_ui x_uj` of one block of `cosine_neighbours`; each thread holds one."""
 
 
-def _even_blocks(columns: sparse.csr_array, matrix: sparse.csr_array) -> list[slice]:
-    """Slices of the videos, each with at most `PAIRS_AT_ONCE` pairs, or one video."""
-    n = matrix.shape[1]
-    # at most so many videos share a user with video i: the history lengths of its users added up
-    pairs = (columns != 0).astype(np.int64) @ np.diff(matrix.indptr).astype(np.int64)
-    ends = np.cumsum(np.minimum(pairs, n))
-    slices, start = [], 0
-    while start < n:
+def _even_blocks(rows: np.ndarray, work: np.ndarray) -> list[np.ndarray]:
+    """Cut rows into blocks whose work is at most `PRODUCTS_AT_ONCE`, or that hold one row."""
+    ends = np.cumsum(work)
+    blocks, start = [], 0
+    while start < len(rows):
         before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + PAIRS_AT_ONCE, side="right")))
-        slices.append(slice(start, stop))
+        stop = int(np.searchsorted(ends, before + PRODUCTS_AT_ONCE, side="right"))
+        stop = max(start + 1, stop)
+        blocks.append(rows[start:stop])
         start = stop
-    return slices
+    return blocks
 
 
-def largest(values: np.ndarray, indptr: np.ndarray, k: int) -> np.ndarray:
-    """Which values are among the k largest of their row; of equal ones the first.
+def _dense_products(watchers: sparse.csr_array, matrix: sparse.csr_array) -> np.ndarray:
+    """`watchers @ matrix` as a dense array: the matrix's rows are copied, weighted and added up.
+
+    That takes one pass, while a product of sparse matrices needs a second one, which counts how
+    many entries each row will have. At most `PRODUCTS_AT_ONCE` values, or one row, are copied at
+    once.
+    """
+    total = np.zeros((watchers.shape[0], matrix.shape[1]), dtype=matrix.dtype)
+    for part in _even_blocks(np.arange(watchers.nnz), np.diff(matrix.indptr)[watchers.indices]):
+        start, stop = part[0], part[-1] + 1
+        histories = matrix[watchers.indices[start:stop]]  # x_u of the watchers (n_part, n_videos)
+        histories.data *= np.repeat(watchers.data[start:stop], np.diff(histories.indptr))
+        # row r of the result consists of the histories of its watchers
+        ends = histories.indptr[np.clip(watchers.indptr - start, 0, stop - start)]
+        total += sparse.csr_array((histories.data, histories.indices, ends), total.shape).toarray()
+    return total
+
+
+def largest(values: np.ndarray, columns: np.ndarray, indptr: np.ndarray, k: int) -> np.ndarray:
+    """Which values are among the k largest of their row; of equal ones those of the first columns.
 
     Parameters
     ----------
     values : ndarray of float, shape (n,)
         The values of all rows, one row after another.
+    columns : ndarray of int, shape (n,)
+        The column of each value, in any order within a row.
     indptr : ndarray of int, shape (n_rows + 1,)
         Where each row begins, and where the last ends, as of a `csr_array`.
     k : int
@@ -215,10 +270,12 @@ def largest(values: np.ndarray, indptr: np.ndarray, k: int) -> np.ndarray:
     """
     kept = np.ones(len(values), dtype=bool)
     for row in np.flatnonzero(np.diff(indptr) > k):
-        own = values[indptr[row] : indptr[row + 1]]
-        least = np.partition(own, len(own) - k)[len(own) - k]  # the k-th largest
-        above = own > least
-        equal = np.flatnonzero(own == least)[: k - above.sum()]
+        own = slice(indptr[row], indptr[row + 1])
+        size = values[own]
+        least = np.partition(size, len(size) - k)[len(size) - k]  # the k-th largest
+        above = size > least
+        equal = np.flatnonzero(size == least)
+        equal = equal[np.argsort(columns[own][equal])[: k - above.sum()]]
         above[equal] = True
-        kept[indptr[row] : indptr[row + 1]] = above
+        kept[own] = above
     return kept

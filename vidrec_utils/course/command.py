@@ -271,6 +271,7 @@ def run_tests(notebooks: Path, output: Path, workers: int | None = None) -> int:
         return world.returncode
     pytest = [sys.executable, "-m", "pytest", "-n", str(count), "--dist", "loadfile"]
     nbval = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT_S}"]
+    nbval += ["-p", "vidrec_utils.notebooks.nbval_printed"]  # what is printed is what is committed
     return subprocess.run(
         [*pytest, *nbval, "tests", *map(str, sorted(notebooks.glob("[0-9][0-9]_*.ipynb")))],
         env=env,

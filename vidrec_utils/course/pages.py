@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import html
+import io
 import re
 from typing import TYPE_CHECKING
 
 import nbformat
+from PIL import Image, UnidentifiedImageError
 
 if TYPE_CHECKING:
     from vidrec_utils.notebooks.kernels import Run
@@ -15,13 +18,28 @@ if TYPE_CHECKING:
 _READING_COPY = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_requirejs -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
-{%- block html_head_js_mathjax -%}{%- if resources.has_math -%}{{ super() }}{%- endif -%}
-{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
 """
+_STYLE = """<style>
+details.clip > summary { cursor: pointer; list-style-position: outside; }
+details.clip > summary > img { display: block; }
+details.clip[open] > summary > img { display: none; }
+math[display="block"] { margin: 1em 0; overflow-x: auto; }
+</style>
+"""
+_FORMULA = re.compile(
+    r"(?P<code>(?ms:^(?P<fence>```|~~~).*?^(?P=fence))|(?P<ticks>`+)[^`].*?(?P=ticks))"
+    r"|(?s:\$\$(?P<display>.+?)\$\$)"
+    r"|(?<![\\\w$])\$(?P<inline>(?=\S)[^$\n]*?[^\s\\$])\$(?!\w)"
+)
+_CLIP = re.compile(r'<img\b[^>]*?\bsrc="data:image/(?:avif|webp|gif);base64,(?P<data>[^"]+)"[^>]*>')
 
 
 def reading_copy(notebook: nbformat.NotebookNode, name: str, among: set[str]) -> str:
-    """One HTML page that can be read without a network, images included.
+    """One HTML page that can be read without a network, images and formulas included.
+
+    Formulas are MathML. Check cells are left out: they are for those who run the notebook. A clip
+    shows its first frame, and plays when a reader clicks on it.
 
     Parameters
     ----------
@@ -35,8 +53,12 @@ def reading_copy(notebook: nbformat.NotebookNode, name: str, among: set[str]) ->
     Returns
     -------
     str
-        The page. Only one with formulas asks for a script (MathJax) from outside; without a
-        network its formulas stay readable as TeX.
+        The page.
+
+    Raises
+    ------
+    ValueError
+        If a formula cannot become MathML; it names the formula.
     """
     from jinja2 import DictLoader
     from nbconvert import HTMLExporter
@@ -44,10 +66,11 @@ def reading_copy(notebook: nbformat.NotebookNode, name: str, among: set[str]) ->
     from vidrec_utils.notebooks.writing import clean_outputs
 
     page = copy.deepcopy(notebook)
-    has_math = False
+    page.cells = [cell for cell in page.cells if "check" not in cell.metadata.get("tags", [])]
+    formulas: list[str] = []
     for cell in page.cells:
         if cell.cell_type == "markdown":
-            has_math |= re.search(r"\$[^$\s][^$]*\$|\\\(|\\\[", _prose(cell.source)) is not None
+            cell.source = _set_apart(cell.source, formulas, name)
             cell.source = re.sub(
                 r"\]\(([\w-]+)\.ipynb(#[^)\s]*)?\)",
                 lambda link: f"]({link[1]}.html{link[2] or ''})" if link[1] in among else link[0],
@@ -60,8 +83,101 @@ def reading_copy(notebook: nbformat.NotebookNode, name: str, among: set[str]) ->
         template_file="reading_copy.html.j2",
         embed_images=True,
     )
-    resources = {"metadata": {"name": name}, "has_math": has_math}
-    return exporter.from_notebook_node(page, resources=resources)[0]
+    text = exporter.from_notebook_node(page, resources={"metadata": {"name": name}})[0]
+    text = _put_back(text, formulas)
+    text = re.sub(r"(<video\b[^>]*?)\sautoplay(?:=\"[^\"]*\")?(?=[\s>])", r"\1 controls", text)
+    return _CLIP.sub(_on_click, text).replace("</head>", f"{_STYLE}</head>", 1)
+
+
+def mathml(formula: str, display: bool = False) -> str:
+    r"""Turn a formula in TeX into MathML.
+
+    Parameters
+    ----------
+    formula : str
+        Without its dollar signs.
+    display : bool
+        Whether it stands on a line of its own.
+
+    Raises
+    ------
+    ValueError
+        If the formula is not understood, or a command of it is unknown.
+
+    Examples
+    --------
+    >>> mathml("x").partition("<mrow>")[2]
+    '<mi>x</mi></mrow></math>'
+    """
+    from latex2mathml import converter
+
+    try:
+        known = re.sub(r"\\arg(?![A-Za-z])", r"\\operatorname{arg}", formula.strip())
+        result = converter.convert(known, display="block" if display else "inline")
+    except Exception as error:  # whatever a broken formula can cause has one meaning
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"The formula {formula!r} is not understood: {reason}.") from error
+    unknown = re.search(r"\\[A-Za-z]+", html.unescape(re.sub(r"<[^>]*>", " ", result)))
+    if unknown or "<merror" in result:
+        what = unknown[0] if unknown else "a part of it"
+        raise ValueError(f"The formula {formula!r} is not understood: {what} is unknown.")
+    return result
+
+
+def formulas_in(markdown: str) -> list[tuple[str, bool]]:
+    """List the formulas in a text, each with whether it stands on a line of its own."""
+    return [
+        (match["display"] or match["inline"], bool(match["display"]))
+        for match in _FORMULA.finditer(markdown)
+        if not match["code"]
+    ]
+
+
+def _set_apart(markdown: str, formulas: list[str], name: str) -> str:
+    """Replace the formulas in a text by words that no converter changes; append their MathML."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match["code"]:
+            return match[0]
+        try:
+            formulas.append(mathml(match["display"] or match["inline"], bool(match["display"])))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        return f"FORMULA{len(formulas) - 1}FORMULA"
+
+    return _FORMULA.sub(replace, markdown)
+
+
+def _put_back(page: str, formulas: list[str]) -> str:
+    """Put MathML where its word stands; inside of a tag, such as a heading's anchor, its number."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match["tag"]:
+            return re.sub(r"FORMULA(\d+)FORMULA", r"formula-\1", match[0])
+        return formulas[int(match["number"])]
+
+    if not formulas:
+        return page
+    return re.sub(
+        r"(?P<tag><[^<>]*FORMULA\d+FORMULA[^<>]*>)|FORMULA(?P<number>\d+)FORMULA", replace, page
+    )
+
+
+def _on_click(tag: re.Match[str]) -> str:
+    """Put a clip behind its first frame, which a reader clicks on; leave other images alone."""
+    try:
+        image = Image.open(io.BytesIO(base64.b64decode(tag["data"])))
+    except UnidentifiedImageError:  # a kind that this Pillow cannot read; browsers may
+        return tag[0]
+    with image:
+        if getattr(image, "n_frames", 1) < 2:
+            return tag[0]
+        first_frame = io.BytesIO()
+        image.convert("RGB").save(first_frame, "WEBP", quality=80)
+    source = f"data:image/webp;base64,{base64.b64encode(first_frame.getvalue()).decode('ascii')}"
+    first = re.sub(r'\bsrc="[^"]+"', f'src="{source}"', tag[0], count=1)
+    clip = tag[0].replace("<img", '<img loading="lazy"', 1)
+    return f'<details class="clip"><summary>{first}Play the clip</summary>{clip}</details>'
 
 
 def relink(page: str, among: set[str]) -> str:
@@ -84,11 +200,6 @@ def relink(page: str, among: set[str]) -> str:
         lambda link: f"{link[1]}{link[2]}.{'html' if link[2] in among else 'ipynb'}",
         page,
     )
-
-
-def _prose(markdown: str) -> str:
-    """Markdown without its code, where a dollar sign is no formula."""
-    return re.sub(r"```.*?```|`[^`\n]*`", "", markdown, flags=re.DOTALL)
 
 
 def index_page(runs: list[Run]) -> str:

@@ -8,6 +8,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from vidrec_utils import datasets
+
+
+def mean_by_hand() -> float:
+    """Return the mean watch ratio of four exposures, computed on paper.
+
+    Their ratios are 0.2, 0.4 and 0.9; the player of the fourth sent no report.
+    """
+    # solution
+    return 0.5
+    # end solution
+
+
+def check_mean_by_hand(function: Callable[[], float]) -> str:
+    """Check the number that `mean_by_hand` returns."""
+    answer = function()
+    assert not math.isclose(answer, 0.375), "you divided by four, but only three are known."
+    assert math.isclose(answer, 0.5), f"add the known ratios and divide by three, not {answer}."
+    return "an exposure without a ratio is left out of the sum and of the number."
+
+
+WRONG_MEAN_BY_HAND = [
+    (lambda: 0.375, "divided by four"),
+    (lambda: 1.5, "divide by three"),
+]
 
 
 def mean_watch(ratios: list[float]) -> float:
@@ -74,4 +104,56 @@ WRONG_SHARE_WATCHED = [
     (lambda ratios, threshold: sum(r >= threshold for r in ratios), "the share is 0.5"),
     (lambda ratios, threshold: sum(r > threshold for r in ratios) / len(ratios), "with >="),
     (lambda ratios, threshold: sum(r >= threshold for r in ratios) / len(ratios), "known ratios"),
+]
+
+
+def longest_watched(library: datasets.VideoLibrary) -> str:
+    """Return the category with the highest mean watch ratio over its exposures.
+
+    Exposures without a ratio are left out.
+    """
+    # solution
+    shown = library.interactions.join(library.videos["category"], on="video_id")
+    return str(shown.groupby("category")["watch_ratio"].mean().idxmax())
+    # end solution
+
+
+def _five_videos(folder: Path) -> datasets.VideoLibrary:
+    """Write a library of five videos, in which music is shown most and sport watched longest."""
+    categories = ["food", "music", "music", "sport", "sport"]
+    videos = pd.DataFrame(
+        {
+            "video_id": [f"v{i}" for i in range(5)],
+            "title": [f"clip {i}" for i in range(5)],
+            "category": categories,
+            "published_at": "2026-01-01T00:00:00Z",
+            "duration_s": 2.0,
+        }
+    )
+    shown = [0, 1, 1, 2, 2, 3, 4]
+    interactions = pd.DataFrame(
+        {
+            "user_id": [f"u{i}" for i in range(7)],
+            "video_id": [f"v{i}" for i in shown],
+            "timestamp": "2026-02-01T00:00:00Z",
+            "watch_ratio": [0.3, 0.6, 0.6, 0.6, 0.6, 0.9, None],
+        }
+    )
+    videos.to_csv(folder / "videos.csv", index=False)
+    interactions.to_csv(folder / "interactions.csv", index=False)
+    return datasets.load_folder(folder)
+
+
+def check_longest_watched(function: Callable[[datasets.VideoLibrary], str]) -> str:
+    """Check an attempt at `longest_watched` on a folder of five videos."""
+    with TemporaryDirectory() as folder:
+        answer = function(_five_videos(Path(folder)))
+    assert answer != "music", "music has the most exposures; compare means, not sums or numbers."
+    assert answer == "sport", f"the exposures of sport have the highest mean, not {answer!r}."
+    return "the category that is watched longest need not be the one that is shown most."
+
+
+WRONG_LONGEST_WATCHED = [
+    (lambda library: "music", "most exposures"),
+    (lambda library: "food", "highest mean"),
 ]

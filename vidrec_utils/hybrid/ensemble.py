@@ -240,4 +240,7 @@ def stacked_scores(
         else:
             columns = model.video_ids.get_indexer(video_ids)  # -1: not in its catalogue
             scores[:, columns >= 0] = model.score(user_ids)[:, columns[columns >= 0]]
-    return np.where(np.isfinite(stack), stack, np.float32(np.nan))
+    finite = np.isfinite(stack)
+    if not finite.all():
+        stack[~finite] = np.nan
+    return stack

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, ndtr
+from scipy.special import expit
 
+from vidrec_utils.minitube import watching
 from vidrec_utils.minitube.config import WorldConfig
+from vidrec_utils.minitube.phrases import write_comment
 from vidrec_utils.minitube.plan import STYLE_DIM, random_ids
 from vidrec_utils.minitube.vocabulary import (
     CATEGORIES,
-    COMMENTS,
+    MOODS,
     MOTIONS,
     PACES,
     SCENES,
@@ -25,27 +27,43 @@ FACTORS: dict[str, tuple[str, ...]] = {
     "scene": tuple(SCENES),
     "motion": MOTIONS,
     "pace": tuple(PACES),
+    "mood": MOODS,
 }
-"""The visible factors that a taste is over, with their values."""
+"""The visible and audible factors that a taste is over, with their values."""
 
 WEIGHTS: dict[str, float] = {
-    "category": 0.85,
-    "topic": 1.2,
-    "scene": 1.05,
-    "motion": 1.1,
-    "pace": 0.6,
+    "category": 1.0,
+    "topic": 1.7,
+    "scene": 1.75,
+    "motion": 2.05,
+    "pace": 0.75,
+    "mood": 1.9,
     "category x motion": 0.3,
-    "style": 1.1,
+    "style": 1.3,
     "quality": 0.25,
 }
 """Standard deviation of each factor's share in a user's liking of a video, over videos."""
 
 
-PULL = (1.25, -1.2, 0.7)
-"""Slope, offset and noise of the logit of a watch ratio, given the liking of who looks."""
+SHARE = (1.0, -11.3)
+"""Slope and offset of the logit of a share, given the liking of who looks."""
 
-LIKE = (1.5, -3.8)
-"""Slope and offset of the logit of a like."""
+COMMENT = (0.03, 0.01)
+"""Chance of a comment by somebody who likes or dislikes a video a lot, and by somebody else."""
+
+OFFSET = 25.0
+"""Audience that the policy adds to everybody's, so that new videos are tried as well."""
+
+POPULAR, GUESS, FRESH = 4.0, 0.95, 1.5
+"""How much the platform's policy counts the log of a video's audience, its guess of the user's
+liking, and an upload of the last four days."""
+
+MISJUDGED = 0.9
+"""Standard deviation of the platform's errors about the liking of a user."""
+
+FAVOURED_S, FAVOUR = 2.6, 0.3
+"""The duration in seconds that the policy favours, and how much: the logit falls by `FAVOUR` times
+the square of the log of the ratio to it."""
 
 
 @dataclass(frozen=True)
@@ -93,27 +111,49 @@ def draw_tastes(config: WorldConfig) -> Tastes:
 
 _MEAN_SLATE = 8.0
 
+FOCUS = 0.6
+"""How much more users like their session's category."""
+
 N_COMMUNITIES = 12
-SHARED = 0.4
+SHARED = 0.55
 """Users form communities; this share of the variance of a taste is common to its community."""
 
 
-def video_factors(plan: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the factors of every video as float32 arrays (videos, values).
+def shot_factors(plan: pd.DataFrame, shots: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the factors of every shot as float32 arrays (shots, values).
 
-    Visible factors are one-hot; `"style"` has unit variance and `"quality"` is one column.
+    Scene and motion are the shot's, everything else is the whole clip's. Visible and audible
+    factors are one-hot (that of the mood is zero where there is no sound); `"style"` has unit
+    variance over videos and `"quality"` is one column.
     """
+    video = plan.index.get_indexer(shots.index.get_level_values(0))
+    shown = plan.iloc[video].assign(
+        **{name: shots[name].to_numpy() for name in ("scene", "motion")}
+    )
     onehot = {
-        factor: (plan[factor].to_numpy()[:, None] == np.array(values)[None]).astype(np.float32)
+        factor: (shown[factor].to_numpy()[:, None] == np.array(values)[None]).astype(np.float32)
         for factor, values in FACTORS.items()
     }
+    if "has_sound" in shown:  # nobody hears the mood of a clip without a sound track
+        onehot["mood"] *= shown["has_sound"].to_numpy(np.float32)[:, None]
     joint = onehot["category"][:, :, None] * onehot["motion"][:, None, :]
     style = plan[[f"style_{d}" for d in range(STYLE_DIM)]].to_numpy(np.float32)
     return onehot | {
-        "category x motion": joint.reshape(len(plan), -1),
-        "style": style / np.sqrt(STYLE_DIM * (style**2).mean()),
-        "quality": plan[["quality"]].to_numpy(np.float32),
+        "category x motion": joint.reshape(len(shown), -1),
+        "style": (style / np.sqrt(STYLE_DIM * (style**2).mean()))[video],
+        "quality": shown[["quality"]].to_numpy(np.float32),
     }
+
+
+def video_factors(plan: pd.DataFrame, shots: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the factors of every video as float32 arrays (videos, values).
+
+    They are the means of those of its shots (see `shot_factors`), weighted by their lengths. The
+    liking of a video, linear in its factors, is therefore the mean of the liking of its shots.
+    """
+    shares = watching.timeline(plan, shots, fps=1).shares()
+    of_shots = shot_factors(plan, shots)
+    return {factor: (shares @ values).astype(np.float32) for factor, values in of_shots.items()}
 
 
 def liking(
@@ -123,12 +163,12 @@ def liking(
     who: np.ndarray | None = None,
     only: tuple[str, ...] | None = None,
 ) -> np.ndarray:
-    """Compute how much users like videos at a time.
+    """Compute how much users like videos, or shots, at a time.
 
     Parameters
     ----------
     tastes, factors
-        From `draw_tastes` and `video_factors`.
+        From `draw_tastes`, and from `video_factors` or `shot_factors`.
     time : float
         0 is the beginning of the world, 1 its end.
     who : numpy.ndarray, optional
@@ -139,7 +179,7 @@ def liking(
     Returns
     -------
     numpy.ndarray
-        float32, shape (users, videos), zero on average, standard deviation about 2.4.
+        float32, shape (users, videos or shots), zero on average, standard deviation about 2.5.
     """
     rows = slice(None) if who is None else who
     total = None
@@ -152,27 +192,6 @@ def liking(
         part = np.float32(WEIGHTS[factor]) * part
         total = part if total is None else total + part
     return np.array(total, dtype=np.float32)
-
-
-def success_chance(liked_by: np.ndarray, threshold: float = 0.8) -> np.ndarray:
-    """Chance that somebody who looks at a video watches to a share of it, or likes it.
-
-    Parameters
-    ----------
-    liked_by : ndarray
-        Liking, of any shape; see `liking`.
-    threshold : float
-        Least watch ratio, between 0 and 1.
-
-    Examples
-    --------
-    >>> print(success_chance(np.array([-3.0, 0.0, 3.0])).round(3))
-    [0.    0.022 0.984]
-    """
-    slope, offset, noise = PULL
-    short = np.log(threshold / (1 - threshold)) - (slope * liked_by + offset)
-    watched = ndtr(-short / noise)  # the pull exceeds the logit of the threshold
-    return 1 - (1 - watched) * (1 - expit(LIKE[0] * liked_by + LIKE[1]))
 
 
 def platform_start(
@@ -190,7 +209,7 @@ def platform_start(
     published_s = published_seconds(plan, config)
     watched = np.where(published_s < 0, rng.gamma(0.5, 12.0, len(plan)), 0.0)
     watched *= np.exp(0.8 * plan["quality"].to_numpy())
-    return watched, rng.normal(0, 1.2, (config.n_users, len(plan))).astype(np.float32)
+    return watched, rng.normal(0, MISJUDGED, (config.n_users, len(plan))).astype(np.float32)
 
 
 def published_seconds(plan: pd.DataFrame, config: WorldConfig) -> np.ndarray:
@@ -199,7 +218,9 @@ def published_seconds(plan: pd.DataFrame, config: WorldConfig) -> np.ndarray:
     return (plan["published_at"] - start).dt.total_seconds().to_numpy()
 
 
-def exposure_logits(watched: np.ndarray, judged: np.ndarray, age_s: np.ndarray) -> np.ndarray:
+def exposure_logits(
+    watched: np.ndarray, judged: np.ndarray, age_s: np.ndarray, duration_s: np.ndarray
+) -> np.ndarray:
     """Logits with which the platform draws videos for sessions; -inf before the publication.
 
     Parameters
@@ -210,9 +231,13 @@ def exposure_logits(watched: np.ndarray, judged: np.ndarray, age_s: np.ndarray) 
         What the platform takes for the user's liking.
     age_s : numpy.ndarray, shape (sessions, videos) or (1, videos)
         Seconds since the publication.
+    duration_s : numpy.ndarray, shape (videos,)
+        The platform favours some durations, whoever is asking.
     """
     fresh = age_s < 4 * 86_400
-    logits = 0.5 * np.log(2.0 + watched)[None] + 0.6 * judged + 0.6 * fresh
+    # what the platform thinks of a video without looking at the user  (videos,)
+    appeal = POPULAR * np.log(OFFSET + watched) - FAVOUR * np.log(duration_s / FAVOURED_S) ** 2
+    logits = appeal[None] + GUESS * judged + FRESH * fresh
     return np.where(age_s > 0, logits, -np.inf).astype(np.float32)
 
 
@@ -224,21 +249,24 @@ def chances(logits: np.ndarray) -> np.ndarray:
 
 
 def simulate(
-    plan: pd.DataFrame, tastes: Tastes, config: WorldConfig
+    plan: pd.DataFrame, shots: pd.DataFrame, tastes: Tastes, config: WorldConfig
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Simulate all exposures, day by day.
 
     Each day, users open sessions. For a session the platform draws a slate without replacement from
     the videos that are online and new to the user, with a chance that grows with past popularity
-    (rich get richer), with a rough guess of the user's taste, and for fresh uploads. Users look
-    less at lower positions; what they look at they watch as far as they like it, and like, share
-    or comment accordingly. In a session, each user focuses on one category.
+    (rich get richer), with a rough guess of the user's taste, for fresh uploads, and for durations
+    that it favours. Users look less at lower positions, and leave what they do not look at within
+    tenths of a second. What they look at they watch until they leave (see `watching`), and like,
+    share or comment accordingly. In a session, each user focuses on one category.
 
     Parameters
     ----------
     plan : pandas.DataFrame
         Latent videos, duplicates included, indexed by `video_id`; what is not `playable` is
         shown and left at once.
+    shots : pandas.DataFrame
+        What is on when; see `plan.plan_shots`.
     tastes : Tastes
         Latent users.
     config : WorldConfig
@@ -251,10 +279,11 @@ def simulate(
         `position`, `session_id`, in order of time.
     exposures : pandas.DataFrame
         Truth, row by row beside it: `propensity` (chance that the first slot of the session would
-        show the video), `liking` (with the focus), `examined`.
+        show the video), `liking` (of the whole clip, with the focus), `examined`, `uncensored_s`
+        (seconds until the viewer leaves a clip that goes round and round).
     """
     rng = config.rng("behavior")
-    world = _World(plan, tastes, config, rng)
+    world = _World(plan, shots, tastes, config, rng)
     days = [world.day(day) for day in range(config.n_days)]
     columns = {name: np.concatenate([day[name] for day in days]) for name in days[0]}
     start = pd.Timestamp(config.start, tz="UTC")
@@ -267,8 +296,8 @@ def simulate(
             "position": columns["position"] + 1,
         }
     )
-    table = table.assign(**_responses(table, columns, tastes, rng))
-    truth = pd.DataFrame({name: columns[name] for name in ("propensity", "liking", "examined")})
+    table = table.assign(**_responses(columns, tastes, rng))
+    truth = pd.DataFrame({name: columns[name] for name in EXPOSURE_COLUMNS})
     order = np.lexsort((table["position"], table["session_id"], table["timestamp"]))
     table, truth = table.iloc[order], truth.iloc[order]
     sessions = pd.factorize(table["session_id"])[0]
@@ -278,15 +307,26 @@ def simulate(
     return table.reset_index(drop=True), truth.reset_index(drop=True)
 
 
+EXPOSURE_COLUMNS = ("propensity", "liking", "examined", "uncensored_s")
+"""What the truth keeps of each exposure."""
+
+
 class _World:
     """What the platform remembers from day to day: who saw what, and how popular it is."""
 
     def __init__(
-        self, plan: pd.DataFrame, tastes: Tastes, config: WorldConfig, rng: np.random.Generator
+        self,
+        plan: pd.DataFrame,
+        shots: pd.DataFrame,
+        tastes: Tastes,
+        config: WorldConfig,
+        rng: np.random.Generator,
     ) -> None:
         self.config, self.tastes, self.rng = config, tastes, rng
-        self.factors = video_factors(plan)
-        self.category = self.factors["category"].argmax(axis=1)
+        self.clock = watching.timeline(plan, shots, config.fps)
+        self.shares = self.clock.shares().astype(np.float32)
+        self.factors = shot_factors(plan, shots)
+        self.category = self.factors["category"].argmax(axis=1)  # of each shot
         self.published_s = published_seconds(plan, config)
         self.watched, self.misjudged = platform_start(plan, config, rng)
         self.playable = plan["playable"].to_numpy()
@@ -309,11 +349,12 @@ class _World:
         begin = day * 86_400 + np.round(rng.beta(4, 2, n) * 82_000).astype(np.int64)
         time = (day + 0.5) / self.config.n_days
         focus = rng.integers(0, len(FACTORS["category"]), n)
-        utility = liking(self.tastes, self.factors, time, who)
-        in_focus = self.category[None] == focus[:, None]
-        utility = utility + np.float32(0.6) * in_focus
+        by_shot = liking(self.tastes, self.factors, time, who)  # (sessions, shots)
+        by_shot += np.float32(FOCUS) * (self.category[None] == focus[:, None])
+        utility = (self.shares @ by_shot.T).T  # (sessions, videos)
         age_s = begin[:, None] - self.published_s[None]
-        logits = exposure_logits(self.watched, utility + self.misjudged[who], age_s)
+        judged = utility + self.misjudged[who]
+        logits = exposure_logits(self.watched, judged, age_s, self.clock.duration_s)
         logits[self.seen[who]] = -np.inf
         chance = chances(logits)
         length = 3 + rng.poisson(_MEAN_SLATE - 3, n)
@@ -325,48 +366,102 @@ class _World:
         shown = (np.arange(most)[None] < length[:, None]) & possible
         row, position = np.nonzero(shown)
         video = order[row, position]
-        examined = rng.random(len(row)) < 0.35 + 0.65 * np.exp(-0.12 * position)
+        examined = rng.random(len(row)) < 0.3 + 0.7 * np.exp(-0.13 * position)
         examined &= self.playable[video]
         self.seen[who[row], video] = True
         felt = utility[row, video]
         np.add.at(self.watched, video, examined & (felt > 0))
         session = self.sessions + row
         self.sessions += n
+        uncensored_s, watched_s = self._watch(by_shot, felt, row, video, examined)
         return {
             "user": who[row],
             "video": video,
-            "second": begin[row] + position * 3 + rng.integers(0, 3, len(row)),
+            "second": begin[row] + _elapsed(row, watched_s, rng),
             "session": session,
             "position": position,
             "propensity": chance[row, video],
             "liking": felt,
             "examined": examined,
+            "uncensored_s": uncensored_s,
+            "watched_s": watched_s,
+            "duration_s": self.clock.duration_s[video],
         }
+
+    def _watch(
+        self,
+        by_shot: np.ndarray,
+        felt: np.ndarray,
+        row: np.ndarray,
+        video: np.ndarray,
+        examined: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds of each exposure without the clip's end, and as watched; see `watching.leave`."""
+        rng, n = self.rng, len(row)
+        noise = np.exp(watching.NOISE * rng.normal(size=(n, 1)))
+        rates = watching.interest_rate(by_shot[row[:, None], self.clock.shots[video]])
+        rates *= noise * self.clock.patience[video, None]
+        loops = rng.random(n) < watching.loop_chance(felt)
+        seconds = watching.leave(rates, self.clock.lengths[video], rng.exponential(size=n), loops)
+        glance = rng.uniform(0.05, 0.4, n)  # of whoever does not look, or finds a broken file
+        uncensored_s, watched_s = (np.where(examined, one, glance) for one in seconds)
+        return uncensored_s, watched_s
+
+
+def _elapsed(row: np.ndarray, watched_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Whole seconds from the begin of a session to each exposure, given the rows in order."""
+    takes = np.ceil(watched_s + rng.uniform(0.2, 1.5, len(row))).astype(np.int64)
+    before = pd.Series(takes).groupby(row).cumsum().to_numpy() - takes
+    return before
 
 
 def _responses(
-    table: pd.DataFrame, columns: dict[str, np.ndarray], tastes: Tastes, rng: np.random.Generator
+    columns: dict[str, np.ndarray], tastes: Tastes, rng: np.random.Generator
 ) -> dict[str, object]:
-    """Turn liking and attention into watch ratio, like, share and comment."""
-    n, liked_by, examined = len(table), columns["liking"], columns["examined"]
-    slope, offset, noise = PULL
-    pull = slope * liked_by + offset + rng.normal(0, noise, n)
-    ratio = 1 / (1 + np.exp(-pull))
-    ratio = np.where(examined, ratio, 0.12 * rng.random(n))
-    again = (ratio > 0.9) & (rng.random(n) < 0.25)
-    ratio = np.round(np.where(again, ratio + rng.uniform(0.2, 1.0, n), ratio), 3)
-    like = examined & (rng.random(n) < 1 / (1 + np.exp(-(LIKE[0] * liked_by + LIKE[1]))))
-    share = examined & (rng.random(n) < 1 / (1 + np.exp(-(1.2 * liked_by - 5.6))))
+    """Turn liking and attention into likes, shares and comments."""
+    n, liked_by = len(columns["liking"]), columns["liking"]
+    decides = columns["examined"] & (columns["watched_s"] >= watching.DECIDE_S)
+    like = decides & (rng.random(n) < watching.like_chance(liked_by))
+    share = decides & (rng.random(n) < expit(SHARE[0] * liked_by + SHARE[1]))
     strong = np.abs(liked_by) > 2.0
-    writes = examined & (rng.random(n) < np.where(strong, 0.07, 0.02))
+    writes = columns["examined"] & (rng.random(n) < np.where(strong, *COMMENT))
     language = tastes.users["language"].to_numpy()[columns["user"]]
     comment = np.full(n, None, dtype=object)
     for k in np.flatnonzero(writes):
         comment[k] = _comment(float(liked_by[k]), str(language[k]), rng)
+    ratio = np.round(columns["watched_s"] / columns["duration_s"], 3)
     return {"watch_ratio": ratio, "liked": like, "shared": share, "comment": comment}
 
 
 def _comment(liked_by: float, language: str, rng: np.random.Generator) -> str:
     tone = liked_by + rng.normal(0, 0.6)
     kind = "positive" if tone > 0.9 else "negative" if tone < -0.9 else "neutral"
-    return str(rng.choice(COMMENTS[language][kind]))
+    return write_comment(language, kind, rng)
+
+
+def first_slots(
+    interactions: pd.DataFrame, exposures: pd.DataFrame, config: WorldConfig
+) -> pd.DataFrame:
+    """Return what the platform logged of its own draws: the chance of each session's first video.
+
+    The chance is that with which the policy showed this video in the first slot. It is public, in
+    `library.extras["first_slots"]`. The record of some sessions was lost, and what a bot fetched
+    was not drawn.
+
+    Parameters
+    ----------
+    interactions, exposures : pandas.DataFrame
+        As `dirt.plant_log` returns them.
+    config : WorldConfig
+        Share of the sessions with a record, and seed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `session_id`, `video_id`, `probability`, in the order of the log.
+    """
+    first = (interactions["position"] == 1) & exposures["propensity"].notna()
+    table = interactions.loc[first, ["session_id", "video_id"]]
+    table = table.assign(probability=exposures.loc[first, "propensity"])
+    kept = config.rng("first slots").random(len(table)) < config.logged_slots
+    return table[kept].reset_index(drop=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-VERSION = 3
+VERSION = 4
 """Raised whenever a change alters the tables or the frames, so that an old rendering is remade."""
 
 
@@ -28,12 +28,17 @@ class WorldConfig:
         Mean number of videos shown to one user over all days.
     image_size : int
         Height and width of a clip, in pixels.
-    fps, n_frames : int
-        Frames per second and frames per clip.
+    fps : int
+        Frames per second.
+    shortest_s, longest_s : float
+        Bounds of the clips' durations in seconds, which are log-uniform between them.
     start : str
         First day of the log, UTC.
     annotated : float
-        Share of the watchable clips whose motion annotators wrote down, as public labels.
+        Share of the watchable clips that annotators described, as public labels: the motion of
+        clips of one shot, and the mood.
+    logged_slots : float
+        Share of the sessions of which the platform kept the chance of the first video.
     """
 
     size: str
@@ -42,12 +47,14 @@ class WorldConfig:
     n_users: int
     n_uploaders: int
     n_days: int = 28
-    exposures_per_user: float = 75.0
+    exposures_per_user: float = 85.0
     image_size: int = 128
     fps: int = 16
-    n_frames: int = 32
+    shortest_s: float = 0.8
+    longest_s: float = 8.0
     start: str = "2025-03-03"
     annotated: float = 0.75
+    logged_slots: float = 0.9
     # Dirt: shares of the original uploads, of the rows of the log, and of the users.
     exact_duplicates: float = 0.027
     reencoded_duplicates: float = 0.04
@@ -56,6 +63,7 @@ class WorldConfig:
     empty_files: float = 0.007
     black: float = 0.01
     noisy: float = 0.03
+    silent: float = 0.02
     missing_title: float = 0.03
     missing_tags: float = 0.08
     missing_category: float = 0.05
@@ -106,8 +114,8 @@ def world_config(size: str = "small", seed: int = 0) -> WorldConfig:
     Examples
     --------
     >>> config = world_config("small", seed=3)
-    >>> config.name, config.n_videos, config.n_users, config.n_frames / config.fps
-    ('small-3', 400, 1000, 2.0)
+    >>> config.name, config.n_videos, config.n_users, config.longest_s
+    ('small-3', 400, 1000, 8.0)
     """
     presets = {"small": (400, 1_000, 40), "large": (4_000, 10_000, 400)}
     if size not in presets:

@@ -10,6 +10,9 @@ from vidrec_utils.minitube.config import WorldConfig
 UNPLAYABLE = ("truncated", "text_as_video", "empty_file")
 """Kinds of media dirt that no viewer can watch to the end."""
 
+WITHOUT_MEDIA = ("text_as_video", "empty_file")
+"""Kinds of media dirt whose files hold neither picture nor sound."""
+
 COPIES = ("exact_duplicate", "reencoded_duplicate")
 """Kinds of media dirt that are an upload of their own, made from another one."""
 
@@ -35,7 +38,8 @@ def plant_media(
     -------
     planted : pandas.DataFrame
         The plan with re-uploads appended and the new columns `media` (`"clip"` or a kind of dirt),
-        `source_id` (the original of a re-upload, else NA) and `playable`.
+        `source_id` (the original of a re-upload, else NA), `playable`, and `has_sound` (whether the
+        file has a sound track; a re-upload has one if its original has).
     dirt : list of dict
         One record per spoiled file: `table`, `id`, `kind`, `detail`.
     """
@@ -60,6 +64,10 @@ def plant_media(
             planted.loc[sources, "media"] = kind
     planted = planted.sort_values("published_at", kind="stable").rename_axis("video_id")
     planted["playable"] = ~planted["media"].isin(UNPLAYABLE)
+    # A stream of its own, which leaves all other dirt where it was.
+    silent = config.rng("silent clips").choice(plan.index, config.count(config.silent), False)
+    source = planted["source_id"].fillna(planted.index.to_series())
+    planted["has_sound"] = ~source.isin(silent) & ~planted["media"].isin(WITHOUT_MEDIA)
     spoiled = planted[planted["media"] != "clip"]
     dirt = [
         record("videos", video_id, row.media, "" if pd.isna(row.source_id) else row.source_id)
@@ -131,8 +139,9 @@ def plant_log(
     rng = config.rng("log dirt")
     bots, crew = _bots(plan, users, config, rng)
     log = pd.concat([interactions, bots], ignore_index=True)
-    # Nobody chose what a bot fetches: its rows have no propensity and no liking.
-    blank = pd.DataFrame(np.nan, index=range(len(bots)), columns=["propensity", "liking"])
+    # Nobody chose what a bot fetches: its rows have no propensity, liking or watch time in truth.
+    unknown = exposures.columns.drop("examined")
+    blank = pd.DataFrame(np.nan, index=range(len(bots)), columns=unknown)
     truth = pd.concat([exposures, blank.assign(examined=False)], ignore_index=True)
     order = np.argsort(log["timestamp"].to_numpy(), kind="stable")
     log = log.iloc[order].reset_index(drop=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ from PIL import Image
 from vidrec_utils import video_io
 from vidrec_utils.files import draft_folder, replace_whole
 from vidrec_utils.minitube.config import WorldConfig
-from vidrec_utils.minitube.rendering import Clip, render
+from vidrec_utils.minitube.plan import plan_shots
+from vidrec_utils.minitube.rendering import Clip, join, render
+from vidrec_utils.minitube.sound import RATE, synthesize
 
 NOT_A_VIDEO = {
     "text_as_video": b"<html><body>404: this video has moved</body></html>\n",
@@ -44,7 +47,9 @@ def make_media(video_id: str, plan: pd.DataFrame, config: WorldConfig, target: P
         return
     row = plan.loc[video_id]
     original = video_id if pd.isna(row["source_id"]) else str(row["source_id"])
+    shots = plan_shots(plan.loc[[original]], config)
     clip = render_upload(original, plan, config)
+    music = synthesize_upload(original, plan, config) if row["has_sound"] else None
     path = target / "library" / "clips" / f"{video_id}.mp4"
     kind = row["media"]
     frames = clip.frames
@@ -56,32 +61,61 @@ def make_media(video_id: str, plan: pd.DataFrame, config: WorldConfig, target: P
     elif kind == "noisy":
         frames = add_noise(frames, rng)
     if kind == "reencoded_duplicate":
-        frames = _reencode(clip.frames, crf, path, config, rng)
+        frames = _reencode(clip.frames, music, crf, path, config, rng)
     elif kind in NOT_A_VIDEO:
         replace_whole(path, NOT_A_VIDEO[kind])
     else:
-        video_io.write_clip(path, frames, fps=config.fps, crf=crf)
+        _write(path, frames, music, crf, config)
     if kind == "truncated":
         whole = path.read_bytes()
         replace_whole(path, whole[: int(len(whole) * rng.uniform(0.3, 0.6))])
     if kind not in NOT_A_VIDEO:
         thumbnail = target / "library" / "thumbnails" / f"{video_id}.jpg"
-        best = _showable(clip.boxes)[-len(frames) :]
+        best = _showable(clip.boxes, shots)[-len(frames) :]
         _write_thumbnail(thumbnail, frames, best, config.rng(f"thumbnail {video_id}"))
     _write_array(done, clip.boxes)
 
 
 def render_upload(video_id: str, plan: pd.DataFrame, config: WorldConfig) -> Clip:
     """Render the undamaged clip of an original upload: the same id and seed, the same pixels."""
-    row = plan.loc[video_id]
-    return render(
-        row["subject"],
-        row["scene"],
-        row["motion"],
-        row["pace"],
-        config,
-        config.rng(f"clip {video_id}"),
+    pace = plan.at[video_id, "pace"]
+    shots = plan_shots(plan.loc[[video_id]], config).reset_index(drop=True)
+    return join(
+        [
+            render(
+                shot["subject"],
+                shot["scene"],
+                shot["motion"],
+                pace,
+                shot["end_frame"] - shot["first_frame"],
+                config,
+                config.rng(f"clip {video_id} {number}"),
+            )
+            for number, shot in shots.iterrows()
+        ]
     )
+
+
+def synthesize_upload(video_id: str, plan: pd.DataFrame, config: WorldConfig) -> np.ndarray:
+    """Synthesise the music of an original upload, at `sound.RATE`; it is as long as the clip."""
+    row = plan.loc[video_id]
+    duration_s = row["n_frames"] / config.fps
+    return synthesize(row["mood"], row["pace"], duration_s, config.rng(f"sound {video_id}"))
+
+
+def _write(
+    path: Path,
+    frames: np.ndarray,
+    music: np.ndarray | None,
+    crf: int,
+    config: WorldConfig,
+    bit_rate: int = 32_000,
+) -> None:
+    """Write a clip, with its music if it has any."""
+    track: dict[str, Any] = {}
+    if music is not None:
+        track = {"sound": music, "sound_rate": RATE, "sound_bit_rate": bit_rate}
+    video_io.write_clip(path, frames, fps=config.fps, crf=crf, **track)
 
 
 def add_noise(frames: np.ndarray, rng: np.random.Generator, sigma: float = 32.0) -> np.ndarray:
@@ -103,9 +137,17 @@ def add_noise(frames: np.ndarray, rng: np.random.Generator, sigma: float = 32.0)
 
 
 def _reencode(
-    frames: np.ndarray, crf: int, path: Path, config: WorldConfig, rng: np.random.Generator
+    frames: np.ndarray,
+    music: np.ndarray | None,
+    crf: int,
+    path: Path,
+    config: WorldConfig,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """Write what a re-upload looks like: decoded, scaled, brightened, trimmed, encoded again."""
+    """Write what a re-upload looks like: decoded, scaled, brightened, trimmed, encoded again.
+
+    The sound begins as much later as the picture; it is quieter or louder, and has fewer bits.
+    """
     with tempfile.TemporaryDirectory() as folder:
         first = Path(folder) / "first.mp4"
         video_io.write_clip(first, frames, fps=config.fps, crf=crf)
@@ -118,14 +160,24 @@ def _reencode(
         for frame in decoded[trim:]
     ]
     brightened = (np.stack(again).astype(np.float32) * gain).clip(0, 255).astype(np.uint8)
-    video_io.write_clip(path, brightened, fps=config.fps, crf=int(rng.integers(28, 36)))
+    crf = int(rng.integers(28, 36))
+    if music is not None:
+        louder = rng.uniform(0.7, 1.1)
+        music = (louder * music[round(trim * RATE / config.fps) :]).clip(-1, 1)
+    _write(path, brightened, music, crf, config, bit_rate=24_000)
     return brightened
 
 
-def _showable(boxes: np.ndarray) -> np.ndarray:
-    """Return which frames an uploader would choose from: the subject is well in view."""
+def _showable(boxes: np.ndarray, shots: pd.DataFrame) -> np.ndarray:
+    """Return which frames an uploader would choose from: the subject is well in view.
+
+    Only the longest shot counts (the earliest of several): what it shows is what the clip is about.
+    """
+    longest = shots.iloc[int((shots["end_frame"] - shots["first_frame"]).to_numpy().argmax())]
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return area >= 0.8 * area.max()
+    frame = np.arange(len(boxes))
+    inside = (frame >= longest["first_frame"]) & (frame < longest["end_frame"])
+    return inside & (area >= 0.8 * area[inside].max())
 
 
 def _write_thumbnail(

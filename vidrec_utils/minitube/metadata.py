@@ -9,21 +9,20 @@ import pandas as pd
 
 from vidrec_utils.minitube.config import WorldConfig
 from vidrec_utils.minitube.dirt import record
+from vidrec_utils.minitube.phrases import VAGUE, write_title
 from vidrec_utils.minitube.sprites import names
 from vidrec_utils.minitube.vocabulary import (
     CATEGORIES,
     DESCRIPTIONS,
-    TITLES,
     TOPIC_TAGS,
-    VAGUE,
 )
 
 
 def write_metadata(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
     """Write the public fields of every upload, still complete and correct.
 
-    A title names the subject two times in three and never the motion or the pace, so that text and
-    images each carry something that the other does not.
+    A title names the subject two times in three and never the motion, the pace or the mood, so that
+    text, images and sound each carry something that the others do not.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ def write_metadata(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
             "uploader": plan["uploader"],
             "language": plan["language"],
             "published_at": plan["published_at"],
-            "duration_s": config.n_frames / config.fps,
+            "duration_s": plan["n_frames"] / config.fps,
             "path": [f"clips/{video_id}.mp4" for video_id in plan.index],
             "thumbnail": [f"thumbnails/{video_id}.jpg" for video_id in plan.index],
         },
@@ -58,13 +57,11 @@ def write_metadata(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
 
 
 def _title(row: Any, rng: np.random.Generator) -> str:
-    pattern = str(rng.choice(TITLES[row.language][row.topic]))
     if rng.random() < 0.66:
         subject = names(row.subject)[row.language]
     else:
         subject = str(rng.choice(VAGUE[row.language]))
-    title = pattern.format(s=subject, n=int(rng.integers(2, 12)))
-    title = title[0].upper() + title[1:]
+    title = write_title(row.topic, row.language, subject, rng)
     if row.language == "en" and rng.random() < 0.1:
         title = _typo(title, rng)
     if rng.random() < 0.08:
@@ -156,17 +153,25 @@ def spoil_metadata(
 
 
 def annotate(plan: pd.DataFrame, config: WorldConfig) -> pd.DataFrame:
-    """Return what hired annotators wrote down: the motion of a share of the watchable clips.
+    """Return what hired annotators wrote down: motion and mood of a share of the watchable clips.
 
     These labels are public, in `library.extras["annotations"]`, so models may be trained on them.
-    Everything else about motion stays in the truth.
+    Everything else about motion and mood stays in the truth. The motion of clips of several shots
+    was not asked for, and a clip without sound has no mood. Not everybody who looked at a clip
+    listened to it, nor the reverse, so a clip may have one label alone.
 
     Returns
     -------
     pandas.DataFrame
-        `video_id` and `motion`, in the order of the ids.
+        `video_id`, `motion` and `mood`, in the order of the ids; NA where a label is missing.
     """
     rng = config.rng("annotations")
     watchable = plan[plan["playable"] & (plan["media"] != "black")]
-    chosen = watchable[rng.random(len(watchable)) < config.annotated]
-    return chosen[["motion"]].sort_index().reset_index(names="video_id")
+    looked, listened = rng.random((2, len(watchable))) < config.annotated
+    labels = pd.DataFrame(
+        {
+            "motion": watchable["motion"].where(looked & (watchable["n_shots"] == 1)),
+            "mood": watchable["mood"].where(listened & watchable["has_sound"]),
+        }
+    ).astype("string")
+    return labels.dropna(how="all").sort_index().reset_index(names="video_id")

@@ -13,7 +13,7 @@ _FORWARD = {backward: forward for forward, backward in REVERSED.items()}
 
 @dataclass(frozen=True)
 class Track:
-    """A sprite's path through a clip.
+    """A sprite's path through a shot.
 
     Attributes
     ----------
@@ -35,11 +35,14 @@ class Track:
         return Track(self.x[::-1], self.y[::-1], self.size[::-1], self.angle[::-1])
 
 
-def track(motion: str, pace: str, n_frames: int, rng: np.random.Generator) -> Track:
+def track(motion: str, pace: str, n_frames: int, fps: float, rng: np.random.Generator) -> Track:
     """Draw one path of a motion.
 
+    A motion goes on for as long as its shot lasts, at a speed that the pace gives: it runs through
+    `PACES[pace]` times in two seconds, within a tenth.
+
     The motions of a pair come from one formula: the second is the first played backwards. With the
-    same random draws, the two clips therefore hold the same frames in opposite order, and
+    same random draws, the two shots therefore hold the same frames in opposite order, and
     no statistic that ignores the order can tell them apart.
 
     Parameters
@@ -49,7 +52,9 @@ def track(motion: str, pace: str, n_frames: int, rng: np.random.Generator) -> Tr
     pace : str
         One of `vocabulary.PACES`.
     n_frames : int
-        Frames in the clip.
+        Frames in the shot.
+    fps : float
+        Frames per second.
     rng : numpy.random.Generator
         Where start, size and phase come from.
 
@@ -57,18 +62,25 @@ def track(motion: str, pace: str, n_frames: int, rng: np.random.Generator) -> Tr
     ------
     ValueError
         If motion or pace is unknown.
+
+    Examples
+    --------
+    >>> path = track("spin_clockwise", "slow", 33, 16, np.random.default_rng(0))
+    >>> turns = (path.angle[0] - path.angle[-1]) / 360
+    >>> print(f"{turns:.2f} turns in two seconds")
+    0.76 turns in two seconds
     """
     if motion not in MOTIONS or pace not in PACES:
         raise ValueError(f"There is no motion {motion!r} at pace {pace!r} in MiniTube.")
     if motion in _FORWARD:
-        return track(_FORWARD[motion], pace, n_frames, rng).reversed()
+        return track(_FORWARD[motion], pace, n_frames, fps, rng).reversed()
     x0, y0 = rng.uniform(0.4, 0.6, size=2)
     size = np.full(n_frames, rng.uniform(0.42, 0.58))
     tilt = rng.uniform(-15, 15)
     phase = rng.random()
-    cycles = PACES[pace] * rng.uniform(0.9, 1.1)
-    # Measured from the middle of the clip, so that a path and its reversal are equally likely.
-    turns = phase + cycles * (np.linspace(0, 1, n_frames) - 0.5)
+    speed = PACES[pace] / 2 * rng.uniform(0.9, 1.1)  # cycles per second
+    # Measured from the middle of the shot, so that a path and its reversal are equally likely.
+    turns = phase + speed * seconds_from_middle(n_frames, fps)
     sawtooth = turns % 1.0
     x, y = np.full(n_frames, x0), np.full(n_frames, y0)
     angle = np.full(n_frames, tilt)
@@ -88,3 +100,14 @@ def track(motion: str, pace: str, n_frames: int, rng: np.random.Generator) -> Tr
     elif motion == "shake":
         x = x0 + 0.09 * np.sin(2 * np.pi * 3 * turns)
     return Track(x, y, size, angle)
+
+
+def seconds_from_middle(n_frames: int, fps: float) -> np.ndarray:
+    """Return the time of each frame in seconds, zero in the middle of the shot.
+
+    Examples
+    --------
+    >>> print(seconds_from_middle(3, fps=16))
+    [-0.0625  0.      0.0625]
+    """
+    return (np.arange(n_frames) - (n_frames - 1) / 2) / fps

@@ -1,7 +1,8 @@
-"""From a planned video to frames: sprite over scene, with distractors, occlusion and light."""
+"""From a planned shot to frames: sprite over scene, with distractors, occlusion and light."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,14 +10,14 @@ import numpy as np
 from PIL import Image
 
 from vidrec_utils.minitube.config import WorldConfig
-from vidrec_utils.minitube.motions import Track, track
+from vidrec_utils.minitube.motions import Track, seconds_from_middle, track
 from vidrec_utils.minitube.scenes import background
 from vidrec_utils.minitube.sprites import all_subjects, scaled_sprite
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A rendered clip with its ground truth.
+    """Rendered frames, of one shot or of several, with their ground truth.
 
     Attributes
     ----------
@@ -45,7 +46,7 @@ class _Patch:
         return cls(image.convert("RGB"), opacity, opacity.getbbox() or (0, 0, 0, 0))
 
 
-@lru_cache(maxsize=64)  # most motions keep size and angle through the clip
+@lru_cache(maxsize=64)  # most motions keep size and angle through the shot
 def _patch(character: str, edge: int, angle: float) -> _Patch:
     scaled = scaled_sprite(character, edge)
     if angle:
@@ -80,7 +81,7 @@ def _distractors(subject: str, n_frames: int, rng: np.random.Generator) -> list[
 
 
 def _occluder(size: int, rng: np.random.Generator) -> _Patch | None:
-    """Draw a bar that hides part of the frame in a third of the clips."""
+    """Draw a bar that hides part of the frame in a third of the shots."""
     if rng.random() > 0.33:
         return None
     layer = Image.new("RGBA", (size, size))
@@ -93,9 +94,15 @@ def _occluder(size: int, rng: np.random.Generator) -> _Patch | None:
 
 
 def render(
-    subject: str, scene: str, motion: str, pace: str, config: WorldConfig, rng: np.random.Generator
+    subject: str,
+    scene: str,
+    motion: str,
+    pace: str,
+    n_frames: int,
+    config: WorldConfig,
+    rng: np.random.Generator,
 ) -> Clip:
-    """Render one clip.
+    """Render one shot.
 
     Parameters
     ----------
@@ -103,33 +110,33 @@ def render(
         The sprite's character, a value of `vocabulary.SUBJECTS`.
     scene, motion, pace : str
         Keys of `vocabulary.SCENES`, `MOTIONS` and `PACES`.
+    n_frames : int
+        Frames in the shot.
     config : WorldConfig
-        Gives the number of frames and their size.
+        Gives the frames' size and rate.
     rng : numpy.random.Generator
-        Everything else that differs between two clips of the same plan comes from here.
+        Everything else that differs between two shots of the same plan comes from here.
 
     Examples
     --------
     >>> from dataclasses import replace
     >>> from vidrec_utils.minitube import world_config
-    >>> config = replace(world_config(), image_size=32, n_frames=4)
-    >>> clip = render("🐎", "garden", "slide_left", "medium", config, np.random.default_rng(0))
-    >>> clip.frames.shape, clip.boxes.shape
+    >>> config = replace(world_config(), image_size=32)
+    >>> shot = render("🐎", "garden", "slide_left", "medium", 4, config, np.random.default_rng(0))
+    >>> shot.frames.shape, shot.boxes.shape
     ((4, 32, 32, 3), (4, 4))
     """
-    size, n_frames = config.image_size, config.n_frames
-    path = track(motion, pace, n_frames, rng)
+    size = config.image_size
+    path = track(motion, pace, n_frames, config.fps, rng)
     base = background(scene, size, rng)
     others = _distractors(subject, n_frames, rng)
     occluder = _occluder(size, rng)
-    light = 1.0 + rng.uniform(0, 0.18) * np.sin(
-        2 * np.pi * (rng.uniform(0.3, 1.5) * np.linspace(-0.5, 0.5, n_frames) + rng.random())
-    )
-    grain = rng.normal(0, 3.0, size=(4, size, size, 1)).astype(np.float32)
-    grain = np.repeat(grain, 3, axis=3).astype(np.float64)
+    light = _light(n_frames, config.fps, rng)
+    grain = np.repeat(rng.normal(0, 3.0, size=(4, size, size, 1)), 3, axis=3).astype(np.float32)
+    which = rng.integers(4, size=n_frames)
     frames = np.empty((n_frames, size, size, 3), dtype=np.uint8)
     boxes = np.empty((n_frames, 4), dtype=np.float32)
-    pixels = np.empty((size, size, 3))
+    pixels = np.empty((size, size, 3), dtype=np.float32)
     for t in range(n_frames):
         frame = base.copy()
         for other, way in others:
@@ -141,6 +148,28 @@ def render(
         if occluder is not None:
             frame.paste(occluder.colour, (0, 0), occluder.opacity)
         np.multiply(np.asarray(frame), light[t], out=pixels)
-        pixels += grain[rng.integers(4)]
+        pixels += grain[which[t]]
         frames[t] = pixels.clip(0, 255, out=pixels)
     return Clip(frames, boxes)
+
+
+def _light(n_frames: int, fps: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw the brightness of every frame: it swells and fades slowly."""
+    strength, speed, phase = rng.uniform(0, 0.18), rng.uniform(0.15, 0.75), rng.random()
+    turns = speed * seconds_from_middle(n_frames, fps) + phase
+    return (1.0 + strength * np.sin(2 * np.pi * turns)).astype(np.float32)
+
+
+def join(shots: Sequence[Clip]) -> Clip:
+    """Put shots one after the other, with hard cuts between them.
+
+    Examples
+    --------
+    >>> white = Clip(np.full((2, 4, 4, 3), 255, np.uint8), np.zeros((2, 4), np.float32))
+    >>> join([white, white]).frames.shape
+    (4, 4, 4, 3)
+    """
+    return Clip(
+        np.concatenate([shot.frames for shot in shots]),
+        np.concatenate([shot.boxes for shot in shots]),
+    )

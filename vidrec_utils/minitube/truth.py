@@ -23,10 +23,11 @@ from vidrec_utils.minitube.behavior import (
     liking,
     platform_start,
     published_seconds,
-    success_chance,
+    shot_factors,
     video_factors,
 )
 from vidrec_utils.minitube.config import WorldConfig
+from vidrec_utils.minitube.watching import success_chance, timeline
 
 PLANTED_AS: dict[str, tuple[str, ...]] = {
     "timestamp in the future": ("timestamp_far_future",),
@@ -41,6 +42,9 @@ PLANTED_AS: dict[str, tuple[str, ...]] = {
 }
 """Problems that a cleaning report names, and the kinds of planted dirt that each should detect."""
 
+FRAMES = ("videos", "shots", "boxes", "exposures", "dirt")
+"""Tables of the truth, by the names of their files."""
+
 _FIRST_RECORD = 2
 """File row of the first record: the header is row 1."""
 
@@ -52,14 +56,19 @@ class Truth:
     Attributes
     ----------
     videos : pandas.DataFrame
-        Indexed by `video_id`: `category`, `subject`, `scene`, `motion`, `pace`, `topic`, `quality`,
-        `style_*`, `media` (kind of file), `source_id` (the original of a re-upload), `playable`.
+        Indexed by `video_id`: `category`, `subject`, `scene`, `motion`, `pace`, `topic`, `mood`,
+        `n_frames`, `n_shots`, `quality`, `style_*`, `media` (kind of file), `source_id` (the
+        original of a re-upload), `playable`, `has_sound` (whether its file has a sound track).
+    shots : pandas.DataFrame
+        Indexed by `video_id` and `shot`: `first_frame`, `end_frame`, `subject`, `scene`, `motion`;
+        see `plan.plan_shots`.
     boxes : pandas.DataFrame
         The sprite's box in every frame of every undamaged clip: `video_id`, `frame`, `left`, `top`,
         `right`, `bottom` in pixels.
     exposures : pandas.DataFrame
         Row by row beside the log: `propensity` (chance of the video in the first slot of its
-        session), `liking`, `examined`, `timestamp` (as it was before it was spoiled).
+        session), `liking` (of the whole clip), `examined`, `uncensored_s` (seconds until the viewer
+        leaves a clip that goes round and round), `timestamp` (as it was before it was spoiled).
     dirt : pandas.DataFrame
         `table`, `id` (video, user, or row of the log counted from 0), `kind`, `detail`.
     tastes : Tastes
@@ -69,6 +78,7 @@ class Truth:
     """
 
     videos: pd.DataFrame
+    shots: pd.DataFrame
     boxes: pd.DataFrame
     exposures: pd.DataFrame
     dirt: pd.DataFrame
@@ -76,7 +86,7 @@ class Truth:
     root: Path | None = None
 
     def preferences(self, time: float = 0.875, only: tuple[str, ...] | None = None) -> pd.DataFrame:
-        """Return how much every human user likes every video at a time.
+        """Return how much every human user likes every video at a time: the mean over its shots.
 
         Parameters
         ----------
@@ -91,15 +101,43 @@ class Truth:
         pandas.DataFrame
             float32, users x videos.
         """
+        factors = video_factors(self.videos, self.shots)
+        return self._liking(factors, self.videos.index, time, only)
+
+    def preferences_by_shot(
+        self, time: float = 0.875, only: tuple[str, ...] | None = None
+    ) -> pd.DataFrame:
+        """Return how much every human user likes every shot at a time.
+
+        Parameters
+        ----------
+        time, only
+            As for `preferences`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            float32, users x (`video_id`, `shot`).
+        """
+        factors = shot_factors(self.videos, self.shots)
+        return self._liking(factors, self.shots.index, time, only)
+
+    def _liking(
+        self,
+        factors: dict[str, np.ndarray],
+        columns: pd.Index,
+        time: float,
+        only: tuple[str, ...] | None,
+    ) -> pd.DataFrame:
         unknown = set(only or ()) - set(WEIGHTS)
         if unknown:
             raise ValueError(f"Tastes have no factor {sorted(unknown)}; they have {list(WEIGHTS)}.")
-        matrix = liking(self.tastes, video_factors(self.videos), time, only=only)
-        matrix = np.broadcast_to(matrix, (len(self.tastes.users), len(self.videos)))
-        return pd.DataFrame(matrix, index=self.tastes.users.index, columns=self.videos.index)
+        matrix = liking(self.tastes, factors, time, only=only)
+        matrix = np.broadcast_to(matrix, (len(self.tastes.users), len(columns)))
+        return pd.DataFrame(matrix, index=self.tastes.users.index, columns=columns)
 
     def references(
-        self, first: pd.Timestamp, last: pd.Timestamp, threshold: float = 0.8
+        self, first: pd.Timestamp, last: pd.Timestamp, least_s: pd.Series | None = None
     ) -> dict[str, pd.DataFrame]:
         """Scores of two recommenders that know what no platform knows.
 
@@ -107,14 +145,16 @@ class Truth:
         show. `"knows every taste"` ranks by liking alone. `"knows every taste and the exposure
         odds"` ranks by the chance of a success: that the platform shows the video on one of the
         days (its popularity and freshness of that day, and the platform's own idea of the user),
-        times the chance that the user, looking at it, watches to the threshold or likes it.
+        times the chance that the user, looking at it, watches long enough or likes it.
 
         Parameters
         ----------
         first, last : Timestamp
             First and last event of the part that is evaluated.
-        threshold : float
-            Watch ratio of a success.
+        least_s : Series of float, optional
+            By video: seconds from which a view counts as a success, as the rule of a label gives
+            them for the clips' true durations. Where it lacks a video, or is NaN or infinite, likes
+            alone count. Default: four fifths of each clip.
 
         Returns
         -------
@@ -124,15 +164,23 @@ class Truth:
         Raises
         ------
         ValueError
-            If this truth does not come from a folder, which holds the log and the world's figures.
+            If this truth does not come from a folder, which holds the log and the world's figures,
+            or no video of this world has a threshold.
         """
         if self.root is None:
             raise ValueError("Exposure odds need the world's folder; read the truth with load.")
         config = _config(self.root)
+        duration_s = self.videos["n_frames"] / config.fps
+        least_s = 0.8 * duration_s if least_s is None else least_s.reindex(self.videos.index)
+        if least_s.isna().all():
+            raise ValueError(
+                "No video of this world has a threshold; least_s is indexed by video_id."
+            )
+        seconds = least_s.to_numpy(dtype=np.float64, na_value=np.nan)
         start = pd.Timestamp(config.start, tz="UTC")
         days = range(max(0, (first - start).days), min(config.n_days, (last - start).days + 1))
         middle = ((first - start) + (last - start)) / 2 / pd.Timedelta(days=config.n_days)
-        odds = sum(self._success_odds(day, config, threshold) for day in days)
+        odds = sum(self._success_odds(day, config, seconds) for day in days)
         return {
             "knows every taste": self.preferences(middle),
             "knows every taste and the exposure odds": pd.DataFrame(
@@ -140,13 +188,16 @@ class Truth:
             ),
         }
 
-    def _success_odds(self, day: int, config: WorldConfig, threshold: float) -> np.ndarray:
+    def _success_odds(self, day: int, config: WorldConfig, least_s: np.ndarray) -> np.ndarray:
         """Chance of each video in the first slot of a session, times that of a success there."""
-        likes = self.preferences((day + 0.5) / config.n_days).to_numpy()  # (users, videos)
+        clock = timeline(self.videos, self.shots, config.fps)
+        by_shot = self.preferences_by_shot((day + 0.5) / config.n_days).to_numpy()
+        likes = (clock.shares() @ by_shot.T).T  # (users, videos)
         watched, misjudged = self._platform_on(day, config)
         age_s = (day + 0.5) * 86_400 - published_seconds(self.videos, config)  # (videos,)
-        shown = chances(exposure_logits(watched, likes + misjudged, age_s[None]))
-        return (shown * success_chance(likes, threshold)).astype(np.float32)
+        judged = likes + misjudged
+        shown = chances(exposure_logits(watched, judged, age_s[None], clock.duration_s))
+        return (shown * success_chance(by_shot, clock, least_s)).astype(np.float32)
 
     def _platform_on(self, day: int, config: WorldConfig) -> tuple[np.ndarray, np.ndarray]:
         """Audience of each video on the morning of a day, and how the platform misjudges users."""
@@ -234,7 +285,7 @@ def folder(library_root: Path | str) -> Path:
 
 def save(truth: Truth, target: Path) -> None:
     """Write all tables into a folder that exists."""
-    for name in ("videos", "boxes", "exposures", "dirt"):
+    for name in FRAMES:
         getattr(truth, name).to_parquet(target / f"{name}.parquet")
     truth.tastes.users.to_parquet(target / "users.parquet")
     arrays = {f"start {factor}": values for factor, values in truth.tastes.start.items()}
@@ -262,7 +313,7 @@ def load(library_root: Path | str) -> Truth:
     >>> tastes = Tastes(pd.DataFrame(index=["u1"]), start={}, end={})
     >>> with tempfile.TemporaryDirectory() as world:
     ...     Path(world, "truth").mkdir()
-    ...     save(Truth(table, table, table, table, tastes), Path(world, "truth"))
+    ...     save(Truth(*[table] * 5, tastes), Path(world, "truth"))
     ...     known = load(Path(world, "library"))
     >>> known.planted("bot")
     {'u7'}
@@ -273,10 +324,7 @@ def load(library_root: Path | str) -> Truth:
             f"There is no ground truth beside {library_root}: only the embedded world has one. "
             "Load it with datasets.load('minitube')."
         )
-    frames = {
-        name: pd.read_parquet(source / f"{name}.parquet")
-        for name in ("videos", "boxes", "exposures", "dirt")
-    }
+    frames = {name: pd.read_parquet(source / f"{name}.parquet") for name in FRAMES}
     users = pd.read_parquet(source / "users.parquet")
     with np.load(source / "tastes.npz", allow_pickle=False) as arrays:
         start = {key[6:]: arrays[key] for key in arrays.files if key.startswith("start ")}

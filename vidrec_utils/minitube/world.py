@@ -23,7 +23,7 @@ from vidrec_utils import settings
 from vidrec_utils.files import sweep
 from vidrec_utils.minitube import behavior, dirt, media, metadata, truth
 from vidrec_utils.minitube.config import WorldConfig, world_config
-from vidrec_utils.minitube.plan import plan_videos
+from vidrec_utils.minitube.plan import plan_shots, plan_videos
 
 MANIFEST = "world.json"
 """Written last: a folder without it is not a world."""
@@ -116,7 +116,8 @@ def _render(world: Path, config: WorldConfig, progress: bool) -> None:
     rendering = _start_rendering(plan, config, partial)
     tables = _tables(plan, spoiled, config)  # while other processes start and render
     _follow(rendering, plan, config, progress)
-    _write_tables(plan, tables, config, partial)
+    _write_tables(plan, tables, _collect_boxes(plan, partial / "truth" / "boxes"), config, partial)
+    shutil.rmtree(partial / "truth" / "boxes")
     manifest = json.dumps(config.to_dict() | {"files": _count_files(partial)})
     (partial / MANIFEST).write_text(manifest, encoding="utf-8")
     (partial / "plan.json").unlink()
@@ -198,10 +199,30 @@ def make_tables(config: WorldConfig) -> tuple[pd.DataFrame, dict[str, pd.DataFra
     plan : pandas.DataFrame
         Latent facts of all uploads, re-uploads included.
     tables : dict
-        `videos`, `interactions`, `users` (public), `exposures`, `dirt`, `tastes` (truth).
+        `videos`, `interactions`, `users`, `annotations`, `first_slots` (public), `shots`,
+        `exposures`, `dirt`, `tastes` (truth).
     """
     plan, spoiled = _plan(config)
     return plan, _tables(plan, spoiled, config)
+
+
+def build_tables(config: WorldConfig, home: Path) -> Path:
+    """Write a world's tables into a folder without rendering a frame, for what needs no clips.
+
+    Returns
+    -------
+    pathlib.Path
+        The library's folder, whose clips are absent; the ground truth without boxes lies beside it.
+        `build_world` does not take such a folder for a world.
+    """
+    world = home / config.name
+    for folder in ("library", "truth"):
+        (world / folder).mkdir(parents=True)
+    plan, tables = make_tables(config)
+    no_boxes = _box_table([], [])
+    _write_tables(plan, tables, no_boxes, config, world)
+    (world / MANIFEST).write_text(json.dumps(config.to_dict()), encoding="utf-8")
+    return world / "library"
 
 
 def _plan(config: WorldConfig) -> tuple[pd.DataFrame, list[dict]]:
@@ -215,8 +236,9 @@ def _tables(
     complete = metadata.write_metadata(plan, config)
     videos, field_dirt = metadata.spoil_metadata(complete, config)
     videos.loc[plan["media"].isin(media.NOT_A_VIDEO), "thumbnail"] = None
+    shots = plan_shots(plan, config)
     tastes = behavior.draw_tastes(config)
-    log, exposures = behavior.simulate(plan, tastes, config)
+    log, exposures = behavior.simulate(plan, shots, tastes, config)
     log, exposures, users, log_dirt = dirt.plant_log(
         log, exposures, plan, tastes.users[["language"]], config
     )
@@ -225,17 +247,22 @@ def _tables(
         "videos": videos.sort_index(),
         "interactions": log,
         "users": users,
+        "annotations": metadata.annotate(plan, config),
+        "first_slots": behavior.first_slots(log, exposures, config),
+        "shots": shots,
         "exposures": exposures,
         "dirt": pd.DataFrame([*spoiled, *field_dirt, *log_dirt]),
         "tastes": tastes,
     }
 
 
-def _write_tables(plan: pd.DataFrame, tables: dict, config: WorldConfig, target: Path) -> None:
+def _write_tables(
+    plan: pd.DataFrame, tables: dict, boxes: pd.DataFrame, config: WorldConfig, target: Path
+) -> None:
     library = target / "library"
     (library / "extras").mkdir(exist_ok=True)
-    annotations = metadata.annotate(plan, config)
-    annotations.to_parquet(library / "extras" / "annotations.parquet", index=False)
+    for name in ("annotations", "first_slots"):
+        tables[name].to_parquet(library / "extras" / f"{name}.parquet", index=False)
     tables["videos"].to_csv(library / "videos.csv", encoding="utf-8", lineterminator="\n")
     tables["users"].to_csv(library / "users.csv", encoding="utf-8", lineterminator="\n")
     tables["interactions"].to_parquet(library / "interactions.parquet", index=False)
@@ -243,21 +270,27 @@ def _write_tables(plan: pd.DataFrame, tables: dict, config: WorldConfig, target:
     (library / "library.json").write_text(f"{name}\n", encoding="utf-8")
     world_truth = truth.Truth(
         videos=plan,
-        boxes=_collect_boxes(plan, target / "truth" / "boxes"),
+        shots=tables["shots"],
+        boxes=boxes,
         exposures=tables["exposures"],
         dirt=tables["dirt"],
         tastes=tables["tastes"],
     )
     truth.save(world_truth, target / "truth")
-    shutil.rmtree(target / "truth" / "boxes")
 
 
 def _collect_boxes(plan: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Gather the boxes of all clips whose pixels are where the boxes say."""
     keep = plan.index[plan["media"].isin(["clip", "exact_duplicate", "noisy"])]
     boxes = [np.load(folder / f"{video_id}.npy", allow_pickle=False) for video_id in keep]
+    return _box_table(list(keep), boxes)
+
+
+def _box_table(video_ids: list[str], boxes: list[np.ndarray]) -> pd.DataFrame:
+    """Lay the boxes of clips, each (frames, 4), out as one table."""
+    corners = np.concatenate([np.zeros((0, 4), dtype=np.float32), *boxes])
+    table = pd.DataFrame(corners, columns=["left", "top", "right", "bottom"])
     lengths = [len(one) for one in boxes]
-    table = pd.DataFrame(np.concatenate(boxes), columns=["left", "top", "right", "bottom"])
-    table.insert(0, "video_id", np.repeat(keep.to_numpy(), lengths))
-    table.insert(1, "frame", np.concatenate([np.arange(n) for n in lengths]))
+    table.insert(0, "video_id", np.repeat(np.array(video_ids, dtype=object), lengths))
+    table.insert(1, "frame", np.concatenate([np.arange(n) for n in [0, *lengths]]))
     return table

@@ -17,9 +17,7 @@ WORDS = (1500, 4500)
 MEDIAN_LINES, MOST_LINES, TOTAL_LINES = 6, 25, 400
 NOT_YET_DEEPENED = frozenset(
     [
-        "00_tour",
         "01_preprocessing",
-        "02_text_encoders",
         "03_image_encoders",
         "07_content_based",
     ]

@@ -459,6 +459,7 @@ FIXED_TITLES = {
     "set up": "Set-up",
     "first result": "First result",
     "exercises": "Exercises",
+    "quiz": "Quiz",
     "recap": "Recap",
     "in practice": "In practice",
     "further reading": "Further reading",

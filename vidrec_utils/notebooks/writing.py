@@ -153,7 +153,8 @@ def from_script(script: str, name: str) -> NotebookNode:
     r"""Make a notebook without outputs from a script with cells in percent form.
 
     `# %%` begins a code cell, `# %% [markdown]` a text cell (as comments or as one triple-quoted
-    string), `# %% exercise-<name>` the cell that will hold an exercise's stub.
+    string), `# %% exercise-<name>` the cell that will hold an exercise's stub. Tags stand behind
+    the marker as Jupytext writes them, `# %% tags=["check"]`; a check is collapsed.
 
     Parameters
     ----------
@@ -175,9 +176,14 @@ def from_script(script: str, name: str) -> NotebookNode:
     cells = []
     for marker, source in zip(pieces[::2], pieces[1::2], strict=True):
         if "[markdown]" in marker:
-            cells.append(nbformat.v4.new_markdown_cell(_markdown(source)))
-            continue
-        cell = nbformat.v4.new_code_cell(source.strip("\n").rstrip())
+            cell = nbformat.v4.new_markdown_cell(_markdown(source))
+        else:
+            cell = nbformat.v4.new_code_cell(source.strip("\n").rstrip())
+        tags = re.search(r"tags=(\[.*?\])", marker)
+        if tags:
+            cell.metadata["tags"] = ast.literal_eval(tags[1])
+        if cell.cell_type == "code" and "check" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = {"source_hidden": True}
         if marker.strip().startswith("exercise-"):
             cell.id = marker.strip()
         cells.append(cell)

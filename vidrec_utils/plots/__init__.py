@@ -2,9 +2,11 @@
 
 The drawing functions take data and return a `matplotlib.figure.Figure`; nothing appears until
 `show(figure, alt="...")` puts it under a cell, with a description for readers who cannot see it and
-below a size limit. `playing_sheet` shows moving clips in the same way.
+below a size limit. `playing_sheet` shows moving clips in the same way, and `architecture` draws a
+network from its own modules.
 """
 
+from vidrec_utils.plots._architecture import architecture
 from vidrec_utils.plots._charts import (
     bars_with_intervals,
     class_balance,
@@ -13,19 +15,28 @@ from vidrec_utils.plots._charts import (
     split_spans,
     watch_time,
 )
+from vidrec_utils.plots._comparisons import before_after, curves
 from vidrec_utils.plots._images import contact_sheet, filmstrip
+from vidrec_utils.plots._insides import activations, attention, filters, flow
 from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
 from vidrec_utils.plots._style import PALETTE, safe_text, use_style
 
 __all__ = [
     "MAX_BYTES",
     "PALETTE",
+    "activations",
+    "architecture",
+    "attention",
     "bars_with_intervals",
+    "before_after",
     "class_balance",
     "confusion",
     "contact_sheet",
+    "curves",
     "encode_figure",
     "filmstrip",
+    "filters",
+    "flow",
     "playing_sheet",
     "safe_text",
     "scatter",

@@ -57,7 +57,8 @@ def check_clips(clips: np.ndarray | Sequence[np.ndarray]) -> None:
             )
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
+    """Leave out ticks, grid and frame, as around an image."""
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -87,7 +88,7 @@ def _grid(
             _empty(axes)
         else:
             axes.imshow(image)
-        _bare(axes)
+        bare(axes)
         if titles is not None:
             axes.set_title(safe_text(text, title_width), pad=3, **style)
     return figure

@@ -19,6 +19,9 @@ from vidrec_utils.plots._style import safe_text
 MAX_BYTES = 80_000
 """The most that one figure may add to a notebook."""
 
+POSTER_KIND = "image/jpeg"
+"""Form of the still that goes with moving clips."""
+
 
 def _described(alt: str) -> str:
     if not isinstance(alt, str) or not alt.strip():
@@ -28,7 +31,7 @@ def _described(alt: str) -> str:
 
 def _render(figure: Figure, dpi: float) -> Image.Image:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor())
     return Image.open(buffer).convert("RGB")
 
 
@@ -124,10 +127,18 @@ def show(figure: Figure, alt: str, max_bytes: int = MAX_BYTES) -> None:
         pyplot.close(figure)
 
 
-def _emit(kind: str, content: str, alt: str, metadata: dict | None = None) -> None:
+def _emit(
+    kind: str,
+    content: str,
+    alt: str,
+    metadata: dict | None = None,
+    others: dict[str, str] | None = None,
+) -> None:
+    """Put content under the cell, with forms of it for viewers that cannot show the first one."""
     from IPython.display import display
 
-    display({kind: content, "text/plain": alt}, raw=True, metadata=metadata or {})
+    data = {kind: content, **(others or {}), "text/plain": alt}
+    display(data, raw=True, metadata=metadata or {})
 
 
 def _captioned(clip: np.ndarray, label: object, tile: int) -> list[Image.Image]:
@@ -188,7 +199,9 @@ def playing_sheet(
     """Show clips playing side by side under the cell, as one animated image.
 
     The image is an AVIF, or a WebP where Pillow lacks AVIF. Quality is lowered first, then every
-    other frame is left out, then the tiles shrink, until the image is below the limit.
+    other frame is left out, then the tiles shrink, until the image is below the limit. A still of
+    the middle of the clips goes with it, as a small JPEG with the same description, for viewers
+    that show no animation; the limit holds for both together.
 
     Parameters
     ----------
@@ -237,16 +250,20 @@ def playing_sheet(
     for size in (tile, round(tile * 0.75), round(tile * 0.5)):
         tiles = [_captioned(clip, name, size) for clip, name in zip(clips, names, strict=True)]
         sheets = _mosaic(tiles, columns)
+        poster = _file_of(sheets[len(sheets) // 2], "JPEG", quality=50, optimize=True)
         for step in (1, 2):
             for quality in (70, 50, 35):
                 data = _animation(sheets[::step], fps / step, quality, kind)
-                if len(data) <= max_bytes:
+                if len(data) + len(poster) <= max_bytes:
                     source = base64.b64encode(data).decode("ascii")
                     uri = f"data:image/{kind.lower()};base64,{source}"
+                    image = base64.b64encode(poster).decode("ascii")
                     tag = f'<img src="{uri}" alt="{html.escape(text)}">'
-                    _emit("text/html", tag, text)
+                    _emit(
+                        "text/html", tag, text, {POSTER_KIND: {"alt": text}}, {POSTER_KIND: image}
+                    )
                     return data
     raise ValueError(
-        f"The clips take {len(data):,} bytes at their smallest, over the limit of "
+        f"The clips take {len(data) + len(poster):,} bytes at their smallest, over the limit of "
         f"{max_bytes:,}; show fewer clips or fewer frames."
     )

@@ -44,7 +44,9 @@
 # cells on your own platform.
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
+from scipy import stats
 
 from vidrec_utils import claims, datasets, exercises, plots, settings
 
@@ -98,7 +100,7 @@ means = watched.groupby("category")["watch_ratio"].mean().sort_values(ascending=
 overall = watched["watch_ratio"].mean()
 print(f"The mean over all exposures is {overall:.2f}; {means.index[0]} reaches {means.iloc[0]:.2f}")
 
-# %%
+# %% tags=["check"]
 assert means.iloc[0] > overall, "the best category must lie above the overall mean, by arithmetic"
 
 # %% [markdown]
@@ -126,6 +128,24 @@ assert means.iloc[0] > overall, "the best category must lie above the overall me
 # interval reported below reaches from the lower to the upper end of that spread, without the few
 # most extreme draws on either side.
 
+# %% [markdown] tags=["box-standard-error", "idea"]
+# How wide should such an interval be? The mean of many independent values varies less than a single
+# value does: its standard error shrinks with the square root of their number.
+#
+# $$\sigma_{\bar{x}} = \frac{s}{\sqrt{n}}$$
+#
+# | symbol | meaning |
+# |---|---|
+# | $\sigma_{\bar{x}}$ | standard error of the mean $\bar{x}$ |
+# | $s$ | standard deviation of the values |
+# | $n$ | number of values, here of users |
+#
+# For sixteen users whose means have a standard deviation of one fifth, the standard error is a
+# quarter of that fifth.
+
+# %% tags=["box-standard-error", "check"]
+assert 0.2 / np.sqrt(16) == stats.sem(np.repeat([1, -1], 8) * 0.2, ddof=0), "s over the root of n"
+
 # %%
 rng = np.random.default_rng(settings.SEED)
 users = watched["user_id"].unique()
@@ -135,9 +155,11 @@ low, high = np.quantile(draws, [0.05, 0.95], axis=0)
 
 # %%
 frame = table.mean().to_frame("mean").assign(low=low, high=high).sort_values("mean")
-claims.check((frame["high"] > frame["low"]).all(), "an interval without width means no resampling")
 figure = plots.bars_with_intervals(frame, "mean", "low", "high", title="Watch ratio by category")
 plots.show(figure, alt="Mean watch ratio of each category with its interval; sport is the highest")
+
+# %% tags=["check"]
+claims.check((frame["high"] > frame["low"]).all(), "an interval without width means no resampling")
 
 # %% [markdown]
 # **Interpret.** Whole users are drawn, not single exposures, because the exposures of one person
@@ -162,7 +184,7 @@ best = [draw.idxmax() for draw in draws]
 share = np.mean([name == means.index[0] for name in best])
 print(f"{means.index[0]} is first in {share:.0%} of {len(draws)} resampled platforms")
 
-# %%
+# %% tags=["check"]
 assert share > 1 / len(means), "less often first than by drawing lots: the order is not stable"
 
 # %% [markdown]
@@ -182,17 +204,67 @@ assert share > 1 / len(means), "less often first than by drawing lots: the order
 # **Predict.** Take the two categories with the highest means. Will the interval of their paired
 # difference exclude zero, although people differ so much in how long they watch?
 
-# %%
-first, second = table.mean().sort_values(ascending=False).index[:2]
-gap = (table[first] - table[second]).dropna()
-gaps = [rng.choice(gap, len(gap)).mean() for _ in range(200)]
-gap_low, gap_high = np.quantile(gaps, [0.05, 0.95])
-print(f"{first} minus {second}: {gap.mean():.2f} [{gap_low:.2f}, {gap_high:.2f}], {len(gap)} users")
+# %% [markdown] tags=["box-paired-difference", "idea"]
+# Subtract first, and average afterwards. What a user adds to both values cancels in the difference,
+# so the differences of many users spread less than the values themselves.
+#
+# $$\bar{d} = \frac{1}{n} \sum_{u=1}^{n} (a_u - b_u), \qquad t = \frac{\bar{d}}{s / \sqrt{n}}$$
+#
+# | symbol | meaning |
+# |---|---|
+# | $a_u, b_u$ | mean watch ratio of user $u$ in the first and in the second category |
+# | $\bar{d}$ | mean difference, `()` |
+# | $s$ | standard deviation of the differences |
+# | $n$ | number of users who saw both categories |
+# | $t$ | the difference in units of its own standard error |
 
-# %%
-assert gap_low > 0, "the interval of the difference reaches zero: the two cannot be told apart"
+# %% tags=["box-paired-difference", "drawing"]
+first, second = table.mean().sort_values(ascending=False).index[:2]
+pairs = table[[first, second]].dropna()
+figure, axes = plt.subplots(figsize=(4, 4))
+axes.plot(pairs[second], pairs[first], "o", markersize=4)
+axes.axline((0, 0), slope=1, color="grey")
+axes.set(xlabel=second, ylabel=first, title="One point for each user")
+plots.show(figure, alt="Users' means in two categories; most points lie above the diagonal")
 
 # %% [markdown]
+# A point above the diagonal is a user who watched the first category longer. In code, the whole
+# method is one subtraction, one mean and one division:
+
+
+# %% tags=["box-paired-difference", "scratch"]
+def paired(a, b):
+    """Return the mean difference and how many standard errors it lies from zero."""
+    gap = a - b  # a_u - b_u, (n,)
+    error = gap.std(ddof=1) / np.sqrt(len(gap))  # s / sqrt(n)
+    return gap.mean(), gap.mean() / error
+
+
+mean_gap, t = paired(pairs[first], pairs[second])
+print(f"{first} minus {second}: {mean_gap:.2f}, which is {t:.1f} standard errors")
+
+# %% tags=["box-paired-difference", "check"]
+reference = stats.ttest_rel(pairs[first], pairs[second])
+assert np.isclose(t, reference.statistic), "the paired t statistic is the mean over its error"
+
+# %% [markdown]
+# How far could this mean have moved by chance? Draw the users again, each with one difference.
+
+# %% tags=["box-paired-difference", "look"]
+gap = pairs[first] - pairs[second]
+gaps = [rng.choice(gap, len(gap)).mean() for _ in range(200)]
+gap_low, gap_high = np.quantile(gaps, [0.05, 0.95])
+figure, axes = plt.subplots(figsize=(5, 3))
+axes.hist(gaps, bins=20)
+axes.axvline(0, color="grey")
+axes.set(xlabel="mean difference", ylabel="draws")
+plots.show(figure, alt="Histogram of the mean differences of the draws, all of them above zero")
+print(f"{first} minus {second}: {gap.mean():.2f} [{gap_low:.2f}, {gap_high:.2f}], {len(gap)} users")
+
+# %% tags=["check"]
+assert gap_low > 0, "the interval of the difference reaches zero: the two cannot be told apart"
+
+# %% [markdown] tags=["box-paired-difference", "read"]
 # **Interpret.** The interval excludes zero, so for users like these the first category is watched
 # longer than the second. Notice what was resampled: again whole users, now with one difference
 # each. Users who saw only one of the two categories have no difference and are left out, and the
@@ -210,11 +282,19 @@ assert gap_low > 0, "the interval of the difference reaches zero: the two cannot
 # %% [markdown]
 # ## Exercises
 #
-# Write the two functions that the cells above leaned on. Each check answers in a sentence. Compare
-# with one right answer by printing `exercises.solution("example", "mean_watch")`.
+# Each check answers in a sentence. Compare with one right answer by printing
+# `exercises.solution("example", "mean_watch")`.
 #
-# The first function computes the mean watch ratio. Think of the corner cases before you write it:
-# which ratios are unknown, and what is the mean of nothing?
+# **By hand.** Compute one mean on paper. Think of the corner case before you start: which of the
+# ratios are known?
+
+# %% exercise-mean_by_hand
+
+# %%
+exercises.check("example", "mean_by_hand", mean_by_hand)
+
+# %% [markdown]
+# **In code.** Write the function that the cells above leaned on. What is the mean of nothing?
 
 # %% exercise-mean_watch
 
@@ -222,12 +302,91 @@ assert gap_low > 0, "the interval of the difference reaches zero: the two cannot
 exercises.check("example", "mean_watch", mean_watch)
 
 # %% [markdown]
-# The second one is the quantity that the dashed line in the first figure stands for.
+# **Change and observe.** Write the quantity that the dashed line in the first figure stands for,
+# then move the threshold and observe which exposures leave first.
 
 # %% exercise-share_watched
 
 # %%
 exercises.check("example", "share_watched", share_watched)
+
+# %% [markdown]
+# **On your own data.** Write a function that answers the chapter's question for any library, then
+# call it with your own.
+
+# %% exercise-longest_watched
+
+# %%
+exercises.check("example", "longest_watched", longest_watched)
+
+# %% [markdown] tags=["quiz"]
+# ## Quiz
+#
+# **Question.** Why are whole users drawn, and not single exposures?
+#
+# 1. Exposures of one user resemble each other.
+# 2. There are fewer users, so that it is faster.
+# 3. A user may be drawn only once.
+#
+# <details><summary>Answer</summary>
+#
+# **1.** Drawing exposures would count one habit many times. *2* is true and no reason. *3* is wrong:
+# users are drawn with replacement.
+#
+# </details>
+#
+# **Question.** What does a missing watch ratio count as?
+#
+# 1. As zero.
+# 2. As unknown.
+# 3. As the mean of all others.
+#
+# <details><summary>Answer</summary>
+#
+# **2.** A player that sent no report says nothing about taste. *1* would turn a fault into a
+# judgement, and *3* invents an observation.
+#
+# </details>
+
+# %% [markdown] tags=["quiz"]
+# **Question.** The best of three categories lies above the mean over all. What follows?
+#
+# 1. It is liked best.
+# 2. The sample is large enough.
+# 3. Nothing, because the best one always does.
+#
+# <details><summary>Answer</summary>
+#
+# **3.** Arithmetic alone sees to that. *1* needs an interval of the difference, and *2* has nothing
+# to do with the order of means.
+#
+# </details>
+#
+# **Question.** Two intervals of means overlap. What about their paired difference?
+#
+# 1. Its interval includes zero.
+# 2. Its interval may still exclude zero.
+# 3. It cannot be computed.
+#
+# <details><summary>Answer</summary>
+#
+# **2.** What a user adds to both values cancels in the difference. *1* overlooks that, and *3*
+# would be true only if no user had seen both categories.
+#
+# </details>
+#
+# **Question.** Four times as many users come. What happens to the standard error?
+#
+# 1. It becomes half as large.
+# 2. It becomes a quarter as large.
+# 3. It stays as it is.
+#
+# <details><summary>Answer</summary>
+#
+# **1.** The number of users stands under a square root. *2* forgets the root, and *3* confuses the
+# error of a mean with the spread of single users.
+#
+# </details>
 
 # %% [markdown]
 # ## Recap

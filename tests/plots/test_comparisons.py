@@ -1,0 +1,70 @@
+"""Curves with direct labels, and what changed between two lists or two images."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from vidrec_utils import plots
+
+
+def test_curves_carry_their_names_at_their_ends_in_their_colours():
+    lines = {"plain": [3, 2, np.nan, 2], "residual": ([10, 20], [3.0, 1.9])}
+    figure = plots.curves(lines, xlabel="epoch", ylabel="loss", reference=2.5)
+    (axes,) = figure.axes
+    first, second, dashed = axes.lines
+    assert first.get_xdata().tolist() == [1, 2, 4]
+    assert second.get_xdata().tolist() == [10, 20]
+    assert (dashed.get_linestyle(), dashed.get_ydata()[0]) == ("--", 2.5)
+    labels = {text.get_text(): text for text in axes.texts}
+    assert set(labels) == {"plain", "residual", "chance"}
+    assert to_hex(labels["plain"].get_color()) == to_hex(first.get_color())
+    assert axes.get_legend() is None
+    figure.draw_without_rendering()
+    boxes = sorted((t.get_window_extent() for t in axes.texts), key=lambda box: box.y0)
+    assert all(low.y1 <= high.y0 + 2 for low, high in pairwise(boxes))
+    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ({}, "not 0"),
+        ({str(n): [1] for n in range(8)}, "not 8"),
+        ({"a": ([1, 2], [1])}, "a has 2 values of x, but 1 of y"),
+        ({"a": [np.nan]}, "no finite value"),
+    ],
+)
+def test_curves_that_cannot_be_drawn_are_refused(lines, message):
+    with pytest.raises(ValueError, match=message):
+        plots.curves(lines, xlabel="x", ylabel="y")
+
+
+def test_lists_are_joined_by_what_rose_fell_and_stayed():
+    figure = plots.before_after(["a", "b", "c", "old"], ["a", "c", "b", "new"])
+    (axes,) = figure.axes
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[0, 0], [1, 2], [2, 1]]
+    colours = [to_hex(line.get_color()) for line in axes.lines]
+    assert colours == ["#999999", "#e69f00", "#0072b2"]
+    bold = [text.get_text() for text in axes.texts if text.get_fontweight() == "bold"]
+    assert bold == ["4 old", "4 new"]
+
+
+def test_images_are_shown_with_their_difference():
+    dark, bright = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8)
+    bright[0, 0] = 30, 60, 90
+    figure = plots.before_after(dark, bright, labels=("clean", "attacked"))
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["clean", "attacked", "change"]
+    change = np.asarray(figure.axes[2].images[0].get_array())
+    assert (change[0, 0], change.sum()) == (60, 60)
+
+
+def test_a_comparison_that_makes_no_sense_is_refused():
+    image = np.zeros((4, 4, 3), np.uint8)
+    with pytest.raises(ValueError, match="not one of each"):
+        plots.before_after(["a"], image)
+    with pytest.raises(ValueError, match="holds an item twice"):
+        plots.before_after(["a", "a"], ["b"])
+    with pytest.raises(ValueError, match="4 x 4 and 4 x 3"):
+        plots.before_after(image, image[:3])

@@ -1,0 +1,73 @@
+"""What each notebook owes its readers: the techniques that it teaches in boxes.
+
+A *full* box gives the idea, the formula with its legend, a drawing, the core step from scratch,
+a check, a look inside and how to read it. A *short* box gives the idea, the formula with its
+legend, and a worked example that is asserted. `box_rules.py` judges them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MOST_FULL = 5
+"""Most techniques of one notebook that get a full box."""
+
+
+@dataclass(frozen=True)
+class Owed:
+    """The boxes of one notebook, each by the name in its tag `box-<name>`.
+
+    Attributes
+    ----------
+    full, short : tuple of str
+        Names of the techniques with a full and with a short box.
+    """
+
+    full: tuple[str, ...] = ()
+    short: tuple[str, ...] = ()
+
+
+OWED: dict[str, Owed] = {
+    "tour": Owed(),
+    "preprocessing": Owed(),
+    "text_encoders": Owed(),
+    "image_encoders": Owed(
+        full=("convolution", "vgg", "residual", "inception", "detection"),
+        short=(
+            "batch-norm",
+            "segmentation",
+            "text-in-frames",
+            "calibration",
+            "t-sne",
+            "contrastive",
+            "vector-geometry",
+        ),
+    ),
+    "video_encoders": Owed(
+        full=("optical-flow", "two-stream", "i3d", "slowfast", "temporal-localisation"),
+        short=("frame-average", "correlation", "shots", "pareto-front", "sound"),
+    ),
+    "transfer_learning": Owed(),
+    "evaluation": Owed(),
+    "content_based": Owed(),
+    "behavior_based": Owed(),
+    "hybrid": Owed(),
+    "example": Owed(full=("paired-difference",), short=("standard-error",)),
+}
+"""By subject. `example` is the notebook that the rules are tested with."""
+
+NOT_YET_REWRITTEN = frozenset(
+    [
+        "00_tour",
+        "01_preprocessing",
+        "02_text_encoders",
+        "03_image_encoders",
+        "04_video_encoders",
+        "05_transfer_learning",
+        "06_evaluation",
+        "07_content_based",
+        "08_behavior_based",
+        "09_hybrid",
+    ]
+)
+"""Notebooks that the rules on teaching do not judge yet. The list only shrinks."""

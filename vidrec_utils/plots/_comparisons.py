@@ -1,0 +1,219 @@
+"""Curves with their names at their ends, and lists or images before and after a change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from vidrec_utils.plots._images import Drawable, bare, pixels_of
+from vidrec_utils.plots._style import PALETTE, safe_text
+
+
+def curves(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]] | Sequence[float]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    reference: float | None = None,
+    reference_label: str = "chance",
+    log_x: bool = False,
+    log_y: bool = False,
+) -> Figure:
+    """Draw curves, each with its name at its end, in place of a legend.
+
+    Parameters
+    ----------
+    lines : mapping of str to values or to (x, y)
+        Up to seven curves by name. Where x is not given, it counts from 1. Gaps (NaN) are left out.
+    xlabel, ylabel : str
+        What is measured, and in which unit.
+    title : str
+        The figure's message.
+    reference : float, optional
+        A value to compare with, drawn as a dashed line.
+    reference_label : str
+        The name of that line, written at its right end.
+    log_x, log_y : bool
+        Use logarithmic axes.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes.
+
+    Raises
+    ------
+    ValueError
+        If there is no curve or more than seven, x and y differ in length, or a curve has no finite
+        value.
+
+    Examples
+    --------
+    >>> figure = curves(
+    ...     {"plain": [0.9, 0.8], "residual": [0.9, 0.4]}, xlabel="epoch", ylabel="loss"
+    ... )
+    >>> sorted(text.get_text() for text in figure.axes[0].texts)
+    ['plain', 'residual']
+    """
+    if not 0 < len(lines) < len(PALETTE):
+        raise ValueError(f"Give one to {len(PALETTE) - 1} curves to draw, not {len(lines)}.")
+    figure = Figure(figsize=(7.5, 3.6), layout="constrained")
+    axes = figure.add_subplot(
+        xlabel=safe_text(xlabel), ylabel=safe_text(ylabel), title=safe_text(title)
+    )
+    axes.set_xscale("log" if log_x else "linear")
+    axes.set_yscale("log" if log_y else "linear")
+    # yellow is hard to see as a line on white: black takes its turn
+    colours = [colour for colour in PALETTE if colour != "#F0E442"]
+    ends: list[tuple[float, float, str, str]] = []
+    for colour, (name, values) in zip(colours, lines.items(), strict=False):
+        x, y = _points(name, values)
+        axes.plot(x, y, color=colour, linewidth=1.8)
+        ends.append((x[-1], y[-1], name, colour))
+    if reference is not None:
+        axes.axhline(reference, color="#555555", linestyle="--", linewidth=1.2)
+        ends.append((max(e[0] for e in ends), reference, reference_label, "#555555"))
+    if not log_x and all((line.get_xdata() % 1 == 0).all() for line in axes.lines[: len(lines)]):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # epochs come whole
+    _label_ends(figure, ends)
+    return figure
+
+
+def _points(name: str, values: object) -> tuple[np.ndarray, np.ndarray]:
+    """Return the finite points of a curve."""
+    if isinstance(values, tuple) and len(values) == 2 and np.ndim(values[0]) == 1:
+        x, y = (np.asarray(v, dtype=float) for v in values)
+    else:
+        y = np.asarray(values, dtype=float)
+        x = np.arange(1, len(y) + 1, dtype=float)
+    if x.shape != y.shape:
+        raise ValueError(f"{name} has {len(x)} values of x, but {len(y)} of y.")
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not finite.any():
+        raise ValueError(f"{name} has no finite value to draw.")
+    return x[finite], y[finite]
+
+
+def _label_ends(figure: Figure, ends: list[tuple[float, float, str, str]]) -> None:
+    """Write the names at the right, moved apart where the ends are close."""
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    right = max(end[0] for end in ends)
+    # heights in points, from the lowest; a line of text takes 13
+    points = [axes.transData.transform((x, y))[1] * 72 / figure.dpi for x, y, *_ in ends]
+    height = -np.inf
+    for number in np.argsort(points, kind="stable"):
+        _, y, name, colour = ends[number]
+        height = max(points[number], height + 13)
+        axes.annotate(
+            safe_text(name, 28),
+            (right, y),
+            xytext=(6, height - points[number]),
+            textcoords="offset points",
+            color=colour,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        )
+
+
+def before_after(
+    before: Sequence[object] | Drawable,
+    after: Sequence[object] | Drawable,
+    *,
+    labels: tuple[str, str] = ("before", "after"),
+    title: str = "",
+) -> Figure:
+    """Show two lists or two images next to each other, with what changed marked.
+
+    Lists are ranked from the top, and each item of both is joined by a line: blue if it rose,
+    orange if it fell, grey if it kept its position. What only one list holds is bold. For images a
+    third one shows the mean absolute difference of their channels.
+
+    Parameters
+    ----------
+    before, after : lists, or arrays or PIL images of one size
+        Items without repetition, or images.
+    labels : tuple of str
+        What the two are.
+    title : str
+        The figure's message.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes for lists, three and a colour scale for images.
+
+    Raises
+    ------
+    ValueError
+        If a list is empty or repeats an item, the images differ in size, or the kinds differ.
+
+    Examples
+    --------
+    >>> figure = before_after(["cats", "news"], ["news", "songs"])
+    >>> [text.get_text() for text in figure.axes[0].texts if text.get_fontweight() == "bold"]
+    ['1 cats', '2 songs']
+    """
+    plain = [isinstance(value, list | tuple) for value in (before, after)]
+    if plain[0] != plain[1]:
+        raise ValueError("Give two lists or two images, not one of each.")
+    return (_two_lists if plain[0] else _two_images)(before, after, labels, title)
+
+
+def _two_lists(before: list, after: list, labels: tuple[str, str], title: str) -> Figure:
+    items = [[str(item) for item in side] for side in (before, after)]
+    for side, label in zip(items, labels, strict=True):
+        if not side or len({*side}) < len(side):
+            raise ValueError(f"The list {label!r} is empty or holds an item twice.")
+    rows = max(map(len, items))
+    figure = Figure(figsize=(7.0, 0.8 + 0.32 * rows), layout="constrained")
+    axes = figure.add_subplot(xlim=(0, 1), ylim=(rows - 0.5, -1.2), title=safe_text(title))
+    for x, label, align, side, other in (
+        (0.42, labels[0], "right", items[0], items[1]),
+        (0.58, labels[1], "left", items[1], items[0]),
+    ):
+        axes.text(x, -0.85, safe_text(label), ha=align, va="center", color="#555555")
+        for position, item in enumerate(side):
+            axes.text(
+                x,
+                position,
+                safe_text(f"{position + 1} {item}", 40),
+                ha=align,
+                va="center",
+                fontsize=9,
+                fontweight="normal" if item in other else "bold",
+            )
+    for start, item in enumerate(items[0]):
+        if item in items[1]:
+            end = items[1].index(item)
+            colour = PALETTE[0] if end < start else PALETTE[1] if end > start else "#999999"
+            axes.plot([0.43, 0.57], [start, end], color=colour, linewidth=1.6)
+    bare(axes)
+    return figure
+
+
+def _two_images(before: Drawable, after: Drawable, labels: tuple[str, str], title: str) -> Figure:
+    pixels = [pixels_of(image) for image in (before, after)]
+    if pixels[0].shape != pixels[1].shape:
+        sizes = [f"{p.shape[1]} x {p.shape[0]}" for p in pixels]
+        raise ValueError(f"The images have {sizes[0]} and {sizes[1]} pixels: make them equal.")
+    change = np.abs(pixels[0].astype(float) - pixels[1]).mean(axis=2)
+    figure = Figure(figsize=(8.0, 2.9), layout="constrained")
+    left, middle, right = figure.subplots(1, 3)
+    for axes, image, label in ((left, pixels[0], labels[0]), (middle, pixels[1], labels[1])):
+        axes.imshow(image)
+        axes.set_title(safe_text(label, 30), fontsize=10)
+    drawn = right.imshow(change, cmap="cividis", vmin=0, vmax=max(float(change.max()), 1.0))
+    right.set_title("change", fontsize=10)
+    for axes in (left, middle, right):
+        bare(axes)
+    figure.colorbar(drawn, ax=right, label="grey levels of 255", shrink=0.8)
+    if title:
+        figure.suptitle(safe_text(title))
+    return figure
