@@ -133,6 +133,56 @@ def linear_probe(
     return Probe(labels, pd.Series(answers, index=ids), groups)
 
 
+def probe_scores(vectors: pd.DataFrame, labels: pd.Series, strength: float = 0.01) -> pd.DataFrame:
+    """Read labels from frozen vectors: the probabilities that a linear head gives to every video.
+
+    The head is a logistic regression on standardised columns, trained on all videos that have a
+    label and a vector. Its probabilities are vectors in their turn: they keep what the labels are
+    about and drop the rest. They say nothing about the head's accuracy, since most videos were
+    among its training data; `linear_probe` measures that.
+
+    Parameters
+    ----------
+    vectors : DataFrame, shape (n, dim)
+        By video; a row with NaN is answered with NaN.
+    labels : Series
+        By video; some may lack one.
+    strength : float
+        Inverse of the L2 penalty (`C` of scikit-learn).
+
+    Returns
+    -------
+    DataFrame of float32, shape (n, n_labels)
+        In the order of `vectors`, a column a label; rows sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two different labels have a vector.
+
+    Examples
+    --------
+    >>> vectors = pd.DataFrame({"minutes": [1.0, 2, 1, 50, 60, 55]}, index=list("abcdef"))
+    >>> labels = pd.Series(["short", "short", "long", "long"], index=list("abde"))
+    >>> probe_scores(vectors, labels, strength=1).round(1).loc[["c", "f"]]
+       long  short
+    c   0.3    0.7
+    f   0.7    0.3
+    """
+    usable = vectors.notna().all(axis=1)
+    known = labels.reindex(vectors.index[usable]).dropna()
+    if known.nunique() < 2:
+        raise ValueError(
+            f"{len(known)} videos with a vector hold {known.nunique()} labels; give 2."
+        )
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+    with threadpool_limits(1):
+        model.fit(vectors.loc[known.index].to_numpy(), known.to_numpy())
+        chances = model.predict_proba(vectors[usable].to_numpy())
+    answers = pd.DataFrame(chances, vectors.index[usable], model.classes_, dtype=np.float32)
+    return answers.reindex(vectors.index)
+
+
 def stratified_folds(
     labels: pd.Series, groups: pd.Series | None = None, folds: int = 5, seed: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:

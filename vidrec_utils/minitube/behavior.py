@@ -32,20 +32,20 @@ FACTORS: dict[str, tuple[str, ...]] = {
 """The visible and audible factors that a taste is over, with their values."""
 
 WEIGHTS: dict[str, float] = {
-    "category": 1.0,
-    "topic": 1.7,
-    "scene": 1.75,
-    "motion": 2.05,
-    "pace": 0.75,
-    "mood": 1.9,
-    "category x motion": 0.3,
-    "style": 1.3,
-    "quality": 0.25,
+    "category": 0.8,
+    "topic": 1.57,
+    "scene": 1.07,
+    "motion": 1.18,
+    "pace": 0.31,
+    "mood": 1.17,
+    "category x motion": 0.13,
+    "style": 0.1,
+    "quality": 0.14,
 }
 """Standard deviation of each factor's share in a user's liking of a video, over videos."""
 
 
-SHARE = (1.0, -11.3)
+SHARE = (1.6, -14.0)
 """Slope and offset of the logit of a share, given the liking of who looks."""
 
 COMMENT = (0.03, 0.01)
@@ -54,11 +54,11 @@ COMMENT = (0.03, 0.01)
 OFFSET = 25.0
 """Audience that the policy adds to everybody's, so that new videos are tried as well."""
 
-POPULAR, GUESS, FRESH = 4.0, 0.95, 1.5
+POPULAR, GUESS, FRESH = 5.8, 1.55, 4.0
 """How much the platform's policy counts the log of a video's audience, its guess of the user's
 liking, and an upload of the last four days."""
 
-MISJUDGED = 0.9
+MISJUDGED = 0.38
 """Standard deviation of the platform's errors about the liking of a user."""
 
 FAVOURED_S, FAVOUR = 2.6, 0.3
@@ -104,19 +104,44 @@ def draw_tastes(config: WorldConfig) -> Tastes:
     for factor, size in sizes.items():
         shared = rng.normal(size=(N_COMMUNITIES, size)).astype(np.float32)[community]
         own, other = rng.normal(size=(2, n, size)).astype(np.float32)
-        start[factor] = np.float32(np.sqrt(SHARED)) * shared + np.float32(np.sqrt(1 - SHARED)) * own
-        end[factor] = np.float32(0.9) * start[factor] + np.float32(0.436) * other
+        first = np.float32(np.sqrt(SHARED)) * shared + np.float32(np.sqrt(1 - SHARED)) * own
+        last = np.float32(0.9) * first + np.float32(0.436) * other
+        # the hidden style has no values of which a few could be loved
+        start[factor], end[factor] = (
+            (first, last) if factor == "style" else (skewed(first), skewed(last))
+        )
     return Tastes(users, start, end)
+
+
+def skewed(normal: np.ndarray) -> np.ndarray:
+    """Turn standard normal numbers into log-normal ones with mean 0 and variance 1.
+
+    With `k = SKEW`, `x` becomes `(exp(k x) - exp(k² / 2)) / sqrt((exp(k²) - 1) exp(k²))`.
+
+    Examples
+    --------
+    An average taste is slightly negative, a strong one is stronger than it was.
+
+    >>> [round(float(taste), 2) for taste in skewed(np.array([-2.0, 0.0, 2.0]))]
+    [-1.01, -0.27, 2.73]
+    """
+    spread = np.exp(SKEW**2)
+    shifted = np.exp(SKEW * normal) - np.sqrt(spread)
+    return (shifted / np.sqrt((spread - 1) * spread)).astype(np.float32)
 
 
 _MEAN_SLATE = 8.0
 
-FOCUS = 0.6
+FOCUS = 0.25
 """How much more users like their session's category."""
 
 N_COMMUNITIES = 12
-SHARED = 0.55
+SHARED = 0.2
 """Users form communities; this share of the variance of a taste is common to its community."""
+
+SKEW = 0.7
+"""How much rarer loves are than aversions: tastes are shifted log-normal with this exponent, so
+that people love a few values a lot and mildly dislike most others. At 0 they would be normal."""
 
 
 def shot_factors(plan: pd.DataFrame, shots: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -47,7 +47,7 @@ class WorldConfig:
     n_users: int
     n_uploaders: int
     n_days: int = 28
-    exposures_per_user: float = 85.0
+    exposures_per_user: float = 98.0
     image_size: int = 128
     fps: int = 16
     shortest_s: float = 0.8

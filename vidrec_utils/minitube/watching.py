@@ -25,10 +25,10 @@ import pandas as pd
 from scipy import sparse
 from scipy.special import expit
 
-BASE = 2.3
+BASE = 1.5
 """Rate of leaving a shot that is neither liked nor disliked, per second."""
 
-SLOPE = 0.8
+SLOPE = 2.16
 """Fall of the log of that rate with the liking of the shot."""
 
 NOISE = 0.3
@@ -40,16 +40,16 @@ EARLY, EARLY_S = 1.6, 0.5
 PATIENCE = 0.05
 """People grant a longer clip more patience: the rate falls with this power of the duration."""
 
-DISTRACTION = 0.18
+DISTRACTION = 0.13
 """Rate of leaving for reasons that have nothing to do with the clip, per second."""
 
 REPLAY = 10.0
 """How many times as fast people leave a replay."""
 
-LOOP = (0.5, -0.4)
+LOOP = (1.2, -0.4)
 """Slope and offset of the logit of the chance of a replay, given the liking of the clip."""
 
-LIKE = (1.0, -9.5)
+LIKE = (1.6, -11.0)
 """Slope and offset of the logit of the chance of a like, given the liking of the clip."""
 
 DECIDE_S = 0.5
@@ -127,7 +127,7 @@ def loop_chance(liked_by: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> loop_chance(np.array([-3.0, 3.0])).round(2).tolist()
-    [0.13, 0.75]
+    [0.02, 0.96]
     """
     return expit(LOOP[0] * liked_by + LOOP[1])
 
