@@ -33,13 +33,13 @@ FACTORS: dict[str, tuple[str, ...]] = {
 
 WEIGHTS: dict[str, float] = {
     "category": 0.8,
-    "topic": 1.57,
+    "topic": 1.5,
     "scene": 1.07,
-    "motion": 1.18,
+    "motion": 1.24,
     "pace": 0.31,
-    "mood": 1.17,
+    "mood": 1.34,
     "category x motion": 0.13,
-    "style": 0.1,
+    "style": 0.25,
     "quality": 0.14,
 }
 """Standard deviation of each factor's share in a user's liking of a video, over videos."""
@@ -136,7 +136,7 @@ FOCUS = 0.25
 """How much more users like their session's category."""
 
 N_COMMUNITIES = 12
-SHARED = 0.2
+SHARED = 0.3
 """Users form communities; this share of the variance of a taste is common to its community."""
 
 SKEW = 0.7
