@@ -37,14 +37,16 @@ import pandas as pd
 import torch
 from side_by_side import Option, options
 
-from vidrec_utils import datasets, minitube, preprocessing, settings, video_encoders, video_io
+from vidrec_utils import datasets, minitube, preprocessing, settings, video_encoders
 from vidrec_utils import transfer_learning as tl
 from vidrec_utils.content_based import ContentRecommender
 from vidrec_utils.content_based.vectors import unit_vectors
 from vidrec_utils.encoders import Tunable
 from vidrec_utils.evaluation import Result, compare, evaluate
 from vidrec_utils.files import write_atomically
+from vidrec_utils.hybrid import read_clips
 from vidrec_utils.minitube import truth
+from vidrec_utils.minitube.config import VERSION
 from vidrec_utils.transfer_learning import checkpoints
 from vidrec_utils.transfer_learning.budget import write_record
 
@@ -79,10 +81,7 @@ class World:
 def world(seed: int) -> World:
     """Render it if it is missing, clean it, divide it."""
     library, _ = preprocessing.clean(datasets.load_folder(minitube.build(seed=seed)))
-    read = {
-        v: video_io.sample_frames(library.file(v), n=16, size=(64, 64))
-        for v in library.videos.index
-    }
+    read = read_clips(library, short="stretch")
     encoder = video_encoders.load("two_stream_mini", device="cpu")
     split = preprocessing.split_by_time(
         library.interactions, library.videos, validation=0.1, test=0.2
@@ -178,7 +177,7 @@ def measure(seeds: list[int], minutes: float) -> None:
 def part_of(seed: int, target: str, strategy: str) -> Path:
     """Where rows are kept; other settings have other files."""
     how = checkpoints.digest(EPOCHS, RATES[strategy])
-    folder = settings.cache_dir() / "recommendation-gains"
+    folder = settings.cache_dir() / f"recommendation-gains-{VERSION}"
     return folder / f"{seed}-{target}-{strategy}-{how}.json"
 
 

@@ -43,7 +43,9 @@ from vidrec_utils import (
     video_io,
 )
 from vidrec_utils.files import write_atomically
+from vidrec_utils.hybrid import read_clips
 from vidrec_utils.minitube import truth
+from vidrec_utils.minitube.config import VERSION
 from vidrec_utils.transfer_learning import budget, frozen, training
 from vidrec_utils.transfer_learning.backbone import (
     Backbone,
@@ -81,12 +83,9 @@ def category_labels(ids):
 
 @cache
 def annotated_clips():
-    """Clips of the videos with a motion, read once."""
+    """The middle two seconds of the clips with a motion, read once."""
     library, _ = world()
-    return {
-        v: video_io.sample_frames(library.file(v), n=16, size=(64, 64))
-        for v in motion_labels().index
-    }
+    return read_clips(library.subset(video_ids=motion_labels().index), short="stretch")
 
 
 def target_data(target: str):
@@ -161,7 +160,7 @@ def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
     """Measure for some minutes; targets go into the record once all their seeds are there."""
     _, subject = world()
     began = time.monotonic()
-    folder = settings.cache_dir() / "label-budget"
+    folder = settings.cache_dir() / f"label-budget-{VERSION}"
     for target in targets:
         items, labels = target_data(target)
         for seed in seeds:
@@ -183,7 +182,8 @@ def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
                 if time.monotonic() - began > 60 * minutes:
                     raise SystemExit("Not all is done yet; run the same command again to go on.")
             write_atomically(part.with_suffix(".whole"), json.dumps(rows))
-    earlier = json.loads(budget.RECORD.read_text(encoding="utf-8"))["rows"]
+    record = json.loads(budget.RECORD.read_text(encoding="utf-8"))
+    earlier = record["rows"] if record.get("world") == VERSION else []  # one world, one record
     record = []
     for target in BUDGETS:  # rows measured now, and the rows of other targets unchanged
         files = [folder / f"{target}-{seed}.whole" for seed in SEEDS]
@@ -191,6 +191,8 @@ def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
             rows = [r for file in files for r in json.loads(file.read_text(encoding="utf-8"))]
         else:
             rows = [row for row in earlier if row["target"] == target]
+        if not rows:
+            raise SystemExit(f"The record waits for {target}, which this world has not yet.")
         record += [{"target": target, **row} for row in rows]
     budget.write_record(budget.RECORD, "python benchmarks/fine_tuning.py --budget", record)
     print("The record holds all targets of which all seeds are done.")

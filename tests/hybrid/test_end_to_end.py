@@ -199,6 +199,10 @@ def test_clips_are_read_at_one_rate(tmp_path):
     for name, times in (seconds | {"short": [0.25, 0.75, 0.25, 0.75]}).items():
         grey = clips[name].mean(axis=(1, 2, 3))
         np.testing.assert_allclose(grey, 30 * np.array(times), atol=4)
+    stretched = clip_networks.read_clips(data, frames=4, size=16, short="stretch")
+    grey = stretched["short"].mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(grey, 30 * np.array([0.125, 0.375, 0.625, 0.875]), atol=4)
+    np.testing.assert_array_equal(stretched["long"], clips["long"])
     np.testing.assert_array_equal(
         clips["exact"], video_io.sample_frames(tmp_path / "exact.mp4", 4, size=16)
     )

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.transfer_learning.tiny import TinyEncoder, coloured
+from vidrec_utils.minitube.config import VERSION
 from vidrec_utils.transfer_learning import (
     Way,
     budget,
@@ -15,6 +16,7 @@ from vidrec_utils.transfer_learning import (
     plot_budget,
     plot_history,
     plot_reliability,
+    provenance,
     recorded,
 )
 
@@ -125,8 +127,34 @@ def test_the_committed_table_is_whole():
 def test_a_record_is_written_as_the_committed_one(tmp_path):
     text = budget.RECORD.read_text(encoding="utf-8")
     record = json.loads(text)
-    budget.write_record(tmp_path / "record.json", record["command"], record["rows"])
-    assert (tmp_path / "record.json").read_text(encoding="utf-8") == text
+    path = tmp_path / "record.json"
+    budget.write_record(path, record["command"], record["rows"], record["world"])
+    assert path.read_text(encoding="utf-8") == text
+    budget.write_record(path, "python measure.py", record["rows"])  # measured today
+    assert recorded(path).attrs == {"command": "python measure.py", "world": VERSION}
+
+
+def test_a_record_of_another_world_is_read_and_says_so(tmp_path):
+    """By hand: two runs on the version before, and what the sentence has to hold."""
+    path, rows = tmp_path / "record.json", [{"split": "test", "numbers": {}, "accuracy": 0.5}] * 2
+    budget.write_record(path, "python measure.py", rows, world=VERSION - 1)
+    table = recorded(path)
+    assert table["accuracy"].tolist() == [0.5, 0.5]
+    first, second = provenance(table).splitlines()
+    assert first.startswith(f"Recorded with `python measure.py` on MiniTube version {VERSION - 1}")
+    assert f"version {VERSION}: do not compare" in second
+    same = "Recorded with `python measure.py` on MiniTube version"
+    assert provenance(table, version=VERSION - 1) == f"{same} {VERSION - 1}."
+    table.attrs["world"] = 0  # nothing is known about it but its number
+    assert provenance(table).splitlines()[0] == f"{same} 0."
+    path.write_text(json.dumps({"command": "python measure.py", "rows": rows}), encoding="utf-8")
+    assert "unknown version" in provenance(recorded(path))
+
+
+@pytest.mark.parametrize("path", [budget.RECORD, budget.GAINS])
+def test_the_committed_records_are_of_the_world_with_clips_of_two_seconds(path):
+    """They were measured before version 4, in which durations vary; a new one drops this test."""
+    assert "version 3, whose clips all lasted two seconds" in provenance(recorded(path))
 
 
 def test_figures(table):

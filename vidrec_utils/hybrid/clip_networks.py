@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -121,7 +122,11 @@ def rows_of(clips: Mapping[str, np.ndarray], video_ids: list[str]) -> np.ndarray
 
 
 def read_clips(
-    library: VideoLibrary, frames: int = 16, size: int = 64, seconds: float = 2.0
+    library: VideoLibrary,
+    frames: int = 16,
+    size: int = 64,
+    seconds: float = 2.0,
+    short: Literal["loop", "stretch", "hold"] = "loop",
 ) -> dict[str, np.ndarray]:
     """Frames of every clip of a library that can be read, uint8 `(frames, size, size, 3)`.
 
@@ -135,7 +140,10 @@ def read_clips(
         Frames of a clip, and their shorter side in pixels.
     seconds : float
         Length of the window in the middle of each clip that is read, so that a long clip has the
-        frame rate of a short one. A clip that is much shorter is looped (see `encoders.Windows`).
+        frame rate of a short one.
+    short : {"loop", "stretch", "hold"}
+        What is seen of a clip that is much shorter; see `encoders.Windows`. Optical flow would show
+        the jump where a loop begins again, so networks that read it want `"stretch"`.
 
     Examples
     --------
@@ -148,7 +156,7 @@ def read_clips(
     >>> read_clips(VideoLibrary(videos=videos, interactions=log))
     {}
     """
-    times = partial(Windows(seconds, at="centre").times, frames=frames)
+    times = partial(Windows(seconds, at="centre", short=short).times, frames=frames)
     clips = {}
     for video_id in library.videos["path"].dropna().index:
         try:

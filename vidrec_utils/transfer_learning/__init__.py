@@ -17,7 +17,13 @@ from vidrec_utils.transfer_learning.adapters import (
     inflation_gaps,
 )
 from vidrec_utils.transfer_learning.backbone import Backbone, Prepared, prepare_once, units
-from vidrec_utils.transfer_learning.budget import GAINS, Way, label_budget, recorded
+from vidrec_utils.transfer_learning.budget import (
+    GAINS,
+    Way,
+    label_budget,
+    provenance,
+    recorded,
+)
 from vidrec_utils.transfer_learning.calibration import fit_temperature
 from vidrec_utils.transfer_learning.checkpoints import CheckpointError
 from vidrec_utils.transfer_learning.figures import (
@@ -89,6 +95,7 @@ __all__ = [
     "print_differences",
     "print_gains",
     "print_scores",
+    "provenance",
     "recommendation_gains",
     "recorded",
     "spread",

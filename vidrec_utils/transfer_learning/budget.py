@@ -2,7 +2,8 @@
 
 `label_budget` measures it for any clips; `recorded` reads what it measured on MiniTube, which takes
 two hours on one core and so is not computed in the notebook. The command is
-`python benchmarks/fine_tuning.py --budget`.
+`python benchmarks/fine_tuning.py --budget`. A record may be older than the MiniTube of today;
+`provenance` says in a sentence on which version it was measured.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pandas as pd
 
 from vidrec_utils.encoders import Tunable
 from vidrec_utils.files import write_atomically
+from vidrec_utils.minitube.config import VERSION
 from vidrec_utils.transfer_learning.checkpoints import current_names
 from vidrec_utils.transfer_learning.fine_tuning import fine_tune
 from vidrec_utils.transfer_learning.holdout import few, hold_out
@@ -26,6 +28,8 @@ from vidrec_utils.transfer_learning.holdout import few, hold_out
 RECORD = Path(__file__).parent / "label_budget.json"
 GAINS = Path(__file__).parent / "recommendation_gains.json"
 """What `benchmarks/fine_tuned_recommendations.py` measured on five MiniTubes."""
+FORMER = {3: "whose clips all lasted two seconds"}
+"""What sets a former version of MiniTube apart, by the version of its `minitube.config`."""
 
 
 @dataclass(frozen=True)
@@ -173,10 +177,16 @@ def _key(row: dict[str, Any]) -> tuple:
     return row["way"], row["split"], row["per_class"], row["seed"], numbers
 
 
-def write_record(path: Path, command: str, rows: Iterable[dict[str, Any]]) -> None:
-    """Write the table that `recorded` reads, one row a line, with the command that measured it."""
+def write_record(
+    path: Path, command: str, rows: Iterable[dict[str, Any]], world: int = VERSION
+) -> None:
+    """Write the table that `recorded` reads, one row a line.
+
+    The command that measured it and the version of MiniTube (`world`) are written with it.
+    """
     lines = ",\n  ".join(json.dumps(row) for row in rows)
-    write_atomically(path, f'{{"command": {json.dumps(command)}, "rows": [\n  {lines}\n]}}\n')
+    head = f'"command": {json.dumps(command)}, "world": {world}'
+    write_atomically(path, f'{{{head}, "rows": [\n  {lines}\n]}}\n')
 
 
 def recorded(path: Path = RECORD, split: str = "test") -> pd.DataFrame:
@@ -194,7 +204,10 @@ def recorded(path: Path = RECORD, split: str = "test") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        The column `target` names the labels; `.attrs["command"]` is the command that measured it.
+        The column `target` names the labels; `.attrs["command"]` is the command that measured it,
+        `.attrs["world"]` the version of MiniTube on which it was measured, or None if the record
+        does not say. A table of a former version is returned like any other: it goes with
+        `provenance`, and is not to be compared with what is measured today.
 
     Examples
     --------
@@ -208,5 +221,37 @@ def recorded(path: Path = RECORD, split: str = "test") -> pd.DataFrame:
     frame = pd.DataFrame(record["rows"])
     frame = frame[frame["split"] == split].reset_index(drop=True)
     frame["numbers"] = frame["numbers"].map(current_names)
-    frame.attrs["command"] = record["command"]
+    frame.attrs["command"], frame.attrs["world"] = record["command"], record.get("world")
     return frame
+
+
+def provenance(table: pd.DataFrame, version: int = VERSION) -> str:
+    """Say in a sentence which command measured a recorded table, and on which MiniTube.
+
+    Parameters
+    ----------
+    table : DataFrame
+        See `recorded`.
+    version : int
+        The version of MiniTube that is in use.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame()
+    >>> table.attrs = {"command": "python measure.py", "world": 3}
+    >>> print(provenance(table, version=3))
+    Recorded with `python measure.py` on MiniTube version 3.
+    >>> print(provenance(table, version=4))
+    Recorded with `python measure.py` on MiniTube version 3, whose clips all lasted two seconds.
+    Today's MiniTube is version 4: do not compare these numbers with those that are computed here.
+    """
+    command, world = table.attrs["command"], table.attrs["world"]
+    name = "a MiniTube of unknown version" if world is None else f"MiniTube version {world}"
+    said = f"Recorded with `{command}` on {name}"
+    if world == version:
+        return f"{said}."
+    difference = f", {FORMER[world]}" if world in FORMER else ""
+    return (
+        f"{said}{difference}.\nToday's MiniTube is version {version}: do not compare these numbers "
+        "with those that are computed here."
+    )
