@@ -14,6 +14,7 @@ from vidrec_utils.linear_probe import (
     compare_shares,
     linear_probe,
     probe_pairs,
+    probe_scores,
     shares,
     stratified_folds,
 )
@@ -222,3 +223,49 @@ def test_shares_by_group_and_method():
     np.testing.assert_allclose(
         table.loc["x, b", ["mean", "low", "high"]], [0, 0, 0.2775], atol=1e-4
     )
+
+
+def test_scores_of_separable_labels_are_read_correctly():
+    """Half of the videos are labelled; the rows of the others are read, too."""
+    labels = LABELS.astype("object")
+    labels.iloc[100:] = None
+    scores = probe_scores(vectors(8.0), labels, strength=1.0)
+    assert list(scores.index) == IDS
+    assert list(scores.columns) == ["left", "right"]
+    assert (scores.dtypes == np.float32).all()
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+    assert (scores.to_numpy() >= 0).all()
+    assert (scores.idxmax(axis=1) == LABELS)[100:].mean() > 0.97
+
+
+def test_scores_of_three_labels_sum_to_1():
+    labels = pd.Series(["a", "b", "c", "b"] * 50, index=IDS)
+    scores = probe_scores(vectors(0.0), labels)
+    assert list(scores.columns) == ["a", "b", "c"]
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+    # noise tells nothing: everybody gets about the shares of the labels
+    np.testing.assert_allclose(scores.mean(), [0.25, 0.5, 0.25], atol=0.01)
+
+
+def test_a_video_without_a_vector_has_no_score_and_teaches_nothing():
+    holes = vectors(8.0)
+    holes.iloc[3, 1] = np.nan  # one missing number is enough
+    scores = probe_scores(holes, LABELS)
+    assert scores.loc["v3"].isna().all()
+    assert scores.drop("v3").notna().all(axis=None)
+    without = probe_scores(holes.drop("v3"), LABELS)
+    pd.testing.assert_frame_equal(scores.drop("v3"), without)
+    elsewhere = pd.concat([LABELS, pd.Series({"unknown": "up"})])  # a label without a vector
+    pd.testing.assert_frame_equal(probe_scores(holes, elsewhere), scores)
+
+
+def test_scores_need_two_labels():
+    one = pd.Series(["left"] * 3 + [None] * 197, index=IDS, dtype="object")
+    with pytest.raises(ValueError, match="3 videos with a vector hold 1 labels"):
+        probe_scores(vectors(0), one)
+    holes = vectors(0)
+    holes.iloc[1::2] = np.nan  # all that goes right
+    with pytest.raises(ValueError, match="100 videos with a vector hold 1 labels"):
+        probe_scores(holes, LABELS)
+    with pytest.raises(ValueError, match="0 videos with a vector hold 0 labels"):
+        probe_scores(vectors(0), pd.Series(dtype="object"))

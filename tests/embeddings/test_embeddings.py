@@ -593,6 +593,50 @@ def test_join_tells_missing_in_one_part_from_missing_in_all():
     assert joined.loc["c"].isna().all()
 
 
+def cosines(rows):
+    """Inner products of different rows, one for each pair."""
+    rows = np.asarray(rows, dtype=np.float64)
+    return (rows @ rows.T)[np.triu_indices(len(rows), 1)]
+
+
+def test_balanced_tables_have_cosines_of_deviation_1():
+    """Without a balance, words are outvoted: their cosines differ little."""
+    rng = np.random.default_rng(0)
+    ids = [f"v{i}" for i in range(60)]
+    words = pd.DataFrame((rng.random((60, 400)) < 0.03) * 1.0, index=ids)
+    hues = pd.DataFrame(rng.normal(size=(60, 2)), index=ids)
+    assert cosines(embeddings.join(hues)).std() > 5 * cosines(embeddings.join(words)).std()
+    joined = embeddings.join(words, hues, balance=True)
+    of_words, of_hues = cosines(joined.iloc[:, :400]), cosines(joined.iloc[:, 400:])
+    assert of_words.std() == pytest.approx(1, abs=1e-4)
+    assert of_hues.std() == pytest.approx(1, abs=1e-4)
+    both = cosines(joined)
+    one, other = (np.corrcoef(part, both)[0, 1] for part in (of_words, of_hues))
+    assert one == pytest.approx(other, abs=0.01)  # both count alike in who resembles whom
+    assert one == pytest.approx(np.sqrt(0.5), abs=0.05)
+
+
+def test_balance_scales_a_table_and_leaves_its_directions():
+    # One column, standardised and of length 1: -1, -1, 1, 1. Of the six cosines two are 1 and four
+    # -1: their mean is -1/3, their variance 1 - 1/9 = 8/9.
+    hues = pd.DataFrame([[0.0], [0.0], [4.0], [4.0]], index=list("abcd"))
+    scale = np.sqrt(np.sqrt(8 / 9))
+    joined = embeddings.join(hues, balance=True)
+    np.testing.assert_allclose(joined[0], np.array([-1, -1, 1, 1]) / scale, rtol=1e-5)
+
+
+def test_balance_counts_only_videos_with_a_vector():
+    hues = pd.DataFrame([[0.0], [0.0], [4.0], [4.0], [np.nan]], index=list("abcde"))
+    sounds = pd.DataFrame([[1.0], [3.0]], index=["a", "e"])  # too few to measure a spread
+    joined = embeddings.join(hues, sounds, balance=True)
+    without = embeddings.join(hues.dropna(), balance=True)
+    np.testing.assert_allclose(joined.loc[list("abcd"), 0], without[0], rtol=1e-6)
+    assert joined.loc["e"].tolist() == [0, 1]  # the cosine of two videos has no deviation
+    assert joined.loc["b", 1] == 0
+    same = pd.DataFrame(np.ones((4, 2)), index=list("abcd"))  # constant columns agree with nothing
+    assert not embeddings.join(same, balance=True).to_numpy().any()
+
+
 def test_join_refuses_what_it_cannot_join():
     with pytest.raises(ValueError, match="nothing to join"):
         embeddings.join()
