@@ -1,6 +1,7 @@
 """Few labels and many, the table that is committed, and the figures."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from vidrec_utils.transfer_learning import (
     plot_budget,
     plot_history,
     plot_reliability,
-    provenance,
+    print_provenance,
     recorded,
 )
 
@@ -134,27 +135,34 @@ def test_a_record_is_written_as_the_committed_one(tmp_path):
     assert recorded(path).attrs == {"command": "python measure.py", "world": VERSION}
 
 
-def test_a_record_of_another_world_is_read_and_says_so(tmp_path):
+def test_a_record_of_another_world_is_read_and_says_so(tmp_path, capsys):
     """By hand: two runs on the version before, and what the sentence has to hold."""
     path, rows = tmp_path / "record.json", [{"split": "test", "numbers": {}, "accuracy": 0.5}] * 2
     budget.write_record(path, "python measure.py", rows, world=VERSION - 1)
     table = recorded(path)
     assert table["accuracy"].tolist() == [0.5, 0.5]
-    first, second = provenance(table).splitlines()
+    said = partial(_printed, capsys)
+    first, second = said(table)
     assert first.startswith(f"Recorded with `python measure.py` on MiniTube version {VERSION - 1}")
     assert f"version {VERSION}: do not compare" in second
     same = "Recorded with `python measure.py` on MiniTube version"
-    assert provenance(table, version=VERSION - 1) == f"{same} {VERSION - 1}."
+    assert said(table, version=VERSION - 1) == [f"{same} {VERSION - 1}."]
     table.attrs["world"] = 0  # nothing is known about it but its number
-    assert provenance(table).splitlines()[0] == f"{same} 0."
+    assert said(table)[0] == f"{same} 0."
     path.write_text(json.dumps({"command": "python measure.py", "rows": rows}), encoding="utf-8")
-    assert "unknown version" in provenance(recorded(path))
+    assert "unknown version" in said(recorded(path))[0]
+
+
+def _printed(capsys, table, **options):
+    print_provenance(table, **options)
+    return capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize("path", [budget.RECORD, budget.GAINS])
-def test_the_committed_records_are_of_the_world_with_clips_of_two_seconds(path):
+def test_the_committed_records_are_of_the_world_with_clips_of_two_seconds(path, capsys):
     """They were measured before version 4, in which durations vary; a new one drops this test."""
-    assert "version 3, whose clips all lasted two seconds" in provenance(recorded(path))
+    first, _ = _printed(capsys, recorded(path))
+    assert first.endswith("on MiniTube version 3, whose clips all lasted two seconds.")
 
 
 def test_figures(table):

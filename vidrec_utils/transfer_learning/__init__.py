@@ -21,7 +21,7 @@ from vidrec_utils.transfer_learning.budget import (
     GAINS,
     Way,
     label_budget,
-    provenance,
+    print_provenance,
     recorded,
 )
 from vidrec_utils.transfer_learning.calibration import fit_temperature
@@ -94,8 +94,8 @@ __all__ = [
     "prepare_once",
     "print_differences",
     "print_gains",
+    "print_provenance",
     "print_scores",
-    "provenance",
     "recommendation_gains",
     "recorded",
     "spread",

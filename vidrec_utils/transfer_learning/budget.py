@@ -3,7 +3,7 @@
 `label_budget` measures it for any clips; `recorded` reads what it measured on MiniTube, which takes
 two hours on one core and so is not computed in the notebook. The command is
 `python benchmarks/fine_tuning.py --budget`. A record may be older than the MiniTube of today;
-`provenance` says in a sentence on which version it was measured.
+`print_provenance` says on which version it was measured.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def recorded(path: Path = RECORD, split: str = "test") -> pd.DataFrame:
         The column `target` names the labels; `.attrs["command"]` is the command that measured it,
         `.attrs["world"]` the version of MiniTube on which it was measured, or None if the record
         does not say. A table of a former version is returned like any other: it goes with
-        `provenance`, and is not to be compared with what is measured today.
+        `print_provenance`, and is not to be compared with what is measured today.
 
     Examples
     --------
@@ -225,8 +225,8 @@ def recorded(path: Path = RECORD, split: str = "test") -> pd.DataFrame:
     return frame
 
 
-def provenance(table: pd.DataFrame, version: int = VERSION) -> str:
-    """Say in a sentence which command measured a recorded table, and on which MiniTube.
+def print_provenance(table: pd.DataFrame, version: int = VERSION) -> None:
+    """Print which command measured a recorded table, and on which MiniTube.
 
     Parameters
     ----------
@@ -239,9 +239,9 @@ def provenance(table: pd.DataFrame, version: int = VERSION) -> str:
     --------
     >>> table = pd.DataFrame()
     >>> table.attrs = {"command": "python measure.py", "world": 3}
-    >>> print(provenance(table, version=3))
+    >>> print_provenance(table, version=3)
     Recorded with `python measure.py` on MiniTube version 3.
-    >>> print(provenance(table, version=4))
+    >>> print_provenance(table, version=4)
     Recorded with `python measure.py` on MiniTube version 3, whose clips all lasted two seconds.
     Today's MiniTube is version 4: do not compare these numbers with those that are computed here.
     """
@@ -249,9 +249,11 @@ def provenance(table: pd.DataFrame, version: int = VERSION) -> str:
     name = "a MiniTube of unknown version" if world is None else f"MiniTube version {world}"
     said = f"Recorded with `{command}` on {name}"
     if world == version:
-        return f"{said}."
+        print(f"{said}.")
+        return
     difference = f", {FORMER[world]}" if world in FORMER else ""
-    return (
-        f"{said}{difference}.\nToday's MiniTube is version {version}: do not compare these numbers "
-        "with those that are computed here."
+    print(f"{said}{difference}.")
+    print(
+        f"Today's MiniTube is version {version}: do not compare these numbers with those that are "
+        "computed here."
     )
