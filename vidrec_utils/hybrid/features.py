@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 
 from vidrec_utils import (
     arguments,
+    audio_encoders,
     claims,
     embeddings,
     image_encoders,
@@ -24,11 +25,12 @@ Modalities: TypeAlias = Mapping[str, Embeddings | pd.DataFrame]
 
 
 def modalities(library: VideoLibrary) -> dict[str, Embeddings | pd.DataFrame]:
-    """Encode words, titles, thumbnails and clips with the packaged encoders of the course.
+    """Encode words, titles, thumbnails, clips and sound with the packaged encoders of the course.
 
     Categories and tags become zeros and ones (`metadata_features`); titles are read by MiniLM,
-    thumbnails by EfficientNet-Lite0, clips by the small two-stream network. What a library lacks is
-    left out, and a sentence says so.
+    thumbnails by EfficientNet-Lite0, clips by the small two-stream network, and sound tracks by
+    log-mel statistics. What a library lacks is left out, and a sentence says so; so is the sound of
+    clips that are all silent.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ def modalities(library: VideoLibrary) -> dict[str, Embeddings | pd.DataFrame]:
     Returns
     -------
     dict of str to Embeddings or DataFrame
-        By `"words"`, `"title"`, `"thumbnail"`, `"clip"`.
+        By `"words"`, `"title"`, `"thumbnail"`, `"clip"`, `"sound"`.
 
     Raises
     ------
@@ -66,10 +68,13 @@ def modalities(library: VideoLibrary) -> dict[str, Embeddings | pd.DataFrame]:
         "title": ("title", lambda: text_encoders.load("minilm")),
         "thumbnail": ("thumbnail", lambda: image_encoders.load("efficientnet_lite0", size=128)),
         "clip": ("path", lambda: video_encoders.load("two_stream_mini")),
+        "sound": ("path", lambda: audio_encoders.load("log_mel")),
     }
     for name, (column, load) in encoders.items():
         if claims.has(library, column):
-            tables[name] = embeddings.embed(library, load(), of=name, progress=False)
+            vectors = embeddings.embed(library, load(), of=name, progress=False)
+            if name != "sound" or vectors.frame().notna().all(axis=1).any():
+                tables[name] = vectors
     if not tables:
         raise ValueError(
             f"The library {library.name} has neither categories, tags, titles, thumbnails nor "
