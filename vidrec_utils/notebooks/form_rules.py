@@ -19,7 +19,6 @@ NOT_YET_DEEPENED = frozenset(
     [
         "01_preprocessing",
         "03_image_encoders",
-        "07_content_based",
     ]
 )
 """Notebooks whose explanations are still short: for them the lower bounds are `SHORT`."""
