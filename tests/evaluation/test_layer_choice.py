@@ -245,6 +245,34 @@ def test_recall_is_that_of_the_evaluation(planted):
         assert result.best[f"recall_{on}"] == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_gain_on_test_is_the_paired_difference(planted):
+    result, split = planted
+    liked = split.train[split.train["watch_ratio"] >= 0.8].assign(watch_ratio=1.0)
+    library = VideoLibrary(split.videos.rename_axis("video_id").reset_index(), liked)
+    raw = pd.DataFrame(Planted().encode(list(split.videos["title"])), index=split.videos.index)
+    recalls = []
+    for vectors in (result.vectors, raw):
+        model = ContentRecommender(vectors, center=False).fit(library)
+        measured = evaluate(model, split, k=10, on="test", slices=False).per_user["recall"]
+        recalls.append(measured[measured.index.isin(liked["user_id"])])
+    difference = recalls[0] - recalls[1]
+    assert result.gain["mean"] == pytest.approx(difference.mean(), abs=1e-6)
+    # the normal interval of the mean, which the bootstrap's percentiles come close to
+    half = 1.96 * difference.std() / np.sqrt(len(difference))
+    ends = [difference.mean() - half, difference.mean() + half]
+    assert result.gain[["low", "high"]].tolist() == pytest.approx(ends, abs=0.1 * half)
+
+
+def test_a_chosen_baseline_gains_nothing():
+    ids = [f"v{i}" for i in range(40)]
+    topics = pd.Series(["tea", "rain"] * 20, index=ids)
+    separated = pd.DataFrame({"x": np.tile([1.0, -1.0], 20), "y": 0.1}, index=ids)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # few queries
+        audit = audit_vectors(separated, relevant=topics, geometries=["raw"], progress=False)
+    assert audit.gain.tolist() == [0, 0, 0]
+
+
 def test_the_choice_never_sees_the_test(planted, tmp_path):
     result, split = planted
     library, _ = world()
