@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vidrec_utils import minitube
 from vidrec_utils.encoders import Tunable
 from vidrec_utils.files import write_atomically
-from vidrec_utils.minitube.config import VERSION
 from vidrec_utils.transfer_learning.checkpoints import current_names
 from vidrec_utils.transfer_learning.fine_tuning import fine_tune
 from vidrec_utils.transfer_learning.holdout import few, hold_out
@@ -178,7 +178,7 @@ def _key(row: dict[str, Any]) -> tuple:
 
 
 def write_record(
-    path: Path, command: str, rows: Iterable[dict[str, Any]], world: int = VERSION
+    path: Path, command: str, rows: Iterable[dict[str, Any]], world: int = minitube.VERSION
 ) -> None:
     """Write the table that `recorded` reads, one row a line.
 
@@ -225,7 +225,7 @@ def recorded(path: Path = RECORD, split: str = "test") -> pd.DataFrame:
     return frame
 
 
-def print_provenance(table: pd.DataFrame, version: int = VERSION) -> None:
+def print_provenance(table: pd.DataFrame, version: int = minitube.VERSION) -> None:
     """Print which command measured a recorded table, and on which MiniTube.
 
     Parameters
@@ -247,12 +247,12 @@ def print_provenance(table: pd.DataFrame, version: int = VERSION) -> None:
     """
     command, world = table.attrs["command"], table.attrs["world"]
     name = "a MiniTube of unknown version" if world is None else f"MiniTube version {world}"
-    said = f"Recorded with `{command}` on {name}"
+    origin = f"Recorded with `{command}` on {name}"
     if world == version:
-        print(f"{said}.")
+        print(f"{origin}.")
         return
     difference = f", {FORMER[world]}" if world in FORMER else ""
-    print(f"{said}{difference}.")
+    print(f"{origin}{difference}.")
     print(
         f"Today's MiniTube is version {version}: do not compare these numbers with those that are "
         "computed here."
