@@ -436,7 +436,7 @@ def test_what_stands_in_two_notebooks_is_named_with_both_places(good, root):
     found = notebooks.check_course(paths, root=root)
     assert [v for v in found[paths[0]] if v.rule == "repeats"] == []
     repeats = [str(v) for v in found[paths[1]] if v.rule == "repeats"]
-    assert any("function helper stands in 07_example, cell 15" in text for text in repeats)
+    assert any("function helper stands in 07_example, cell 17" in text for text in repeats)
 
 
 @pytest.mark.parametrize("content", ["no json", "[]", '{"cells": 3}', '{"cells": [3]}', "\udcff"])
