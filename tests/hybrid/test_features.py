@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vidrec_utils import datasets, hybrid
+from vidrec_utils import datasets, hybrid, video_io
 from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.content_based import ContentRecommender
 
@@ -58,6 +58,23 @@ def test_titles_are_read_where_there_are_some(tmp_path):
     tables = hybrid.modalities(datasets.load_folder(tmp_path))
     assert list(tables) == ["title"]
     assert tables["title"].vectors.shape == (2, 384)
+
+
+def test_sound_is_heard_where_a_clip_has_some(tmp_path):
+    """Two clips: both silent, then one of them with a tone."""
+    frames = np.zeros((16, 64, 64, 3), dtype=np.uint8)
+    frames[:, :, 32:] = 200
+    for name in ("1", "2"):
+        video_io.write_clip(tmp_path / f"{name}.mp4", frames, fps=16)
+    (tmp_path / "videos.csv").write_text("video_id,path\n1,1.mp4\n2,2.mp4\n", encoding="utf-8")
+    log([("u", "1"), ("u", "2")]).to_csv(tmp_path / "interactions.csv", index=False)
+    assert list(hybrid.modalities(datasets.load_folder(tmp_path))) == ["clip"]
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
+    video_io.write_clip(tmp_path / "2.mp4", frames, fps=16, sound=tone, sound_rate=16_000)
+    tables = hybrid.modalities(datasets.load_folder(tmp_path))
+    assert list(tables) == ["clip", "sound"]
+    heard = tables["sound"].frame().notna().all(axis=1)
+    assert heard.to_dict() == {"1": False, "2": True}
 
 
 def test_a_list_shows_its_reasons_and_the_members_that_lift_it(platform):
