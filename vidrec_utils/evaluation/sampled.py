@@ -196,6 +196,15 @@ def difference(
     -------
     tuple of float
         Mean difference, lower and upper end.
+
+    Examples
+    --------
+    Of two users, one recommender ranks the video of the first on top, the other neither's:
+
+    >>> pairs = pd.DataFrame({"user_id": ["u", "v"], "video_id": ["a", "b"], "n_candidates": 101})
+    >>> one, other = pairs.assign(rank=[1, 101]), pairs.assign(rank=[26, 26])
+    >>> difference(one, other, metric="recall@1")
+    (0.5, 0.0, 1.0)
     """
     _require_same(a, b)
     gaps = (per_user(a, m, metric) - per_user(b, m, metric)).to_numpy()  # (users,)
