@@ -4,6 +4,7 @@
 two tables and checks the promises that the course builds on. `--write` puts the tables into
 `data/README.md`. Some minutes a seed on two cores; vectors are computed once and kept. With
 `--tables-only` no frame is rendered, and only the perfect readers are measured, in a minute a seed.
+`--size large` measures the large worlds, in an hour or so a seed.
 `--signal` says which watch signal of `event_weights` trains the recommenders; by default it is the
 label that judges them.
 
@@ -325,12 +326,14 @@ def true_durations(videos: pd.DataFrame, known: truth.Truth) -> pd.DataFrame:
     return videos.assign(duration_s=(known.videos["n_frames"] / fps).reindex(videos.index))
 
 
-def read_world(seed: int, home: Path | None) -> tuple[datasets.VideoLibrary, truth.Truth]:
+def read_world(
+    seed: int, home: Path | None, size: str = "small"
+) -> tuple[datasets.VideoLibrary, truth.Truth]:
     """A world with its truth: its tables alone in a folder, or rendered where it is missing."""
     if home is None:
-        root = minitube.build(seed=seed)
+        root = minitube.build(size, seed=seed)
     else:
-        root = world.build_tables(minitube.world_config(seed=seed), home)
+        root = world.build_tables(minitube.world_config(size, seed=seed), home)
     return datasets.load_folder(root), truth.load(root)
 
 
@@ -340,6 +343,7 @@ def main() -> int:
         __doc__,
         seeds=[0, 1, 2],
         signal=Option("label", "watch signal that trains", WATCH_SIGNALS),
+        size=Option("small", "size of the worlds", ("small", "large")),
         tables_only=Option(False, "perfect readers alone, without rendering a frame"),
         write=WRITE,
     )
@@ -347,7 +351,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) if arguments.tables_only else None
         for seed in arguments.seeds:
-            library, known = read_world(seed, home)
+            library, known = read_world(seed, home, arguments.size)
             readers = {PERFECT: perfect_readers(known)}
             if home is None:
                 seen[seed] = senses(library, known)
