@@ -1,7 +1,7 @@
 """How hard MiniTube is: what each modality gives, against chance and against knowing every taste.
 
 `python benchmarks/minitube_difficulty.py --seeds 0 1 2` renders the worlds that are missing, prints
-two tables and checks the promises that the course builds on. `--write` puts the tables into
+three tables and checks the promises that the course builds on. `--write` puts the tables into
 `data/README.md`. Some minutes a seed on two cores; vectors are computed once and kept. With
 `--tables-only` no frame is rendered, and only the perfect readers are measured, in a minute a seed.
 `--size large` measures the large worlds, in an hour or so a seed.
@@ -315,6 +315,23 @@ def promises(seed: int, liked: dict[str, Result], kinds: list[str]) -> list[str]
     return not_kept(seed, kept)
 
 
+def additions(seed: int, liked: dict[str, Result], kinds: list[str]) -> dict[str, str]:
+    """What each modality, all of them, and behaviour add, on the same users."""
+    pairs = {}
+    for kind in kinds:
+        fused = f"{kind} and behaviour"
+        pairs |= {f"{kind}: {one}": (fused, f"{fused}, without {one}") for one in READERS}
+        pairs |= {
+            f"{kind}: behaviour": (fused, f"{kind}, all"),
+            f"{kind}: all modalities, to behaviour": (fused, BEHAVIOR),
+        }
+    compared = {name: compare(liked[a], liked[b], seed=seed) for name, (a, b) in pairs.items()}
+    return {
+        name: interval(one.difference, one.low, one.high, form="+.4f")
+        for name, one in compared.items()
+    }
+
+
 def ranks(results: dict[str, Result]) -> dict[str, str]:
     """NDCG@10 with its interval, as text."""
     return {name: interval(*result.interval("ndcg")) for name, result in results.items()}
@@ -347,7 +364,7 @@ def main() -> int:
         tables_only=Option(False, "perfect readers alone, without rendering a frame"),
         write=WRITE,
     )
-    seen, liked, broken = {}, {}, []
+    seen, liked, gains, broken = {}, {}, {}, []
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) if arguments.tables_only else None
         for seed in arguments.seeds:
@@ -358,9 +375,11 @@ def main() -> int:
                 broken += promises_of_senses(seed, seen[seed])
                 readers |= packaged_readers(library)
             liked[seed] = preference(library, known, seed, readers, arguments.signal)
+            gains[seed] = additions(seed, liked[seed], list(readers))
             broken += promises(seed, liked[seed], [kind for kind in readers if kind != RAW])
     title = "NDCG@10 in the fourth week [95% interval]"
     tables = [as_table({seed: ranks(results) for seed, results in liked.items()}, title)]
+    tables.append(as_table(gains, "what it adds to all others, paired over users [95% interval]"))
     if seen:
         tables.insert(0, as_table(seen, "accuracy on unseen groups ± half of the 95% interval"))
     return report("\n\n".join(tables), broken, "difficulty", arguments.write)
