@@ -297,7 +297,7 @@ def _tags_in_title(title: object, known: tuple[str, ...]) -> str | None:
 
 def _occurs(tag: str, title: str) -> bool:
     """Whether a title contains a tag as a word; scripts without blanks need no word border."""
-    if not tag.isascii():
+    if tag not in title or not tag.isascii():  # most pairs end here, without a pattern
         return tag in title
     # [^\W_] is a letter or a digit
     return re.search(rf"(?<![^\W_]){re.escape(tag)}(?![^\W_])", title) is not None
