@@ -4,7 +4,7 @@
 three tables and checks the promises that the course builds on. `--write` puts the tables into
 `data/README.md`. Some minutes a seed on two cores; vectors are computed once and kept. With
 `--tables-only` no frame is rendered, and only the perfect readers are measured, in a minute a seed.
-`--size large` measures the large worlds, in an hour or so a seed.
+`--size large` measures the large worlds; how long that takes has not been measured.
 `--signal` says which watch signal of `event_weights` trains the recommenders; by default it is the
 label that judges them.
 
