@@ -26,16 +26,16 @@ TRACKED = ("x", "y", "size", "angle")
 def test_every_sprite_is_drawn_and_named_in_two_languages():
     for _, character in all_subjects():
         assert sprite(character).getbbox() is not None
-        found = names(character)
-        assert found["en"].strip() != character != found["zh"].strip()
+        translated = names(character)
+        assert translated["en"].strip() != character != translated["zh"].strip()
         # Some things, such as a DVD, bear the same name in Chinese.
-        assert re.search(r"[\u4e00-\u9fff]", found["zh"]) or character == "📀"
+        assert re.search(r"[\u4e00-\u9fff]", translated["zh"]) or character == "📀"
 
 
 def test_no_sprite_is_a_place_of_worship():
     sacred = ("shrine", "synagogue", "mosque", "church", "kaaba", "temple")
-    told = {names(character)["en"] for _, character in all_subjects()}
-    assert not [name for name in told if any(word in name for word in sacred)]
+    english = {names(character)["en"] for _, character in all_subjects()}
+    assert not [name for name in english if any(word in name for word in sacred)]
 
 
 @pytest.mark.parametrize("edge", [2, 23, 96, 160, 200])
