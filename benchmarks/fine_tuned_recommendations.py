@@ -1,11 +1,13 @@
 """How much fine-tuned vectors improve a content recommender, on several MiniTubes.
 
 No claim about speed, but the table behind the last section of notebook 05. In each world a video
-encoder is fine-tuned for three targets:
+encoder is fine-tuned for four targets:
 
 - motion, and motion and category as tags: what people wrote about the clips of two thirds of the
   subjects; nothing about the other third is used;
-- the mean watch ratio in the training weeks, of all clips that have one.
+- the mean watch ratio in the training weeks, of all clips that have one;
+- the mean watch percentile in the training weeks, of the same clips: the share of exposures to
+  clips of like duration that were watched less long.
 
 The vectors, and those of both networks side by side, go into the content recommender. The learning
 rate is chosen by NDCG@10 on the validation part of a split in time; on the test part the chosen one
@@ -54,11 +56,16 @@ WORLDS = (0, 1, 2, 3, 4)
 ASKED = (
     ("motion", "partial"), ("motion", "full"), ("tags", "partial"), ("tags", "full"),
     ("watch ratio", "partial"), ("watch ratio", "full"),
+    ("watch percentile", "partial"), ("watch percentile", "full"),
     ("motion", "probe"), ("shuffled motion", "full"),
 )  # fmt: skip
 """Targets and strategies; the last two are controls."""
 EPOCHS = 8
-RATES = {"partial": (1e-3, 3e-3), "full": (1e-4, 3e-4, 1e-3), "probe": (1e-4, 3e-4, 1e-3)}
+RATES = {
+    "partial": (3e-4, 1e-3, 3e-3, 1e-2),
+    "full": (3e-5, 1e-4, 3e-4, 1e-3, 3e-3),
+    "probe": (3e-5, 1e-4, 3e-4, 1e-3, 3e-3),
+}
 """Highest learning rates of the backbone, or of a probe's head, from which validation chooses."""
 
 
@@ -96,6 +103,9 @@ def world(seed: int) -> World:
         "shuffled motion": pd.Series(mixed, known),
         "tags": motion[known] + "|" + category,
         "watch ratio": tl.mean_watch_ratio(split.train).reindex(library.videos.index).dropna(),
+        "watch percentile": tl.mean_percentile(split.train, split.videos)
+        .reindex(library.videos.index)
+        .dropna(),
     }
     return World(seed, encoder, tl.prepare_once(encoder, read, progress=False), split, labels)
 

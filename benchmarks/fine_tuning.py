@@ -97,7 +97,7 @@ def target_data(target: str):
     if target == "category":
         return annotated_clips(), category_labels(motion_labels().index)
     if target == "category from titles":
-        return library.videos["title"].fillna(""), category_labels(ids)
+        return library.videos["title"].fillna("").to_dict(), category_labels(ids)
     faces = {v: video_io.read_image(library.file(v, of="thumbnail")) for v in ids}
     return faces, category_labels(ids)
 
@@ -112,7 +112,7 @@ LOADERS = {
     "category": lambda seed: video_encoders.load("two_stream_mini", device="cpu"),
     "category from titles": lambda seed: text_encoders.load("minilm", max_tokens=16, device="cpu"),
     "category from thumbnails": lambda seed: image_encoders.load(
-        "efficientnet_lite0", size=64, device="cpu"
+        "efficientnet_lite0", size=128, device="cpu"
     ),
 }
 """The pretrained encoder for each target."""
@@ -124,20 +124,25 @@ def untrained(seed: int):
 
 
 def ways(target: str) -> dict[str, budget.Way]:
-    """The ways that are compared; each has four sets of numbers to choose from."""
+    """The ways that are compared; each has four to seven sets of numbers to choose from."""
     load, longer = LOADERS[target], {"epochs": 8}
-    probe = budget.Way(load, "probe", {}, rates("head_rate", 1e-4, 3e-4, 1e-3, 3e-3))
+    wide = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+    probe = budget.Way(load, "probe", {}, rates("head_rate", 1e-5, *wide, 1e-2))
     if target == "category from titles":
-        lora = rates("backbone_rate", 3e-4, 1e-3, 3e-3, 1e-2)
-        return {"probe": probe, "LoRA": budget.Way(load, "lora", longer, lora)}
-    tried = rates("backbone_rate", 1e-4, 3e-4, 1e-3, 3e-3)
+        lora = rates("backbone_rate", 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+        full = rates("backbone_rate", 1e-5, *wide[:4])
+        return {
+            "probe": probe,
+            "LoRA": budget.Way(load, "lora", longer, lora),
+            "full": budget.Way(load, "full", longer, full),
+        }
     compared = {
         "probe": probe,
-        "partial": budget.Way(load, "partial", longer, tried),
-        "full": budget.Way(load, "full", longer, tried),
+        "partial": budget.Way(load, "partial", longer, rates("backbone_rate", *wide, 1e-2)),
+        "full": budget.Way(load, "full", longer, rates("backbone_rate", *wide)),
         "from scratch": budget.Way(untrained, "full", {}, (
-            {"epochs": 12, "backbone_rate": 3e-3}, {"epochs": 12, "backbone_rate": 1e-2},
-            {"epochs": 12, "backbone_rate": 3e-2}, {"epochs": 30, "backbone_rate": 1e-2},
+            {"epochs": 30, "backbone_rate": 1e-2}, {"epochs": 100, "backbone_rate": 1e-2},
+            {"epochs": 300, "backbone_rate": 3e-3}, {"epochs": 300, "backbone_rate": 1e-2},
         )),
     }  # fmt: skip
     left_out = {
@@ -163,6 +168,8 @@ def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
     folder = settings.cache_dir() / f"label-budget-{VERSION}"
     for target in targets:
         items, labels = target_data(target)
+        items = prepare_once(LOADERS[target](0), items, progress=False)
+        kinds = world()[0].videos["language"].reindex(labels.index).fillna("unknown")
         for seed in seeds:
             part = folder / f"{target}-{seed}.json"
             before = json.loads(part.read_text(encoding="utf-8")) if part.is_file() else []
@@ -171,6 +178,7 @@ def write_budget(targets: list[str], seeds: list[int], minutes: float) -> None:
                 ways(target), [items[v] for v in labels.index], labels.to_numpy(),
                 subject.reindex(labels.index).to_numpy(), BUDGETS[target], [seed],
                 tried_on=[b for b in (5, None) if b in BUDGETS[target]],
+                kinds=kinds.tolist() if target.endswith("titles") else None,
                 done=pd.DataFrame(before), checkpoints=folder / target,
             )  # fmt: skip
             for row in measured:

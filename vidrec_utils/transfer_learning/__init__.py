@@ -37,6 +37,7 @@ from vidrec_utils.transfer_learning.folder import fine_tune_folder, labelled_fil
 from vidrec_utils.transfer_learning.holdout import few, hold_out
 from vidrec_utils.transfer_learning.recommendations import (
     explained,
+    mean_percentile,
     mean_watch_ratio,
     over_worlds,
     print_gains,
@@ -85,6 +86,7 @@ __all__ = [
     "label_budget",
     "labelled_files",
     "load",
+    "mean_percentile",
     "mean_watch_ratio",
     "over_worlds",
     "plot_budget",

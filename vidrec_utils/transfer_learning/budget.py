@@ -21,6 +21,7 @@ import pandas as pd
 from vidrec_utils import minitube
 from vidrec_utils.encoders import Tunable
 from vidrec_utils.files import write_atomically
+from vidrec_utils.intervals import cluster_codes
 from vidrec_utils.transfer_learning.checkpoints import current_names
 from vidrec_utils.transfer_learning.fine_tuning import fine_tune
 from vidrec_utils.transfer_learning.holdout import few, hold_out
@@ -64,6 +65,7 @@ def label_budget(
     seeds: Iterable[int] = (0, 1, 2),
     test: float = 0.35,
     tried_on: Iterable[int | None] = (5, None),
+    kinds: Sequence | None = None,
     done: pd.DataFrame | None = None,
     checkpoints: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -87,6 +89,8 @@ def label_budget(
         Share that is held out: of all clips for the test, of the rest for choosing.
     tried_on : iterable of int or None
         Budgets with which choices are compared.
+    kinds : sequence of str, n, optional
+        What the clips are told apart by afterwards, such as the language of a title.
     done : DataFrame, optional
         Rows of an earlier run. Those that belong here are yielded unchanged, not measured again.
     checkpoints : Path, optional
@@ -97,20 +101,29 @@ def label_budget(
     dict
         `way`, `split` ("validation": a choice that was tried; "test"), `per_class` (0: all),
         `seed`, `numbers`, `n` (clips trained on), `right`, `tested`, `accuracy`, `constant`
-        (accuracy of always predicting the most frequent training class), `seconds`.
+        (accuracy of always predicting the most frequent training class), `seconds`. Of each
+        tested clip, for intervals: `hits` (a text of 1 and 0, right or wrong), `group` (a number)
+        and `kind`; these are empty for the split "validation", `kind` also without `kinds`.
     """
     labels = np.asarray(labels)
     groups = np.asarray(groups) if groups is not None else np.arange(len(labels))
     known = {_key(row): row for row in ([] if done is None else done.to_dict("records"))}
     clips = [clips[row] for row in range(len(labels))]
+    codes = cluster_codes(groups, len(labels))
+    kinds = None if kinds is None else np.asarray(kinds)
 
     def measured(name: str, split: str, per_class: int | None, numbers: dict) -> dict[str, Any]:
         run = {"way": name, "split": split, "per_class": per_class or 0, "seed": seed,
                "numbers": numbers}  # fmt: skip
         rows = rows_of[split]
-        return known.get(_key(run)) or run | _measure(
-            run, ways[name], clips, labels, groups, *rows, checkpoints
-        )
+        row = known.get(_key(run))
+        if row is None:
+            row = run | _measure(run, ways[name], clips, labels, groups, *rows, checkpoints)
+            told = rows[1] if split == "test" else []  # clips that are told one by one
+            row["hits"] = row["hits"] if split == "test" else ""
+            row["group"] = codes[told].tolist() if len(told) else []
+            row["kind"] = kinds[told].tolist() if kinds is not None and len(told) else []
+        return row
 
     for seed in seeds:
         train, held = hold_out(labels.tolist(), test, groups, seed)
@@ -152,9 +165,11 @@ def _measure(
         progress=False, seed=run["seed"], **run["numbers"],
         checkpoint=checkpoints and checkpoints / f"{' '.join(named)}.safetensors",
     )  # fmt: skip
-    right = int((model.predict([clips[r] for r in held]) == labels[held]).sum())
+    hits = np.asarray(model.predict([clips[r] for r in held])) == labels[held]  # (tested,)
+    right = int(hits.sum())
     return {
         "n": len(rows), "right": right, "tested": len(held), "accuracy": right / len(held),
+        "hits": "".join("01"[int(hit)] for hit in hits),
         "constant": constant_share(labels[rows], labels[held]),
         "seconds": round(time.perf_counter() - began, 1),
     }  # fmt: skip

@@ -20,7 +20,7 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
 from vidrec_utils.datasets import Split
 from vidrec_utils.encoders import Tunable
 from vidrec_utils.evaluation import Comparison, Result, compare, evaluate
-from vidrec_utils.events import Label
+from vidrec_utils.events import Label, fit_label
 from vidrec_utils.recommender import Recommender
 from vidrec_utils.reporting import interval
 from vidrec_utils.transfer_learning.backbone import Backbone, Inputs, prepare_once, vectors
@@ -41,6 +41,39 @@ def mean_watch_ratio(interactions: pd.DataFrame, least: int = 5) -> pd.Series:
     """
     ratios = interactions.groupby("video_id")["watch_ratio"].agg(["mean", "count"])
     return ratios.loc[ratios["count"] >= least, "mean"].astype(float)
+
+
+def mean_percentile(
+    interactions: pd.DataFrame, videos: pd.DataFrame, least: int = 5
+) -> pd.Series:
+    """Mean percentile of each video's watch times among exposures of like duration.
+
+    The percentile of an exposure is the share of all given exposures to videos of like duration
+    that were watched less long (the strength of the label `quantile`; see `events.labels`). Unlike
+    the watch ratio it does not follow how long a video lasts.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        Pass only the training part of a split, as for `mean_watch_ratio`.
+    videos : DataFrame
+        The catalogue, with `duration_s`.
+    least : int
+        Videos with fewer exposures are left out.
+
+    Examples
+    --------
+    Of two videos of ten seconds and two of forty, one each is watched longer:
+
+    >>> videos = pd.DataFrame({"duration_s": [10, 10, 40, 40]}, index=list("abcd"))
+    >>> log = pd.DataFrame({"user_id": "u", "video_id": list("abcd") * 200})
+    >>> log["watch_ratio"] = [0.2, 0.6, 0.1, 0.3] * 200
+    >>> mean_percentile(log, videos).to_dict()
+    {'a': 0.25, 'b': 0.75, 'c': 0.25, 'd': 0.75}
+    """
+    strength = fit_label(interactions, videos, "quantile").strength(interactions)
+    shares = strength.groupby(interactions["video_id"]).agg(["mean", "count"])
+    return shares.loc[shares["count"] >= least, "mean"].astype(float)
 
 
 def vectors_of(encoder: Tunable, items: Mapping[str, Any]) -> pd.DataFrame:
