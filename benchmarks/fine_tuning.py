@@ -138,8 +138,8 @@ def ways(target: str) -> dict[str, budget.Way]:
         }
     compared = {
         "probe": probe,
-        "partial": budget.Way(load, "partial", longer, rates("backbone_rate", *wide, 1e-2)),
-        "full": budget.Way(load, "full", longer, rates("backbone_rate", *wide)),
+        "partial": budget.Way(load, "partial", longer, rates("backbone_rate", *wide, 1e-2, 3e-2)),
+        "full": budget.Way(load, "full", longer, rates("backbone_rate", *wide, 1e-2)),
         "from scratch": budget.Way(untrained, "full", {}, (
             {"epochs": 30, "backbone_rate": 1e-2}, {"epochs": 100, "backbone_rate": 1e-2},
             {"epochs": 300, "backbone_rate": 3e-3}, {"epochs": 300, "backbone_rate": 1e-2},
