@@ -259,6 +259,31 @@ def test_a_video_without_a_vector_has_no_score_and_teaches_nothing():
     pd.testing.assert_frame_equal(probe_scores(holes, elsewhere), scores)
 
 
+def test_of_several_strengths_the_one_with_the_lowest_held_out_loss_is_taken():
+    """Where the vectors tell the label, a weak penalty; where they are noise, the strongest."""
+    strengths = (1e-4, 1.0)
+    for signal, best in ((8.0, 1.0), (0.0, 1e-4)):
+        chosen = probe_scores(vectors(signal), LABELS, strengths)
+        pd.testing.assert_frame_equal(chosen, probe_scores(vectors(signal), LABELS, best))
+
+
+def test_the_folds_of_strengths_keep_groups_together():
+    """A column that only names the group helps within groups and harms across them."""
+    groups = pd.Series(np.arange(200) // 10, index=IDS)  # 20 groups of one label each
+    labels = pd.Series(np.where(groups % 2 == 0, "left", "right"), index=IDS)
+    names = pd.DataFrame(np.eye(20)[groups], index=IDS)
+    apart = probe_scores(names, labels, (1e-4, 1.0), groups)
+    pd.testing.assert_frame_equal(apart, probe_scores(names, labels, 1e-4))
+    pd.testing.assert_frame_equal(
+        probe_scores(names, labels, (1e-4, 1.0)), probe_scores(names, labels, 1.0)
+    )
+
+
+def test_a_label_of_one_video_does_not_stop_the_choice_of_strength():
+    rare = LABELS.where(LABELS.index != "v5", "up")
+    assert list(probe_scores(vectors(8.0), rare, (0.01, 1.0)).columns) == ["left", "right", "up"]
+
+
 def test_scores_need_two_labels():
     one = pd.Series(["left"] * 3 + [None] * 197, index=IDS, dtype="object")
     with pytest.raises(ValueError, match="3 videos with a vector hold 1 labels"):

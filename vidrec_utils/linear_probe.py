@@ -7,14 +7,14 @@ intervals resample groups (see `intervals`).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -121,7 +121,7 @@ def linear_probe(
     groups = None if groups is None else groups.loc[ids]
     if groups is not None and groups.nunique() < folds:
         raise ValueError(f"{groups.nunique()} groups cannot fill {folds} folds.")
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+    model = _logistic(strength)
     cut = stratified_folds(labels, groups, folds, seed)
     with threadpool_limits(1):  # the matrices are so small that threads mostly wait for each other
         answers = cross_val_predict(
@@ -133,7 +133,12 @@ def linear_probe(
     return Probe(labels, pd.Series(answers, index=ids), groups)
 
 
-def probe_scores(vectors: pd.DataFrame, labels: pd.Series, strength: float = 0.01) -> pd.DataFrame:
+def probe_scores(
+    vectors: pd.DataFrame,
+    labels: pd.Series,
+    strength: float | Sequence[float] = 0.01,
+    groups: pd.Series | None = None,
+) -> pd.DataFrame:
     """Read labels from frozen vectors: the probabilities that a linear head gives to every video.
 
     The head is a logistic regression on standardised columns, trained on all videos that have a
@@ -147,8 +152,11 @@ def probe_scores(vectors: pd.DataFrame, labels: pd.Series, strength: float = 0.0
         By video; a row with NaN is answered with NaN.
     labels : Series
         By video; some may lack one.
-    strength : float
-        Inverse of the L2 penalty (`C` of scikit-learn).
+    strength : float or sequence of float
+        Inverse of the L2 penalty (`C` of scikit-learn). Of several, the one is taken whose
+        probabilities have the lowest log loss on held-out labels, in five folds.
+    groups : Series, optional
+        Group of each video, such as its uploader, for these folds: none of it is in two of them.
 
     Returns
     -------
@@ -175,12 +183,38 @@ def probe_scores(vectors: pd.DataFrame, labels: pd.Series, strength: float = 0.0
         raise ValueError(
             f"{len(known)} videos with a vector hold {known.nunique()} labels; give 2."
         )
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+    if not isinstance(strength, (int, float)):
+        of_known = None if groups is None else groups.reindex(known.index)
+        strength = _best_strength(vectors.loc[known.index], known, strength, of_known)
+    model = _logistic(strength)
     with threadpool_limits(1):
         model.fit(vectors.loc[known.index].to_numpy(), known.to_numpy())
         chances = model.predict_proba(vectors[usable].to_numpy())
     answers = pd.DataFrame(chances, vectors.index[usable], model.classes_, dtype=np.float32)
     return answers.reindex(vectors.index)
+
+
+def _logistic(strength: float) -> Pipeline:
+    """Make a logistic regression on standardised columns."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+
+
+def _best_strength(
+    vectors: pd.DataFrame, labels: pd.Series, strengths: Sequence[float], groups: pd.Series | None
+) -> float:
+    """Choose the strength with the lowest log loss on held-out labels; of equals, the first."""
+    losses = []
+    for strength in strengths:
+        chances = np.full(len(labels), np.nan)  # of the true label, (n,)
+        for train, test in stratified_folds(labels, groups):
+            with threadpool_limits(1):
+                model = _logistic(strength).fit(vectors.iloc[train].to_numpy(), labels.iloc[train])
+                rows = model.predict_proba(vectors.iloc[test].to_numpy())
+            table = pd.DataFrame(rows, columns=model.classes_)
+            column = table.columns.get_indexer(labels.iloc[test])  # -1: not in training
+            chances[test] = np.where(column >= 0, rows[np.arange(len(test)), column], 0.0)
+        losses.append(-np.log(np.maximum(chances, 1e-6)).mean())
+    return float(strengths[int(np.argmin(losses))])
 
 
 def stratified_folds(
