@@ -1225,3 +1225,70 @@ def test_load_asks_every_registered_reader(tmp_path: Path, monkeypatch) -> None:
     assert datasets.load(tmp_path / "other").name == "movielens"
     with pytest.raises(LibraryError, match="or Diary in their own form"):
         datasets.load(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def minitube(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stands for MiniTube: one video with a file and a title, and no comments."""
+    root = tmp_path / "world" / "minitube"
+    root.mkdir(parents=True)
+    (root / "c.mp4").write_bytes(b"not really a video")
+    (root / "videos.csv").write_text("video_id,title,path\nm1,Rain,c.mp4\n")
+    (root / "interactions.csv").write_text("user_id,video_id,timestamp\nu,m1,2024-02-01T10:00Z\n")
+    fake = types.ModuleType("vidrec_utils.minitube")
+    fake.build = lambda size, seed: root
+    monkeypatch.setitem(sys.modules, "vidrec_utils.minitube", fake)
+    monkeypatch.setattr("vidrec_utils.minitube", fake, raising=False)
+    return root
+
+
+def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A library without video files, which VIDREC_DATASET names."""
+    root = tmp_path / "films"
+    root.mkdir()
+    (root / "videos.csv").write_text("video_id,title\nf1,Tea\n")
+    (root / "interactions.csv").write_text("user_id,video_id,timestamp\nu,f1,2024-02-01T10:00Z\n")
+    monkeypatch.setenv("VIDREC_DATASET", str(root))
+    return root
+
+
+def test_a_set_without_what_a_notebook_is_about_is_replaced_with_a_sentence(
+    minitube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    films = chosen(tmp_path, monkeypatch)
+    library = datasets.load(needs=("title", "path"))
+    assert library.videos["title"].tolist() == ["Rain"]
+    assert library.root == minitube
+    assert capsys.readouterr().out == (
+        f"The library films ({films}) has no video files, which this notebook is about: it goes "
+        "on with MiniTube, the embedded platform.\n"
+    )
+
+
+def test_a_set_that_has_what_a_notebook_is_about_stays_without_a_word(
+    minitube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    chosen(tmp_path, monkeypatch)
+    assert datasets.load(needs="title").videos["title"].tolist() == ["Tea"]
+    assert datasets.load().videos["title"].tolist() == ["Tea"]
+    monkeypatch.delenv("VIDREC_DATASET")
+    assert datasets.load(needs=("path", "title")).root == minitube
+    assert capsys.readouterr().out == ""
+
+
+def test_a_library_that_is_named_is_never_replaced(
+    minitube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    films = chosen(tmp_path, monkeypatch)
+    lack = "The library films has no thumbnails and no video files, which the caller needs"
+    with pytest.raises(LibraryError, match=lack):
+        datasets.load(films, needs=("title", "thumbnail", "path"))
+    with pytest.raises(LibraryError, match="The library minitube has no comments, which"):
+        datasets.load("minitube", needs="comment")
+    # Nor is one replaced by a MiniTube that lacks the signal, too: a misspelt name, for example.
+    with pytest.raises(LibraryError, match="The library minitube has nothing in the column clips"):
+        datasets.load(needs="clips")
+    monkeypatch.setenv("VIDREC_DATASET", "minitube-small")
+    with pytest.raises(LibraryError, match="The library minitube has no comments, which"):
+        datasets.load(needs="comment")
+    assert capsys.readouterr().out == ""

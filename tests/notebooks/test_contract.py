@@ -178,6 +178,7 @@ CODE_VARIANTS = [
     ("seeds", "from sklearn.model_selection import train_test_split\ntrain_test_split(watched)"),
     ("silenced", "import warnings\nwarnings.simplefilter('ignore')"),
     ("load", "datasets.load()"),
+    ("load", "datasets.load(needs='path')"),
     ("assert_messages", "assert True, library"),
     ("assert_messages", "claims.check(True, 'no')"),
 ]
@@ -220,6 +221,21 @@ def test_code_that_breaks_no_rule(lines, good, root):
     path = root / "notebooks" / "07_example.ipynb"
     make.write(path, make.derive(good, lambda nb: make.add(nb, lines, to=cell_for(lines))))
     assert broken(path, root) == set()
+
+
+@pytest.mark.parametrize(
+    ("call", "rules"),
+    [
+        ('datasets.load(needs="title")', set()),
+        ('datasets.load(needs=("title", "path"))', set()),
+        ('datasets.load("minitube", needs="path")', {"load"}),
+        ('datasets.load(needs="path", statistics=True)', {"load"}),
+    ],
+)
+def test_signals_that_a_notebook_needs_may_stand_in_the_call(call, rules, good, root):
+    path = root / "notebooks" / "07_example.ipynb"
+    make.write(path, make.derive(good, lambda nb: make.swap(nb, "datasets.load()", call)))
+    assert broken(path, root) == rules
 
 
 def html(text):

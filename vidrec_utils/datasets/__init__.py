@@ -3,12 +3,14 @@
 Every notebook begins with `library = datasets.load()`. The result is a `VideoLibrary`, three
 frames of one shape whatever the source, so that the same code runs on the embedded world, on a
 public data set in its authors' own form (see `READERS`; `fetch` downloads some), and on a folder of
-your own (see `load_folder` for its layout).
+your own (see `load_folder` for its layout). A notebook whose subject is a signal that some sets
+lack names it, `library = datasets.load(needs="path")`: on such a set it says so and goes on with
+MiniTube.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vidrec_utils import settings
@@ -50,9 +52,18 @@ __all__ = [
 
 
 def load(
-    name: str | Path | None = None, **options: bool | int | float | str | Path | None
+    name: str | Path | None = None,
+    *,
+    needs: str | Sequence[str] = (),
+    **options: bool | int | float | str | Path | None,
 ) -> VideoLibrary:
     r"""Load a library by name or folder.
+
+    With `needs`, the library has these signals, or it is another one, and a sentence says so: where
+    nobody named a library here and the one that `VIDREC_DATASET` chooses lacks a signal, MiniTube
+    takes its place. A notebook about video files runs like this after
+    `VIDREC_DATASET=ml-latest-small`, too, which has none. What only some cells of a notebook use
+    does not belong in `needs`; such a cell asks `claims.has(library, ...)`.
 
     Parameters
     ----------
@@ -61,13 +72,20 @@ def load(
         "minitube-large", or a folder: one that `load_folder` reads, or a public data set in its
         authors' own form (one of `READERS`). By default the value of `VIDREC_DATASET`, else
         "minitube". A relative folder is looked for in the current folder, then in the repository.
+    needs : str or sequence of str
+        Signals without which the caller has no subject, as columns of the tables: `"path"` (video
+        files), `"thumbnail"`, `"title"`, `"comment"`, ...; see `VideoLibrary.lacking`. Where the
+        library that `VIDREC_DATASET` names lacks one of them, one sentence is printed, and MiniTube
+        is loaded in the size that `VIDREC_PROFILE` names.
     **options
-        Passed to `minitube.build` or to the reader.
+        Passed to `minitube.build` or to the reader; not to MiniTube when it takes another
+        library's place.
 
     Raises
     ------
     LibraryError
-        If there is no such library, or if it is unusable.
+        If there is no such library, or if it is unusable; if a library that is named here lacks a
+        signal of `needs`, or MiniTube does.
 
     Examples
     --------
@@ -82,7 +100,34 @@ def load(
     >>> list(library.videos["title"]), library.has("watch_ratio"), library.has("liked")
     (['Cats', 'Dogs'], True, False)
     """
-    name = settings.dataset_name() if name is None else name
+    chosen = settings.dataset_name() if name is None else name
+    needs = (needs,) if isinstance(needs, str) else tuple(needs)
+    library = _load(chosen, options)
+    lacking = library.lacking(*needs)
+    if not lacking:
+        return library
+    if name is not None or str(chosen) in WORLDS:
+        raise LibraryError(
+            f"The library {library.name} has {_listed(lacking)}, which the caller needs (needs: "
+            f"{', '.join(needs)}). Load a library that has them."
+        )
+    embedded = load("minitube", needs=needs)
+    print(
+        f"The library {library.name} ({chosen}) has {_listed(lacking)}, which this notebook is "
+        "about: it goes on with MiniTube, the embedded platform."
+    )
+    return embedded
+
+
+def _listed(lacking: list[str]) -> str:
+    """Join what a library lacks: 'no titles', 'no titles and no video files'."""
+    return " and ".join([", ".join(lacking[:-1]), lacking[-1]] if lacking[1:] else lacking)
+
+
+def _load(
+    name: str | Path, options: dict[str, bool | int | float | str | Path | None]
+) -> VideoLibrary:
+    """Load a library by name or folder, whatever signals it has."""
     if str(name) in WORLDS:
         from vidrec_utils import minitube
 

@@ -187,6 +187,32 @@ class VideoLibrary:
             return bool(len(self.videos if column == "video_id" else self.users))
         return any(column in table and bool(table[column].notna().any()) for table in tables)
 
+    def lacking(self, *columns: str) -> list[str]:
+        """Name the signals that the library lacks, in words for a sentence.
+
+        Parameters
+        ----------
+        *columns : str
+            Columns such as `"path"` or `"watch_ratio"`.
+
+        Returns
+        -------
+        list of str
+            One phrase for each column in which no row has a value, such as "no video files".
+
+        Examples
+        --------
+        >>> videos = pd.DataFrame({"video_id": ["a"], "title": ["Tea"]})
+        >>> views = pd.DataFrame({"user_id": ["u"], "video_id": ["a"]})
+        >>> VideoLibrary(videos, views).lacking("title", "path", "mood")
+        ['no video files', 'nothing in the column mood']
+        """
+        return [
+            _SIGNALS.get(column, f"nothing in the column {column}")
+            for column in columns
+            if not self.has(column)
+        ]
+
     def require(self, column: str) -> None:
         """Raise an error unless the library has a signal.
 
@@ -195,8 +221,7 @@ class VideoLibrary:
         LibraryError
             If no row has a value in this column; the message is a sentence for the reader.
         """
-        if not self.has(column):
-            lack = _SIGNALS.get(column, f"nothing in the column {column}")
+        for lack in self.lacking(column):
             raise LibraryError(
                 f"The library {self.name} has {lack} (column {column}), which this step needs."
             )
