@@ -130,12 +130,7 @@ def ways(target: str) -> dict[str, budget.Way]:
     probe = budget.Way(load, "probe", {}, rates("head_rate", 1e-5, *wide, 1e-2))
     if target == "category from titles":
         lora = rates("backbone_rate", 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-        full = rates("backbone_rate", 1e-5, *wide[:4])
-        return {
-            "probe": probe,
-            "LoRA": budget.Way(load, "lora", longer, lora),
-            "full": budget.Way(load, "full", longer, full),
-        }
+        return {"probe": probe, "LoRA": budget.Way(load, "lora", longer, lora)}
     compared = {
         "probe": probe,
         "partial": budget.Way(load, "partial", longer, rates("backbone_rate", *wide, 1e-2, 3e-2)),
