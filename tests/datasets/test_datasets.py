@@ -905,7 +905,7 @@ def test_load_follows_the_environment(folder: Path, monkeypatch: pytest.MonkeyPa
     assert datasets.load().name == "library"
     monkeypatch.chdir(folder.parent)
     assert len(datasets.load("library").videos) == 3
-    with pytest.raises(LibraryError, match=r"minitube-large, or a folder that exists"):
+    with pytest.raises(LibraryError, match=r"minitube-large, real_clips, or a folder that exists"):
         datasets.load("minitub")
 
 

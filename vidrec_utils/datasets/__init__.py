@@ -37,6 +37,9 @@ READERS = (
 WORLDS = ("minitube", "minitube-small", "minitube-large")
 """Names of the embedded world in its sizes."""
 
+REAL_CLIPS = "real_clips"
+"""Name, and folder beside this module, of the real clips that come with the package."""
+
 __all__ = [
     "READERS",
     "LibraryError",
@@ -69,9 +72,12 @@ def load(
     ----------
     name : str or path, optional
         "minitube" (the embedded world in the size that `VIDREC_PROFILE` names), "minitube-small",
-        "minitube-large", or a folder: one that `load_folder` reads, or a public data set in its
-        authors' own form (one of `READERS`). By default the value of `VIDREC_DATASET`, else
-        "minitube". A relative folder is looked for in the current folder, then in the repository.
+        "minitube-large", "real_clips" (ten short real clips that come with the package, without
+        interactions; who made them stands in `ATTRIBUTION.md` in the library's `root`, and in
+        the columns `author`, `license` and `source`), or a folder: one that `load_folder` reads,
+        or a public data set in its authors' own form (one of `READERS`). By default the value of
+        `VIDREC_DATASET`, else "minitube". A relative folder is looked for in the current folder,
+        then in the repository.
     needs : str or sequence of str
         Signals without which the caller has no subject, as columns of the tables: `"path"` (video
         files), `"thumbnail"`, `"title"`, `"comment"`, ...; see `VideoLibrary.lacking`. Where the
@@ -134,6 +140,8 @@ def _load(
         size = str(name).partition("-")[2] or settings.profile()
         world = {"size": size, "seed": settings.SEED, **options}
         return load_folder(minitube.build(**world))  # type: ignore[arg-type]  # build checks them
+    if str(name) == REAL_CLIPS:
+        return load_folder(Path(__file__).with_name(REAL_CLIPS), **options)  # type: ignore[arg-type]
     folder = _find_folder(name)
     known = [reader.load for reader in READERS if reader.recognizes(folder)]
     read: Callable[..., VideoLibrary] = known[0] if known else load_folder
@@ -153,8 +161,8 @@ def _find_folder(name: str | Path) -> Path:
             "public data set, or says how to; load the folder that it returns."
         )
     raise LibraryError(
-        f"There is no library {str(name)!r}. Name one of {', '.join(WORLDS)}, or a folder that "
-        "exists (with "
+        f"There is no library {str(name)!r}. Name one of {', '.join((*WORLDS, REAL_CLIPS))}, or a "
+        "folder that exists (with "
         + ", ".join(f"{table}.csv or .parquet" for table in TABLES[:2])
         + f", or {' or '.join(reader.name for reader in READERS)} in their own form, or videos "
         "alone), here or in VIDREC_DATASET."
