@@ -24,6 +24,8 @@ _STYLE = """<style>
 details.clip > summary { cursor: pointer; list-style-position: outside; }
 details.clip > summary > img { display: block; }
 details.clip[open] > summary > img { display: none; }
+.jp-InputArea-editor { overflow-x: auto; }
+.jp-OutputArea-output pre { word-break: normal; overflow-wrap: anywhere; }
 math[display="block"] { margin: 1em 0; overflow-x: auto; }
 </style>
 """
