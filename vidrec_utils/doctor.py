@@ -232,11 +232,19 @@ def packaged_weights() -> dict[str, PackagedFile]:
     from vidrec_utils.audio_encoders import catalogue as sounds
     from vidrec_utils.encoders import PackagedFile
     from vidrec_utils.image_encoders import catalogue as images
+    from vidrec_utils.image_encoders import frame_text, people, ssd
     from vidrec_utils.text_encoders import catalogue as texts
     from vidrec_utils.video_encoders import catalogue as videos
     from vidrec_utils.video_encoders import shots
 
-    files = {shots.WEIGHTS: "transnetv2"}
+    files = {
+        shots.WEIGHTS: "transnetv2",
+        ssd.WEIGHTS: "ssd_mobilenet_v2",
+        people.DETECTION: "pose_detection",
+        people.LANDMARKS: "pose_landmark",
+        frame_text.LINES: "pp_ocr_lines",
+        frame_text.CHARACTERS: "pp_ocr_characters",
+    }
     for entry in [*videos.CATALOGUE, *texts.CATALOGUE, *images.CATALOGUE, *sounds.CATALOGUE]:
         if isinstance(entry.packaged, PackagedFile):
             files[entry.packaged] = entry.name

@@ -1,7 +1,10 @@
 """The anatomy of networks by hand."""
 
+import numpy as np
 import pytest
+import torch
 from torch import nn
+from torchvision import models
 
 from vidrec_utils import image_encoders
 from vidrec_utils.image_encoders import anatomy
@@ -30,3 +33,25 @@ def test_vggs_stages_see_as_far_as_the_paper_says():
     share = anatomy.parameter_shares(vgg.net)
     assert share["Linear"] == pytest.approx(123_642_856 / 138_357_544)
     assert share.sum() == pytest.approx(1)
+
+
+def test_fields_are_compared_at_equal_stride():
+    fields = anatomy.fields_by_stride("vgg16")
+    assert fields.to_dict() == {2: 6, 4: 16, 8: 44, 16: 100}  # after each pooling, by the formula
+
+
+def test_costs_are_those_of_the_paper():
+    with torch.device("meta"):
+        vgg = models.vgg16()
+    table = anatomy.costs(vgg)
+    assert table["parameters"].sum() == 138_357_544
+    assert table["multiply_adds"].sum() == pytest.approx(15.47e9, rel=0.001)
+    assert table.loc["features.0"].tolist() == ["Conv2d", 3 * 64 * 9 + 64, 3 * 64 * 9 * 224**2]
+
+
+def test_times_that_contradict_the_operations_warn(monkeypatch):
+    times = iter([20.0, 10.0])  # VGG computes four times as much as ResNet-50
+    monkeypatch.setattr(anatomy, "milliseconds", lambda *_, **__: 30 - next(times))
+    images = np.zeros((2, 40, 40, 3), np.uint8)
+    with pytest.warns(RuntimeWarning, match="vgg16 computes half as much again as resnet50"):
+        anatomy.compare_networks(["vgg16", "resnet50"], images)

@@ -126,9 +126,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         self.record = {key: {"file": "f", "sha256": "0" * 64} for key in self.keys.values()}
         self.keep(environment)
 
-    def pip_install(python: Path, *arguments: str, index: str = "default") -> None:
+    def pip_install(
+        python: Path, *arguments: str, index: str = "default", command: str = "install"
+    ) -> None:
         asked.append([*arguments, f"index={index}"])
+        if command == "download":
+            folder = Path(arguments[arguments.index("--dest") + 1])
+            with zipfile.ZipFile(folder / "mediapipe-1-py3-none-any.whl", "w") as archive:
+                for name in set_up.MEDIAPIPE_FILES:
+                    archive.writestr(name, name)
 
+    monkeypatch.setattr(set_up, "site_packages", lambda python: python.parent.parent / "packages")
     monkeypatch.setattr(set_up, "create", create)
     monkeypatch.setattr(set_up, "pip_install", pip_install)
     monkeypatch.setattr(set_up, "python_tag", lambda python: ("cp311", "cp311"))

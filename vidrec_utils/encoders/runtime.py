@@ -12,6 +12,7 @@ import importlib.util
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
@@ -260,9 +261,39 @@ def _compiled(module: torch.nn.Module, example: torch.Tensor | dict[str, torch.T
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing: shapes of items are fixed, and it is tested
         model = openvino.convert_model(module, example_input=example, input=shapes)
-    options = {
+    return openvino.Core().compile_model(model, "CPU", _options())
+
+
+def _options() -> dict[str, object]:
+    """How OpenVINO runs a network: in float32 whatever the processor prefers."""
+    return {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": settings.threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    return openvino.Core().compile_model(model, "CPU", options)
+
+
+def compiled_file(path: Path) -> Callable:
+    """Compile a network file (ONNX or TFLite) with OpenVINO, on the CPU in float32.
+
+    Parameters
+    ----------
+    path : Path
+        The file; check its hash first.
+
+    Returns
+    -------
+    callable
+        Takes a list of arrays and returns the outputs in their order.
+
+    Raises
+    ------
+    ImportError
+        If OpenVINO is not installed; names the remedy.
+    """
+    if importlib.util.find_spec("openvino") is None:
+        raise ImportError(f"OpenVINO reads {path.name}. Run `pip install openvino`.")
+    import openvino
+
+    core = openvino.Core()
+    return core.compile_model(core.read_model(path), "CPU", _options())

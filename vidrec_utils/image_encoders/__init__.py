@@ -8,6 +8,11 @@ authors' published weights where those are available. `available()` is the catal
 
 `classify`, `detect` and `segment` turn images into names, things and areas, and
 `detection_features` those into columns of a catalogue; `finders()` lists the networks for it.
+Networks that came with packages find things (`load_detector`), people with their pixels
+(`load_person_finder`) and text (`load_text_reader`) offline.
+
+`blocks` holds the blocks of VGG, ResNet and Inception, `depth` an experiment with them, and `boxes`
+what detection is counted with: intersection over union, non-maximum suppression, Dice.
 
 EfficientNet-Lite0 is written out in `encoders/efficientnet_lite0.py`, in plain PyTorch.
 """
@@ -17,7 +22,10 @@ from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0
 from vidrec_utils.image_encoders.catalogue import available, load
 from vidrec_utils.image_encoders.clip import ClipEncoder
 from vidrec_utils.image_encoders.encoder import ImageEncoder, PixelEncoder, imagenet_classes
+from vidrec_utils.image_encoders.frame_text import TextReader, load_text_reader
+from vidrec_utils.image_encoders.people import PersonFinder, load_person_finder
 from vidrec_utils.image_encoders.preprocessing import Recipe
+from vidrec_utils.image_encoders.ssd import ObjectDetector, load_detector
 from vidrec_utils.image_encoders.tasks import (
     Detector,
     classify,
@@ -33,8 +41,11 @@ __all__ = [
     "Detector",
     "EfficientNetLite0",
     "ImageEncoder",
+    "ObjectDetector",
+    "PersonFinder",
     "PixelEncoder",
     "Recipe",
+    "TextReader",
     "WeightsError",
     "WeightsNotAvailable",
     "available",
@@ -44,6 +55,9 @@ __all__ = [
     "finders",
     "imagenet_classes",
     "load",
+    "load_detector",
     "load_finder",
+    "load_person_finder",
+    "load_text_reader",
     "segment",
 ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
+from itertools import permutations
 from typing import cast
 
 import pandas as pd
@@ -47,6 +50,93 @@ def receptive_field(net: Opened, layer: str, size: int = 224, *, seed: int = 0) 
     return int(rows.max() - rows.min() + 1) if len(rows) else 0
 
 
+def fields_by_stride(name: str, most: int = 16, *, seed: int = 0) -> pd.Series:
+    """Measure how far each stage of a network sees, by the stage's stride.
+
+    Only stages of one stride can be compared: a stage that has shrunk the image less often sees
+    less, whatever its architecture.
+
+    Parameters
+    ----------
+    name : str
+        VGG, ResNet or Inception; built with random weights, which change nothing here.
+    most : int
+        Largest stride that is measured.
+    seed : int
+        Seed of the weights and of the image.
+
+    Returns
+    -------
+    Series of int
+        Side of the field in pixels, indexed by stride; of two stages of one stride the later one.
+    """
+    net = cast(ImageEncoder, load(name, "random", seed=seed)).net.eval()
+    stages = [layer for layer in net.layers if layer.startswith("stage")]
+    for size in (128, 320):  # a field of 128 was cut off by the image
+        strides = {layer: _stride(net, layer, size) for layer in stages}
+        fields = {
+            strides[layer]: receptive_field(net, layer, size, seed=seed)
+            for layer in stages
+            if strides[layer] <= most
+        }
+        if max(fields.values()) < size:
+            break
+    return pd.Series(fields, name=name, dtype=int).rename_axis("stride")
+
+
+def _stride(net: Opened, layer: str, size: int) -> int:
+    """Pixels between two positions of a layer's maps: the power of two nearest to the ratio."""
+    with torch.inference_mode():
+        side = net.activations(torch.zeros(1, 3, size, size), layer).shape[-1]
+    return 2 ** round(math.log2(size / side))
+
+
+def costs(net: nn.Module, size: int = 224, channels: int = 3) -> pd.DataFrame:
+    """Count parameters and multiply-adds of each convolution and linear layer.
+
+    Parameters
+    ----------
+    net : nn.Module
+        Maps an image to something. On the device "meta" nothing is computed, only counted.
+    size, channels : int
+        Side of the image in pixels, and its channels.
+
+    Returns
+    -------
+    DataFrame
+        A row a layer in the order of computation, indexed by its name: `kind` ("Conv2d" or
+        "Linear"), `parameters`, `multiply_adds` (of one image).
+
+    Examples
+    --------
+    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.Flatten())
+    >>> costs(net, size=8).iloc[0].tolist()  # 3 x 4 x 9 weights at 64 positions
+    ['Conv2d', 108, 6912]
+    """
+    rows, hooks = {}, []
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+
+            def count(own: nn.Module, _: object, output: torch.Tensor, name: str = name) -> None:
+                positions = output.shape[2:].numel() if isinstance(own, nn.Conv2d) else 1
+                weight = cast(torch.Tensor, own.weight)
+                parameters = sum(p.numel() for p in own.parameters())
+                rows[name] = (type(own).__name__, parameters, weight.numel() * positions)
+
+            hooks.append(module.register_forward_hook(count))
+    device = next((p.device for p in net.parameters()), torch.device("cpu"))
+    was_training = net.training
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, channels, size, size, device=device))
+    finally:
+        net.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    columns = ["kind", "parameters", "multiply_adds"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("layer")
+
+
 def parameter_shares(net: nn.Module, kinds: Sequence[str] = ("Conv2d", "Linear")) -> pd.Series:
     """Share of a network's parameters in each kind of layer, the rest as `other`.
 
@@ -65,7 +155,10 @@ def parameter_shares(net: nn.Module, kinds: Sequence[str] = ("Conv2d", "Linear")
 
 
 def compare_networks(names: Sequence[str], images: Images, *, seed: int = 0) -> pd.DataFrame:
-    """Compare where networks have their parameters, how far an early map sees, and their speed.
+    """Compare where networks have their parameters, what they compute, and their speed.
+
+    A warning tells when times contradict the operations: a network with half as many again needs
+    less time than another. Then something else kept the machine busy; measure again.
 
     Parameters
     ----------
@@ -79,8 +172,8 @@ def compare_networks(names: Sequence[str], images: Images, *, seed: int = 0) -> 
     Returns
     -------
     DataFrame
-        Indexed by name: `parameters, M`, `in the classifier, %`, `field after stage 2, pixels` and
-        `ms an image`.
+        Indexed by name: `parameters, M`, `in the classifier, %`, `GFLOPs` (a multiply and an add
+        count as two) and `ms an image`, both at the network's own size.
 
     Examples
     --------
@@ -98,7 +191,42 @@ def compare_networks(names: Sequence[str], images: Images, *, seed: int = 0) -> 
         rows[name] = {
             "parameters, M": encoder.parameters / 1e6,
             "in the classifier, %": 100 * parameter_shares(encoder.net)["Linear"],
-            "field after stage 2, pixels": receptive_field(encoder.net, "stage2", 128),
-            "ms an image": milliseconds(encoder, images, repeats=1),
+            "GFLOPs": 2e-9 * costs(encoder.net, encoder.size)["multiply_adds"].sum(),
+            "ms an image": milliseconds(encoder, images, repeats=REPEATS),
         }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    for heavy, light in contradictions(table["GFLOPs"], table["ms an image"]):
+        warnings.warn(
+            f"{heavy} computes half as much again as {light} or more, and took less time: the "
+            "machine was busy. Measure again when nothing else runs.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return table
+
+
+REPEATS = 3
+"""Timed runs of each network; the fastest counts."""
+APART = 1.5
+"""Ratio of operations from which on times should follow."""
+
+
+def contradictions(operations: pd.Series, times: pd.Series) -> list[tuple[str, str]]:
+    """List the pairs of networks of which the one with far more operations took less time.
+
+    Parameters
+    ----------
+    operations, times : Series
+        Indexed by name, in any unit.
+
+    Examples
+    --------
+    >>> work = pd.Series({"big": 30.0, "small": 10.0, "middle": 11.0})
+    >>> contradictions(work, pd.Series({"big": 100.0, "small": 150.0, "middle": 90.0}))
+    [('big', 'small')]
+    """
+    return [
+        (heavy, light)
+        for heavy, light in permutations(operations.index, 2)
+        if operations[heavy] > APART * operations[light] and times[heavy] < times[light]
+    ]

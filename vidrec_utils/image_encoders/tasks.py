@@ -24,6 +24,7 @@ from vidrec_utils.encoders.network import with_weights
 from vidrec_utils.encoders.pixels import checked
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Images
+from vidrec_utils.image_encoders.ssd import ObjectDetector
 
 SMALLEST = 8
 """Pixels of a side below which an image is enlarged before a detector sees it."""
@@ -227,7 +228,7 @@ def classify(images: Images, encoder: ImageEncoder, k: int = 5) -> pd.DataFrame:
 
 def detect(
     images: Images,
-    detector: str | Detector = "ssdlite320_mobilenet_v3_large",
+    detector: str | Detector | ObjectDetector = "ssdlite320_mobilenet_v3_large",
     threshold: float = 0.5,
     *,
     download: bool = False,
@@ -238,8 +239,9 @@ def detect(
     ----------
     images : list of uint8 (height, width, 3)
         RGB; sizes may differ.
-    detector : str or Detector
-        A name of `finders()`, loaded with its published weights, or one from `load_finder`.
+    detector : str, Detector or ObjectDetector
+        A name of `finders()`, loaded with its published weights, one from `load_finder`, or the
+        one from `load_detector`, whose weights came with a package.
     threshold : float
         Least score, in [0, 1].
     download : bool
@@ -264,6 +266,8 @@ def detect(
     >>> len(detect([np.zeros((40, 40, 3), np.uint8)], untrained, threshold=0.9))
     0
     """
+    if isinstance(detector, ObjectDetector):
+        return detector.find(images, threshold)
     model = _of_task(detector, "detect", download)
     arguments.share(threshold=threshold)
     rows = []
