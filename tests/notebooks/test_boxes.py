@@ -309,6 +309,22 @@ def test_checks_stand_apart_and_collapsed(change, says, judge):
 
 
 @pytest.mark.parametrize(
+    "check",
+    [
+        'assert share == share, "the share is what it is"',
+        'assert np.isclose(share, share), "the share is what it is"',
+        'claims.check(share == share, "the share is what it is")',
+        'assert True, "this is always as it should be"',
+        'claims.check(True, "this is always as it should be")',
+    ],
+)
+def test_an_assertion_that_cannot_fail_fails_outside_of_boxes(check, judge, good):
+    old = make.find_line(good, "assert share >")
+    broken = judge(lambda nb: make.swap(nb, old, check))
+    assert "cannot fail" in broken["checks"]
+
+
+@pytest.mark.parametrize(
     ("old", "new", "says"),
     [
         ("**Question.** Why are", "Why are", "4 questions"),

@@ -179,8 +179,8 @@ CODE_VARIANTS = [
     ("silenced", "import warnings\nwarnings.simplefilter('ignore')"),
     ("load", "datasets.load()"),
     ("load", "datasets.load(needs='path')"),
-    ("assert_messages", "assert True, library"),
-    ("assert_messages", "claims.check(True, 'no')"),
+    ("assert_messages", "assert library.name, library"),
+    ("assert_messages", "claims.check(library.name, 'no')"),
 ]
 
 
@@ -214,7 +214,7 @@ def test_other_code_that_breaks_a_rule(rule, lines, good, root):
         "watched.sample(3, random_state=0)",
         "from torch.utils.data import DataLoader\nDataLoader(watched, shuffle=False)",
         "import warnings\nwarnings.filterwarnings('ignore', message='a known one')",
-        "claims.check(True, 'this is why it has to hold')",
+        "claims.check(library.name, 'this is why it has to hold')",
     ],
 )
 def test_code_that_breaks_no_rule(lines, good, root):

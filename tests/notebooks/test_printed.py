@@ -85,3 +85,4 @@ def test_make_test_finds_a_stale_output(tmp_path):
     assert "1 failed, 4 passed" in result.stdout, result.stdout + result.stderr
     assert "The committed output is stale" in result.stdout
     assert "'helps' now" in result.stdout
+    assert "make notebooks NOTEBOOKS=notebooks/22_stale.ipynb" in " ".join(result.stdout.split())

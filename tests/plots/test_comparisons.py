@@ -27,6 +27,31 @@ def test_curves_carry_their_names_at_their_ends_in_their_colours():
     assert all(box.x1 <= figure.bbox.x1 for box in boxes)
 
 
+def test_each_name_stands_at_the_end_of_its_curve_and_hides_no_other():
+    x = np.arange(1, 21)
+    lines = {
+        "stops early": ([1, 2, 3, 4], [4.0, 3.0, 2.5, 2.0]),
+        "goes on above": (x, 2.2 - x / 40),
+        "goes on below": (x, 1.95 - x / 40),
+        "far away": ([1, 20], [0.0, 0.0]),
+    }
+    figure = plots.curves(lines, xlabel="epoch", ylabel="loss")
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert set(boxes) == {*lines}
+    for name, line in zip(lines, axes.lines, strict=True):
+        end = axes.transData.transform(line.get_xydata()[-1])
+        assert 0 < boxes[name].x0 - end[0] < 15, f"{name} is not beside its end"
+        assert abs((boxes[name].y0 + boxes[name].y1) / 2 - end[1]) < 45, name
+        points = np.column_stack([np.linspace(*line.get_xdata()[[0, -1]], 500)] * 2)
+        points[:, 1] = np.interp(points[:, 0], line.get_xdata(), line.get_ydata())
+        drawn = axes.transData.transform(points)
+        for other, box in boxes.items():
+            hidden = (drawn > box.min).all(axis=1) & (drawn < box.max).all(axis=1)
+            assert not hidden.any(), f"the name {other!r} lies on {name!r}"
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

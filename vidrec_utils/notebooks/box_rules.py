@@ -293,7 +293,7 @@ def assertions(tree: ast.AST | None, notebook: Notebook) -> list[ast.AST]:
     ]
 
 
-def _same_twice(asserted: ast.AST, notebook: Notebook) -> bool:
+def compares_itself(asserted: ast.AST, notebook: Notebook) -> bool:
     """Tell whether something is compared with itself."""
     for node in ast.walk(asserted):
         sides: list[ast.expr] = []
@@ -325,7 +325,7 @@ def rule_box_check(notebook: Notebook) -> Iterator[Breach]:
     """A check compares what was written from scratch with a package, and nothing with itself."""
     for name, _, cell in _cells(notebook, "check"):
         asserted = assertions(cell.tree, notebook)
-        if any(_same_twice(each, notebook) for each in asserted):
+        if any(compares_itself(each, notebook) for each in asserted):
             yield cell.number, f"the check of box-{name} compares something with itself"
     for name, cells in _short(notebook):
         if not any(

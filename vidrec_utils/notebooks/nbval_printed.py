@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from nbval.plugin import IPyNbCell
@@ -29,6 +30,17 @@ def _compares(item: pytest.Item) -> bool:
     return isinstance(item, IPyNbCell) and not other and item.path.stem not in NOT_YET_REWRITTEN
 
 
+def _advice(path: Path) -> str:
+    """Say what to do about a stale output, in this order."""
+    name = f"notebooks/{path.name}"
+    return (
+        "If the new text is wrong, correct the code. If it is right, see whether the prose still "
+        f"holds, then write the outputs anew with `make notebooks NOTEBOOKS={name}` (without make: "
+        f"`python -m vidrec_utils.notebooks --refresh --check {name}`) and commit them. A cell "
+        f"that prints times or memory, which differ from run to run, has the tag `{TIMES}`."
+    )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Compare the text that a cell has printed with the committed one."""
@@ -41,6 +53,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
             times=TIMES in item.cell.metadata.get("tags", []),
         )
         if difference:
-            advice = f"{difference} Run `make notebooks NOTEBOOKS={item.path.name}` and commit it."
-            item.raise_cell_error("The committed output is stale", advice)
+            item.raise_cell_error(
+                "The committed output is stale", f"{difference} {_advice(item.path)}"
+            )
     return result

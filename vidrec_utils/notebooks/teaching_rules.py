@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
-from vidrec_utils.notebooks.box_rules import assertions, draws_bars
+from vidrec_utils.notebooks.box_rules import assertions, compares_itself, draws_bars
 from vidrec_utils.notebooks.lesson_rules import claims
 from vidrec_utils.notebooks.reading import Breach, Cell, Notebook, images_in_html, words
 
@@ -21,9 +22,15 @@ _OPTION = re.compile(r"(?m)^\s{0,3}(\d)\. +\S")
 
 
 def rule_checks(notebook: Notebook) -> Iterator[Breach]:
-    """Assertions stand in cells of their own, tagged `check` and collapsed."""
+    """Assertions can fail, and stand in cells of their own, tagged `check` and collapsed."""
     for cell in notebook.code:
-        asserts = bool(assertions(cell.tree, notebook) or claims(cell, notebook))
+        asserted = assertions(cell.tree, notebook)
+        asserts = bool(asserted or claims(cell, notebook))
+        in_box = any(tag.startswith("box-") for tag in cell.tags)  # the rule box_check speaks of it
+        if not in_box and any(
+            compares_itself(each, notebook) or _is_constant(each) for each in asserted
+        ):
+            yield cell.number, "an assertion that cannot fail: a constant, or a thing and itself"
         if cell.exercise:
             continue
         if "check" not in cell.tags:
@@ -34,6 +41,13 @@ def rule_checks(notebook: Notebook) -> Iterator[Breach]:
             yield cell.number, "a check that is not collapsed: set jupyter.source_hidden"
         if not asserts:
             yield cell.number, "a cell tagged check asserts nothing; readers do not see its code"
+
+
+def _is_constant(asserted: ast.AST) -> bool:
+    """Tell whether `assert True` or `claims.check(True, ...)` stands there."""
+    if isinstance(asserted, ast.Call) and ast.unparse(asserted.func).endswith("claims.check"):
+        asserted = next(iter(asserted.args), asserted)
+    return isinstance(asserted, ast.Constant)
 
 
 def rule_exercise_kinds(notebook: Notebook) -> Iterator[Breach]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from vidrec_utils.plots._images import Drawable, bare, pixels_of
 from vidrec_utils.plots._style import PALETTE, safe_text
@@ -99,27 +101,50 @@ def _points(name: str, values: object) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _label_ends(figure: Figure, ends: list[tuple[float, float, str, str]]) -> None:
-    """Write the names at the right, moved apart where the ends are close."""
+    """Write each name at the end of its curve, moved up or down where curves or names are."""
     axes = figure.axes[0]
-    figure.draw_without_rendering()
-    right = max(end[0] for end in ends)
-    # heights in points, from the lowest; a line of text takes 13
-    points = [axes.transData.transform((x, y))[1] * 72 / figure.dpi for x, y, *_ in ends]
-    height = -np.inf
-    for number in np.argsort(points, kind="stable"):
-        _, y, name, colour = ends[number]
-        height = max(points[number], height + 13)
+    labels = [
         axes.annotate(
             safe_text(name, 28),
-            (right, y),
-            xytext=(6, height - points[number]),
+            (x, y),
+            xytext=(6, 0),
             textcoords="offset points",
             color=colour,
             fontsize=9,
             va="center",
             annotation_clip=False,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8},
         )
+        for x, y, name, colour in ends
+    ]
+    figure.draw_without_rendering()  # the layout makes room for the names
+    drawn = np.concatenate([_along(line) for line in axes.lines])  # (points, 2), pixels
+    placed: list[Bbox] = []
+    step = 6.5 * figure.dpi / 72  # half a line of text, in pixels
+    for label in sorted(labels, key=lambda label: label.get_window_extent().y0):
+        box = label.get_window_extent()
+        options = [box.translated(0, step * k) for k in sorted(range(-8, 17), key=abs)]
+        costs = [
+            _hidden(option, drawn, placed) + abs(option.y0 - box.y0) / step for option in options
+        ]
+        best = options[int(np.argmin(costs))]
+        placed.append(best)
+        label.set_position((6, (best.y0 - box.y0) * 72 / figure.dpi))
+
+
+def _hidden(box: Bbox, drawn: np.ndarray, names: Sequence[Bbox]) -> float:
+    """Return how much a name in this box would hide: points of curves, and above all names."""
+    covered = (drawn > box.min).all(axis=1) & (drawn < box.max).all(axis=1)
+    return float(covered.sum()) + 1000 * sum(box.padded(-1).overlaps(name) for name in names)
+
+
+def _along(line: Line2D) -> np.ndarray:
+    """Return points along a drawn line, about two pixels apart: (points, 2), in pixels."""
+    corners = line.get_transform().transform(line.get_xydata())
+    lengths = np.hypot(*np.diff(corners, axis=0).T)
+    where = np.concatenate([[0], np.cumsum(lengths)])
+    at = np.linspace(0, where[-1], int(where[-1] / 2) + 2)
+    return np.stack([np.interp(at, where, corners[:, k]) for k in (0, 1)], axis=1)
 
 
 def before_after(
