@@ -7,7 +7,13 @@ import pytest
 from vidrec_utils.behavior_based import ItemKNN
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import compare
-from vidrec_utils.hybrid import compare_newcomers, newcomer_table, newcomers, with_history
+from vidrec_utils.hybrid import (
+    compare_newcomers,
+    newcomer_table,
+    newcomers,
+    possible_histories,
+    with_history,
+)
 from vidrec_utils.recommender import Popularity
 
 START = pd.Timestamp("2025-03-01", tz="UTC")
@@ -142,3 +148,19 @@ def test_logs_that_repeat_their_index_keep_as_many_events(split):
     split.train.index = [0] * len(split.train)
     late = with_history(split, ["a", "b"], events=1)
     assert late.train.to_numpy().tolist() == usual.train.to_numpy().tolist()
+
+
+def test_possible_histories_count_who_comes_back():
+    """Ann and bob have 30 and 12 events in train; only ann is in validation, both in the test."""
+    train = pd.DataFrame({"user_id": ["ann"] * 30 + ["bob"] * 12 + ["eve"] * 40, "video_id": "a"})
+    validation = pd.DataFrame({"user_id": ["ann"], "video_id": "b"})
+    test = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": "b"})
+    split = Split(train, validation, test, pd.DataFrame(index=["a", "b"]), "by hand")
+    asked = (0, 10, 12, 13, 30, 31)
+    assert possible_histories(split, asked, people=1) == (0, 10, 12, 13, 30)
+    assert possible_histories(split, asked, people=2) == ()
+    assert possible_histories(split, asked, "test", people=1) == (0, 10, 12, 13, 30)
+    assert possible_histories(split, asked, "test", people=2) == (0, 10, 12)
+    assert possible_histories(split, asked, "test", people=3) == ()
+    with pytest.raises(ValueError, match="on is 'train'"):
+        possible_histories(split, asked, "train")

@@ -375,6 +375,18 @@ def test_split_spans_of_years_name_the_year():
     assert axes.xaxis.get_major_formatter()(moment) == "May 2019"
 
 
+@pytest.mark.parametrize("years", [0.01, 0.1, 0.3, 1, 2, 3, 4, 5, 8, 15, 23])
+def test_split_spans_find_dates_to_name_whatever_the_span(years):
+    times = pd.Timestamp("1996-03-01", tz="UTC") + pd.to_timedelta([0, 365 * years], unit="D")
+    rows = pd.DataFrame({"timestamp": times})
+    figure = plots.split_spans([datasets.Split(rows[:1], rows[:0], rows[1:], rows, "x")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.canvas.draw()
+    ticks = figure.axes[0].get_xticks()
+    assert 2 <= len(ticks) <= 9
+
+
 def test_split_spans_need_splits_with_times():
     with pytest.raises(ValueError, match="no split"):
         plots.split_spans([])

@@ -9,7 +9,7 @@
 - `EndToEnd`: a sequence model and the video encoder under it, trained together; `read_clips`,
   `compare_sources`.
 - `newcomers`, `with_history`, `compare_newcomers`, `newcomer_table`: people as if they had only
-  just arrived.
+  just arrived; `possible_histories` says what a log can answer.
 - `FillMissing`, `lose`, `compare_missing`: videos that lack a title, a thumbnail or a clip.
 - `modalities`, `shortened`: features of videos, by modality.
 """
@@ -19,6 +19,7 @@ from vidrec_utils.hybrid.cold_start import (
     compare_newcomers,
     newcomer_table,
     newcomers,
+    possible_histories,
     with_history,
 )
 from vidrec_utils.hybrid.end_to_end import EndToEnd, compare_sources
@@ -54,6 +55,7 @@ __all__ = [
     "newcomer_table",
     "newcomers",
     "normalized",
+    "possible_histories",
     "read_clips",
     "reciprocal_ranks",
     "shortened",

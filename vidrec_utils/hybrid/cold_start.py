@@ -60,6 +60,49 @@ def newcomers(split: Split, share: float = 0.3, least: int = 10, seed: int = 0) 
     return drawn_users(eligible, n, np.random.default_rng(seed))
 
 
+def possible_histories(
+    split: Split, known: Iterable[int] = (0, 3, 10, 30), on: str = "validation", people: int = 10
+) -> tuple[int, ...]:
+    """Tell which numbers of known events a log can answer for, before `compare_newcomers`.
+
+    In many logs few people come back: MovieLens holds one sitting of most, and in KuaiRand half of
+    the people have five events or fewer.
+
+    Parameters
+    ----------
+    split : Split
+        Not changed.
+    known : iterable of int
+        Numbers of events that a newcomer is to keep in train.
+    on : {"validation", "test"}
+        The part that is to be predicted.
+    people : int
+        Number of people from which the comparison is worth its while.
+
+    Returns
+    -------
+    tuple of int
+        Those of `known` that at least so many people have in train (or ten events, if it is fewer)
+        who have an event in `on` and one in test, too; empty if there are none.
+
+    Examples
+    --------
+    >>> from vidrec_utils.datasets import Split
+    >>> train = pd.DataFrame({"user_id": ["ann"] * 12 + ["bob"] * 3, "video_id": "a"})
+    >>> later = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["c", "c"]})
+    >>> split = Split(train, later, later, pd.DataFrame(index=["a", "c"]), "by hand")
+    >>> possible_histories(split, (0, 10, 30), people=1)
+    (0, 10)
+    >>> possible_histories(split, (0, 10, 30), people=2)
+    ()
+    """
+    arguments.one_of(("validation", "test"), on=on)
+    counts = pd.Series(as_ids(split.train["user_id"])).value_counts()
+    for part in (split.test, getattr(split, on)):
+        counts = counts[counts.index.isin(as_ids(part["user_id"]))]
+    return tuple(n for n in known if (counts >= max(10, n)).sum() >= people)
+
+
 def drawn_users(users: pd.Index, most: int, rng: np.random.Generator) -> pd.Index:
     """At most so many users, drawn without replacement, in the order in which they are given."""
     if len(users) <= most:

@@ -426,7 +426,7 @@ def split_spans(splits: Sequence[Split], *, title: str = "") -> Figure:
     _name_rows(axes, [safe_text(split.name, 30) for split in splits])
     axes.margins(x=0.08)
     low, high = axes.get_xlim()  # in days
-    axes.xaxis.set_major_locator(AutoDateLocator(maxticks=7))
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=3, maxticks=7))
     axes.xaxis.set_major_formatter(DateFormatter("%d %b" if high - low < 300 else "%b %Y"))
     figure.legend(loc="outside lower center", ncols=3, fontsize=10)
     return figure
