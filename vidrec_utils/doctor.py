@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 OK, NOTE, WARNING, MISSING = "ok", "note", "warning", "missing"
 
 SET_UP = "make setup (without make: python scripts/set_up.py)"
-FOR_DEVELOPMENT = {"jupyterlab", "mypy", "nbval", "pytest", "pytest-xdist", "ruff", "setuptools"}
+FOR_DEVELOPMENT = {
+    *("jupyterlab", "mypy", "nbval", "pytest", "pytest-xdist", "ruff", "setuptools"),
+    "websocket-client",
+}
 """Requirements whose absence leaves the notebooks runnable by `make course`."""
 
 VARIABLES = {
