@@ -119,10 +119,10 @@ def label_budget(
         row = known.get(_key(run))
         if row is None:
             row = run | _measure(run, ways[name], clips, labels, groups, *rows, checkpoints)
-            told = rows[1] if split == "test" else []  # clips that are told one by one
+            held = rows[1] if split == "test" else []  # their clips are described one by one
             row["hits"] = row["hits"] if split == "test" else ""
-            row["group"] = codes[told].tolist() if len(told) else []
-            row["kind"] = kinds[told].tolist() if kinds is not None and len(told) else []
+            row["group"] = codes[held].tolist() if len(held) else []
+            row["kind"] = kinds[held].tolist() if kinds is not None and len(held) else []
         return row
 
     for seed in seeds:
