@@ -2,6 +2,7 @@
 
     python -m vidrec_utils.course               # run all notebooks, write copies to build/
     python -m vidrec_utils.course 01            # only those whose name begins so
+    python -m vidrec_utils.course --profile     # also write what each cell cost and computed
     python -m vidrec_utils.course --test        # package tests, notebook contract, nbval
 
 Executed copies go to `build/notebooks/`, reading copies to `build/html/` (begin with `index.html`),

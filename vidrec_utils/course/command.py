@@ -22,6 +22,7 @@ from unittest.mock import patch
 import nbformat
 
 from vidrec_utils import settings
+from vidrec_utils.course.costs import Usage, profile_table
 from vidrec_utils.course.pages import index_page, reading_copy, relink
 from vidrec_utils.files import write_atomically, write_obstacle
 from vidrec_utils.notebooks.kernels import (
@@ -111,12 +112,17 @@ def _run_of(entry: dict[str, Any]) -> Run:
     return Run(**{name: value for name, value in entry.items() if name != "machine"})
 
 
+def _entry(run: Run) -> dict[str, Any]:
+    """A run as `course.json` holds it, without its cells."""
+    return {name: value for name, value in asdict(run).items() if name != "costs"}
+
+
 def _write_report(output: Path, runs: list[Run]) -> None:
     """Write the timings and the index of all copies that there are, of this and earlier runs.
 
     Afterwards links between the reading copies lead to pages that exist.
     """
-    entries = {entry["name"]: entry for entry in [*_earlier(output), *map(asdict, runs)]}
+    entries = {entry["name"]: entry for entry in [*_earlier(output), *map(_entry, runs)]}
     entries = dict(sorted(entries.items()))
     report, index = output / "course.json", output / "html" / "index.html"
     if entries:
@@ -292,6 +298,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-going", action="store_true", help="go on after a failure")
     parser.add_argument("--no-html", action="store_true", help="write no reading copies")
     parser.add_argument("--cell-timeout", type=float, default=CELL_TIMEOUT_S, metavar="SECONDS")
+    parser.add_argument(
+        "--profile", action="store_true", help="write what each cell cost, and what it computed"
+    )
+    parser.add_argument("--table", type=Path, metavar="FILE", help="where --profile writes")
     parser.add_argument("--test", action="store_true", help="run all tests instead")
     return parser
 
@@ -325,7 +335,7 @@ def main(arguments: list[str] | None = None) -> int:
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
-    begin = time.monotonic()
+    begin, usage = time.monotonic(), Usage()
     try:
         with _terminate_as_interrupt():
             runs, failures = run_course(
@@ -345,6 +355,11 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    if options.profile:
+        table = options.table or output / "course_profile.md"
+        command = " ".join(["python -m vidrec_utils.course", *(arguments or sys.argv[1:])])
+        write_atomically(table, profile_table(runs, usage.others(runs), command))
+        print(f"What each notebook and cell cost: {table}")
     minutes = (time.monotonic() - begin) / 60
     if failures:
         names = ", ".join(failure.name for failure in failures)

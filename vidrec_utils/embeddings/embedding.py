@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ import pandas as pd
 from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
-from vidrec_utils import arguments, settings, video_io
+from vidrec_utils import arguments, cache, settings, video_io
 from vidrec_utils.embeddings.batches import (
     Item,
     batch_size_for,
@@ -209,14 +210,17 @@ def embed(
         )
     if batch_size is not None:
         arguments.at_least(1, batch_size=batch_size)
+    start = time.perf_counter()
     items, reasons = _items(library, encoder, of, budget, _spans(shots, encoder, of))
     folder, provenance = _store_of(encoder, of, root)
     provenance["batch_size"] = batch_size or batch_size_for(encoder, of)
     store = _opened(folder, provenance, progress)
+    computed = 0
     if any(item.key not in store.rows for item in items.values()):
         with _locked(folder, progress):
             store.refresh()  # another process may have been at work
             todo = {i.key: i for i in items.values() if i.key not in store.rows}
+            computed = len(todo)
             size = batch_size or store.provenance.get("batch_size") or provenance["batch_size"]
             title = f"{encoder.name}, {of}s"
             passing = compute(store, encoder, list(todo.values()), size, title, progress)
@@ -224,6 +228,9 @@ def embed(
                 if item.key in passing:
                     reasons[video_id] = passing[item.key]
                     del items[video_id]
+    what = f"vectors of {of}s, {encoder.name} ({_origin(encoder)['source']} weights)"
+    taken = round(time.perf_counter() - start, 3)
+    cache.record(cache.Lookup(what, computed, max(0, len(items) - computed), taken))
     return _result(library, store, items, reasons)
 
 

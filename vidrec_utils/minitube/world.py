@@ -19,7 +19,7 @@ from filelock import FileLock
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from vidrec_utils import settings
+from vidrec_utils import cache, settings
 from vidrec_utils.files import sweep
 from vidrec_utils.minitube import behavior, dirt, media, metadata, truth
 from vidrec_utils.minitube.config import WorldConfig, world_config
@@ -73,11 +73,13 @@ def build_world(config: WorldConfig, home: Path, progress: bool = True) -> Path:
     """Do the same as `build` for any configuration, such as a tiny one in a test."""
     world = home / config.name
     if _is_complete(world, config):
+        cache.record(cache.Lookup("world", 0, 1, 0.0))
         return world / "library"
     home.mkdir(parents=True, exist_ok=True)
     with FileLock(str(home / f"{config.name}.lock")):
         if not _is_complete(world, config):
-            _render(world, config, progress)
+            with cache.recorded("world"):
+                _render(world, config, progress)
     return world / "library"
 
 

@@ -24,6 +24,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from traitlets import Instance
 from traitlets.config import Config
 
+from vidrec_utils.cache import LOG_VARIABLE, Lookup, read_log
 from vidrec_utils.files import draft_folder, write_atomically
 from vidrec_utils.notebooks.reading import read_node
 
@@ -99,6 +100,35 @@ c.IPKernelApp.log_level = 40  # errors; that messages go over the loopback unenc
 
 
 @dataclass(frozen=True)
+class CellCost:
+    """What one code cell took.
+
+    Attributes
+    ----------
+    number : int
+        Of the code cells that were run, from 1.
+    source : str
+        The cell's text.
+    seconds : float
+        Wall time.
+    processor_seconds : float
+        Processor time of the kernel and its child processes. It counts children that ended
+        without being waited for up to the last look at them, so it can be a little too small.
+    peak_memory_mb : float
+        Highest memory seen while the cell ran, in 10^6 bytes.
+    lookups : tuple of Lookup
+        What the cell asked the caches for.
+    """
+
+    number: int
+    source: str
+    seconds: float
+    processor_seconds: float
+    peak_memory_mb: float
+    lookups: tuple[Lookup, ...] = ()
+
+
+@dataclass(frozen=True)
 class Run:
     """What one executed notebook took.
 
@@ -115,6 +145,10 @@ class Run:
         that they share are counted once; elsewhere, once for each.
     cells : int
         Number of code cells that were run.
+    processor_seconds : float
+        Processor time of the kernel and its child processes, starting the kernel included.
+    costs : tuple of CellCost
+        The same for each code cell that was run.
     """
 
     name: str
@@ -122,6 +156,8 @@ class Run:
     seconds: float
     peak_memory_mb: float
     cells: int
+    processor_seconds: float = 0.0
+    costs: tuple[CellCost, ...] = ()
 
 
 class NotebookFailed(RuntimeError):
@@ -164,6 +200,7 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.pid: int | None = None
         self.peak_bytes = 0
+        self._since_bytes = 0
         self._interval_s = interval_s
         self._stopped = threading.Event()
 
@@ -178,7 +215,19 @@ class Watch(threading.Thread):
     def look(self) -> None:
         """Take one measurement of the process and all its descendants."""
         if self.pid is not None:
-            self.peak_bytes = max(self.peak_bytes, _resident(_family(self.pid)))
+            seen = _resident(_family(self.pid))
+            self.peak_bytes = max(self.peak_bytes, seen)
+            self._since_bytes = max(self._since_bytes, seen)
+
+    def peak_since(self) -> int:
+        """The highest memory in bytes since the last call of this method; looks once more."""
+        self.look()
+        peak, self._since_bytes = self._since_bytes, 0
+        return peak
+
+    def processor_seconds(self) -> float:
+        """Processor time that the process and all its descendants have taken so far."""
+        return _processor_seconds(_family(self.pid)) if self.pid is not None else 0.0
 
     def stop(self) -> None:
         """End the thread."""
@@ -221,6 +270,17 @@ def _resident(family: list[psutil.Process]) -> int:
         with suppress(psutil.Error):  # it may have ended
             memory = process.memory_full_info() if in_shares else process.memory_info()
             total += getattr(memory, "pss", memory.rss)
+    return total
+
+
+def _processor_seconds(family: list[psutil.Process]) -> float:
+    """Processor time of some processes, and of their children that have ended."""
+    total = 0.0
+    for process in family:
+        with suppress(psutil.Error):  # it may have ended
+            times = process.cpu_times()
+            total += times.user + times.system
+            total += getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
     return total
 
 
@@ -323,16 +383,33 @@ def execute(
     watch = Watch()
     done = 0
     current: int | None = None
+    costs: list[CellCost] = []
+    started_with = 0.0  # processor seconds before the first cell
+    begun: tuple[float, float] = (0.0, 0.0)
+    read = 0  # bytes of the record of the caches that belong to earlier cells
 
     def started(**_: Any) -> None:
         watch.pid = client.km.provisioner.pid
         connection.unlink(missing_ok=True)  # both sides have read it, and it holds the key
 
     def before(cell: nbformat.NotebookNode, cell_index: int) -> None:
-        nonlocal done, current
+        nonlocal done, current, begun, started_with
         done, current = done + 1, cell_index
         if on_cell is not None:
             on_cell(done, total)
+        watch.peak_since()
+        if done == 1:
+            started_with = watch.processor_seconds()
+        begun = time.monotonic(), watch.processor_seconds()
+
+    def after(cell: nbformat.NotebookNode, **_: Any) -> None:
+        nonlocal read
+        wall, processor = time.monotonic() - begun[0], watch.processor_seconds() - begun[1]
+        lookups, read = read_log(record, read)
+        peak = round(watch.peak_since() / 1e6)
+        costs.append(
+            CellCost(done, cell.source, round(wall, 2), round(processor, 2), peak, tuple(lookups))
+        )
 
     def fail(reason: str) -> NotebookFailed:
         source = "" if current is None else notebook.cells[current].source
@@ -344,7 +421,7 @@ def execute(
     # What the kernel process says outside of cells (libraries grumbling at its end) is shown only
     # when it explains a failure.
     with draft_folder(runtime / "kernel") as draft, tempfile.TemporaryFile() as log:
-        connection = draft / "connection.json"
+        connection, record = draft / "connection.json", draft / "lookups.jsonl"
         client = NotebookClient(
             notebook,
             timeout=cell_timeout_s,
@@ -355,12 +432,14 @@ def execute(
             resources={"metadata": {"path": str(path.parent)}},
             on_notebook_start=started,
             on_cell_execute=before,
-            on_cell_executed=lambda **_: watch.look(),
+            on_cell_executed=after,
         )
         watch.start()
         try:
             _in_thread(
-                lambda: client.execute(env=dict(env), stdout=log, stderr=log),
+                lambda: client.execute(
+                    env={**env, LOG_VARIABLE: str(record)}, stdout=log, stderr=log
+                ),
                 on_interrupt=lambda: _kill(watch.pid or _pid(client)),
             )
         except CellTimeoutError as error:
@@ -383,7 +462,15 @@ def execute(
         finally:
             watch.stop()
     seconds = time.monotonic() - begin
-    run = Run(path.stem, title(notebook), round(seconds, 1), round(watch.peak_bytes / 1e6), done)
+    run = Run(
+        path.stem,
+        title(notebook),
+        round(seconds, 1),
+        round(watch.peak_bytes / 1e6),
+        done,
+        round(started_with + sum(cost.processor_seconds for cost in costs), 1),
+        tuple(costs),
+    )
     return notebook, run
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
+from vidrec_utils import cache as kept_results
 from vidrec_utils import settings, video_io
 from vidrec_utils.datasets import LibraryError, VideoLibrary
 from vidrec_utils.files import draft_folder, naming, sha256
@@ -106,8 +107,10 @@ def clean(
         folder = settings.cache_dir() / "cleaning" / _key(library, now, strategies, budget)
         kept = _load(folder, library)
         if kept is not None:
+            kept_results.record(kept_results.Lookup("cleaning", 0, 1, 0.0))
             return kept
-    tables, steps = _run(library, now, strategies, progress, budget)
+    with kept_results.recorded("cleaning"):
+        tables, steps = _run(library, now, strategies, progress, budget)
     report = Report(tuple(_original_rows(step, library) for step in steps))
     result = _with_tables(library, *tables, report)
     if cache:
