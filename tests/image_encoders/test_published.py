@@ -213,7 +213,7 @@ def test_cost_is_what_the_catalogue_says(opened, dinov2, name):
 
 @pytest.mark.parametrize("name", CNNS)
 def test_preprocessing_is_torchvisions(name, photos):
-    theirs = CATALOGUE[name].torchvision.transforms()
+    theirs = CATALOGUE[name].torchvision.entry().transforms()
     ours = CATALOGUE[name].recipe()
     for photo in photos:
         expected = theirs(torch.from_numpy(photo.copy()).permute(2, 0, 1))

@@ -132,7 +132,9 @@ def test_real_networks_take_pictures_of_every_shape(name):
 def test_preprocessing_is_torchvisions(ssd):
     photo = data.coffee()
     (ours,) = ssd.prepare([photo])
-    theirs = FINDERS[ssd.name].torchvision.transforms()(torch.from_numpy(photo).permute(2, 0, 1))
+    theirs = (
+        FINDERS[ssd.name].torchvision.entry().transforms()(torch.from_numpy(photo).permute(2, 0, 1))
+    )
     torch.testing.assert_close(ours, theirs, atol=0, rtol=0)
     with pytest.raises(ValueError, match="Image 0 is"):
         list(ssd.prepare([photo.astype(float)]))

@@ -156,7 +156,7 @@ def test_preprocessing_equals_torchvision_s(name):
 
     transforms = get_model_weights(name).DEFAULT.transforms()
     for clip in (photographs(2), photographs(2, 300, 120), photographs(2, 100, 100)):
-        framing = NETWORKS[name].framing
+        framing = published.torchvision_framing(NETWORKS[name].torchvision)
         frames = torch.from_numpy(clip).permute(0, 3, 1, 2)
         got = framing(frames).transpose(0, 1)
         torch.testing.assert_close(got, transforms(frames), rtol=0, atol=1e-6)

@@ -39,9 +39,8 @@ from vidrec_utils.files import draft_folder, write_atomically
 from vidrec_utils.files import sha256 as digest_of
 
 if TYPE_CHECKING:
-    from torchvision.models import WeightsEnum
-
     from vidrec_utils.encoders.catalogue import LoadRequest
+    from vidrec_utils.encoders.torchvision_models import TorchvisionWeights
 
 HUB = "https://huggingface.co"
 _HASH = re.compile(r"[0-9a-f]{8,64}")
@@ -186,7 +185,7 @@ class PublishedFile:
     licence: str
 
     @classmethod
-    def of_torchvision(cls, weights: WeightsEnum) -> Self:
+    def of_torchvision(cls, weights: TorchvisionWeights) -> Self:
         """The file of one of torchvision's entries, whose name ends in digits of its hash."""
         return cls(weights.url, Path(weights.url).stem.rpartition("-")[2], "BSD-3-Clause")
 

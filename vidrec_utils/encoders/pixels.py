@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torchvision.transforms import InterpolationMode, v2
 
 LONGEST = 8
 """Of an image whose sides differ by more than this factor, only the middle is read."""
@@ -50,13 +49,14 @@ def checked(arrays: Sequence[np.ndarray] | np.ndarray, kind: str) -> list[np.nda
     return [np.asarray(item) for item in arrays]
 
 
-def square(
-    image: torch.Tensor, size: int, mode: InterpolationMode = InterpolationMode.BILINEAR
-) -> torch.Tensor:
+def square(image: torch.Tensor, size: int, interpolation: str = "bilinear") -> torch.Tensor:
     """Crop the centre square and resize it; uint8 `(..., 3, height, width)` to `(..., size, size)`.
 
     The crop comes first, so that an image of 1 x 10,000 pixels is never blown up.
     """
+    from torchvision.transforms import InterpolationMode, v2
+
+    mode = InterpolationMode(interpolation)
     side = min(image.shape[-2:])
     centre = v2.functional.center_crop(image, [side, side])
     return v2.functional.resize(centre, [size, size], mode, antialias=True)
@@ -67,6 +67,8 @@ def cut_long_sides(image: torch.Tensor) -> torch.Tensor:
 
     Otherwise 1 x 10,000 pixels, resized to a shorter side of 256, would fill gigabytes.
     """
+    from torchvision.transforms import v2
+
     height, width = image.shape[-2:]
     limit = LONGEST * min(height, width)
     return v2.functional.center_crop(image, [min(height, limit), min(width, limit)])

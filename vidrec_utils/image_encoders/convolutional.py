@@ -15,18 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
-from torchvision import models
-from torchvision.models import WeightsEnum
-from torchvision.transforms._presets import ImageClassification
 
 from vidrec_utils.encoders import Entry, LoadRequest, PublishedFile
 from vidrec_utils.encoders.network import with_weights
+from vidrec_utils.encoders.torchvision_models import MODELS, TorchvisionWeights, builder
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Recipe
+
+if TYPE_CHECKING:
+    from torchvision.transforms._presets import ImageClassification
 
 MIN_SIZE = 32
 
@@ -83,7 +84,7 @@ class TorchvisionCnn(Entry[ImageEncoder]):
     ----------
     build : callable
         Builds it untrained, in the form that the published checkpoint has.
-    torchvision : WeightsEnum
+    torchvision : TorchvisionWeights
         Torchvision's entry: address, hash, preprocessing, measured accuracy.
     taps : mapping of str to str
         Which module's output is which layer.
@@ -91,12 +92,12 @@ class TorchvisionCnn(Entry[ImageEncoder]):
 
     published: PublishedFile
     build: Callable[..., nn.Module]
-    torchvision: WeightsEnum
+    torchvision: TorchvisionWeights
     taps: Mapping[str, str]
 
     def recipe(self) -> Recipe:
         """The preprocessing that torchvision publishes with the weights."""
-        preset = cast(ImageClassification, self.torchvision.transforms())
+        preset = cast("ImageClassification", self.torchvision.entry().transforms())
         return Recipe(
             preset.crop_size[0],
             preset.resize_size[0],
@@ -116,16 +117,10 @@ class TorchvisionCnn(Entry[ImageEncoder]):
         return ImageEncoder(self.name, opened, info, request.device, recipe=recipe)
 
 
-def _inception() -> nn.Module:
-    # The checkpoint is Google's, converted: it wants inputs in [-1, 1] and has a second head.
-    # Its own initialisation takes half a minute; batch normalisation makes up for the difference.
-    return models.inception_v3(transform_input=True, aux_logits=True, init_weights=False)
-
-
 def _entry(
     name: str,
     build: Callable[..., nn.Module],
-    weights: WeightsEnum,
+    weights: TorchvisionWeights,
     taps: Mapping[str, str],
     least: int = MIN_SIZE,
     **about: object,
@@ -150,8 +145,8 @@ def _entry(
 ENTRIES = [
     _entry(
         "vgg16",
-        models.vgg16,
-        models.VGG16_Weights.IMAGENET1K_V1,
+        builder("vgg16"),
+        TorchvisionWeights("VGG16_Weights.IMAGENET1K_V1", f"{MODELS}/vgg16-397923af.pth"),
         {f"stage{n}": f"features.{k}" for n, k in enumerate((4, 9, 16, 23, 30), 1)}
         | {"penultimate": "classifier.5"},
         family="VGG",
@@ -163,8 +158,8 @@ ENTRIES = [
     ),
     _entry(
         "resnet50",
-        models.resnet50,
-        models.ResNet50_Weights.IMAGENET1K_V2,
+        builder("resnet50"),
+        TorchvisionWeights("ResNet50_Weights.IMAGENET1K_V2", f"{MODELS}/resnet50-11ad3fa6.pth"),
         {f"stage{n}": f"layer{n}" for n in range(1, 5)} | {"penultimate": "avgpool"},
         family="ResNet",
         year=2015,
@@ -175,8 +170,12 @@ ENTRIES = [
     ),
     _entry(
         "inception_v3",
-        _inception,
-        models.Inception_V3_Weights.IMAGENET1K_V1,
+        # The checkpoint is Google's, converted: it wants inputs in [-1, 1] and has a second head.
+        # Its own initialisation takes half a minute; batch normalisation makes up for it.
+        builder("inception_v3", transform_input=True, aux_logits=True, init_weights=False),
+        TorchvisionWeights(
+            "Inception_V3_Weights.IMAGENET1K_V1", f"{MODELS}/inception_v3_google-0cc3c7bd.pth"
+        ),
         {
             "stage1": "maxpool1",
             "stage2": "maxpool2",

@@ -8,7 +8,6 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from torchvision.transforms import InterpolationMode, functional, v2
 
 from vidrec_utils.encoders.pixels import checked, cut_long_sides, square
 
@@ -79,11 +78,13 @@ class Recipe:
 
     def _frame(self, image: torch.Tensor) -> torch.Tensor:
         """Frame uint8 `(..., 3, height, width)` to `(..., 3, size, size)`."""
-        mode = InterpolationMode(self.interpolation)
         if self.resize is None:
-            return square(image, self.size, mode)
+            return square(image, self.size, self.interpolation)
+        from torchvision.transforms import InterpolationMode, functional, v2
+
         image = cut_long_sides(image)
         # each as its authors' library does it: the two round half a grey level differently
         resize = functional.resize if self.interpolation == "bilinear" else v2.functional.resize
+        mode = InterpolationMode(self.interpolation)
         image = resize(image, [self.resize], mode, antialias=True)
         return v2.functional.center_crop(image, [self.size, self.size])

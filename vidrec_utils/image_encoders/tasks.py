@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torchvision.models import WeightsEnum, detection, segmentation
 
 from vidrec_utils import arguments, settings
 from vidrec_utils.encoders import LoadRequest, PublishedFile, WeightsInfo
 from vidrec_utils.encoders.network import with_weights
 from vidrec_utils.encoders.pixels import checked
+from vidrec_utils.encoders.torchvision_models import MODELS, TorchvisionWeights, builder
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Images
 from vidrec_utils.image_encoders.ssd import ObjectDetector
@@ -40,7 +39,7 @@ class Finder:
         What it does.
     build : callable
         Builds it untrained.
-    torchvision : WeightsEnum
+    torchvision : TorchvisionWeights
         Torchvision's entry: preprocessing, labels, measured accuracy.
     published : PublishedFile
         The file with its weights.
@@ -50,13 +49,13 @@ class Finder:
 
     task: str
     build: Callable[..., nn.Module]
-    torchvision: WeightsEnum
+    torchvision: TorchvisionWeights
     published: PublishedFile
     metric: str
 
 
 def _finder(
-    task: str, build: Callable[..., nn.Module], weights: WeightsEnum, metric: str
+    task: str, build: Callable[..., nn.Module], weights: TorchvisionWeights, metric: str
 ) -> Finder:
     return Finder(task, build, weights, PublishedFile.of_torchvision(weights), metric)
 
@@ -64,26 +63,38 @@ def _finder(
 FINDERS = {
     "ssdlite320_mobilenet_v3_large": _finder(
         "detect",
-        partial(detection.ssdlite320_mobilenet_v3_large, weights_backbone=None),
-        detection.SSDLite320_MobileNet_V3_Large_Weights.COCO_V1,
+        builder("ssdlite320_mobilenet_v3_large", weights_backbone=None),
+        TorchvisionWeights(
+            "SSDLite320_MobileNet_V3_Large_Weights.COCO_V1",
+            f"{MODELS}/ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
+        ),
         "box_map",
     ),
     "fasterrcnn_mobilenet_v3_large_320_fpn": _finder(
         "detect",
-        partial(detection.fasterrcnn_mobilenet_v3_large_320_fpn, weights_backbone=None),
-        detection.FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1,
+        builder("fasterrcnn_mobilenet_v3_large_320_fpn", weights_backbone=None),
+        TorchvisionWeights(
+            "FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1",
+            f"{MODELS}/fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
+        ),
         "box_map",
     ),
     "lraspp_mobilenet_v3_large": _finder(
         "segment",
-        partial(segmentation.lraspp_mobilenet_v3_large, weights_backbone=None),
-        segmentation.LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1,
+        builder("lraspp_mobilenet_v3_large", weights_backbone=None),
+        TorchvisionWeights(
+            "LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1",
+            f"{MODELS}/lraspp_mobilenet_v3_large-d234d4ea.pth",
+        ),
         "miou",
     ),
     "deeplabv3_mobilenet_v3_large": _finder(
         "segment",
-        partial(segmentation.deeplabv3_mobilenet_v3_large, weights_backbone=None, aux_loss=True),
-        segmentation.DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1,
+        builder("deeplabv3_mobilenet_v3_large", weights_backbone=None, aux_loss=True),
+        TorchvisionWeights(
+            "DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1",
+            f"{MODELS}/deeplabv3_mobilenet_v3_large-fc3c493d.pth",
+        ),
         "miou",
     ),
 }
@@ -112,8 +123,9 @@ class Detector:
     ):
         self.name, self.weights = name, weights
         self.task = FINDERS[name].task
-        self.labels = tuple(FINDERS[name].torchvision.meta["categories"])
-        self.preset = FINDERS[name].torchvision.transforms()
+        entry = FINDERS[name].torchvision.entry()
+        self.labels = tuple(entry.meta["categories"])
+        self.preset = entry.transforms()
         self.device = torch.device(device) if device is not None else settings.device()
         self.net = net.eval().to(self.device)
         self.parameters = sum(p.numel() for p in net.parameters())
@@ -143,7 +155,7 @@ def finders() -> pd.DataFrame:
     """
     rows = {}
     for name, finder in FINDERS.items():
-        meta = finder.torchvision.meta
+        meta = finder.torchvision.entry().meta
         file = finder.published
         ((data, metrics),) = meta["_metrics"].items()
         rows[name] = {

@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
 
 @dataclass
@@ -134,6 +132,8 @@ class ClipAugmentation:
         return clip[times.round().long().clamp(0, n - 1)]
 
     def _crop(self, clip: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        from torchvision.transforms.v2 import functional as F
+
         height, width = clip.shape[-2:]
         top, left, h, w = self._box(height, width, rng)
         size = [height, width] if self.size is None else [self.size, self.size]
@@ -156,6 +156,8 @@ class ClipAugmentation:
     def _flip(
         self, clip: torch.Tensor, label: object, rng: torch.Generator
     ) -> tuple[torch.Tensor, object]:
+        from torchvision.transforms.v2 import functional as F
+
         # The draw is made in any case, so that later draws do not depend on the label.
         flip_drawn = uniform(rng, 0, 1) < self.flip_probability
         if not flip_drawn or self.flips is None or label not in self.flips:
@@ -163,6 +165,8 @@ class ClipAugmentation:
         return F.horizontal_flip(clip), self.flips[label]
 
     def _colour(self, clip: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        from torchvision.transforms.v2 import functional as F
+
         factors = {
             F.adjust_brightness: self.brightness,
             F.adjust_contrast: self.contrast,
@@ -231,6 +235,8 @@ def to_float(
     std: tuple[float, ...] = (0.229, 0.224, 0.225),
 ) -> torch.Tensor:
     """Scale a uint8 clip (t, c, h, w) to 0..1 and normalize it, by default as for ImageNet."""
+    from torchvision.transforms import v2
+
     pipeline = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
     return pipeline(clip)
 
@@ -244,6 +250,8 @@ def _per_clip(
     adjust: Callable[[torch.Tensor, float], torch.Tensor], clip: torch.Tensor, factor: float
 ) -> torch.Tensor:
     """Adjust colours; contrast is relative to the clip's mean, not to each frame's."""
+    from torchvision.transforms.v2 import functional as F
+
     if adjust is not F.adjust_contrast:
         return adjust(clip, factor)
     # Frames next to each other are one image to the function, so all of them share one mean.

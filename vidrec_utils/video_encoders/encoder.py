@@ -11,7 +11,6 @@ from typing import Self, TypeAlias
 import numpy as np
 import torch
 from torch import nn
-from torchvision.transforms import InterpolationMode, functional, v2
 
 from vidrec_utils.encoders.network import NetworkEncoder
 from vidrec_utils.encoders.pixels import checked, cut_long_sides, square
@@ -53,6 +52,8 @@ class Framing:
 
     def __call__(self, frames: torch.Tensor) -> torch.Tensor:
         """Uint8 `(time, 3, height, width)` to float32 `(time, 3, size, size)`."""
+        from torchvision.transforms import InterpolationMode, functional, v2
+
         if isinstance(self.resize, int):
             frames = cut_long_sides(frames)
         sides = list(self.resize) if isinstance(self.resize, tuple) else [self.resize]

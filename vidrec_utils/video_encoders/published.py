@@ -13,22 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
-from torchvision.models import WeightsEnum
-from torchvision.models.video import (
-    MViT_V2_S_Weights,
-    R2Plus1D_18_Weights,
-    mvit_v2_s,
-    r2plus1d_18,
-)
 
 from vidrec_utils.encoders import Entry, LoadRequest, PublishedFile, TimedContract, Windows
 from vidrec_utils.encoders.network import with_weights
+from vidrec_utils.encoders.torchvision_models import MODELS, TorchvisionWeights, builder
 from vidrec_utils.video_encoders import slowfast
 from vidrec_utils.video_encoders.encoder import ClipNetwork, Framing, VideoEncoder
 from vidrec_utils.video_encoders.slowfast import STAGES
+
+if TYPE_CHECKING:
+    from torchvision.models.video import MViT
+    from torchvision.models.video.resnet import VideoResNet
 
 ZOO = "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics"
 ZOO_MEAN, ZOO_SCALE = 0.45 * 255, 0.225 * 255
@@ -51,7 +50,7 @@ class R2Plus1D(ClipNetwork):
 
     def __init__(self, classes: int = 400):
         super().__init__()
-        self.net = r2plus1d_18(weights=None, num_classes=classes)
+        self.net = cast("VideoResNet", builder("r2plus1d_18")(num_classes=classes))
         self.channels = self.dim = 512
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
@@ -106,7 +105,7 @@ class MViTv2(TokenNet):
 
     def __init__(self, frames: int = 16, size: int = 224, classes: int = 400):
         super().__init__()
-        self.net = mvit_v2_s(weights=None, num_classes=classes)
+        self.net = cast("MViT", builder("mvit_v2_s")(num_classes=classes))
         # the builder fixes the size of its input; these two override it
         self.net.pos_encoding.temporal_size = frames // 2
         self.net.pos_encoding.spatial_size = (size // 4, size // 4)
@@ -144,9 +143,9 @@ def contract_for(contract: TimedContract, request: LoadRequest) -> TimedContract
     return replace(contract, frames=request.frames or contract.frames)
 
 
-def torchvision_framing(published: WeightsEnum) -> Framing:
+def torchvision_framing(published: TorchvisionWeights) -> Framing:
     """The preprocessing that torchvision publishes with a video network's weights."""
-    preset = published.transforms()
+    preset = published.entry().transforms()
     resize = tuple(preset.resize_size)
     return Framing(
         preset.crop_size[0],
@@ -182,8 +181,8 @@ class PublishedNetwork(Entry[VideoEncoder]):
     ----------
     build : callable
         From frames and size to the untrained network; its `net` has the published layout.
-    framing : Framing or None
-        Preprocessing; None: the zoo's.
+    torchvision : TorchvisionWeights or None
+        Torchvision's entry, which has the preprocessing; None: the zoo's preprocessing.
     steps : tuple of int
         Frames, and pixels, must be multiples of these two.
     least : tuple of int
@@ -193,7 +192,7 @@ class PublishedNetwork(Entry[VideoEncoder]):
     published: PublishedFile
     contract: TimedContract
     build: Callable[[int, int], nn.Module]
-    framing: Framing | None = None
+    torchvision: TorchvisionWeights | None = None
     steps: tuple[int, int] = (1, 1)
     least: tuple[int, int] = (1, 32)
 
@@ -204,7 +203,8 @@ class PublishedNetwork(Entry[VideoEncoder]):
         net, info = with_weights(
             lambda: self.build(contract.frames, contract.size), request, self.published, "net"
         )
-        framing = self.framing.at(contract.size) if self.framing else None
+        usual = torchvision_framing(self.torchvision) if self.torchvision else None
+        framing = usual.at(contract.size) if usual else None
         return VideoEncoder(
             self.name,
             net,
@@ -227,7 +227,7 @@ def _zoo(accuracy: float, steps: str) -> dict[str, object]:
     }
 
 
-def _torchvision(weights: WeightsEnum, accuracy: float) -> dict[str, object]:
+def _torchvision(weights: TorchvisionWeights, accuracy: float) -> dict[str, object]:
     return {
         "licence": "BSD-3-Clause",
         "pretrained_on": "Kinetics-400",
@@ -236,7 +236,10 @@ def _torchvision(weights: WeightsEnum, accuracy: float) -> dict[str, object]:
     }
 
 
-_R2PLUS1D, _MVIT = R2Plus1D_18_Weights.KINETICS400_V1, MViT_V2_S_Weights.KINETICS400_V1
+_R2PLUS1D = TorchvisionWeights(
+    "R2Plus1D_18_Weights.KINETICS400_V1", f"{MODELS}/r2plus1d_18-91a641e6.pth"
+)
+_MVIT = TorchvisionWeights("MViT_V2_S_Weights.KINETICS400_V1", f"{MODELS}/mvit_v2_s-ae3be167.pth")
 
 ENTRIES = [
     PublishedNetwork(
@@ -268,7 +271,7 @@ ENTRIES = [
         published=PublishedFile.of_torchvision(_R2PLUS1D),
         contract=TimedContract(16, 112, 256, 15.0),
         build=lambda frames, size: R2Plus1D(),
-        framing=torchvision_framing(_R2PLUS1D),
+        torchvision=_R2PLUS1D,
         least=(1, 16),
         smallest={"frames": 4, "size": 32},
     ),
@@ -317,7 +320,7 @@ ENTRIES = [
         published=PublishedFile.of_torchvision(_MVIT),
         contract=TimedContract(16, 224, 256, 7.5),
         build=MViTv2,
-        framing=torchvision_framing(_MVIT),
+        torchvision=_MVIT,
         steps=(2, 32),
         least=(2, 64),
         smallest={"frames": 4, "size": 64},

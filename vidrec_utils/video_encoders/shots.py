@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torchvision.transforms import v2
 
 from vidrec_utils import settings, video_io
 from vidrec_utils.encoders import (
@@ -218,6 +217,8 @@ def _small_frames(
         return frames, np.append(times, times[-1] + last)
     frames = np.ascontiguousarray(checked([video], "Clip")[0])
     images = torch.from_numpy(frames).permute(0, 3, 1, 2)  # (time, 3, height, width)
+    from torchvision.transforms import v2
+
     small = v2.functional.resize(images, [HEIGHT, WIDTH], antialias=True)
     n = len(frames) + 1
     seconds = np.arange(n) / fps if fps else np.full(n, np.nan)
