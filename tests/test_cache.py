@@ -37,7 +37,7 @@ def kept_file(tmp_path: Path) -> Path:
 
 
 def outcomes(log: Path) -> list[tuple[str, int, int]]:
-    return [(one.what, one.computed, one.found) for one in cache.read_log(log)[0]]
+    return [(one.what, one.computed, one.reused) for one in cache.read_log(log)[0]]
 
 
 def test_second_call_finds_equal_arrays(log: Path, tmp_path: Path) -> None:

@@ -40,15 +40,15 @@ class Lookup:
         What was asked for, such as `"cleaning"` or `"vectors of titles, minilm"`.
     computed : int
         How many of the items had to be computed.
-    found : int
-        How many were there.
+    reused : int
+        How many were kept from before.
     seconds : float
         Wall time until all of them were available.
     """
 
     what: str
     computed: int
-    found: int
+    reused: int
     seconds: float
 
 
@@ -88,17 +88,17 @@ def read_log(path: Path, start: int = 0) -> tuple[list[Lookup], int]:
 
 
 @contextlib.contextmanager
-def recorded(what: str, computed: int = 1, found: int = 0) -> Iterator[None]:
+def recorded(what: str, computed: int = 1, reused: int = 0) -> Iterator[None]:
     """Record how long a block took that computes what a cache lacked.
 
     Examples
     --------
-    >>> with recorded("vectors of titles", computed=3, found=7):
+    >>> with recorded("vectors of titles", computed=3, reused=7):
     ...     pass
     """
     start = time.perf_counter()
     yield
-    record(Lookup(what, computed, found, round(time.perf_counter() - start, 3)))
+    record(Lookup(what, computed, reused, round(time.perf_counter() - start, 3)))
 
 
 def code_version(*folders: Path) -> str:

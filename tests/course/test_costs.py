@@ -68,21 +68,21 @@ def test_each_cell_has_its_own_peak(run: Run) -> None:
 def test_lookups_belong_to_the_cell_that_asked(run: Run) -> None:
     assert [len(cost.lookups) for cost in run.costs] == [0, 0, 0, 0, 2, 0]
     first, second = run.costs[4].lookups
-    assert (first.what, first.computed, first.found) == ("numbers", 1, 0)
+    assert (first.what, first.computed, first.reused) == ("numbers", 1, 0)
     assert first.seconds >= 0.2
-    assert (second.what, second.computed, second.found) == ("numbers", 0, 1)
+    assert (second.what, second.computed, second.reused) == ("numbers", 0, 1)
 
 
 def table_of(others: float = 0.0) -> str:
     title = Lookup("vectors of titles, minilm", 800, 0, 9.0)
-    cleaning, found = Lookup("cleaning", 1, 0, 5.0), Lookup("cleaning", 0, 1, 0.1)
+    cleaning, reused = Lookup("cleaning", 1, 0, 5.0), Lookup("cleaning", 0, 1, 0.1)
     first = (
         CellCost(1, "import numpy", 2.0, 3.0, 500, (cleaning,)),
-        CellCost(2, "a | b = `x`\nsecond", 9.5, 18.0, 900, (title, found)),
+        CellCost(2, "a | b = `x`\nsecond", 9.5, 18.0, 900, (title, reused)),
         CellCost(3, "quick()", 0.1, 0.2, 900),
         CellCost(4, "quick too", 0.2, 0.1, 900),
     )
-    second = (CellCost(1, "import numpy", 1.0, 1.0, 400, (title, found)),)
+    second = (CellCost(1, "import numpy", 1.0, 1.0, 400, (title, reused)),)
     runs = [Run("00_a", "A", 12.5, 900, 4, 22.3, first), Run("01_b", "B", 2.0, 400, 1, 3.0, second)]
     return costs.profile_table(runs, others, "the command")
 

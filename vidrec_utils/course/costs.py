@@ -72,7 +72,7 @@ def profile_table(runs: Sequence[Run], others: float, command: str) -> str:
 
     Examples
     --------
-    >>> asked = Lookup("vectors", computed=3, found=1, seconds=2.0)
+    >>> asked = Lookup("vectors", computed=3, reused=1, seconds=2.0)
     >>> cell = CellCost(1, "x = embed(library)", 2.5, 2.0, 900, (asked,))
     >>> run = Run("00_tour", "Tour", 4.0, 900, 1, 3.5, (cell,))
     >>> print("".join(profile_table([run], 0.3, "make profile").splitlines(True)[8:11]), end="")
@@ -154,7 +154,7 @@ def _repeated(runs: Sequence[Run]) -> list[str]:
 
 def _cell_rows(costs: Sequence[CellCost]) -> list[str]:
     rows = [
-        "| cell | wall s | processor s | peak GB | computed | found |",
+        "| cell | wall s | processor s | peak GB | computed | reused |",
         "|---|---|---|---|---|---|",
     ]
     small = [cost for cost in costs if max(cost.seconds, cost.processor_seconds) < LEAST_S]
@@ -166,7 +166,7 @@ def _cell_rows(costs: Sequence[CellCost]) -> list[str]:
             ", ".join(
                 f"{one.what}: {getattr(one, kind)}" for one in cost.lookups if getattr(one, kind)
             )
-            for kind in ("computed", "found")
+            for kind in ("computed", "reused")
         ]
         rows.append(
             f"| {cost.number} `{first}` | {cost.seconds:.1f} | {cost.processor_seconds:.1f} "

@@ -106,7 +106,7 @@ class CellCost:
     Attributes
     ----------
     number : int
-        Of the code cells that were run, from 1.
+        Position among the code cells that were run, from 1.
     source : str
         The cell's text.
     seconds : float
