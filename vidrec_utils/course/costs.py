@@ -119,10 +119,10 @@ def computed(run: Run) -> list[Lookup]:
 
 def _notebook_row(run: Run) -> str:
     rest = sum(cost.processor_seconds for cost in run.costs[1:])
-    filling = sum(asked.seconds for asked in computed(run))
+    spent = sum(asked.seconds for asked in computed(run))
     return (
         f"| {run.name} | {run.seconds:.1f} | {run.processor_seconds:.1f} "
-        f"| {run.processor_seconds - rest:.1f} | {run.peak_memory_mb / 1000:.2f} | {filling:.1f} |"
+        f"| {run.processor_seconds - rest:.1f} | {run.peak_memory_mb / 1000:.2f} | {spent:.1f} |"
     )
 
 
