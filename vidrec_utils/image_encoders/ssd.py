@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import pandas as pd
-from torchvision.models.detection import SSDLite320_MobileNet_V3_Large_Weights
 
 from vidrec_utils import arguments
 from vidrec_utils.encoders import PackagedFile
@@ -127,6 +126,8 @@ class ObjectDetector:
         # OpenVINO reads the file, too, but takes half a minute for it; OpenCV takes two seconds.
         files = str(path), str(layout)
         self._net = cv2.dnn.readNetFromTensorflow(*files, cv2.dnn.ENGINE_AUTO, _OUTPUTS)
+        from torchvision.models.detection import SSDLite320_MobileNet_V3_Large_Weights
+
         named = SSDLite320_MobileNet_V3_Large_Weights.COCO_V1.meta["categories"]
         self.labels: tuple[str, ...] = tuple(named[1:])  # without the background
 
