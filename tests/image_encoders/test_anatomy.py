@@ -36,8 +36,10 @@ def test_vggs_stages_see_as_far_as_the_paper_says():
 
 
 def test_fields_are_compared_at_equal_stride():
-    fields = anatomy.fields_by_stride("vgg16")
+    fields = anatomy.fields_by_stride("vgg16", most=16)
     assert fields.to_dict() == {2: 6, 4: 16, 8: 44, 16: 100}  # after each pooling, by the formula
+    # stem and two poolings: 31; three blocks whose two 3 x 3 filters add 4 steps of 8 pixels each
+    assert anatomy.fields_by_stride("inception_v3")[8] == 31 + 3 * 4 * 8
 
 
 def test_costs_are_those_of_the_paper():

@@ -19,7 +19,7 @@ def test_strip_begins_with_the_image_itself():
     captions = pd.Series(["a", "b", "c"], index=["v1", "v2", "v3"])
     strip, titles = neighbors.neighbor_strip({"net": rows}, images, captions, 0, k=2)
     assert [int(p[0, 0, 0]) for p in strip] == [0, 1, 2]
-    assert titles == ["net", "b", "c"]
+    assert titles == ["net: a", "b", "c"]
 
 
 def test_map_has_a_form():

@@ -230,6 +230,9 @@ def test_code_that_breaks_no_rule(lines, good, root):
         ('datasets.load(needs=("title", "path"))', set()),
         ('datasets.load("minitube", needs="path")', {"load"}),
         ('datasets.load(needs="path", statistics=True)', {"load"}),
+        ("datasets.load()\nreal = datasets.load(datasets.REAL_CLIPS)", set()),
+        ("datasets.load()\nother = datasets.load(datasets.WORLDS[0])", {"load"}),
+        ("datasets.load(datasets.REAL_CLIPS)", {"load"}),
     ],
 )
 def test_signals_that_a_notebook_needs_may_stand_in_the_call(call, rules, good, root):

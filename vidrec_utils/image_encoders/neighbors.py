@@ -82,11 +82,11 @@ def neighbor_strip(
     >>> vectors = {"net": np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])}
     >>> images = [np.full((2, 2, 3), i, np.uint8) for i in range(3)]
     >>> neighbor_strip(vectors, images, ["cat", "lion", "car"], start=0, k=1)[1]
-    ['net', 'lion']
+    ['net: cat', 'lion']
     """
     strip, titles, captions = [], [], list(captions)
     for name, rows in vectors.items():
         near = nearest(rows, k)[start]
         strip += [images[position] for position in (start, *near)]
-        titles += [name, *(captions[position] for position in near)]
+        titles += [f"{name}: {captions[start]}", *(captions[position] for position in near)]
     return strip, titles

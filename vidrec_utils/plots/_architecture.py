@@ -154,7 +154,7 @@ class Canvas:
         }
         lowest = max(self.layout.row[b] * ROW + self.extra[b] for b in diagram.blocks)
         self.height = self.top + lowest + BOX + 0.36
-        figure = Figure(figsize=(self.width, self.height), facecolor=self.ground)
+        figure = Figure(figsize=(self.width, self.height), facecolor=self.ground, layout="none")
         self.axes: Axes = figure.add_axes((0, 0, 1, 1), facecolor=self.ground)
         self.axes.set(xlim=(0, self.width), ylim=(self.height, 0), xticks=[], yticks=[])
         self.axes.grid(False)
