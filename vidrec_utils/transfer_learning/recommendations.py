@@ -43,9 +43,7 @@ def mean_watch_ratio(interactions: pd.DataFrame, least: int = 5) -> pd.Series:
     return ratios.loc[ratios["count"] >= least, "mean"].astype(float)
 
 
-def mean_percentile(
-    interactions: pd.DataFrame, videos: pd.DataFrame, least: int = 5
-) -> pd.Series:
+def mean_percentile(interactions: pd.DataFrame, videos: pd.DataFrame, least: int = 5) -> pd.Series:
     """Mean percentile of each video's watch times among exposures of like duration.
 
     The percentile of an exposure is the share of all given exposures to videos of like duration
