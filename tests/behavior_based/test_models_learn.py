@@ -1,6 +1,7 @@
 """ItemKNN: similarities by hand and against scikit-learn, reasons that add up."""
 
 import tracemalloc
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -122,7 +123,41 @@ def test_blocks_do_not_change_the_neighbours(monkeypatch, at_once):
     blocks = neighbours._even_blocks(np.arange(5, 30), np.full(25, 30))
     assert len(blocks) == {1: 25, 60: 13, 400: 2}[at_once]
     assert np.concatenate(blocks).tolist() == list(range(5, 30))
-    np.testing.assert_allclose(cosine_neighbours(matrix, 5).toarray(), whole)
+    monkeypatch.setattr(neighbours, "PADDED_AT_ONCE", at_once)
+    np.testing.assert_array_equal(cosine_neighbours(matrix, 5).toarray(), whole)
+
+
+@pytest.mark.parametrize("popular", [0, 8, 1e9])
+@pytest.mark.parametrize("at_once", [1, 3, 16])
+def test_the_way_of_multiplying_does_not_change_the_neighbours(monkeypatch, popular, at_once):
+    """With 0, no video counts as popular, with 1e9 every one; sums run in the same order."""
+    rng = np.random.default_rng(5)
+    shares = np.concatenate([np.full(6, 0.6), np.full(300, 0.02)])
+    values = rng.normal(size=(60, 306)) * (rng.random((60, 306)) < shares)
+    matrix = sparse.csr_array(values.astype("f4"))
+    work = (matrix != 0).T @ np.diff(matrix.indptr)
+    assert 0 < (8 * work >= matrix.nnz).sum() < 306  # by default some are popular, and some not
+    monkeypatch.setattr(neighbours, "POPULAR", popular)
+    monkeypatch.setattr(neighbours, "POPULAR_AT_ONCE", at_once)
+    got = cosine_neighbours(matrix, 7, 2.0)
+    np.testing.assert_allclose(got.toarray(), dense_neighbours(matrix, 7, 2.0), atol=1e-6)
+    assert got.has_canonical_format
+
+
+@pytest.mark.parametrize("padded", [1, 50, 2**17])
+def test_largest_keeps_the_first_columns_of_equal_values(monkeypatch, padded):
+    """Against a stable sort of each row, with few different values and columns in any order."""
+    monkeypatch.setattr(neighbours, "PADDED_AT_ONCE", padded)
+    rng = np.random.default_rng(6)
+    lengths = np.array([0, 1, 5, 30, 4, 0, 17, 30, 0])
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    columns = np.concatenate([rng.permutation(40)[:n] for n in lengths]).astype(np.int32)
+    values = rng.integers(0, 3, len(columns)).astype("f4")
+    for k in (1, 4, 29, 30, 31):
+        kept = neighbours.largest(values, columns, indptr, k)
+        for start, stop in pairwise(indptr):
+            best = np.lexsort((columns[start:stop], -values[start:stop]))[:k]
+            assert np.flatnonzero(kept[start:stop]).tolist() == sorted(best)
 
 
 def dense_neighbours(matrix, k, shrinkage):

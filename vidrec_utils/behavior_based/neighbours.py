@@ -8,7 +8,7 @@ Deshpande, Karypis: Item-based Top-N Recommendation Algorithms. ACM TOIS 22(1), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
@@ -154,7 +154,8 @@ def cosine_neighbours(
     -----
     A video's co-occurrences are the entries of its users' histories. The work grows with their
     number, not with the square of the catalogue: only a video that has at least a quarter as many
-    co-occurrences as there are videos is given a dense row.
+    co-occurrences as there are videos is given a dense row. Where they are very many, all entries
+    of the matrix are multiplied with several such videos at once, which is cheaper still.
 
     Examples
     --------
@@ -175,22 +176,37 @@ def cosine_neighbours(
     def nearest(rows: np.ndarray) -> sparse.csr_array:
         # numerator sum_u x_ui x_uj of the pairs that share a user
         products = sparse.csr_array(columns[rows] @ matrix)
-        i, j = np.repeat(rows, np.diff(products.indptr)), products.indices  # (n_pairs,)
+        j, each = products.indices, np.diff(products.indptr)  # (n_pairs,), (n_rows,)
         # divided by |x_i| |x_j| + shrinkage
-        products.data /= length[i] * length[j] + np.float32(shrinkage)
+        scale = length[j]
+        scale *= np.repeat(length[rows], each)
+        scale += np.float32(shrinkage)
+        similarity = products.data
+        similarity /= scale
         # no video is its own neighbour
-        products.data[i == j] = 0
+        similarity[j == np.repeat(rows.astype(j.dtype), each)] = 0
         # keep the most similar; negative similarities are neighbours, too, ranked by their size
-        kept = largest(np.abs(products.data), j, products.indptr, neighbours)
-        products.data[~kept] = 0
-        products.eliminate_zeros()
-        products.sort_indices()
-        return products
+        kept = largest(np.abs(similarity), j, products.indptr, neighbours)
+        kept &= similarity != 0
+        pair = np.flatnonzero(kept)
+        ends = np.searchsorted(pair, products.indptr).astype(np.int32)
+        result = sparse.csr_array((similarity[pair], j[pair], ends), (len(rows), n))
+        result.sort_indices()
+        return result
 
     def nearest_in_dense_rows(rows: np.ndarray) -> sparse.csr_array:
-        # the same steps on all videos j  (n_rows, n_videos)
-        similarity = _dense_products(columns[rows], matrix)
-        similarity /= np.multiply.outer(length[rows], length) + np.float32(shrinkage)
+        return best_of(_dense_products(columns[rows], matrix), rows)
+
+    def nearest_of_popular(rows: np.ndarray) -> sparse.csr_array:
+        # X' x_i for several i at once: (n_videos, n_users) @ (n_users, n_rows)
+        watchers = np.ascontiguousarray(columns[rows].toarray().T)
+        return best_of(np.ascontiguousarray((columns @ watchers).T), rows)
+
+    def best_of(similarity: np.ndarray, rows: np.ndarray) -> sparse.csr_array:
+        # the same steps as in `nearest`, on all videos j  (n_rows, n_videos)
+        scale = np.multiply.outer(length[rows], length)
+        scale += np.float32(shrinkage)
+        similarity /= scale
         similarity[np.arange(len(rows)), rows] = 0
         kept = np.sort(top_k(np.abs(similarity), neighbours), axis=1)  # (n_rows, n_neighbours)
         data = np.take_along_axis(similarity, kept, axis=1)
@@ -204,19 +220,36 @@ def cosine_neighbours(
     # co-occurrences of each video: the history lengths of its users, added up  (n_videos,)
     history = np.diff(matrix.indptr).astype(np.int64)
     work = (columns != 0).astype(np.int64) @ history
-    often, seldom = np.flatnonzero(4 * work >= n), np.flatnonzero(4 * work < n)
+    popular = POPULAR * work >= matrix.nnz
+    often, seldom = ~popular & (4 * work >= n), ~popular & (4 * work < n)
+    popular, often, seldom = map(np.flatnonzero, (popular, often, seldom))
     with ThreadPoolExecutor(settings.threads()) as pool:
         nearest_blocks = [
+            *pool.map(
+                nearest_of_popular,
+                np.split(popular, range(POPULAR_AT_ONCE, len(popular), POPULAR_AT_ONCE)),
+            ),
             *pool.map(nearest_in_dense_rows, _even_blocks(often, np.maximum(work[often], n))),
             *pool.map(nearest, _even_blocks(seldom, work[seldom])),
         ]
-    in_order = np.argsort(np.concatenate([often, seldom]))
+    in_order = np.argsort(np.concatenate([popular, often, seldom]))
     similarity = sparse.vstack(nearest_blocks, format="csr")[in_order]
     return sparse.csr_array(similarity).astype(np.float32)
 
 
-PRODUCTS_AT_ONCE = 2**20
+PRODUCTS_AT_ONCE = 2**19
 """Products `x_ui x_uj` of one block of `cosine_neighbours`; each thread holds one."""
+
+POPULAR = 8
+"""A video counts as popular with at least `1 / POPULAR` as many co-occurrences as the matrix has
+entries. It is multiplied with all entries: for several videos at once, an entry takes a fraction of
+the time of a co-occurrence."""
+
+POPULAR_AT_ONCE = 16
+"""Popular videos that are multiplied at once: one line of a processor's cache for each user."""
+
+PADDED_AT_ONCE = 2**17
+"""Values of rows of similar length that are partitioned at once."""
 
 
 def _even_blocks(rows: np.ndarray, work: np.ndarray) -> list[np.ndarray]:
@@ -268,14 +301,38 @@ def largest(values: np.ndarray, columns: np.ndarray, indptr: np.ndarray, k: int)
     -------
     ndarray of bool, shape (n,)
     """
-    kept = np.ones(len(values), dtype=bool)
-    for row in np.flatnonzero(np.diff(indptr) > k):
-        own = slice(indptr[row], indptr[row + 1])
-        size = values[own]
-        least = np.partition(size, len(size) - k)[len(size) - k]  # the k-th largest
-        above = size > least
-        equal = np.flatnonzero(size == least)
-        equal = equal[np.argsort(columns[own][equal])[: k - above.sum()]]
-        above[equal] = True
-        kept[own] = above
+    lengths = np.diff(indptr)  # (n_rows,)
+    least = np.full(len(lengths), -np.inf, dtype=values.dtype)  # the k-th largest of each row
+    surplus = np.zeros(len(lengths), dtype=np.int64)  # values equal to it beyond the k largest
+    for rows in _similar_lengths(np.flatnonzero(lengths > k), lengths):
+        longest = int(lengths[rows[0]])
+        entry = indptr[rows, None] + np.arange(longest)  # (rows, longest)
+        size = values.take(entry, mode="clip")
+        shortest = int(lengths[rows[-1]])
+        padding = np.arange(shortest, longest) >= lengths[rows, None]
+        size[:, shortest:][padding] = -np.inf
+        size.partition(longest - k, axis=1)
+        least[rows] = size[:, longest - k]
+        surplus[rows] = (size[:, : longest - k] == least[rows, None]).sum(axis=1)
+    limit = np.repeat(least, lengths)  # (n,)
+    kept = values >= limit
+    # of the values equal to the limit, those of the last columns have to go
+    pair = np.flatnonzero(kept)
+    row = np.searchsorted(indptr, pair, side="right") - 1
+    equal = (surplus[row] > 0) & (values[pair] == limit[pair])
+    pair, row = pair[equal], row[equal]
+    order = np.lexsort((-columns[pair], row))  # row by row, the last columns first
+    pair, row = pair[order], row[order]
+    number = np.arange(len(row)) - np.searchsorted(row, row)  # within its row, from 0
+    kept[pair[number < surplus[row]]] = False
     return kept
+
+
+def _similar_lengths(rows: np.ndarray, lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Cut rows into blocks, the longest first, that hold `PADDED_AT_ONCE` values when padded."""
+    rows = rows[np.argsort(-lengths[rows], kind="stable")]
+    start = 0
+    while start < len(rows):
+        stop = start + max(1, PADDED_AT_ONCE // int(lengths[rows[start]]))
+        yield rows[start:stop]
+        start = stop
