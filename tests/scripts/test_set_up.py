@@ -661,3 +661,24 @@ def test_an_index_behind_a_password(tmp_path: Path) -> None:
         assert "torch.whl" in set_up.read_page(f"http://me:p%40ss@127.0.0.1:{port}", "torch")
         server.shutdown()
     assert heads == ["Basic bWU6cEBzcw=="]  # me:p@ss
+
+
+def test_networks_are_kept_out_of_a_wheel(tmp_path: Path) -> None:
+    wheel = tmp_path / "mediapipe-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in (*set_up.MEDIAPIPE_FILES, "mediapipe/__init__.py"):
+            archive.writestr(name, name)
+    folder = tmp_path / "site" / set_up.MEDIAPIPE_FOLDER
+    set_up.keep_files(wheel, set_up.MEDIAPIPE_FILES, folder)
+    kept = {path.name: path.read_text("utf-8") for path in folder.iterdir()}
+    assert kept == {name.rpartition("/")[2]: name for name in set_up.MEDIAPIPE_FILES}
+
+
+def test_mediapipe_is_fetched_as_one_known_file(tmp_path: Path, calls: list[list[str]]) -> None:
+    python = tmp_path / "env" / "bin" / "python"
+    set_up.install_mediapipe_models(python, "https://mirror.test/simple")
+    (command,) = calls
+    assert command[-1] == "index=https://mirror.test/simple"
+    assert {"--require-hashes", "--no-deps", "3.12", "manylinux_2_28_x86_64"} <= set(command)
+    assert set_up.MEDIAPIPE.count("--hash=sha256:") == 1
+    assert (tmp_path / "env/packages/mediapipe_models/pose_detection.tflite").is_file()
