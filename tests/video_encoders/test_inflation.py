@@ -14,7 +14,12 @@ from vidrec_utils.encoders.efficientnet_lite0 import (
     same_pad,
 )
 from vidrec_utils.video_encoders import InflatedLite0, inflate
-from vidrec_utils.video_encoders.inflation import TimedConv2d, inflate_layers, set_frames
+from vidrec_utils.video_encoders.inflation import (
+    TimedConv2d,
+    draw_taps,
+    inflate_layers,
+    set_frames,
+)
 
 FRAMES = 5
 
@@ -144,3 +149,13 @@ def test_whole_clips_and_folded_frames_give_the_same(frames, size):
         whole_maps = net.maps(clip)
     torch.testing.assert_close(whole_maps, folded_maps, rtol=1e-3, atol=1e-3)
     assert whole_maps.std() > 0.01
+
+
+def test_drawn_taps_see_the_order_of_frames_and_keep_the_spread():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(64, 64, 3, padding=1, groups=64, bias=False)
+    net = nn.Sequential(TimedConv2d(conv, 3, ends="zero"))
+    before = net[0].weight.std().item()
+    assert draw_taps(net) is net
+    assert all(net[0].weight[:, :, tap].std() > 0.5 * before for tap in range(3))
+    assert net[0].weight.std().item() == pytest.approx(before, rel=0.1)

@@ -177,3 +177,16 @@ def test_the_catalogue_has_them(name):
     encoder = video_encoders.load(name)
     assert (encoder.dim, encoder.parameters) == (row["dim"], row["parameters"])
     assert encoder.frame_contract.frames == row["frames"]
+
+
+def test_only_the_random_i3d_depends_on_time_before_training():
+    forwards = clips(1)
+    both = [forwards[0], forwards[0][::-1].copy()]
+    random = mini.load("i3d_mini", "random").calibrate(forwards)
+    fresh = mini.untrained("i3d_mini", classes=2)
+    apart = {
+        name: np.abs(np.subtract(*e.encode(both))).max()
+        for name, e in {"random": random, "fresh": fresh}.items()
+    }
+    assert apart["random"] > 0.01
+    assert apart["fresh"] < 1e-4

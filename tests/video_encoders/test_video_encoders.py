@@ -8,7 +8,12 @@ from vidrec_utils import image_encoders, video_encoders
 from vidrec_utils.encoders import Encoder, WeightsError
 from vidrec_utils.video_encoders.encoder import frame_positions
 
-NAMES = ["frame_average", "efficientnet_lite0_3d", "lite0_correlation"]
+NAMES = [
+    "frame_average",
+    "efficientnet_lite0_3d",
+    "lite0_correlation",
+    "lite0_appearance_motion",
+]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +104,11 @@ def test_correlation_finds_a_planted_displacement():
 
 def test_order_of_frames_matters_where_it_should(encoders):
     clip = moving(6, time=4)  # as many frames as the encoders take
-    for name, tells in {"frame_average": False, "lite0_correlation": True}.items():
+    for name, tells in {
+        "frame_average": False,
+        "lite0_correlation": True,
+        "lite0_appearance_motion": True,
+    }.items():
         forward, backward = encoders[name].encode([clip, clip[::-1].copy()])
         apart = np.linalg.norm(forward - backward) / np.linalg.norm(forward)
         assert (apart > 0.2) == tells, (name, apart)
@@ -224,3 +233,20 @@ def test_an_encoder_of_no_rate_asks_for_the_length(encoders):
 def test_unknown_names():
     with pytest.raises(ValueError, match="choose from frame_average"):
         video_encoders.load("c3d")
+
+
+def test_appearance_and_motion_are_the_average_and_the_correlation_side_by_side(encoders):
+    clips = list(noise(2, time=4, size=64))
+    both = encoders["lite0_appearance_motion"].encode(clips)
+    shown = encoders["frame_average"].images.encode([c for clip in clips for c in clip[::2]])
+    shown = shown.reshape(2, 2, -1).mean(axis=1)
+    moves = encoders["lite0_correlation"].encode(clips)
+    for got, expected in ((both[:, :1280], shown), (both[:, 1280:], moves)):
+        length = np.linalg.norm(expected, axis=1, keepdims=True)
+        np.testing.assert_allclose(got, expected / length, atol=1e-4)
+
+
+def test_larger_frames_are_correlated_at_their_own_size():
+    encoder = video_encoders.load("lite0_appearance_motion", device="cpu")
+    assert encoder.frame_contract.size == 96
+    assert encoder.maps([moving(4, time=16, size=96)]).shape == (1, 50, 15, 8, 8)

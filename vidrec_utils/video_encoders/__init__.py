@@ -9,7 +9,12 @@ networks that this course trained itself (`video_encoders.mini`), so that they w
 `embeddings.embed` gives a network `Windows` of a clip, at the frame rate of its training, and takes
 the mean of their vectors. `optical_flow` is the input of a Two-Stream network's second stream,
 `inflate` gives the filters of an image network taps in time, and `shot_boundaries` cuts a video
-into shots.
+into shots. `sliding_spans`, `span_vectors`, `suppress` and `average_precision` localise what
+happens in a video of several shots.
+
+`load("lite0_appearance_motion")` is the encoder for a platform of one's own: the average of frames
+next to the correlation, both from the packaged network for images. The networks `..._mini` are
+models of ideas, trained on rendered clips; on real footage they do not describe what is shown.
 
 Measured on MiniTube: 12 motions, 255 clips to train on, about 130 clips of unseen subjects to test
 on, mean of four splits. A pair is a motion and its time reversal. Chance is .50 for pairs and .08
@@ -30,14 +35,23 @@ On one idle core, the maps of 386 clips (16 frames of 64 pixels) take 8 s and 20
 """
 
 from vidrec_utils.encoders import FrameContract, TimedContract, WeightsNotAvailable, Windows
+from vidrec_utils.video_encoders.appearance_motion import AppearanceMotionLite0
 from vidrec_utils.video_encoders.catalogue import available, load
 from vidrec_utils.video_encoders.correlation import CorrelationLite0, MotionHead, correlate
 from vidrec_utils.video_encoders.encoder import FrameAverage, VideoEncoder
 from vidrec_utils.video_encoders.flow import cross_modality_stem, optical_flow, stack_flow
 from vidrec_utils.video_encoders.inflation import InflatedLite0, inflate
+from vidrec_utils.video_encoders.localisation import (
+    average_precision,
+    sliding_spans,
+    span_vectors,
+    suppress,
+    temporal_iou,
+)
 from vidrec_utils.video_encoders.shots import can_cut, shot_boundaries, transition_probabilities
 
 __all__ = [
+    "AppearanceMotionLite0",
     "CorrelationLite0",
     "FrameAverage",
     "FrameContract",
@@ -48,6 +62,7 @@ __all__ = [
     "WeightsNotAvailable",
     "Windows",
     "available",
+    "average_precision",
     "can_cut",
     "correlate",
     "cross_modality_stem",
@@ -55,6 +70,10 @@ __all__ = [
     "load",
     "optical_flow",
     "shot_boundaries",
+    "sliding_spans",
+    "span_vectors",
     "stack_flow",
+    "suppress",
+    "temporal_iou",
     "transition_probabilities",
 ]

@@ -21,6 +21,7 @@ from vidrec_utils.encoders import (
 from vidrec_utils.encoders.efficientnet_lite0 import IMAGENET, EfficientNetLite0, lite0_network
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.video_encoders import mini, published, videomae
+from vidrec_utils.video_encoders.appearance_motion import AppearanceMotionLite0
 from vidrec_utils.video_encoders.correlation import CorrelationLite0
 from vidrec_utils.video_encoders.encoder import ClipNetwork, FrameAverage, VideoEncoder
 from vidrec_utils.video_encoders.inflation import InflatedLite0
@@ -147,6 +148,15 @@ ENTRIES = [
         gflops=0.30,
         dim=800,
     ),
+    _of_images(
+        "lite0_appearance_motion",
+        TimedContract(16, 96, 128, RATE),
+        AppearanceMotionLite0,
+        family="EfficientNet, average and correlation",
+        parameters=4_652_008,
+        gflops=1.43,
+        dim=2080,
+    ),
     _mini("two_stream_mini", family="Two-Stream", parameters=1_414_262, gflops=0.14, dim=336),
     _mini("i3d_mini", family="I3D", parameters=837_718, gflops=0.53, dim=224),
     _mini("slowfast_mini", family="SlowFast", parameters=1_948_878, gflops=0.57, dim=768),
@@ -198,8 +208,9 @@ def load(
         A name of `available()`. `"frame_average"`: ImageNet features of each frame, averaged; blind
         to their order. `"efficientnet_lite0_3d"`: the same network inflated at the centre tap;
         equal to the average until it is trained. `"lite0_correlation"`: correlation of neighbouring
-        frames' features. `"..._mini"`: this course's own, trained on rendered clips. All others
-        were trained on films of people.
+        frames' features. `"lite0_appearance_motion"`: that next to the average of frames, so it
+        tells what a clip shows and how it moves. `"..._mini"`: this course's own, trained on
+        rendered clips. All others were trained on films of people.
     weights : {"packaged", "published", "random"} or path
         `"packaged"`: came with an installed package, or with this course. `"published"`: the
         authors' checkpoint, the hash checked. `"random"`: untrained, from `seed`; call

@@ -2,8 +2,9 @@
 
 An inflated filter has *taps* in time: one 2D filter for each frame that it looks at. With the
 weights at the **centre tap** and zeros before and after, the inflated network computes on every
-frame what the 2D network does, and training can fill the other taps. Spreading the weights evenly
-over the taps (I3D's way) blurs over time from the start.
+frame what the 2D network does, and training can fill the other taps. I3D as it was published copies
+the filter into **every tap** and divides by their number, so that a film in which nothing moves
+gives the answer of its image; the average blurs over time whatever moves.
 
 The frames of a clip stay folded into the batch: a tap is a 2D convolution of all frames, and the
 results of the taps are shifted in time and added. This sum is a 3D convolution, and everything
@@ -182,6 +183,26 @@ def set_frames(net: nn.Module, frames: int) -> None:
     for module in net.modules():
         if isinstance(module, TimedConv2d):
             module.frames = frames
+
+
+def draw_taps(net: nn.Module) -> nn.Module:
+    """Draw new random weights for all taps of the inflated filters of a network, in place.
+
+    Filters that were inflated at the centre tap see one frame each, so a network of them is blind
+    to the order of frames, whether its weights are trained or random. As a control that *can*
+    depend on time, random weights have to fill every tap.
+
+    Returns
+    -------
+    nn.Module
+        The network itself.
+    """
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, TimedConv2d):
+                # the spread over all taps, zeros included: the sum of the taps keeps its own
+                module.weight.normal_(0, float(module.weight.std()))
+    return net
 
 
 class InflatedLite0(ClipNetwork):

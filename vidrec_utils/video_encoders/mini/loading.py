@@ -24,6 +24,7 @@ from vidrec_utils.encoders.efficientnet_lite0 import EfficientNetLite0, lite0_ne
 from vidrec_utils.encoders.network import build_seeded
 from vidrec_utils.video_encoders.encoder import Clips, VideoEncoder
 from vidrec_utils.video_encoders.flow import optical_flow, stack_flow
+from vidrec_utils.video_encoders.inflation import draw_taps
 from vidrec_utils.video_encoders.mini.networks import (
     FlowStream,
     I3DMini,
@@ -98,7 +99,8 @@ def load(
     name : {"slowfast_mini", "i3d_mini", "two_stream_mini"}
         The network's name.
     weights : {"packaged", "random"} or path
-        `"random"`: nothing in the network is trained, not even by ImageNet; call
+        `"random"`: nothing in the network is trained, not even by ImageNet, and the filters of the
+        I3D are random at all of their taps, so that it depends on the order of frames; call
         `.calibrate(clips)`. Packaged ones are compared with their hash on record.
     device : torch.device or str, optional
         Default: `settings.device()`.
@@ -126,6 +128,7 @@ def load(
         raise ValueError(f"{name} is this course's own: its weights are weights='packaged'.")
     if weights == "random":
         net = _network(name, 22, seed, lite0_network("random", seed)[0])
+        build_seeded(lambda: draw_taps(net), seed)
         return _encoder(name, net, WeightsInfo("random"), device)
     path = WEIGHTS / f"{name}.safetensors" if weights == "packaged" else Path(weights)
     state = read_checkpoint(path)
