@@ -48,6 +48,7 @@ from vidrec_utils.video_encoders.localisation import (
     suppress,
     temporal_iou,
 )
+from vidrec_utils.video_encoders.reversal import reversal_distance
 from vidrec_utils.video_encoders.shots import can_cut, shot_boundaries, transition_probabilities
 
 __all__ = [
@@ -69,6 +70,7 @@ __all__ = [
     "inflate",
     "load",
     "optical_flow",
+    "reversal_distance",
     "shot_boundaries",
     "sliding_spans",
     "span_vectors",
