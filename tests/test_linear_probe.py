@@ -12,11 +12,16 @@ from tests.helpers.logs import examples
 from vidrec_utils.linear_probe import (
     Probe,
     compare_shares,
+    held_out_scores,
+    hits,
     linear_probe,
+    most_confused,
+    pair_scores,
     probe_pairs,
     probe_scores,
     shares,
     stratified_folds,
+    ties,
 )
 
 IDS = [f"v{i}" for i in range(200)]
@@ -294,3 +299,39 @@ def test_scores_need_two_labels():
         probe_scores(holes, LABELS)
     with pytest.raises(ValueError, match="0 videos with a vector hold 0 labels"):
         probe_scores(vectors(0), pd.Series(dtype="object"))
+
+
+def test_held_out_scores_are_those_behind_the_predictions():
+    rng = np.random.default_rng(0)
+    labels = pd.Series(np.repeat(["a", "b", "c"], 20), index=[f"v{i}" for i in range(60)])
+    groups = pd.Series(np.tile(np.arange(20), 3), index=labels.index).astype(str)
+    vectors = pd.DataFrame(rng.normal(size=(60, 4)), labels.index)
+    vectors[0] += 2.0 * (labels == "b")
+    scores = held_out_scores(vectors, labels, groups)
+    assert list(scores.columns) == ["a", "b", "c"]
+    np.testing.assert_allclose(scores.sum(axis=1), 1)
+    probe = linear_probe(vectors, labels, groups)
+    assert (scores.idxmax(axis=1) == probe.predicted).all()
+    assert not np.allclose(held_out_scores(vectors, labels), scores)  # other folds
+
+
+def test_pairs_have_scores_of_their_own():
+    table = pair_scores(vectors(6.0), LABELS, {"left": "right"})["left", "right"]
+    assert ((table["score"] > 0.5) == (table["label"] == "left")).mean() > 0.99
+    blind = pair_scores(vectors(0.0), LABELS, {"left": "right"})["left", "right"]
+    assert abs(((blind["score"] > 0.5) == (blind["label"] == "left")).mean() - 0.5) < 0.15
+
+
+def test_confusions_hits_and_ties_by_hand():
+    labels = pd.Series(["a", "a", "a", "b", "b", "c"])
+    one = Probe(labels, pd.Series(["b", "b", "a", "b", "a", "c"]))
+    assert most_confused(one).to_numpy().tolist() == [["a", "b", 2, 3], ["b", "a", 1, 2]]
+    assert len(most_confused(one, most=1)) == 1
+    two = Probe(labels[:5], labels[:5])
+    table = hits({"one": one, "two": two})
+    assert table["one"].tolist() == [False, False, True, True, False]
+    assert table["two"].all()
+    assert len(table) == 5
+    many = pd.Series(["a", "b"] * 50)
+    right, wrong = Probe(many, many), Probe(many, many[::-1].reset_index(drop=True))
+    assert ties({"wrong": wrong, "right": right}) == ("right", [])

@@ -108,6 +108,61 @@ def linear_probe(
     Alain, Bengio: Understanding Intermediate Layers Using Linear Classifier Probes. 2016
     (arXiv:1610.01644).
     """
+    vectors, labels, groups = _matched(vectors, labels, groups, folds)
+    model = _logistic(strength)
+    cut = stratified_folds(labels, groups, folds, seed)
+    with threadpool_limits(1):  # the matrices are so small that threads mostly wait for each other
+        answers = cross_val_predict(
+            model,
+            vectors.to_numpy(),
+            labels.to_numpy(),
+            cv=cut,
+        )
+    return Probe(labels, pd.Series(answers, index=labels.index), groups)
+
+
+def held_out_scores(
+    vectors: pd.DataFrame | np.ndarray,
+    labels: pd.Series,
+    groups: pd.Series | None = None,
+    folds: int = 5,
+    strength: float = 0.01,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compute the probabilities that `linear_probe` gives to each label of videos it never saw.
+
+    Parameters
+    ----------
+    vectors, labels, groups, folds, strength, seed
+        As for `linear_probe`, and errors as there.
+
+    Returns
+    -------
+    DataFrame of float, shape (n, n_labels)
+        A row for each video with a label and a vector, a column a label; rows sum to 1. The label
+        with the largest one is what `linear_probe` predicts.
+
+    Examples
+    --------
+    >>> vectors = pd.DataFrame({"minutes": [1.0, 2, 1, 2, 1, 50, 60, 50, 60, 50]})
+    >>> labels = pd.Series(["short"] * 5 + ["long"] * 5)
+    >>> bool((held_out_scores(vectors, labels, strength=1)["short"][:5] > 0.5).all())
+    True
+    """
+    vectors, labels, groups = _matched(vectors, labels, groups, folds)
+    model = _logistic(strength)
+    cut = stratified_folds(labels, groups, folds, seed)
+    with threadpool_limits(1):
+        chances = cross_val_predict(
+            model, vectors.to_numpy(), labels.to_numpy(), cv=cut, method="predict_proba"
+        )
+    return pd.DataFrame(chances, index=labels.index, columns=sorted(labels.unique()))
+
+
+def _matched(
+    vectors: pd.DataFrame | np.ndarray, labels: pd.Series, groups: pd.Series | None, folds: int
+) -> tuple[pd.DataFrame, pd.Series, pd.Series | None]:
+    """Keep the videos that have a vector, a label and, where there are groups, a group."""
     if not isinstance(vectors, pd.DataFrame):
         vectors = pd.DataFrame(np.asarray(vectors), index=labels.index)
     vectors = vectors.dropna()
@@ -121,16 +176,7 @@ def linear_probe(
     groups = None if groups is None else groups.loc[ids]
     if groups is not None and groups.nunique() < folds:
         raise ValueError(f"{groups.nunique()} groups cannot fill {folds} folds.")
-    model = _logistic(strength)
-    cut = stratified_folds(labels, groups, folds, seed)
-    with threadpool_limits(1):  # the matrices are so small that threads mostly wait for each other
-        answers = cross_val_predict(
-            model,
-            vectors.loc[ids].to_numpy(),
-            labels.to_numpy(),
-            cv=cut,
-        )
-    return Probe(labels, pd.Series(answers, index=ids), groups)
+    return vectors.loc[ids], labels, groups
 
 
 def probe_scores(
@@ -311,6 +357,96 @@ def probe_pairs(
         pd.concat([probe.predicted for probe in probes]),
         together,
     )
+
+
+def pair_scores(
+    vectors: pd.DataFrame,
+    labels: pd.Series,
+    pairs: Mapping[str, str],
+    groups: pd.Series | None = None,
+) -> dict[tuple[str, str], pd.DataFrame]:
+    """Compute how sure a probe is of the first label of each pair, for videos it never saw.
+
+    Parameters
+    ----------
+    vectors, labels, pairs, groups
+        As for `probe_pairs`.
+
+    Returns
+    -------
+    dict of (str, str) to DataFrame
+        By pair: `score`, the probability of its first label, and the true `label`, by video.
+
+    Examples
+    --------
+    >>> vectors = pd.DataFrame({"x": [0.0, 1] * 10}, index=[f"v{i}" for i in range(20)])
+    >>> labels = pd.Series(["left", "right"] * 10, index=vectors.index)
+    >>> scores = pair_scores(vectors, labels, {"left": "right"})["left", "right"]
+    >>> scores.groupby("label")["score"].mean().round().to_dict()
+    {'left': 1.0, 'right': 0.0}
+    """
+    tables = {}
+    for pair in pairs.items():
+        chances = held_out_scores(vectors, labels[labels.isin(pair)], groups, strength=1.0)
+        tables[pair] = pd.DataFrame({"score": chances[pair[0]], "label": labels[chances.index]})
+    return tables
+
+
+def most_confused(probe: Probe, most: int = 3) -> pd.DataFrame:
+    """List the confusions of a probe that are most frequent.
+
+    Returns
+    -------
+    DataFrame
+        `label, predicted, n` (videos with this label and this prediction)`, of` (videos with this
+        label), the most frequent first.
+
+    Examples
+    --------
+    >>> labels = pd.Series(["rise", "rise", "fall"])
+    >>> most_confused(Probe(labels, pd.Series(["fall", "rise", "fall"]))).values.tolist()
+    [['rise', 'fall', 1, 2]]
+    """
+    wrong = pd.DataFrame({"label": probe.labels, "predicted": probe.predicted})[~probe.right]
+    table = wrong.value_counts(sort=False).rename("n").reset_index()
+    table["of"] = table["label"].map(probe.labels.value_counts())
+    return table.sort_values("n", ascending=False, kind="stable").head(most)
+
+
+def hits(probes: Mapping[str, Probe]) -> pd.DataFrame:
+    """Tell for each video and probe whether the answer was right.
+
+    Returns
+    -------
+    DataFrame of bool
+        A row for each video that all probes answered, a column a probe.
+    """
+    columns = {name: pd.Series(p.right, p.labels.index) for name, p in probes.items()}
+    return pd.DataFrame(columns).dropna().astype(bool)
+
+
+def ties(probes: Mapping[str, Probe], groups: pd.Series | None = None) -> tuple[str, list[str]]:
+    """Name the best probe, and those whose difference to it has an interval that holds zero.
+
+    Parameters
+    ----------
+    probes : mapping of str to Probe
+        Probes of the same labels.
+    groups : Series, optional
+        See `shares`.
+
+    Examples
+    --------
+    >>> labels = pd.Series(["a", "b"] * 40)
+    >>> good, bad = Probe(labels, labels), Probe(labels, pd.Series(["a"] * 80))
+    >>> ties({"good": good, "same": good, "constant": bad})
+    ('good', ['same'])
+    """
+    table = hits(probes)
+    leader = str(table.mean().idxmax())
+    versus = compare_shares(table, leader, groups=groups)
+    tied = versus.index[(versus["low"] <= 0) & (versus["high"] >= 0)]
+    return leader, [str(name) for name in tied if name != leader]
 
 
 def shares(

@@ -63,8 +63,8 @@ def test_no_encoder_of_the_course_is_lost():
         "tfidf", "minilm", "bert-base-uncased", "gpt2", "smollm2", "multilingual-e5-small",
         "efficientnet_lite0", "dinov2_small", "vgg16", "resnet50", "inception_v3", "clip_vit_b32",
         "pixels", "frame_average", "efficientnet_lite0_3d", "lite0_correlation",
-        "two_stream_mini", "i3d_mini", "slowfast_mini", "i3d_r50", "r2plus1d_18", "slowfast_r50",
-        "x3d_s", "mvit_v2_s", "videomae_small",
+        "lite0_appearance_motion", "two_stream_mini", "i3d_mini", "slowfast_mini",
+        "i3d_r50", "r2plus1d_18", "slowfast_r50", "x3d_s", "mvit_v2_s", "videomae_small",
         "log_mel",
     ]  # fmt: skip
 

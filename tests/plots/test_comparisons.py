@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
@@ -93,3 +94,39 @@ def test_a_comparison_that_makes_no_sense_is_refused():
         plots.before_after(["a", "a"], ["b"])
     with pytest.raises(ValueError, match="4 x 4 and 4 x 3"):
         plots.before_after(image, image[:3])
+
+
+def test_points_are_named_and_hollow_where_they_are_not_filled():
+    frame = pd.DataFrame(
+        {"mean": [0.5, 0.8], "low": [0.4, 0.7], "high": [0.6, 0.9], "cost": [1.0, 10.0]},
+        index=["small", "large"],
+    )
+    figure = plots.points(
+        {"motion": frame.assign(filled=[True, False])},
+        x="cost",
+        references={"motion": 0.1},
+        log_x=True,
+    )
+    axes = figure.axes[0]
+    assert {"small", "large"} <= {text.get_text() for text in axes.texts}
+    faces = {
+        tuple(line.get_xdata()): line.get_markerfacecolor()
+        for line in axes.lines
+        if line.get_marker() == "o"
+    }
+    assert faces[(10.0,)] == "white"
+    assert faces[(1.0,)] != "white"
+    with pytest.raises(ValueError, match="lacks the column cost"):
+        plots.points({"motion": frame.drop(columns="cost")}, x="cost")
+    with pytest.raises(ValueError, match="no panel"):
+        plots.points({})
+
+
+def test_pairs_are_drawn_on_two_levels():
+    scores = pd.DataFrame({"score": [0.9, 0.8, 0.2], "label": ["rise", "rise", "fall"]})
+    axes = plots.pair_scores({"trained": {("rise", "fall"): scores}}).axes[0]
+    assert axes.lines[0].get_xdata().tolist() == [0.9, 0.8]
+    assert axes.lines[1].get_xdata().tolist() == [0.2]
+    assert axes.lines[0].get_ydata()[0] != axes.lines[1].get_ydata()[0]
+    with pytest.raises(ValueError, match="no panel"):
+        plots.pair_scores({})

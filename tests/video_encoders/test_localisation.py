@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score
 from torchvision import ops
 
 from vidrec_utils import video_encoders, video_io
+from vidrec_utils.encoders import FrameContract
 
 
 def boxes(spans: np.ndarray) -> torch.Tensor:
@@ -110,3 +111,36 @@ def test_scores_must_fit():
         video_encoders.suppress([[0, 1]], [np.nan])
     with pytest.raises(ValueError, match="one finite score"):
         video_encoders.suppress([[0, 1]], [0.5, 0.5])
+
+
+class Brightness:
+    """Encodes a clip as its brightness, and is sure of "bright" by as much."""
+
+    frame_contract = FrameContract(2, 16)
+    windows = None
+    classes_ = np.array(["bright", "dark"])
+
+    def encode(self, clips: list[np.ndarray]) -> np.ndarray:
+        return np.array([[clip.mean() / 255] for clip in clips], dtype=np.float32)
+
+    def predict_proba(self, vectors: np.ndarray) -> np.ndarray:
+        return np.hstack([vectors, 1 - vectors])
+
+
+def test_what_happens_is_named_with_its_span(tmp_path):
+    film = np.zeros((64, 16, 16, 3), dtype=np.uint8)
+    film[32:] = 250  # dark for two seconds, then bright
+    video_io.write_clip(tmp_path / "film.mp4", film, fps=16)
+    spans = [[0, 2], [0.5, 2.5], [1, 3], [2, 4]]
+    both = Brightness()
+    found = video_encoders.localise(tmp_path / "film.mp4", spans, both, both, most=0.3)
+    assert sorted(zip(found["start_s"], found["end_s"], found["label"], strict=True)) == [
+        (0, 2, "dark"),
+        (2, 4, "bright"),
+    ]
+    assert (found["score"] > 0.9).all()
+    annotated = found[["start_s", "end_s", "label"]].assign(video_id="v")
+    kinds = {"shots": {"v": spans[::3]}, "whole": {"v": [[0.0, 4.0]]}}
+    files = {"v": tmp_path / "film.mp4"}
+    scores = video_encoders.compare_candidates(files, kinds, annotated, both, both)
+    assert scores == {"shots": 1.0, "whole": 0.5}  # one label fits one of two shots, by half

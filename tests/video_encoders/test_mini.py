@@ -182,7 +182,7 @@ def test_the_catalogue_has_them(name):
 def test_only_the_random_i3d_depends_on_time_before_training():
     forwards = clips(1)
     both = [forwards[0], forwards[0][::-1].copy()]
-    random = mini.load("i3d_mini", "random").calibrate(forwards)
+    random = mini.load("i3d_mini", "random").calibrate(clips(3))
     fresh = mini.untrained("i3d_mini", classes=2)
     apart = {
         name: np.abs(np.subtract(*e.encode(both))).max()

@@ -42,3 +42,36 @@ def test_errors_say_what_is_missing():
         video_encoders.reversal_distance(FirstAndLast(), [brightening(0, 9)])
     with pytest.raises(ValueError, match="same vector"):
         video_encoders.reversal_distance(FirstAndLast(), [brightening(0, 9)] * 2)
+
+
+def test_a_pan_and_its_reversal_hold_the_same_frames():
+    frame = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    clips, ways = video_encoders.pans([frame, frame], length=5)
+    assert ways == ["right", "left"] * 2
+    assert np.array_equal(clips[0][0], frame[:, :8])
+    assert np.array_equal(clips[0][-1], frame[:, 4:])
+    assert np.array_equal(clips[1], clips[0][::-1])
+    with pytest.raises(ValueError, match="no room"):
+        video_encoders.pans([frame[:, :8]])
+
+
+def test_who_can_have_which_pretraining():
+    noise = np.random.default_rng(0).integers(0, 256, (2, 16, 64, 64, 3), dtype=np.uint8)
+    encoders = video_encoders.by_pretraining(list(noise))
+    groups = {}
+    for name, group in encoders:
+        groups.setdefault(name, set()).add(group)
+    assert groups == {
+        "frame_average": {"ImageNet"},
+        "lite0_correlation": {"nothing", "ImageNet"},
+        "two_stream_mini": {"nothing", "ImageNet", "video"},
+        "i3d_mini": {"nothing", "ImageNet", "video"},
+        "slowfast_mini": {"nothing", "video"},
+    }
+    assert encoders["i3d_mini", "nothing"].weights.source == "random"
+    assert encoders["i3d_mini", "video"].weights.source == "packaged"
+    apart = {
+        g: video_encoders.reversal_distance(encoders["i3d_mini", g], list(noise)).max()
+        for g in ("nothing", "ImageNet")
+    }
+    assert apart["ImageNet"] < 1e-3 < apart["nothing"]

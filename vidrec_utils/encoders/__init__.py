@@ -22,7 +22,12 @@ from vidrec_utils.encoders.protocol import (
     WeightsInfo,
     batches,
 )
-from vidrec_utils.encoders.runtime import AcceleratedEncoder, accelerate, milliseconds
+from vidrec_utils.encoders.runtime import (
+    AcceleratedEncoder,
+    accelerate,
+    milliseconds,
+    vector_network,
+)
 from vidrec_utils.encoders.weights import (
     PackagedFile,
     WeightsError,
@@ -74,5 +79,6 @@ __all__ = [
     "read_settings",
     "read_tokenizer",
     "renamed",
+    "vector_network",
     "verify",
 ]

@@ -105,7 +105,7 @@ class _AcceleratedImages(AcceleratedEncoder):
         """Vectors of what `prepare` returned, float32 `(n, dim)`."""
         values = np.ascontiguousarray(prepared.numpy())
         if self._compiled is None:  # the first batch shows the shape of items
-            self._compiled = _compiled(_vectors(self.encoder), prepared)
+            self._compiled = _compiled(vector_network(self.encoder), prepared)
         return np.array(self._compiled([values])[0], dtype=np.float32)
 
     def encode(self, batch: list, batch_size: int = 8) -> np.ndarray:
@@ -211,8 +211,22 @@ def milliseconds(encoder: Encoder, batch: list, repeats: int = 5) -> float:
     return 1000 * min(times[1:]) / len(batch)
 
 
-def _vectors(encoder: Tunable) -> torch.nn.Module:
-    """A module from prepared items to an encoder's vectors."""
+def vector_network(encoder: Tunable) -> torch.nn.Module:
+    """Wrap an encoder's network as a module from prepared items to vectors.
+
+    Parameters
+    ----------
+    encoder : Tunable
+        An encoder around a network; its weights are shared, not copied.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vidrec_utils import video_encoders
+    >>> network = vector_network(video_encoders.load("slowfast_mini"))
+    >>> network(torch.zeros(1, 3, 16, 64, 64)).shape
+    torch.Size([1, 768])
+    """
     import torch
 
     class Vectors(torch.nn.Module):

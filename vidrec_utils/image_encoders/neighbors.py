@@ -29,6 +29,25 @@ def nearest(vectors: np.ndarray, k: int = 1) -> np.ndarray:
     return np.argsort(-cosine, axis=1, kind="stable")[:, :k]
 
 
+def nearest_ids(vectors: pd.DataFrame) -> pd.Series:
+    """Find for each row the id of its nearest other row, by cosine after centring.
+
+    Parameters
+    ----------
+    vectors : DataFrame, shape (n, dim)
+        Indexed by id; rows with NaN are left out.
+
+    Examples
+    --------
+    >>> vectors = pd.DataFrame([[1.0, 0.0], [2.0, 0.1], [-3.0, 0.0]], index=["a", "b", "c"])
+    >>> nearest_ids(vectors)["a"]
+    'b'
+    """
+    known = vectors.dropna()
+    rows = nearest((known - known.mean()).to_numpy())[:, 0]
+    return pd.Series(known.index[rows], known.index)
+
+
 def flat_map(vectors: np.ndarray, *, seed: int = 0) -> pd.DataFrame:
     """Lay vectors out on a plane so that neighbours stay neighbours: t-SNE of 30 directions.
 

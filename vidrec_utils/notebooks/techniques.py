@@ -61,7 +61,6 @@ NOT_YET_REWRITTEN = frozenset(
         "00_tour",
         "01_preprocessing",
         "02_text_encoders",
-        "04_video_encoders",
         "05_transfer_learning",
         "06_evaluation",
         "07_content_based",

@@ -15,7 +15,7 @@ from vidrec_utils.plots._charts import (
     split_spans,
     watch_time,
 )
-from vidrec_utils.plots._comparisons import before_after, curves
+from vidrec_utils.plots._comparisons import before_after, curves, pair_scores, points
 from vidrec_utils.plots._images import contact_sheet, filmstrip
 from vidrec_utils.plots._insides import activations, attention, filters, flow
 from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
@@ -37,7 +37,9 @@ __all__ = [
     "filmstrip",
     "filters",
     "flow",
+    "pair_scores",
     "playing_sheet",
+    "points",
     "safe_text",
     "scatter",
     "show",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -239,6 +240,187 @@ def _two_images(before: Drawable, after: Drawable, labels: tuple[str, str], titl
     for axes in (left, middle, right):
         bare(axes)
     figure.colorbar(drawn, ax=right, label="grey levels of 255", shrink=0.8)
+    if title:
+        figure.suptitle(safe_text(title))
+    return figure
+
+
+def points(
+    panels: Mapping[str, pd.DataFrame],
+    *,
+    x: str | None = None,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    references: Mapping[str, float] | None = None,
+    reference_label: str = "",
+    log_x: bool = False,
+) -> Figure:
+    """Draw named points with their intervals in panels that share one scale.
+
+    Parameters
+    ----------
+    panels : mapping of str to DataFrame
+        One panel for each; rows by name with the columns `mean, low, high`, and those below. Rows
+        that lack a mean are left out.
+    x : str, optional
+        Column with the horizontal position; where it is not given, rows stand in their order, and a
+        name keeps its position and colour in all panels.
+    xlabel, ylabel, title : str
+        What is measured, in which unit, and the figure's message.
+    references : mapping of str to float, optional
+        A value to compare with, by panel, drawn as a dashed line.
+    reference_label : str
+        The name of those lines.
+    log_x : bool
+        Use a logarithmic axis for `x`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes per panel. Where a frame has a column `filled`, points without it are hollow.
+
+    Raises
+    ------
+    ValueError
+        If there is no panel, or a frame lacks a column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row = pd.DataFrame({"mean": [0.5], "low": [0.4], "high": [0.6]}, index=["average"])
+    >>> figure = points({"random": row, "trained": row + 0.3}, ylabel="accuracy")
+    >>> [axes.get_title() for axes in figure.axes]
+    ['random', 'trained']
+    """
+    if not panels:
+        raise ValueError("There is no panel to draw.")
+    needed = ["mean", "low", "high", *([x] if x else [])]
+    for name, frame in panels.items():
+        if lacking := [column for column in needed if column not in frame]:
+            raise ValueError(f"The panel {name!r} lacks the column {', '.join(lacking)}.")
+    names = list(dict.fromkeys(name for frame in panels.values() for name in frame.index))
+    colours = [colour for colour in PALETTE if colour != "#F0E442"]
+    figure = Figure(figsize=(min(9.5, 3.3 * len(panels) + 0.8), 3.8), layout="constrained")
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (panel, frame) in zip(grid, panels.items(), strict=True):
+        known = frame.dropna(subset=needed)
+        heights = _apart(known["mean"], 0.055) if x else known["mean"]
+        for name, row in known.iterrows():
+            order = names.index(name)
+            at = row[x] if x else order
+            colour = colours[order % len(colours)]
+            reach = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+            face = colour if row.get("filled", True) else "white"
+            axes.errorbar(at, row["mean"], reach, fmt="o", color=colour, mfc=face, capsize=3)
+            below = x is None and order % 2 == 1  # neighbours' names do not run into each other
+            if x:
+                right = known[x].max()
+                target, offset = (right * 1.35 if log_x else right, heights[name]), (0, 0)
+                line = {"arrowstyle": "-", "color": colour, "linewidth": 0.5}
+            else:
+                target, offset = (at, row["low" if below else "high"]), (0, -3 if below else 3)
+                line = None
+            axes.annotate(
+                safe_text(name),
+                (at, row["mean"]) if x else target,
+                target if x else offset,
+                textcoords="data" if x else "offset points",
+                ha="left" if x else "center",
+                va="center" if x else "top" if below else "bottom",
+                color=colour,
+                fontsize=8,
+                arrowprops=line,
+            )
+        if references and panel in references:
+            axes.axhline(references[panel], color="#555555", linestyle="--", linewidth=1.2)
+            axes.annotate(
+                safe_text(reference_label),
+                (0.02 if x else 0.98, references[panel]),
+                (0, -3),
+                xycoords=axes.get_yaxis_transform(),
+                textcoords="offset points",
+                ha="left" if x else "right",
+                va="top",
+                fontsize=8,
+                color="#555555",
+            )
+        axes.set(title=safe_text(panel), xlabel=safe_text(xlabel))
+        if x is None:
+            axes.set(xlim=(-1, len(names)), xticks=[])
+        elif log_x:
+            axes.set_xscale("log")
+        if x is not None:
+            low, high = known[x].min(), known[x].max()
+            axes.set_xlim(
+                (low / 1.5, high * (high / low) ** 0.9) if log_x else (low, 2 * high - low)
+            )
+    grid[0].set_ylabel(safe_text(ylabel))
+    if title:
+        figure.suptitle(safe_text(title))
+    return figure
+
+
+def _apart(heights: pd.Series, least: float) -> pd.Series:
+    """Move heights apart until neighbours differ by at least so much; their order stays."""
+    ordered = heights.sort_values()
+    values = ordered.to_numpy(float).copy()
+    for _ in range(50):
+        gaps = np.diff(values)
+        short = np.clip(least - gaps, 0, None) / 2
+        if not short.any():
+            break
+        values[:-1] -= short
+        values[1:] += short
+    return pd.Series(values, ordered.index)
+
+
+def pair_scores(
+    panels: Mapping[str, Mapping[tuple[str, str], pd.DataFrame]], *, title: str = ""
+) -> Figure:
+    """Draw how sure a probe is of the first of two labels, one row of points for each pair.
+
+    Parameters
+    ----------
+    panels : mapping of str to mapping
+        By panel and pair of labels: a frame with the columns `score` (probability of the first) and
+        `label`.
+    title : str
+        The figure's message.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes per panel; circles are items of the first label, triangles those of the second.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> scores = pd.DataFrame({"score": [0.9, 0.2], "label": ["rise", "fall"]})
+    >>> figure = pair_scores({"trained": {("rise", "fall"): scores}})
+    >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    ['rise (o), fall']
+    """
+    if not panels:
+        raise ValueError("There is no panel to draw.")
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (name, pairs) in zip(grid, panels.items(), strict=True):
+        for row, (pair, frame) in enumerate(pairs.items()):
+            for side, label in enumerate(pair):
+                values = frame.loc[frame["label"] == label, "score"].to_numpy(float)
+                axes.plot(
+                    values,
+                    np.full(len(values), row + 0.24 * (side - 0.5)),
+                    "o^"[side],
+                    color=PALETTE[(0, 3)[side]],
+                    markersize=4,
+                    alpha=0.6,
+                )
+        axes.axvline(0.5, color="#555555", linestyle="--", linewidth=1.2)
+        axes.set(title=safe_text(name), xlabel="probability of the first", xlim=(-0.03, 1.03))
+        rows = [safe_text(f"{one} (o), {other}", 40) for one, other in pairs]
+        axes.set_yticks(range(len(rows)), rows)
     if title:
         figure.suptitle(safe_text(title))
     return figure

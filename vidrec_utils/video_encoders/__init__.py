@@ -43,12 +43,15 @@ from vidrec_utils.video_encoders.flow import cross_modality_stem, optical_flow, 
 from vidrec_utils.video_encoders.inflation import InflatedLite0, inflate
 from vidrec_utils.video_encoders.localisation import (
     average_precision,
+    compare_candidates,
+    localise,
     sliding_spans,
     span_vectors,
     suppress,
     temporal_iou,
 )
-from vidrec_utils.video_encoders.reversal import reversal_distance
+from vidrec_utils.video_encoders.pretraining import by_pretraining
+from vidrec_utils.video_encoders.reversal import pans, reversal_distance
 from vidrec_utils.video_encoders.shots import can_cut, shot_boundaries, transition_probabilities
 
 __all__ = [
@@ -64,12 +67,16 @@ __all__ = [
     "Windows",
     "available",
     "average_precision",
+    "by_pretraining",
     "can_cut",
+    "compare_candidates",
     "correlate",
     "cross_modality_stem",
     "inflate",
     "load",
+    "localise",
     "optical_flow",
+    "pans",
     "reversal_distance",
     "shot_boundaries",
     "sliding_spans",

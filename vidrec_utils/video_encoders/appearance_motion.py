@@ -35,6 +35,12 @@ class AppearanceMotionLite0(ClipNetwork):
     size : int
         Pixels of the square on which frames are correlated.
 
+    Attributes
+    ----------
+    split : int
+        Where the vector is cut in two: what is shown before, how it moves after. A model that asks
+        only one question does better on one half (measured in the notebook on video encoders).
+
     Examples
     --------
     >>> net = AppearanceMotionLite0(EfficientNetLite0()).eval()
@@ -50,7 +56,8 @@ class AppearanceMotionLite0(ClipNetwork):
         self.motion = CorrelationLite0(self.appearance)
         self.step, self.size = step, size
         self.channels = self.motion.channels
-        self.dim = net._fc.in_features + self.motion.dim
+        self.split = net._fc.in_features
+        self.dim = self.split + self.motion.dim
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
         """Correlations of a clip, `(batch, channels, time - 1, size / 8, size / 8)`."""

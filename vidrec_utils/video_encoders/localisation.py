@@ -12,8 +12,11 @@ Everingham et al.: The Pascal Visual Object Classes Challenge. IJCV 88, 2010, fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -22,6 +25,16 @@ from vidrec_utils import arguments, video_io
 from vidrec_utils.encoders import Encoder
 
 SPAN = ["start_s", "end_s"]
+
+
+class Head(Protocol):
+    """A fitted classifier, as scikit-learn has it."""
+
+    classes_: np.ndarray
+
+    def predict_proba(self, vectors: np.ndarray) -> np.ndarray:
+        """Probabilities of the classes, `(n, classes)`."""
+        ...
 
 
 def temporal_iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -178,10 +191,46 @@ def span_vectors(path: str | PathLike[str], spans: np.ndarray, encoder: Encoder)
     return encoder.encode(list(video_io.frames_at(path, within, size=size)))
 
 
+def localise(
+    path: str | PathLike[str],
+    spans: np.ndarray,
+    encoder: Encoder,
+    head: Head,
+    most: float = 0.5,
+) -> pd.DataFrame:
+    """Find what happens in a video, and from when to when.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    spans : array-like, shape (n, 2)
+        Candidates: start and end in seconds.
+    encoder : Encoder
+        A video encoder; see `span_vectors`.
+    head : classifier
+        Fitted on vectors of this encoder; has `predict_proba` and `classes_`, as in scikit-learn.
+    most : float
+        See `suppress`; the likeliest class of a span is its score.
+
+    Returns
+    -------
+    DataFrame
+        `start_s, end_s, label, score`, the surest first.
+    """
+    chances = head.predict_proba(span_vectors(path, spans, encoder))  # (n, classes)
+    best = chances.max(axis=1)
+    kept = suppress(spans, best, most)
+    rows = pd.DataFrame(_spans(spans)[kept], columns=SPAN)
+    return rows.assign(label=np.asarray(head.classes_)[chances.argmax(axis=1)[kept]]).assign(
+        score=best[kept]
+    )
+
+
 def average_precision(
-    found: pd.DataFrame, annotated: pd.DataFrame, least: float = 0.5
+    detected: pd.DataFrame, annotated: pd.DataFrame, least: float = 0.5
 ) -> pd.Series:
-    """Judge found spans by average precision for each label, at one temporal IoU.
+    """Judge detected spans by average precision for each label, at one temporal IoU.
 
     Found spans are gone through by falling score. One is right if it overlaps enough with an
     annotated span of its label and video that no better one has taken; a second hit of the same
@@ -190,7 +239,7 @@ def average_precision(
 
     Parameters
     ----------
-    found : DataFrame
+    detected : DataFrame
         `video_id, start_s, end_s, label, score`.
     annotated : DataFrame
         `video_id, start_s, end_s, label`.
@@ -206,25 +255,62 @@ def average_precision(
     --------
     >>> annotated = pd.DataFrame({"video_id": ["v", "v"], "start_s": [0, 2], "end_s": [2, 4]})
     >>> annotated["label"] = "rise"
-    >>> found = annotated.assign(end_s=[2, 3.9], score=[0.9, 0.2])
-    >>> wrong = pd.DataFrame([["v", 6, 7, "rise", 0.5]], columns=found.columns[[0, 1, 2, 3, 4]])
-    >>> float(average_precision(pd.concat([found, wrong]), annotated)["rise"].round(3))
+    >>> detected = annotated.assign(end_s=[2, 3.9], score=[0.9, 0.2])
+    >>> wrong = pd.DataFrame([["v", 6, 7, "rise", 0.5]], columns=detected.columns[[0, 1, 2, 3, 4]])
+    >>> float(average_precision(pd.concat([detected, wrong]), annotated)["rise"].round(3))
     0.833
     """
     results = {}
-    for label, wanted in annotated.groupby("label"):
-        guesses = found[found["label"] == label].sort_values(
+    for label, targets_of_label in annotated.groupby("label"):
+        guesses = detected[detected["label"] == label].sort_values(
             "score", ascending=False, kind="stable"
         )
-        results[label] = _precision_of_one(guesses, wanted, least)
+        results[label] = _precision_of_one(guesses, targets_of_label, least)
     return pd.Series(results, dtype=float)
 
 
-def _precision_of_one(guesses: pd.DataFrame, wanted: pd.DataFrame, least: float) -> float:
+def compare_candidates(
+    files: Mapping[str, Path],
+    candidates: Mapping[str, Mapping[str, np.ndarray]],
+    annotated: pd.DataFrame,
+    encoder: Encoder,
+    head: Head,
+) -> dict[str, float]:
+    """Compute the mean average precision of localisation with several kinds of candidate spans.
+
+    Parameters
+    ----------
+    files : mapping of video id to path
+        The videos.
+    candidates : mapping of str to mapping of video id to array
+        By kind, the candidate spans of every video.
+    annotated : DataFrame
+        See `average_precision`.
+    encoder, head
+        See `localise`.
+
+    Returns
+    -------
+    dict of str to float
+        By kind, at a temporal IoU of one half.
+    """
+    results = {}
+    for kind, spans in candidates.items():
+        detected = [
+            localise(path, spans[video], encoder, head).assign(video_id=video)
+            for video, path in files.items()
+        ]
+        results[kind] = float(average_precision(pd.concat(detected), annotated).mean())
+    return results
+
+
+def _precision_of_one(guesses: pd.DataFrame, targets_of_label: pd.DataFrame, least: float) -> float:
     """Average precision of one label; the guesses come with the best first."""
     taken: set[tuple[object, int]] = set()
     precisions = []
-    by_video = {video: rows[SPAN].to_numpy(float) for video, rows in wanted.groupby("video_id")}
+    by_video = {
+        video: rows[SPAN].to_numpy(float) for video, rows in targets_of_label.groupby("video_id")
+    }
     columns = (guesses["video_id"], guesses["start_s"], guesses["end_s"])
     for rank, (video, start, end) in enumerate(zip(*columns, strict=True), start=1):
         targets = by_video.get(video)
@@ -236,7 +322,7 @@ def _precision_of_one(guesses: pd.DataFrame, wanted: pd.DataFrame, least: float)
                 taken.add((video, target))
                 precisions.append(len(taken) / rank)
                 break
-    return float(np.sum(precisions) / len(wanted))
+    return float(np.sum(precisions) / len(targets_of_label))
 
 
 def _spans(values: np.ndarray) -> np.ndarray:

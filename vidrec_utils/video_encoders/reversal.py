@@ -54,3 +54,45 @@ def reversal_distance(encoder: Encoder, clips: Sequence[np.ndarray]) -> np.ndarr
     if apart == 0:
         raise ValueError("All clips have the same vector, so there is no distance to compare with.")
     return np.linalg.norm(ahead - back, axis=1) / apart
+
+
+def pans(frames: Sequence[np.ndarray], length: int = 16) -> tuple[list[np.ndarray], list[str]]:
+    """Plant a motion of known direction in real pixels: a window slides over each frame.
+
+    Parameters
+    ----------
+    frames : sequence of ndarray, uint8 (height, width, 3)
+        Wider than high.
+    length : int
+        Frames of a clip.
+
+    Returns
+    -------
+    list of ndarray, uint8 (length, height, height, 3)
+        For each frame the pan of the camera from its left edge to its right one, then its reversal.
+    list of str
+        `"right"` or `"left"` for each clip.
+
+    Raises
+    ------
+    ValueError
+        If a frame is not wider than high.
+
+    Examples
+    --------
+    >>> frame = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    >>> clips, ways = pans([frame], length=3)
+    >>> ways, clips[0].shape
+    (['right', 'left'], (3, 2, 2, 3))
+    >>> clips[0][:, 0, 0, 0].tolist(), clips[1][:, 0, 0, 0].tolist()
+    ([0, 3, 6], [6, 3, 0])
+    """
+    clips: list[np.ndarray] = []
+    for frame in frames:
+        height, width = frame.shape[:2]
+        if width <= height:
+            raise ValueError(f"A frame of {width} x {height} pixels leaves no room to pan.")
+        starts = np.linspace(0, width - height, length).round().astype(int)
+        clip = np.stack([frame[:, start : start + height] for start in starts])
+        clips += [clip, clip[::-1]]
+    return clips, ["right", "left"] * len(frames)
