@@ -141,7 +141,8 @@ def _load(
         world = {"size": size, "seed": settings.SEED, **options}
         return load_folder(minitube.build(**world))  # type: ignore[arg-type]  # build checks them
     if str(name) == REAL_CLIPS:
-        return load_folder(Path(__file__).with_name(REAL_CLIPS), **options)  # type: ignore[arg-type]
+        packaged = Path(__file__).with_name(REAL_CLIPS)
+        return load_folder(packaged, **options)  # type: ignore[arg-type]  # load_folder checks them
     folder = _find_folder(name)
     known = [reader.load for reader in READERS if reader.recognizes(folder)]
     read: Callable[..., VideoLibrary] = known[0] if known else load_folder
