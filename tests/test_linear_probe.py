@@ -113,6 +113,19 @@ def test_pairs_are_told_within_themselves():
     assert len(probe_pairs(both, labels, {"in": "out"}).right) == 100
 
 
+def test_pairs_are_drawn_alike_so_that_a_blind_probe_has_one_half():
+    """Noise, and three of four videos are "left": always saying so would be right for 75%."""
+    labels = pd.Series(["left", "left", "left", "right"] * 50, index=IDS)
+    blind = [probe_pairs(vectors(0.0, seed), labels, {"left": "right"}) for seed in range(8)]
+    for probe in blind:
+        assert probe.labels.value_counts().to_dict() == {"left": 50, "right": 50}
+    assert np.mean([probe.right.mean() for probe in blind]) == pytest.approx(0.5, abs=0.06)
+    again = probe_pairs(vectors(1.0), labels, {"left": "right"})
+    assert again.labels.equals(blind[0].labels)  # the same videos for other vectors
+    other = probe_pairs(vectors(0.0), labels, {"left": "right"}, seed=1)
+    assert not other.labels.index.equals(blind[0].labels.index)
+
+
 def test_what_is_missing_stays_out():
     holes = vectors(3.0)
     holes.iloc[:10] = np.nan

@@ -328,12 +328,17 @@ def probe_pairs(
 ) -> Probe:
     """Probe two labels at a time, such as a motion and its time reversal: chance is one half.
 
+    Of each pair, as many videos are drawn of the commoner label as there are of the rarer one.
+    Otherwise a probe that has learned nothing but which label is commoner would beat one half.
+
     Parameters
     ----------
-    vectors, labels, groups, folds, strength, seed
+    vectors, labels, groups, folds, strength
         As for `linear_probe`.
     pairs : mapping
         Label -> the other label of its pair.
+    seed : int
+        Folds, and the videos of the commoner label, are drawn with this seed.
 
     Returns
     -------
@@ -342,21 +347,32 @@ def probe_pairs(
 
     Examples
     --------
-    >>> vectors = pd.DataFrame({"x": [0.0, 1, 0, 1] * 5}, index=[f"v{i}" for i in range(20)])
-    >>> labels = pd.Series(["left", "right", "up", "up"] * 5, index=vectors.index)
-    >>> len(probe_pairs(vectors, labels, {"left": "right"}, strength=1).right)
-    10
+    >>> vectors = pd.DataFrame({"x": [0.0, 1, 0, 0] * 5}, index=[f"v{i}" for i in range(20)])
+    >>> labels = pd.Series(["left", "right", "left", "up"] * 5, index=vectors.index)
+    >>> sorted(probe_pairs(vectors, labels, {"left": "right"}, strength=1).labels)[4:6]
+    ['left', 'right']
     """
+    usable = pd.DataFrame(vectors, index=labels.index).notna().all(axis=1)
     probes = [
-        linear_probe(vectors, labels[labels.isin([one, other])], groups, folds, strength, seed)
-        for one, other in pairs.items()
-    ]
+        linear_probe(
+            vectors, _as_many_of_each(labels[usable & labels.isin(pair)], seed),
+            groups, folds, strength, seed,
+        )
+        for pair in pairs.items()
+    ]  # fmt: skip
     together = None if groups is None else pd.concat([probe.groups for probe in probes])
     return Probe(
         pd.concat([probe.labels for probe in probes]),
         pd.concat([probe.predicted for probe in probes]),
         together,
     )
+
+
+def _as_many_of_each(labels: pd.Series, seed: int) -> pd.Series:
+    """Draw as many items of each label as there are of the rarest; they keep their order."""
+    least = labels.value_counts().min()
+    drawn = labels.groupby(labels).sample(least, random_state=seed).index
+    return labels[labels.index.isin(drawn)]
 
 
 def pair_scores(
