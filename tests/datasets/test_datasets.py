@@ -1265,6 +1265,21 @@ def test_a_set_without_what_a_notebook_is_about_is_replaced_with_a_sentence(
     )
 
 
+def test_clips_without_a_log_are_replaced_where_interactions_are_needed(
+    minitube: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("VIDREC_DATASET", "real_clips")
+    assert len(datasets.load(needs=("path", "title")).videos) == 10
+    assert capsys.readouterr().out == ""
+    assert datasets.load(needs=("path", "interactions")).root == minitube
+    assert capsys.readouterr().out == (
+        "The library real_clips (real_clips) has no interactions, which this notebook is about: "
+        "it goes on with MiniTube, the embedded platform.\n"
+    )
+    with pytest.raises(LibraryError, match="has no interactions"):
+        datasets.load("real_clips").require("interactions")
+
+
 def test_a_set_that_has_what_a_notebook_is_about_stays_without_a_word(
     minitube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

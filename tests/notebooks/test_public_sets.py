@@ -83,11 +83,21 @@ def test_the_sets_are_read_as_what_they_stand_for(home: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "needs"),
-    [("00_tour", "path"), ("02_text_encoders", "title"), ("05_transfer_learning", "path")],
+    [
+        ("00_tour", '("path", "interactions")'),
+        ("02_text_encoders", '"title"'),
+        ("03_image_encoders", '"thumbnail"'),
+        ("04_video_encoders", '"path"'),
+        ("05_transfer_learning", '"path"'),
+        ("06_evaluation", '"interactions"'),
+        ("07_content_based", '"interactions"'),
+        ("08_behavior_based", '"interactions"'),
+        ("09_hybrid", '"interactions"'),
+    ],
 )
 def test_notebooks_about_one_signal_name_it(name: str, needs: str) -> None:
     """On a set without it they run on MiniTube, as they do in all other tests."""
-    call = f'library = datasets.load(needs="{needs}")'
+    call = f"library = datasets.load(needs={needs})"
     assert any(call in cell.source for cell in nbformat.read(_path(name), as_version=4).cells)
 
 

@@ -80,9 +80,10 @@ def load(
         then in the repository.
     needs : str or sequence of str
         Signals without which the caller has no subject, as columns of the tables: `"path"` (video
-        files), `"thumbnail"`, `"title"`, `"comment"`, ...; see `VideoLibrary.lacking`. Where the
-        library that `VIDREC_DATASET` names lacks one of them, one sentence is printed, and MiniTube
-        is loaded in the size that `VIDREC_PROFILE` names.
+        files), `"thumbnail"`, `"title"`, `"comment"`, ..., or `"interactions"` for the table of
+        exposures; see `VideoLibrary.lacking`. Where the library that `VIDREC_DATASET` names lacks
+        one of them, one sentence is printed, and MiniTube is loaded in the size that
+        `VIDREC_PROFILE` names.
     **options
         Passed to `minitube.build` or to the reader; not to MiniTube when it takes another
         library's place.

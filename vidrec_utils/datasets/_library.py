@@ -22,6 +22,7 @@ CONTENT_ALONE = "content_alone"
 """The note of a library that is meant to have no interactions."""
 
 _SIGNALS = {
+    "interactions": "no interactions",
     "title": "no titles",
     "tags": "no tags",
     "category": "no categories",
@@ -181,7 +182,12 @@ class VideoLibrary:
     # -- signals ---------------------------------------------------------------------------------
 
     def has(self, column: str) -> bool:
-        """Whether any video, interaction or user has a value in this column."""
+        """Whether any video, interaction or user has a value in this column.
+
+        The name of a table, `"interactions"`, asks whether it has any row.
+        """
+        if column == "interactions":
+            return bool(len(self.interactions))
         tables = (self.videos, self.interactions, self.users)
         if column in ("video_id", "user_id"):
             return bool(len(self.videos if column == "video_id" else self.users))
@@ -193,7 +199,7 @@ class VideoLibrary:
         Parameters
         ----------
         *columns : str
-            Columns such as `"path"` or `"watch_ratio"`.
+            Columns such as `"path"` or `"watch_ratio"`, or `"interactions"` for the whole table.
 
         Returns
         -------
@@ -206,6 +212,8 @@ class VideoLibrary:
         >>> views = pd.DataFrame({"user_id": ["u"], "video_id": ["a"]})
         >>> VideoLibrary(videos, views).lacking("title", "path", "mood")
         ['no video files', 'nothing in the column mood']
+        >>> VideoLibrary(videos, views.head(0)).lacking("title", "interactions")
+        ['no interactions']
         """
         return [
             _SIGNALS.get(column, f"nothing in the column {column}")
