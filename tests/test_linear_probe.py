@@ -82,6 +82,20 @@ def test_a_label_in_too_few_groups_is_named():
         linear_probe(vectors(0), labels, groups)
 
 
+@pytest.mark.parametrize("grouped", [True, False])
+def test_ten_clips_of_three_labels_are_divided_into_fewer_folds(grouped):
+    labels = pd.Series(["air"] * 4 + ["road"] * 3 + ["table"] * 3)
+    groups = pd.Series(range(10)) if grouped else None
+    with pytest.warns(UserWarning, match="the 10 rows are divided into 4 folds"):
+        cut = stratified_folds(labels, groups, folds=5)
+    assert len(cut) == 4
+    assert sorted(np.concatenate([test for _, test in cut])) == list(range(10))
+    assert all((labels.iloc[test] == "air").sum() == 1 for _, test in cut)
+    with pytest.raises(ValueError, match="All 3 labels differ"):
+        stratified_folds(pd.Series(["a", "b", "c"]))
+
+
+@pytest.mark.filterwarnings("ignore:No label has")
 @examples(30)
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=6, max_size=20),

@@ -275,7 +275,8 @@ def stratified_folds(
     groups : Series, optional
         Group of each row, in the same order.
     folds, seed : int
-        Number of folds, and the seed of their draw.
+        Number of folds, and the seed of their draw. Where each label has fewer rows than that,
+        there are as many folds as the most frequent label has rows.
 
     Returns
     -------
@@ -286,7 +287,12 @@ def stratified_folds(
     Raises
     ------
     ValueError
-        If a fold leaves a single label to learn from.
+        If a fold leaves a single label to learn from, or if no label has two rows.
+
+    Warns
+    -----
+    UserWarning
+        If no label has as many rows as there should be folds.
 
     Examples
     --------
@@ -297,9 +303,10 @@ def stratified_folds(
     set() 4
     set() 4
     """
-    options = {"n_splits": folds, "shuffle": True, "random_state": seed}
     rows = np.zeros((len(labels), 1))
     classes = pd.factorize(labels)[0]
+    folds = _possible_folds(classes, folds)
+    options = {"n_splits": folds, "shuffle": True, "random_state": seed}
     with warnings.catch_warnings():  # a label with fewer clips than folds is in some folds only
         warnings.filterwarnings("ignore", message="The least populated class")
         if groups is None:
@@ -315,6 +322,21 @@ def stratified_folds(
                 f"{'groups' if groups is not None else 'videos'}. Give more, or fewer folds."
             )
     return [(train, test) for train, test in cut if len(test)]
+
+
+def _possible_folds(classes: np.ndarray, folds: int) -> int:
+    """Return `folds`, or the rows of the most frequent label where that has fewer, and warn."""
+    most = int(np.bincount(classes).max())
+    if most >= folds:
+        return folds
+    if most < 2:
+        raise ValueError(f"All {len(classes)} labels differ, so none can be learned. Give more.")
+    warnings.warn(
+        f"No label has {folds} rows, one for each fold: the {len(classes)} rows are divided into "
+        f"{most} folds. Give more rows, or fewer folds.",
+        stacklevel=3,
+    )
+    return most
 
 
 def probe_pairs(
