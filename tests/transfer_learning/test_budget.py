@@ -40,10 +40,25 @@ def test_each_way_has_each_budget_and_seed(table):
     assert set(table["per_class"]) == {1, 3, 0}
     assert (table[table["per_class"] == 1]["n"] == 3).all()
     assert (table["accuracy"] == table["right"] / table["tested"]).all()
+    for row in table.to_dict("records"):  # one answer and one group for each tested clip
+        assert row["hits"].count("1") == row["right"]
+        assert set(row["hits"]) <= {"0", "1"}
+        assert len(row["hits"]) == len(row["group"]) == row["tested"]
+        assert set(pd.Series(row["group"]).value_counts()) == {2}  # whole groups are held out
+        assert row["kind"] == []
     most = table[table["per_class"] == 0]
     assert (most["n"] + most["tested"] == 36).all()
     for _, ways in table.groupby(["per_class", "seed"])["constant"]:
         assert len(set(ways)) == 1
+
+
+def test_kinds_go_with_the_tested_clips():
+    """Groups 0 to 17 are called by their numbers: kinds and groups must agree, clip by clip."""
+    clips, labels = coloured(36)
+    groups = np.arange(36) // 2
+    asked = ({"probe": WAYS["probe"]}, clips, labels, groups, (None,), (0,))
+    (row,) = label_budget(*asked, kinds=[f"kind {g}" for g in groups])
+    assert row["kind"] == [f"kind {g}" for g in row["group"]]
 
 
 def test_the_constant_prediction_is_the_commonest_of_training():
@@ -166,7 +181,7 @@ def test_the_committed_records_are_of_the_world_with_clips_of_two_seconds(path, 
 
 
 def test_figures(table):
-    axes = plot_budget(table, chance=1 / 3).axes[0]
+    axes = plot_budget(table.assign(target="colour"), chance=1 / 3).axes[0]
     assert [t.get_text() for t in axes.get_xticklabels()] == ["1", "3", "all"]
     assert len(axes.containers) == 2
     history = pd.DataFrame(

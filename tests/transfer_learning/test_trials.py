@@ -174,36 +174,76 @@ def test_mirrors_are_of_the_other_class():
     assert table.loc["average", ["low", "high"]].tolist() == [0.5, 0.5]
 
 
-def test_leads_are_taken_on_the_same_clips(capsys):
-    rows = [("a", 1, 0, 0.5), ("b", 1, 0, 0.3), ("a", 1, 1, 0.9), ("b", 1, 1, 0.8)]
-    rows += [("a", n, 0, 0.5) for n in (0, 2)] + [("b", n, 0, 0.5) for n in (0, 2)]
-    table = pd.DataFrame(rows, columns=["way", "per_class", "seed", "accuracy"])
-    assert differences(table, "a", "b").index.tolist() == [1, 2, 0]
-    row = differences(table, "a", "b").loc[1]
-    assert row.to_dict() == pytest.approx({"mean": 0.15, "low": 0.1, "high": 0.2})
-    print_differences({"a": differences(table, "a", "b").loc[[1, 0]]}, "b")
+def runs(*rows):
+    """Rows `way, per_class, seed, hits, group` as a table of one target."""
+    table = pd.DataFrame(rows, columns=["way", "per_class", "seed", "hits", "group"])
+    return table.assign(target="x", constant=0.25)
+
+
+def test_differences_are_taken_on_the_same_clips(capsys):
+    """Two clips of each subject, of which `a` gets one more than `b`: .5 in whatever is drawn."""
+    one, two = [0, 0, 1, 1], [1, 1, 2, 2]
+    table = runs(
+        ("a", 2, 0, "1111", one), ("b", 2, 0, "1010", one),
+        ("b", 2, 1, "0001", two), ("a", 2, 1, "1011", two),
+        ("a", 0, 0, "10", [0, 1]), ("b", 0, 0, "01", [0, 1]),
+        ("a", 1, 0, "10", [0, 1]), ("b", 1, 0, "00", [0, 1]),
+    )  # fmt: skip
+    found = differences(table, "a", "b")
+    assert found.index.tolist() == [1, 2, 0]
+    assert found.loc[2].tolist() == [0.5] * 5
+    # one of two subjects, or both: the difference is 0, .5 or 1; of the last pair -1, 0 or 1
+    assert found.loc[1, ["mean", "low", "high"]].tolist() == [0.5, 0.0, 1.0]
+    assert found.loc[0, ["mean", "low", "high"]].tolist() == [0.0, -1.0, 1.0]
+    print_differences({"a": found.loc[[1, 0]]}, "b")
     assert capsys.readouterr().out == (
-        "1 labels per class: a minus b: +0.150 (by seed from +0.100 to +0.200).\n"
-        "All labels: a minus b: +0.000 (by seed from +0.000 to +0.000).\n"
+        "1 label per class: a minus b: +0.500 [+0.000, +1.000]; seeds from +0.500 to +0.500.\n"
+        "All labels: a minus b: +0.000 [-1.000, +1.000]; seeds from +0.000 to +0.000.\n"
     )
 
 
-def test_spread_over_seeds():
-    rows = [("b", "x", 0, 0.5), ("b", "x", 0, 0.7), ("a", "x", 0, 0.1), ("a", "x", 5, 0.9)]
-    table = pd.DataFrame(
-        [*rows, ("b", "y", 0, 0.0)], columns=["way", "target", "per_class", "accuracy"]
-    )
+def test_seeds_that_disagree_are_told_and_a_subject_is_drawn_in_all_of_them():
+    """A subject is .5 ahead on one seed and .5 behind on the other: 0, whoever is drawn."""
+    table = runs(
+        ("a", 1, 0, "1010", [0, 0, 1, 1]), ("b", 1, 0, "0000", [0, 0, 1, 1]),
+        ("a", 1, 1, "0000", [0, 0, 1, 1]), ("b", 1, 1, "0101", [0, 0, 1, 1]),
+    )  # fmt: skip
+    row = differences(table, "a", "b").loc[1]
+    assert row.tolist() == [0.0, 0.0, 0.0, -0.5, 0.5]
+    assert differences(table[table["way"] == "a"], "a", "b").empty
+
+
+def test_spread_resamples_subjects(capsys):
+    table = runs(
+        ("b", 0, 0, "1100", [0, 0, 1, 1]), ("b", 0, 1, "1100", [0, 0, 1, 1]),
+        ("a", 0, 0, "0101", [0, 0, 1, 1]), ("a", 5, 0, "1111", [0, 0, 1, 1]),
+    )  # fmt: skip
     row = spread(table, "x")
     assert row.index.tolist() == ["b", "a"]
-    assert row.loc["b"].tolist() == pytest.approx([0.6, 0.5, 0.7])
-    assert row.loc["a"].tolist() == [0.1, 0.1, 0.1]
-    with pytest.raises(ValueError, match="no column 'constant'"):
-        spread(table, "x", constant="same")
-    table = table.assign(seed=[0, 1, 0, 0, 0], constant=[0.2, 0.4, 0.2, 0.3, 0.9])
-    with_it = spread(table, "x", constant="same")
+    assert row.loc["b"].tolist() == [0.5, 0.0, 1.0]  # one subject is right, the other wrong
+    assert row.loc["a"].tolist() == [0.5, 0.5, 0.5]  # each subject is half right
+    with_it = spread(table.assign(constant=[0.2, 0.4, 0.2, 0.9]), "x", constant="same")
     assert with_it.index.tolist() == ["same", "b", "a"]
-    assert with_it.loc["same"].tolist() == pytest.approx([0.3, 0.2, 0.4])
-    pd.testing.assert_frame_equal(with_it.iloc[1:], row)
+    assert with_it.loc["same", "mean"] == pytest.approx(0.3)
+    assert with_it.loc["same", ["low", "high"]].isna().all()
+    print_scores(with_it.loc[["same", "a"]])
+    assert capsys.readouterr().out == "same: 30% right.\na: 50% [50%, 50%] right.\n"
+    with pytest.raises(ValueError, match="no column 'constant'"):
+        spread(table.drop(columns="constant"), "x", constant="same")
+    with pytest.raises(ValueError, match="which clips were classified correctly"):
+        spread(table.drop(columns="hits"), "x")
+
+
+def test_spread_of_one_kind():
+    kinds = [["zh", "en", "en", "zh"]] * 2
+    table = runs(("a", 0, 0, "1001", [0, 1, 2, 3]), ("b", 0, 0, "1010", [0, 1, 2, 3]))
+    table = table.assign(kind=kinds)
+    assert spread(table, "x", kind="zh")["mean"].tolist() == [1.0, 0.5]
+    assert spread(table, "x", kind="en")["mean"].tolist() == [0.0, 0.5]
+    with pytest.raises(ValueError, match="No clip of 'x' is of the kind 'fr'"):
+        spread(table, "x", kind="fr")
+    with pytest.raises(ValueError, match="leave kind out"):
+        spread(table, "x", kind="zh", constant="same")
 
 
 def test_a_trial_of_prepared_clips_gives_the_same_and_prepares_once():

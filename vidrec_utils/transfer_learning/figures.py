@@ -11,6 +11,7 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 
 from vidrec_utils.evaluation import BINS, reliability
 from vidrec_utils.plots import PALETTE
+from vidrec_utils.transfer_learning.trials import spread
 
 MARKERS = "os^Dv*"
 
@@ -71,12 +72,12 @@ def plot_history(histories: Mapping[str, pd.DataFrame], score: str = "accuracy")
 def plot_budget(
     table: pd.DataFrame, chance: float | None = None, everything: str = "all"
 ) -> Figure:
-    """Draw accuracy against labels per class: the mean over seeds, and their range.
+    """Draw accuracy against labels per class, with intervals over groups (see `spread`).
 
     Parameters
     ----------
     table : DataFrame
-        See `label_budget`; `per_class` 0 means all.
+        See `label_budget`; one target; `per_class` 0 means all.
     chance : float, optional
         Accuracy of guessing, drawn as a line.
     everything : str
@@ -89,8 +90,9 @@ def plot_budget(
 
     Examples
     --------
-    >>> rows = [("probe", 1, 0.25), ("probe", 0, 0.75), ("full", 1, 0.125), ("full", 0, 0.75)]
-    >>> table = pd.DataFrame(rows, columns=["way", "per_class", "accuracy"])
+    >>> rows = [("probe", 1, "01"), ("probe", 0, "11"), ("full", 1, "00"), ("full", 0, "11")]
+    >>> table = pd.DataFrame(rows, columns=["way", "per_class", "hits"])
+    >>> table = table.assign(seed=0, target="motion", group=[[0, 1]] * 4)
     >>> axes = plot_budget(table, chance=0.1).axes[0]
     >>> [label.get_text() for label in axes.get_xticklabels()]
     ['1', 'all']
@@ -100,12 +102,13 @@ def plot_budget(
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for number, (way, runs) in enumerate(table.groupby("way", sort=False)):
-        spread = runs.groupby("per_class")["accuracy"].agg(["mean", "min", "max"])
-        spread = spread.loc[[budget for budget in budgets if budget in spread.index]]
-        x = np.array([positions[budget] for budget in spread.index]) + 0.06 * (number - 1.5)
-        ends = [spread["mean"] - spread["min"], spread["max"] - spread["mean"]]
+        mine = [budget for budget in budgets if budget in set(runs["per_class"])]
+        target = runs["target"].iloc[0]
+        rows = pd.concat([spread(runs, target, budget) for budget in mine])  # (budgets, 3)
+        x = np.array([positions[budget] for budget in mine]) + 0.06 * (number - 1.5)
+        ends = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
         axes.errorbar(
-            x, spread["mean"], yerr=np.array(ends), color=PALETTE[number % len(PALETTE)],
+            x, rows["mean"], yerr=np.array(ends), color=PALETTE[number % len(PALETTE)],
             marker=MARKERS[number % 6], capsize=3, label=way,
         )  # fmt: skip
     if chance is not None:

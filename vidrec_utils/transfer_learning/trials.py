@@ -187,36 +187,55 @@ def two_directions(
     return {v: c if names[v] == "forwards" else c[::-1] for v, c in clips.items()}, names
 
 
-def differences(table: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
-    """Accuracy of one way minus that of another on the same clips: `mean, low, high` over seeds.
-
-    There is one row for each number of labels per class; 0 (all labels) is the last. `low` and
-    `high` are the least and the greatest difference of the seeds, and no confidence interval: of
-    two ways that are equally good, one is ahead on all of three seeds in a quarter of all cases.
+def differences(table: pd.DataFrame, one: str, other: str, seed: int = 0) -> pd.DataFrame:
+    """Accuracy of one way minus that of another on the same clips, with paired intervals.
 
     Parameters
     ----------
     table : DataFrame
-        See `label_budget`.
+        See `label_budget`; one target.
     one, other : str
         Ways.
+    seed : int
+        Seed of the bootstrap, which resamples groups (such as subjects) with all their clips and in
+        all trials at once. Trained networks are fixed: how much another training would differ,
+        `least` and `most` hint at.
+
+    Returns
+    -------
+    DataFrame
+        One row for each number of labels per class; 0 (all labels) is the last. `mean, low, high`:
+        the mean over all tested clips of all seeds, with its 95% interval; `least, most`: the
+        smallest and the greatest difference of a seed, which is no interval: of two ways that are
+        equally good, one is ahead on all of three seeds in a quarter of all cases.
 
     Examples
     --------
-    >>> rows = [("full", 5, 0, 0.5), ("probe", 5, 0, 0.25)]
-    >>> rows += [("full", 5, 1, 1.0), ("probe", 5, 1, 0.5)]
-    >>> table = pd.DataFrame(rows, columns=["way", "per_class", "seed", "accuracy"])
-    >>> differences(table, "full", "probe").loc[5].tolist()
-    [0.375, 0.25, 0.5]
+    >>> rows = [("full", 5, 0, "11"), ("probe", 5, 0, "01"), ("full", 5, 1, "10")]
+    >>> rows += [("probe", 5, 1, "00")]
+    >>> table = pd.DataFrame(rows, columns=["way", "per_class", "seed", "hits"])
+    >>> table["group"] = [[0, 1], [0, 1], [2, 3], [2, 3]]
+    >>> differences(table, "full", "probe").loc[5, ["mean", "least", "most"]].tolist()
+    [0.5, 0.5, 0.5]
     """
-    runs = table.pivot_table("accuracy", ["per_class", "seed"], "way")
-    paired = (runs[one] - runs[other]).dropna().groupby("per_class")
-    table = paired.agg(mean="mean", low="min", high="max")
-    return table.sort_index(key=lambda n: n.where(n > 0, np.inf))
+    rows = {}
+    for budget in sorted(table["per_class"].unique(), key=lambda n: n or np.inf):
+        runs = table[table["per_class"] == budget]
+        first, second = (_answers(runs[runs["way"] == way]) for way in (one, other))
+        both = first.merge(second, on=["seed", "position"], suffixes=("", "_other"))
+        if both.empty:
+            continue
+        more = (both["hit"] - both["hit_other"]).to_numpy()
+        mean, low, high = mean_intervals(more[:, None], both["group"], seed=seed)[0]
+        seeds = pd.Series(more).groupby(both["seed"].to_numpy()).mean()
+        rows[budget] = {
+            "mean": mean, "low": low, "high": high, "least": seeds.min(), "most": seeds.max(),
+        }  # fmt: skip
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("per_class")
 
 
 def print_differences(tables: Mapping[str, pd.DataFrame], other: str) -> None:
-    """Print what `differences` returned, with the range of the seeds, one line for each row.
+    """Print what `differences` returned, one line for each row.
 
     Parameters
     ----------
@@ -227,23 +246,28 @@ def print_differences(tables: Mapping[str, pd.DataFrame], other: str) -> None:
 
     Examples
     --------
-    >>> table = pd.DataFrame({"mean": [0.1], "low": [0.0], "high": [0.2]}, index=[5])
+    >>> columns = ["mean", "low", "high", "least", "most"]
+    >>> table = pd.DataFrame([[0.1, 0.0, 0.2, 0.05, 0.15]], index=[5], columns=columns)
     >>> print_differences({"full": table}, "probe")
-    5 labels per class: full minus probe: +0.100 (by seed from +0.000 to +0.200).
+    5 labels per class: full minus probe: +0.100 [+0.000, +0.200]; seeds from +0.050 to +0.150.
     """
     for one, table in tables.items():
         for n, row in table.iterrows():
-            seeds = f"by seed from {row['low']:+.3f} to {row['high']:+.3f}"
-            budget = f"{n} labels per class" if n else "All labels"
-            print(f"{budget}: {one} minus {other}: {row['mean']:+.3f} ({seeds}).")
+            seeds = f"seeds from {row['least']:+.3f} to {row['most']:+.3f}"
+            budget = f"{n} label{'s' * (n != 1)} per class" if n else "All labels"
+            more = interval(row["mean"], row["low"], row["high"], "+.3f")
+            print(f"{budget}: {one} minus {other}: {more}; {seeds}.")
 
 
 def spread(
-    table: pd.DataFrame, target: str, per_class: int = 0, constant: str | None = None
+    table: pd.DataFrame,
+    target: str,
+    per_class: int = 0,
+    constant: str | None = None,
+    kind: str | None = None,
+    seed: int = 0,
 ) -> pd.DataFrame:
-    """Accuracy of each way over seeds: `mean, low, high`.
-
-    `low` and `high` are the least and the greatest of the seeds, and no confidence interval.
+    """Accuracy of each way over the tested clips of all seeds, with intervals.
 
     Parameters
     ----------
@@ -254,30 +278,73 @@ def spread(
     per_class : int
         Labels per class; 0: all.
     constant : str, optional
-        Name of a first row, for always predicting the most frequent training class.
+        Name of a first row, for always predicting the most frequent training class: the mean over
+        seeds, without an interval.
+    kind : str, optional
+        Only clips of this kind, such as titles of one language; not together with `constant`.
+    seed : int
+        Seed of the bootstrap, which resamples groups as `differences` does.
+
+    Returns
+    -------
+    DataFrame
+        One row for each way: `mean, low, high`.
 
     Raises
     ------
     ValueError
-        If `constant` is given, but the table has no column of that name.
+        If `constant` is given, but the table has no column of that name; or no clip is of the kind.
 
     Examples
     --------
-    >>> rows = [("probe", "motion", 0, 0.25), ("probe", "motion", 0, 0.75)]
-    >>> table = pd.DataFrame(rows, columns=["way", "target", "per_class", "accuracy"])
-    >>> spread(table, "motion").loc["probe"].tolist()
-    [0.5, 0.25, 0.75]
+    >>> rows = [("probe", "motion", 0, 0, "1100"), ("full", "motion", 0, 0, "1110")]
+    >>> table = pd.DataFrame(rows, columns=["way", "target", "per_class", "seed", "hits"])
+    >>> table["group"] = [[0, 1, 2, 3]] * 2
+    >>> table["kind"] = [["zh", "en", "en", "en"]] * 2
+    >>> spread(table, "motion")["mean"].tolist()
+    [0.5, 0.75]
+    >>> spread(table, "motion", kind="zh")["mean"].tolist()
+    [1.0, 1.0]
     """
     rows = table[(table["target"] == target) & (table["per_class"] == per_class)]
+    if constant is not None and kind is not None:
+        raise ValueError("The constant prediction is known for all clips only: leave kind out.")
+    found = {}
     if constant is not None:
         if "constant" not in rows:
             raise ValueError(
                 "The table has no column 'constant', as older ones; measure anew with label_budget."
             )
-        same = rows.drop_duplicates("seed")
-        same = same.assign(way=constant, accuracy=same["constant"])
-        rows = pd.concat([same, rows])
-    return rows.groupby("way", sort=False)["accuracy"].agg(mean="mean", low="min", high="max")
+        share = rows.drop_duplicates("seed")["constant"].mean()
+        found[constant] = [share, np.nan, np.nan]
+    for way, runs in rows.groupby("way", sort=False):
+        answers = _answers(runs)
+        if kind is not None:
+            answers = answers[answers["kind"] == kind]
+        if answers.empty:
+            raise ValueError(f"No clip of {target!r} is of the kind {kind!r}.")
+        hits = answers["hit"].to_numpy()[:, None]
+        found[str(way)] = share_intervals(hits, answers["group"], seed=seed)[0].tolist()
+    return pd.DataFrame.from_dict(found, orient="index", columns=["mean", "low", "high"])
+
+
+def _answers(runs: pd.DataFrame) -> pd.DataFrame:
+    """Each tested clip of some runs: `seed, position, hit` (0 or 1)`, group, kind`."""
+    if "hits" not in runs:
+        raise ValueError(
+            "The table does not say which clips were classified correctly, as older ones do not; "
+            "measure anew with label_budget."
+        )
+    columns = ["seed", "position", "hit", "group", "kind"]
+    parts = [
+        pd.DataFrame({
+            "seed": run["seed"], "position": np.arange(len(run["hits"])),
+            "hit": [float(hit) for hit in run["hits"]], "group": run["group"],
+            "kind": run.get("kind") or [None] * len(run["hits"]),
+        })
+        for _, run in runs.iterrows()
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def print_scores(table: pd.DataFrame, what: str = "right") -> None:
@@ -297,7 +364,10 @@ def print_scores(table: pd.DataFrame, what: str = "right") -> None:
     probe: 50% [25%, 75%] right.
     """
     for name, row in table.iterrows():
-        sentence = f"{name}: {interval(row['mean'], row['low'], row['high'], '.0%')} {what}"
+        share = f"{row['mean']:.0%}"
+        if pd.notna(row["low"]):
+            share = interval(row["mean"], row["low"], row["high"], ".0%")
+        sentence = f"{name}: {share} {what}"
         if pd.notna(row.get("than")):
             more, low, high = 100 * row[["more", "more_low", "more_high"]]
             points = interval(more, low, high, "+.0f")
