@@ -458,6 +458,18 @@ def hits(probes: Mapping[str, Probe]) -> pd.DataFrame:
     -------
     DataFrame of bool
         A row for each video that all probes answered, a column a probe.
+
+    Examples
+    --------
+    The second probe was not asked about the video "c":
+
+    >>> labels = pd.Series({"a": "up", "b": "down", "c": "up"})
+    >>> always_up = Probe(labels, labels.map(lambda label: "up"))
+    >>> perfect = Probe(labels[["a", "b"]], labels[["a", "b"]])
+    >>> hits({"always up": always_up, "perfect": perfect})
+       always up  perfect
+    a       True     True
+    b      False     True
     """
     columns = {name: pd.Series(p.right, p.labels.index) for name, p in probes.items()}
     return pd.DataFrame(columns).dropna().astype(bool)

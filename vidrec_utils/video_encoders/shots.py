@@ -120,6 +120,15 @@ def transition_probabilities(video: str | PathLike[str] | np.ndarray) -> np.ndar
     Returns
     -------
     ndarray of float32, shape (time,)
+
+    Examples
+    --------
+    Of 20 black frames and 20 white ones, the last black one (number 19) ends a shot:
+
+    >>> black = np.zeros((20, 48, 64, 3), dtype=np.uint8)
+    >>> chances = transition_probabilities(np.concatenate([black, black + 255]))
+    >>> chances.shape, np.flatnonzero(chances > 0.5).tolist()
+    ((40,), [19])
     """
     return _probabilities(_small_frames(video)[0])[0]
 

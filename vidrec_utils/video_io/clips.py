@@ -577,6 +577,23 @@ def read_clip(
         more memory than the budget allows.
     ValueError
         If an argument is invalid.
+
+    Examples
+    --------
+    A clip of three frames, a second each; the span from 1 s on holds two of them:
+
+    >>> import tempfile
+    >>> from vidrec_utils import video_io
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = video_io.write_clip(
+    ...         Path(folder, "clip.mp4"), np.zeros((3, 32, 48, 3), np.uint8), fps=1
+    ...     )
+    ...     frames, times_s = read_clip(path, start_s=1.0)
+    ...     grid = read_clip(path, start_s=1.0, fps=2)[1]
+    >>> frames.shape, times_s.tolist()
+    ((2, 32, 48, 3), [1.0, 2.0])
+    >>> grid.tolist()
+    [1.0, 1.5, 2.0, 2.5]
     """
     if fps is not None and not fps > 0:
         raise ValueError(f"fps is {fps}; give a number above 0, or None for every frame.")
