@@ -24,6 +24,9 @@ HEAVY = (
     "captum",
     "ray",
 )
+WITH_TORCHVISION = ["torch._dynamo", "torchvision", "sympy"]
+"""What `import torchvision` loads: allowed where the notebook itself compares with torchvision."""
+COMPARED = ("03_image_encoders", "04_video_encoders")
 LOADED = f"""
 import sys
 print(*(name for name in {HEAVY} if name in sys.modules))
@@ -31,11 +34,12 @@ print(*(name for name in {HEAVY} if name in sys.modules))
 
 
 def imports(path: Path) -> str:
-    """The import statements in the first code cell of a notebook."""
-    source = next(cell.source for cell in read_node(path).cells if cell.cell_type == "code")
+    """The import statements of a notebook."""
     statements = [
         statement
-        for statement in ast.parse(source).body
+        for cell in read_node(path).cells
+        if cell.cell_type == "code"
+        for statement in ast.parse(cell.source).body
         if isinstance(statement, ast.Import | ast.ImportFrom)
     ]
     return "\n".join(map(ast.unparse, statements))
@@ -57,8 +61,9 @@ def loaded(program: str) -> list[str]:
 def test_imports_of_a_notebook_load_nothing_heavy(path: Path) -> None:
     program = imports(path)
     assert "vidrec_utils" in program
-    assert loaded(program) == []
+    allowed = WITH_TORCHVISION if path.stem in COMPARED else []
+    assert loaded(program) == allowed
 
 
 def test_the_check_sees_what_is_loaded() -> None:
-    assert loaded("import torchvision.ops") == ["torch._dynamo", "torchvision", "sympy"]
+    assert loaded("import torchvision.ops") == WITH_TORCHVISION

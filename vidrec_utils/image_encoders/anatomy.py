@@ -70,6 +70,14 @@ def fields_by_stride(name: str, most: int = 8, *, seed: int = 0) -> pd.Series:
     -------
     Series of int
         Side of the field in pixels, indexed by stride; of two stages of one stride the later one.
+
+    Examples
+    --------
+    At stride 8 a ResNet sees farther than a VGG, which has fewer layers there.
+
+    >>> fields = {name: fields_by_stride(name)[8] for name in ("vgg16", "resnet50")}
+    >>> bool(fields["resnet50"] > fields["vgg16"])
+    True
     """
     net = cast(ImageEncoder, load(name, "random", seed=seed)).net.eval()
     stages = [layer for layer in net.layers if layer.startswith("stage")]

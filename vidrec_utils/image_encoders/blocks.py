@@ -54,7 +54,18 @@ class VggBlock(nn.Module):
 
 
 class ResidualBlock(VggBlock):
-    """The same two convolutions, which learn what to *add* to the input: `F(x) + x`."""
+    """The same two convolutions, which learn what to *add* to the input: `F(x) + x`.
+
+    Examples
+    --------
+    A block whose `F(x)` is zero passes a non-negative input on unchanged:
+
+    >>> block = ResidualBlock(4).eval()
+    >>> scale = nn.init.zeros_(block.second[1].weight)
+    >>> x = torch.ones(1, 4, 3, 3)
+    >>> torch.equal(block(x), x)
+    True
+    """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map `(n, width, h, w)` to the same shape."""
@@ -76,6 +87,14 @@ class InceptionBlock(nn.Module):
     ------
     ValueError
         If the width is not divisible by 8.
+
+    Examples
+    --------
+    Its branches give 4, 8, 2 and 2 of 16 channels:
+
+    >>> block, x = InceptionBlock(16), torch.ones(1, 16, 5, 5)
+    >>> [branch(x).shape[1] for branch in block.branches().values()], block(x).shape[1]
+    ([4, 8, 2, 2], 16)
     """
 
     def __init__(self, width: int):

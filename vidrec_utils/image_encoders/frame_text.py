@@ -228,10 +228,22 @@ def load_text_reader() -> TextReader:
         If the package `rapidocr-onnxruntime` is not installed; names the remedy.
     WeightsError
         If a file is damaged or another one.
+
+    Examples
+    --------
+    >>> white = np.full((64, 64, 3), 255, np.uint8)
+    >>> load_text_reader().lines(white) if is_available() else []
+    []
     """
     return TextReader()
 
 
 def is_available() -> bool:
-    """Whether `load_text_reader` has its weights; nothing is hashed."""
+    """Whether `load_text_reader` has its weights; nothing is hashed.
+
+    Examples
+    --------
+    >>> is_available() in (True, False)
+    True
+    """
     return LINES.is_available() and CHARACTERS.is_available()

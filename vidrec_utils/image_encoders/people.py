@@ -186,10 +186,22 @@ def load_person_finder() -> PersonFinder:
         If their files are not installed; names the remedy.
     WeightsError
         If a file is damaged or another one.
+
+    Examples
+    --------
+    >>> black = np.zeros((64, 64, 3), np.uint8)
+    >>> load_person_finder().find(black) if is_available() else []
+    []
     """
     return PersonFinder()
 
 
 def is_available() -> bool:
-    """Whether `load_person_finder` has its weights; nothing is hashed."""
+    """Whether `load_person_finder` has its weights; nothing is hashed.
+
+    Examples
+    --------
+    >>> is_available() in (True, False)
+    True
+    """
     return DETECTION.is_available() and LANDMARKS.is_available()

