@@ -214,6 +214,26 @@ class InflatedLite0(ClipNetwork):
         Its weights are copied.
     taps, mode
         See `inflate`; before and after the clip, the filters see zeros.
+
+    Examples
+    --------
+    With all weight at the centre tap, each frame of a clip gives what it gives as an image. With
+    the average, it also depends on its neighbours:
+
+    >>> import torch
+    >>> from vidrec_utils.encoders.efficientnet_lite0 import lite0_network
+    >>> images = lite0_network("packaged")[0].eval()
+    >>> clip = torch.randn(1, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    >>> with torch.inference_mode():
+    ...     second = images.maps(clip[:, :, 1])  # (1, 1280, 1, 1)
+    ...     centre = InflatedLite0(images).eval().maps(clip)
+    ...     average = InflatedLite0(images, mode="average").eval().maps(clip)
+    >>> centre.shape
+    torch.Size([1, 1280, 4, 1, 1])
+    >>> torch.allclose(centre[:, :, 1], second, atol=1e-4)
+    True
+    >>> torch.allclose(average[:, :, 1], second, atol=1e-4)
+    False
     """
 
     def __init__(self, net: EfficientNetLite0, taps: int = 3, mode: Mode = "centre") -> None:

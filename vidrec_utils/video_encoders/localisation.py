@@ -168,6 +168,24 @@ def span_vectors(path: str | PathLike[str], spans: np.ndarray, encoder: Encoder)
     ------
     VideoError
         If the file cannot be read, or a span begins after its end.
+
+    Examples
+    --------
+    A film is dark for two seconds, then light for two. Two spans of dark frames get the same
+    vector, one of light frames another:
+
+    >>> import tempfile
+    >>> from vidrec_utils import video_encoders
+    >>> film = np.zeros((16, 64, 64, 3), dtype=np.uint8)
+    >>> film[8:] = 250
+    >>> encoder = video_encoders.load("frame_average", frames=2, size=64)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = video_io.write_clip(Path(folder, "film.mp4"), film, fps=4)
+    ...     vectors = span_vectors(path, [[0, 1], [0.5, 2], [2, 4]], encoder)
+    >>> vectors.shape == (3, encoder.dim)
+    True
+    >>> [np.allclose(vectors[0], other, atol=1e-3) for other in vectors[1:]]
+    [True, False]
     """
     spans, contract = _spans(spans), encoder.frame_contract
     windows = replace(encoder.windows, at="centre") if encoder.windows else None
@@ -293,6 +311,31 @@ def compare_candidates(
     -------
     dict of str to float
         By kind, at a temporal IoU of one half.
+
+    Examples
+    --------
+    A film is dark for two seconds, then light for two, and brightness alone tells which. The shots
+    hit both events. The film as a whole overlaps with each by half, but has only one label:
+
+    >>> import tempfile
+    >>> from vidrec_utils.encoders import FrameContract
+    >>> class Brightness:
+    ...     frame_contract, windows = FrameContract(frames=2, size=16), None
+    ...     classes_ = np.array(["light", "dark"])
+    ...     def encode(self, clips):
+    ...         return np.array([[clip.mean() / 255] for clip in clips])
+    ...     def predict_proba(self, vectors):
+    ...         return np.hstack([vectors, 1 - vectors])
+    >>> film = np.zeros((16, 16, 16, 3), dtype=np.uint8)
+    >>> film[8:] = 250
+    >>> annotated = pd.DataFrame({"video_id": "v", "start_s": [0, 2], "end_s": [2, 4]})
+    >>> annotated["label"] = ["dark", "light"]
+    >>> candidates = {"shots": {"v": [[0, 2], [2, 4]]}, "whole": {"v": [[0, 4]]}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = video_io.write_clip(Path(folder, "film.mp4"), film, fps=4)
+    ...     both = Brightness()
+    ...     compare_candidates({"v": path}, candidates, annotated, both, both)
+    {'shots': 1.0, 'whole': 0.5}
     """
     results = {}
     for kind, spans in candidates.items():

@@ -33,6 +33,18 @@ def by_pretraining(
         `"nothing"`: random weights; those of the I3D are random at all taps, so that it can depend
         on time. `"ImageNet"`: weights from images and no training on video, as the trained ones
         began; SlowFast did not begin there. `"video"`: the trained ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clip = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    >>> encoders = by_pretraining([clip] * 2, classes=3)
+    >>> [group for group in GROUPS if ("i3d_mini", group) in encoders]
+    ['nothing', 'ImageNet', 'video']
+    >>> [group for group in GROUPS if ("slowfast_mini", group) in encoders]
+    ['nothing', 'video']
+    >>> [group for group in GROUPS if ("frame_average", group) in encoders]
+    ['ImageNet']
     """
     encoders = {(name, "ImageNet"): load(name) for name in ("frame_average", "lite0_correlation")}
     for name in ("lite0_correlation", *FRAMES):

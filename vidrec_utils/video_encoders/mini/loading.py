@@ -77,6 +77,19 @@ def untrained(name: str, classes: int, seed: int = 0) -> VideoEncoder:
     ------
     ValueError
         If there is no such network.
+
+    Examples
+    --------
+    The seed draws the weights of a classifier for three classes, but not ImageNet's filters:
+
+    >>> one, other = (untrained("i3d_mini", classes=3, seed=seed) for seed in (0, 1))
+    >>> one.net.classify.weight.shape  # (classes, dim)
+    torch.Size([3, 224])
+    >>> torch.equal(one.net.classify.weight, other.net.classify.weight)
+    False
+    >>> filters = one.net.blocks.parameters(), other.net.blocks.parameters()
+    >>> all(torch.equal(*pair) for pair in zip(*filters, strict=True))
+    True
     """
     net = _network(name, classes, seed, lite0_network("packaged")[0])
     return _encoder(name, net, WeightsInfo("file", None))
