@@ -309,14 +309,14 @@ def spread(
     rows = table[(table["target"] == target) & (table["per_class"] == per_class)]
     if constant is not None and kind is not None:
         raise ValueError("The constant prediction is known for all clips only: leave kind out.")
-    found = {}
+    shares = {}
     if constant is not None:
         if "constant" not in rows:
             raise ValueError(
                 "The table has no column 'constant', as older ones; measure anew with label_budget."
             )
         share = rows.drop_duplicates("seed")["constant"].mean()
-        found[constant] = [share, np.nan, np.nan]
+        shares[constant] = [share, np.nan, np.nan]
     for way, runs in rows.groupby("way", sort=False):
         answers = _answers(runs)
         if kind is not None:
@@ -324,8 +324,8 @@ def spread(
         if answers.empty:
             raise ValueError(f"No clip of {target!r} is of the kind {kind!r}.")
         hits = answers["hit"].to_numpy()[:, None]
-        found[str(way)] = share_intervals(hits, answers["group"], seed=seed)[0].tolist()
-    return pd.DataFrame.from_dict(found, orient="index", columns=["mean", "low", "high"])
+        shares[str(way)] = share_intervals(hits, answers["group"], seed=seed)[0].tolist()
+    return pd.DataFrame.from_dict(shares, orient="index", columns=["mean", "low", "high"])
 
 
 def _answers(runs: pd.DataFrame) -> pd.DataFrame:
@@ -336,7 +336,7 @@ def _answers(runs: pd.DataFrame) -> pd.DataFrame:
             "measure anew with label_budget."
         )
     columns = ["seed", "position", "hit", "group", "kind"]
-    parts = [
+    tables = [
         pd.DataFrame({
             "seed": run["seed"], "position": np.arange(len(run["hits"])),
             "hit": [float(hit) for hit in run["hits"]], "group": run["group"],
@@ -344,7 +344,7 @@ def _answers(runs: pd.DataFrame) -> pd.DataFrame:
         })
         for _, run in runs.iterrows()
     ]  # fmt: skip
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def print_scores(table: pd.DataFrame, what: str = "right") -> None:
