@@ -54,6 +54,10 @@ def test_printed_text_is_that_of_streams_and_results_without_errors():
         v4.new_output("display_data", data={"text/plain": "two", "image/png": "AAAA"}),
     ]
     assert printed_text(outputs).split() == ["one", "two"]
+    # nbval puts what was printed before and after a figure together
+    apart = [outputs[2], v4.new_output("stream", name="stdout", text="three\n")]
+    merged = [v4.new_output("stream", name="stdout", text="one\nthree\n"), outputs[2]]
+    assert printed_text(outputs + apart[1:]).split() == printed_text(merged).split()
 
 
 def test_make_test_finds_a_stale_output(tmp_path):

@@ -60,6 +60,7 @@ def test_contracts_are_told_before_any_weights_are_read():
         assert catalogue.loc[name, ["frames", "rate", "size"]].to_list() == contract
     assert (catalogue["shorter"] == "frames repeat").all()
     ours = {"lite0_correlation", "two_stream_mini", "i3d_mini", "slowfast_mini"}
+    ours |= {"lite0_appearance_motion"}
     assert set(catalogue.index[catalogue["rate"].notna()]) == set(contracts) | ours
     for column in (
         "family",

@@ -64,6 +64,6 @@ def builder(name: str, **options: object) -> Callable[..., nn.Module]:
     def build(**more: object) -> nn.Module:
         from torchvision.models import get_model
 
-        return get_model(name, weights=None, **options, **more)
+        return get_model(name, **({"weights": None} | options | more))
 
     return build

@@ -19,21 +19,22 @@ _NOISE = re.compile(r"\x1b\[[0-9;]*m|0x[0-9a-f]+")
 
 
 def printed_text(outputs: Iterable[Mapping[str, Any]]) -> str:
-    """Return the text that a cell prints or shows, without the error stream.
+    """Return the text that a cell prints, then that of what it shows, without the error stream.
+
+    Where in between something was shown does not count: nbval puts all that was printed together.
 
     Parameters
     ----------
     outputs : iterable of mappings
         Outputs of a code cell as they stand in a notebook.
     """
-    texts = []
+    printed, shown = [], []
     for output in outputs:
-        if output.get("output_type") == "stream":
-            text = "" if output.get("name") == "stderr" else output.get("text", "")
-        else:
-            text = output.get("data", {}).get("text/plain", "")
-        texts.append("".join(text))
-    return "\n".join(texts)
+        if output.get("output_type") != "stream":
+            shown.append("".join(output.get("data", {}).get("text/plain", "")))
+        elif output.get("name") != "stderr":
+            printed.append("".join(output.get("text", "")))
+    return "\n".join(printed + shown)
 
 
 def _numbers(text: str) -> list[tuple[float, float]]:
