@@ -12,6 +12,8 @@ INDEX =
 TORCH_INDEX =
 # Only some notebooks: make course NOTEBOOKS="00 01", make notebooks NOTEBOOKS=notebooks/00_tour.ipynb
 NOTEBOOKS =
+# How many notebooks at once: make course JOBS=1. By itself as many as cores and memory allow.
+JOBS =
 VENV = .venv
 RUN = $(VENV)/bin/python
 
@@ -42,7 +44,7 @@ setup:
 	echo 'or name it: make setup PYTHON=/path/to/python3' >&2; exit 1
 
 course: setup
-	@$(RUN) -m vidrec_utils.course $(NOTEBOOKS)
+	@$(RUN) -m vidrec_utils.course $(if $(JOBS),--jobs $(JOBS)) $(NOTEBOOKS)
 
 test: setup lint
 	@$(RUN) -m vidrec_utils.course --test

@@ -225,6 +225,45 @@ def test_stops_at_the_failing_cell(tmp_path: Path, capsys: pytest.CaptureFixture
     assert files(build) == set()
 
 
+def test_two_at_once_see_one_thread_each_and_overlap(tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks"
+    meet = (
+        "import os, pathlib, time\nend = time.monotonic() + 60\npathlib.Path({0!r}).touch()\n"
+        "while not pathlib.Path({1!r}).exists() and time.monotonic() < end: time.sleep(0.05)\n"
+        "print(pathlib.Path({1!r}).exists(), os.environ['OMP_NUM_THREADS'])"
+    )
+    notebook(folder, "00_one", "# One, 0.1 GB", meet.format("one", "two"))
+    notebook(folder, "01_two", "# Two, 0.1 GB", meet.format("two", "one"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("VIDREC_THREADS", "2")
+        patched.delenv("OMP_NUM_THREADS", raising=False)
+        code, build = run(folder, "--no-html", "--jobs", "2")
+    assert code == 0
+    for name in ("00_one", "01_two"):
+        assert outputs(build / "notebooks" / f"{name}.ipynb").split() == ["True", "1"]
+
+
+def test_what_comes_after_a_failure_is_ended_and_leaves_nothing(tmp_path, capsys) -> None:
+    folder = tmp_path / "notebooks"
+    notebook(folder, "00_fine", "# Fine, 0.1 GB", "x = 1")
+    notebook(folder, "01_bad", "# Bad, 0.1 GB", "raise ValueError")
+    notebook(folder, "02_long", "# Long, 0.1 GB", "import time; time.sleep(300)")
+    began = time.monotonic()
+    code, build = run(folder, "--no-html", "-j", "3")
+    assert code == 1
+    assert time.monotonic() - began < 100
+    assert "1 of 3 notebooks ran; failed: 01_bad." in capsys.readouterr().err
+    assert files(build) == {"course.json", "notebooks/00_fine.ipynb"}
+    assert [p for p in psutil.Process().children(recursive=True) if "ipykernel" in p.name()] == []
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+def test_a_wrong_number_of_jobs_is_refused(tmp_path, capsys, text: str) -> None:
+    with pytest.raises(SystemExit):
+        course.main(["--jobs", text])
+    assert "whole number from 1 up" in capsys.readouterr().err
+
+
 def test_keeps_going_if_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "notebooks"
     bad = notebook(folder, "00_bad", "# Bad", "raise ValueError")
@@ -423,20 +462,22 @@ def test_interruption_while_a_kernel_starts_leaves_none(tmp_path: Path, wait_s: 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for another process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interruption_ends_the_kernel(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_interruption_ends_the_kernels(tmp_path: Path, number: int, count: int) -> None:
     folder = tmp_path / "notebooks"
     child = "import subprocess, sys, time, pathlib"
-    notebook(
-        folder,
-        "00_long",
-        "# Wait",
-        f"{child}\np = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(90)'])\n"
-        "pathlib.Path('started').touch()\ntime.sleep(90)",
-    )
+    for k in range(count):
+        notebook(
+            folder,
+            f"{k:02d}_long",
+            "# Wait, in 0.1 GB",
+            f"{child}\np = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(90)'])"
+            f"\npathlib.Path('started-{k}').touch()\ntime.sleep(90)",
+        )
     running = subprocess.Popen(
         command(folder, tmp_path / "build"),
         cwd=REPO,
-        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+        env={**os.environ, "PYTHONFAULTHANDLER": "1", "VIDREC_THREADS": "2"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -444,10 +485,10 @@ def test_interruption_ends_the_kernel(tmp_path: Path, number: int) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 60
-    while not (folder / "started").exists() and time.monotonic() < end:
+    while len(list(folder.glob("started-*"))) < count and time.monotonic() < end:
         time.sleep(0.1)
     family = psutil.Process(running.pid).children(recursive=True)
-    assert len(family) >= 2
+    assert len(family) >= 2 * count
     running.send_signal(number)
     try:
         printed = running.communicate(timeout=60)[1]

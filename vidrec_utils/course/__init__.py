@@ -1,7 +1,8 @@
-"""Run the course: every notebook in order, each in a fresh kernel, with a report line for each.
+"""Run the course: every notebook in a fresh kernel, in order, with a report line for each.
 
     python -m vidrec_utils.course               # run all notebooks, write copies to build/
     python -m vidrec_utils.course 01            # only those whose name begins so
+    python -m vidrec_utils.course -j 1          # one at a time (default: as many as fit)
     python -m vidrec_utils.course --profile     # also write what each cell cost and computed
     python -m vidrec_utils.course --test        # package tests, notebook contract, nbval
 
@@ -17,6 +18,7 @@ from vidrec_utils.notebooks.kernels import (
     CELL_TIMEOUT_S,
     NotebookFailed,
     Run,
+    Stopped,
     Watch,
     environment,
     execute,
@@ -27,6 +29,7 @@ __all__ = [
     "CELL_TIMEOUT_S",
     "NotebookFailed",
     "Run",
+    "Stopped",
     "Watch",
     "environment",
     "execute",

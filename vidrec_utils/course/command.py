@@ -7,13 +7,14 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from unittest.mock import patch
 import nbformat
 
 from vidrec_utils import settings
+from vidrec_utils.course import schedule
 from vidrec_utils.course.costs import Usage, profile_table
 from vidrec_utils.course.pages import index_page, reading_copy, relink
 from vidrec_utils.files import write_atomically, write_obstacle
@@ -161,28 +163,38 @@ def _terminate_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run_one(path: Path, label: str, env: Mapping[str, str], cell_timeout_s: float) -> Any:
-    """Execute one notebook with its line of progress."""
-    live = sys.stdout.isatty()
+class _Progress:
+    """The line, on a terminal, that tells which cell each running notebook has come to."""
 
-    def on_cell(number: int, total: int) -> None:
-        if live:
-            print(f"\r{label} cell {number} of {total} ", end="", flush=True)
+    def __init__(self) -> None:
+        self._live = sys.stdout.isatty()
+        self._lock = threading.Lock()
+        self._at: dict[str, str] = {}
+        self._width = 0
 
-    if live:
-        print(f"{label} ...", end="", flush=True)
-    try:
-        notebook, run = execute(path, env, cell_timeout_s, on_cell)
-    except BaseException:
-        if live:
-            print()
-        raise
-    memory = f"{run.peak_memory_mb / 1000:.2f} GB"
-    print(
-        f"{chr(13) if live else ''}{label} {run.seconds:6.1f} s  peak {memory}  {run.cells} cells",
-        flush=True,
-    )
-    return notebook, run
+    def follow(self, name: str, number: int, total: int) -> None:
+        """A notebook has come to a cell; called by several threads."""
+        with self._lock:
+            self._at[name] = f"{name} cell {number} of {total}"
+            self._show("   ".join(self._at.values()))
+
+    def ended(self, name: str) -> None:
+        """A notebook is no longer running."""
+        with self._lock:
+            self._at.pop(name, None)
+
+    def print(self, line: str, error: bool = False) -> None:
+        """Print a line that stays, above the one that changes."""
+        with self._lock:
+            self._show("")
+            print(line, file=sys.stderr if error else sys.stdout, flush=True)
+            self._show("   ".join(self._at.values()))
+
+    def _show(self, text: str) -> None:
+        if self._live:
+            text = text[: shutil.get_terminal_size().columns - 1]
+            print(f"\r{text:{self._width}}", end="" if text else "\r", flush=True)
+            self._width = len(text)
 
 
 def run_course(
@@ -192,8 +204,9 @@ def run_course(
     keep_going: bool = False,
     write_html: bool = True,
     cell_timeout_s: float = CELL_TIMEOUT_S,
+    jobs: int | None = None,
 ) -> tuple[list[Run], list[NotebookFailed]]:
-    """Run notebooks in order and write their copies.
+    """Run notebooks, some of them at the same time, and write their copies in order.
 
     Copies of other notebooks, of earlier runs, stay and remain in the index.
 
@@ -209,6 +222,9 @@ def run_course(
         Write the reading copies too.
     cell_timeout_s : float
         Seconds for one cell.
+    jobs : int, optional
+        How many notebooks at once, as far as memory allows; see `schedule` for the default. With
+        more than one, they share the cores.
 
     Returns
     -------
@@ -216,34 +232,53 @@ def run_course(
         What ended well.
     failures : list of NotebookFailed
         At most one, unless `keep_going`. A notebook that failed leaves no copy, nor does an
-        earlier copy of it stay.
+        earlier copy of it stay, nor anything of those that come after it.
     """
+    jobs = min(jobs or schedule.default_jobs(), len(notebooks))
     env = environment(output)
+    if jobs > 1:
+        # Kernels whose threads outnumber the cores wait for one another most of the time.
+        env.setdefault("OMP_NUM_THREADS", str(max(1, settings.threads() // jobs)))
     width = max(len(path.stem) for path in notebooks)
+    progress = _Progress()
     runs: list[Run] = []
     failures: list[NotebookFailed] = []
-    for number, path in enumerate(notebooks, start=1):
-        executed = output / "notebooks" / path.name
-        page = output / "html" / f"{path.stem}.html"
-        executed.unlink(missing_ok=True)
-        page.unlink(missing_ok=True)
-        label = f"[{number}/{len(notebooks)}] {path.stem:{width}}"
+
+    def work(path: Path, stop: threading.Event) -> tuple[nbformat.NotebookNode, Run]:
+        (output / "notebooks" / path.name).unlink(missing_ok=True)
+        (output / "html" / f"{path.stem}.html").unlink(missing_ok=True)
         try:
-            with patch.dict(os.environ, env, clear=True):
-                notebook, run = _run_one(path, label, env, cell_timeout_s)
-        except NotebookFailed as failure:
-            message = str(failure) if sys.stderr.isatty() else plain(str(failure))
-            print(f"{label} FAILED\n\n{message}\n", file=sys.stderr, flush=True)
-            failures.append(failure)
+            return execute(
+                path, env, cell_timeout_s, lambda *at: progress.follow(path.stem, *at), stop
+            )
+        finally:
+            progress.ended(path.stem)
+
+    budget_gb = schedule.memory_budget_gb()
+    with (
+        patch.dict(os.environ, env, clear=True),
+        closing(schedule.side_by_side(work, notebooks, jobs, budget_gb)) as outcomes,
+    ):
+        for number, (path, outcome) in enumerate(outcomes, start=1):
+            label = f"[{number}/{len(notebooks)}] {path.stem:{width}}"
+            try:
+                notebook, run = outcome.result()
+            except NotebookFailed as failure:
+                message = str(failure) if sys.stderr.isatty() else plain(str(failure))
+                progress.print(f"{label} FAILED\n\n{message}\n", error=True)
+                failures.append(failure)
+                _write_report(output, runs)
+                if not keep_going:
+                    break  # which stops the others
+                continue
+            memory = f"{run.peak_memory_mb / 1000:.2f} GB"
+            progress.print(f"{label} {run.seconds:6.1f} s  peak {memory}  {run.cells} cells")
+            runs.append(run)
+            write_atomically(output / "notebooks" / path.name, nbformat.writes(notebook))
+            if write_html:
+                page = output / "html" / f"{path.stem}.html"
+                write_atomically(page, reading_copy(notebook, run.title or run.name, {run.name}))
             _write_report(output, runs)
-            if not keep_going:
-                break
-            continue
-        runs.append(run)
-        write_atomically(executed, nbformat.writes(notebook))
-        if write_html:
-            write_atomically(page, reading_copy(notebook, run.title or run.name, {run.name}))
-        _write_report(output, runs)
     return runs, failures
 
 
@@ -286,6 +321,12 @@ def run_tests(notebooks: Path, output: Path, workers: int | None = None) -> int:
     ).returncode
 
 
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     root = settings.repository() or Path.cwd()
     build = settings.build_dir()
@@ -298,6 +339,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-going", action="store_true", help="go on after a failure")
     parser.add_argument("--no-html", action="store_true", help="write no reading copies")
     parser.add_argument("--cell-timeout", type=float, default=CELL_TIMEOUT_S, metavar="SECONDS")
+    parser.add_argument(
+        "-j", "--jobs", type=_count, metavar="N", help="notebooks at once (default: by cores)"
+    )
     parser.add_argument(
         "--profile", action="store_true", help="write what each cell cost, and what it computed"
     )
@@ -344,6 +388,7 @@ def main(arguments: list[str] | None = None) -> int:
                 keep_going=options.keep_going,
                 write_html=not options.no_html,
                 cell_timeout_s=options.cell_timeout,
+                jobs=options.jobs,
             )
     except KeyboardInterrupt:
         print("\nInterrupted: the kernel has been ended, no partial file is left.", file=sys.stderr)

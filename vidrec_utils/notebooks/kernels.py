@@ -186,6 +186,10 @@ class NotebookFailed(RuntimeError):
         super().__init__(f"{name} failed {where}\n{text}{reason.rstrip()}")
 
 
+class Stopped(Exception):
+    """A notebook was ended from outside before it came to its end."""
+
+
 class Watch(threading.Thread):
     """Follows the memory of a process and its children until it is stopped.
 
@@ -346,6 +350,7 @@ def execute(
     env: Mapping[str, str],
     cell_timeout_s: float = CELL_TIMEOUT_S,
     on_cell: Any = None,
+    stop: threading.Event | None = None,
 ) -> tuple[nbformat.NotebookNode, Run]:
     """Run one notebook in a fresh kernel, with its own folder as the current one.
 
@@ -362,6 +367,8 @@ def execute(
         Seconds after which a cell has failed.
     on_cell : callable, optional
         Called with (number of the code cell from 1, number of code cells) before each.
+    stop : threading.Event, optional
+        Once it is set, the kernel and all its children are ended.
 
     Returns
     -------
@@ -374,6 +381,8 @@ def execute(
     NotebookFailed
         If the file is no notebook, a cell raises, hangs, or the kernel dies. A tag that allows
         errors does not count.
+    Stopped
+        If `stop` was set.
     """
     try:
         notebook = read_node(path)
@@ -441,6 +450,7 @@ def execute(
                     env={**env, LOG_VARIABLE: str(record)}, stdout=log, stderr=log
                 ),
                 on_interrupt=lambda: _kill(watch.pid or _pid(client)),
+                stop=stop,
             )
         except CellTimeoutError as error:
             raise fail(f"The cell had not ended after {cell_timeout_s:g} seconds.") from error
@@ -480,7 +490,7 @@ def _tail(log: Any, lines: int = 20) -> str:
     return "\n".join(log.read().decode("utf-8", errors="replace").splitlines()[-lines:])
 
 
-def _in_thread(work: Any, on_interrupt: Any) -> None:
+def _in_thread(work: Any, on_interrupt: Any, stop: threading.Event | None = None) -> None:
     """Call `work` in a thread and wait, so that Ctrl-C arrives here and not in the middle of it.
 
     Parameters
@@ -490,6 +500,13 @@ def _in_thread(work: Any, on_interrupt: Any) -> None:
     on_interrupt : callable
         Called when the waiting is interrupted, again and again until `work` has come to its end:
         what it is to end may only be starting.
+    stop : threading.Event, optional
+        Setting it interrupts the waiting, too.
+
+    Raises
+    ------
+    Stopped
+        If `stop` was set.
     """
     errors: list[BaseException] = []
     # Not `join`: one that is interrupted takes the thread for ended (Python 3.11 and 3.12).
@@ -506,7 +523,8 @@ def _in_thread(work: Any, on_interrupt: Any) -> None:
     threading.Thread(target=call, daemon=True).start()
     try:
         while not ended.wait(0.2):
-            pass
+            if stop is not None and stop.is_set():
+                raise Stopped
     except BaseException:
         end = time.monotonic() + 20
         while not ended.is_set() and time.monotonic() < end:
