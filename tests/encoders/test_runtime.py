@@ -1,6 +1,9 @@
 """Encoders on OpenVINO: the same vectors up to rounding, told apart, and optional."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -92,3 +95,25 @@ def test_the_time_of_an_item_is_the_fastest_after_a_warm_up():
 
     took = encoders.milliseconds(Sleepy(), ["a", "b"], repeats=3)
     assert 10 <= took < 100  # 20 ms for two items, on a machine that may be busy
+
+
+_TWO_NETWORKS = """
+import gc, signal, subprocess
+import torch
+from vidrec_utils.encoders import runtime
+signal.signal(signal.SIGCHLD, lambda *_: print("a child has ended", flush=True))
+older, younger = (runtime._compiled(torch.nn.ReLU(), torch.ones(1, 3)) for _ in range(2))
+del older
+gc.collect()
+del younger
+gc.collect()
+subprocess.run(["true"], check=True)
+print("alive")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGCHLD")
+def test_signals_arrive_after_networks_are_gone():
+    done = subprocess.run([sys.executable, "-c", _TWO_NETWORKS], capture_output=True, text=True)
+    assert done.returncode == 0, done
+    assert set(done.stdout.splitlines()) == {"a child has ended", "alive"}

@@ -7,6 +7,7 @@ a store of their own.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import time
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -275,7 +276,21 @@ def _compiled(module: torch.nn.Module, example: torch.Tensor | dict[str, torch.T
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing: shapes of items are fixed, and it is tested
         model = openvino.convert_model(module, example_input=example, input=shapes)
-    return openvino.Core().compile_model(model, "CPU", _options())
+    return _core().compile_model(model, "CPU", _options())
+
+
+@functools.cache
+def _core() -> Any:
+    """The one core of OpenVINO in this process, which lives as long as the process.
+
+    A core sets an alternate stack for signals and puts the former one back when it ends. If a
+    younger core has set its own by then, that one puts back a stack that no longer exists, and the
+    next signal, such as the end of a child process, ends this process without a word (OpenVINO
+    2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _options() -> dict[str, object]:
@@ -307,7 +322,4 @@ def compiled_file(path: Path) -> Callable:
     """
     if importlib.util.find_spec("openvino") is None:
         raise ImportError(f"OpenVINO reads {path.name}. Run `pip install openvino`.")
-    import openvino
-
-    core = openvino.Core()
-    return core.compile_model(core.read_model(path), "CPU", _options())
+    return _core().compile_model(_core().read_model(path), "CPU", _options())
