@@ -387,6 +387,26 @@ def test_split_spans_find_dates_to_name_whatever_the_span(years):
     assert 2 <= len(ticks) <= 9
 
 
+def test_split_timelines_draw_each_part_of_each_split():
+    times = pd.date_range("2025-03-01", periods=4, tz="UTC")
+    log = pd.DataFrame({"user_id": list("aabb"), "timestamp": times})
+    halves = pd.Series(["train", "train", "test", "test"])
+    one = pd.Series(["train", "validation", "left out", "train"])
+    figure = plots.split_timelines(log, {"by time": halves, "other": one, "third": halves})
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    drawn = [[len(lines.get_segments()) for lines in axes.collections] for axes in panels]
+    assert drawn == [[2, 2], [2, 1], [2, 2]]
+    ends = np.array(panels[0].collections[1].get_segments())  # (exposures, ends, x and y)
+    assert ends[:, :, 1].mean(axis=1).tolist() == [1, 1]  # the second user
+    assert ends[:, 0, 0].tolist() == [2, 3]  # the last two in time
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["train", "validation", "test"]
+    with pytest.raises(ValueError, match="3 parts for 4 exposures"):
+        plots.split_timelines(log, {"short": halves[:3]})
+    with pytest.raises(ValueError, match="no split"):
+        plots.split_timelines(log, {})
+
+
 def test_split_spans_need_splits_with_times():
     with pytest.raises(ValueError, match="no split"):
         plots.split_spans([])

@@ -16,7 +16,7 @@ from vidrec_utils.preprocessing.duplicates import (
     resolve,
 )
 from vidrec_utils.preprocessing.hashing import Fingerprint, fingerprint, fingerprints
-from vidrec_utils.preprocessing.matching import compare, is_copy, motion_correlation
+from vidrec_utils.preprocessing.matching import bag_distance, compare, is_copy, motion_correlation
 
 from .conftest import FRAMES, moving, write_library
 
@@ -300,3 +300,14 @@ def test_compare_pairs_of_nothing_is_an_empty_table():
     assert list(table) == ["hamming", "motion", "size", "copy"]
     assert table["copy"].dtype == bool
     assert len(table[~table["copy"]]) == 0
+
+
+def test_a_bag_of_hashes_forgets_the_order_and_nothing_else():
+    images = np.zeros((3, 32, 32), dtype=np.uint8)
+    first = Fingerprint(0.3, 0.1, images, np.array([0b0000, 0b1111, 0b0011], dtype=np.uint64))
+    shuffled = Fingerprint(0.3, 0.1, images, first.hashes[[2, 0, 1]])
+    assert bag_distance(first, shuffled) == 0
+    # Of `other`, 0b0001 is 1 bit from 0b0000 and 0b1111 is at 0; of `first`, the three are 1, 0
+    # (0b1111) and 1 (0b0011 against 0b0001) bits away: (1 + 0 + 1 + 1 + 0) / 5.
+    other = Fingerprint(0.2, 0.1, images[:2], np.array([0b0001, 0b1111], dtype=np.uint64))
+    assert bag_distance(first, other) == bag_distance(other, first) == pytest.approx(3 / 5)

@@ -17,6 +17,7 @@ from vidrec_utils.preprocessing.splits import (
     check_split,
     describe_split,
     leave_last_out,
+    parts_of,
     ready_made_split,
     split_by_time,
     split_grouped,
@@ -461,6 +462,27 @@ def test_a_ready_made_split_names_what_is_wrong():
         ready_made_split(good, good.assign(user_id=[None]))
     with pytest.raises(LibraryError, match=r"(?s)test.*'b'"):
         ready_made_split(good, good.assign(video_id="b"), videos=pd.DataFrame(index=["a"]))
+
+
+def test_parts_of_exposures_follow_their_rows_or_their_videos():
+    times = pd.date_range("2025-03-01", periods=6, tz="UTC")
+    log = pd.DataFrame({"user_id": list("aaabbc"), "video_id": list("vwxvwz"), "timestamp": times})
+    videos = pd.DataFrame({"uploader": list("mno")}, index=pd.Index(list("vwx"), name="video_id"))
+    last = parts_of(leave_last_out(log, videos), log)  # only a has three exposures
+    assert last.tolist() == ["train", "validation", "test", "train", "train", "train"]
+    by_hand = Split(videos[:1], videos[1:2], videos[2:], videos, "grouped by uploader")
+    expected = ["train", "validation", "test", "train", "validation", "left out"]
+    assert parts_of(by_hand, log).tolist() == expected
+    without = Split(videos[:1], None, videos[2:], videos, "by hand")
+    assert parts_of(without, log.iloc[[1]]).tolist() == ["left out"]
+
+
+def test_describe_split_says_that_a_random_split_was_not_checked_for_time():
+    videos = pd.DataFrame({"uploader": list("abcde")}, index=pd.Index(list("vwxyz")))
+    drawn = split_grouped(videos, videos, by="uploader", validation=0.2, test=0.2)
+    assert describe_split(drawn) == (
+        "grouped by uploader: 3 / 1 / 1 rows, no leak (time was not checked)."
+    )
 
 
 def test_describe_split_says_sizes_and_leaks():

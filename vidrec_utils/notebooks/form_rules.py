@@ -15,11 +15,7 @@ from vidrec_utils.notebooks.reading import Breach, Cell, Notebook, unparsed, wor
 CELLS = (30, 80)
 WORDS = (1500, 4500)
 MEDIAN_LINES, MOST_LINES, TOTAL_LINES = 6, 25, 400
-NOT_YET_DEEPENED = frozenset(
-    [
-        "01_preprocessing",
-    ]
-)
+NOT_YET_DEEPENED: frozenset[str] = frozenset()
 """Notebooks whose explanations are still short: for them the lower bounds are `SHORT`."""
 SHORT = (15, 600)
 """Fewest cells and words of a notebook of `NOT_YET_DEEPENED`."""

@@ -13,6 +13,7 @@ from vidrec_utils.plots._charts import (
     confusion,
     scatter,
     split_spans,
+    split_timelines,
     watch_time,
 )
 from vidrec_utils.plots._comparisons import before_after, curves, pair_scores, points
@@ -44,6 +45,7 @@ __all__ = [
     "scatter",
     "show",
     "split_spans",
+    "split_timelines",
     "use_style",
     "watch_time",
 ]

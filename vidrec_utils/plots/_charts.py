@@ -360,6 +360,74 @@ def scatter(
     return figure
 
 
+def split_timelines(
+    exposures: pd.DataFrame, parts: Mapping[str, pd.Series], *, title: str = ""
+) -> Figure:
+    """Draw exposures over users and time, one panel a split, coloured by the part they went to.
+
+    Time is the order of all exposures that are drawn: people watch in sittings, and on a clock the
+    exposures of a sitting would lie on top of one another.
+
+    Parameters
+    ----------
+    exposures : DataFrame
+        With `user_id` and `timestamp` (UTC): those of a few users, each of whom has a row of
+        lines.
+    parts : mapping of str to Series
+        By the name of a split, the part of each exposure: `"train"`, `"validation"`, `"test"`, or
+        anything else for rows that are in none of them.
+    title : str
+        The figure's message.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes per split, in two columns, with one legend.
+
+    Raises
+    ------
+    ValueError
+        If there is no split, or a part does not name as many rows as there are exposures.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> days = pd.to_datetime(["2025-03-01", "2025-03-02", "2025-03-02"], utc=True)
+    >>> log = pd.DataFrame({"user_id": ["ann", "ann", "bob"], "timestamp": days})
+    >>> figure = split_timelines(log, {"by time": pd.Series(["train", "test", "test"])})
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['train', 'test']
+    """
+    if not parts:
+        raise ValueError("There is no split to draw.")
+    _need(exposures, ["user_id", "timestamp"])
+    rows = pd.factorize(exposures["user_id"])[0]
+    order = exposures["timestamp"].argsort().argsort().to_numpy()
+    lines = -(-len(parts) // 2)
+    figure = Figure(figsize=(8.0, 0.9 + 1.7 * lines), layout="constrained")
+    panels = figure.subplots(lines, min(2, len(parts)), sharex=True, sharey=True, squeeze=False)
+    shown: dict[str, object] = {}
+    for axes, (name, part) in zip(panels.flat, parts.items(), strict=False):
+        if len(part) != len(exposures):
+            raise ValueError(f"{name!r} names {len(part)} parts for {len(exposures)} exposures.")
+        for number, which in enumerate(("train", "validation", "test")):
+            at = (part == which).to_numpy()
+            if at.any():
+                ends = rows[at] - 0.4, rows[at] + 0.4
+                shown[which] = axes.vlines(order[at], *ends, colors=PALETTE[number], linewidths=1.8)
+        axes.set_title(safe_text(name, 40), fontsize=10)
+        axes.set(yticks=[], xticks=[])
+    for axes in panels.flat[len(parts) :]:
+        axes.set_visible(False)
+    figure.supylabel("users", fontsize=10)
+    figure.supxlabel("exposures in order of time", fontsize=10)
+    names = [which for which in ("train", "validation", "test") if which in shown]
+    figure.legend([shown[which] for which in names], names, loc="outside right upper")
+    if title:
+        figure.suptitle(safe_text(title))
+    return figure
+
+
 def split_spans(splits: Sequence[Split], *, title: str = "") -> Figure:
     """Show the span of time of each part of one or more splits of a log.
 

@@ -27,6 +27,7 @@ from vidrec_utils.preprocessing.duplicates import (
     near_duplicates,
 )
 from vidrec_utils.preprocessing.hashing import Fingerprint
+from vidrec_utils.preprocessing.matching import bag_distance
 from vidrec_utils.preprocessing.media import files_to_inspect, survey, thumbnails
 from vidrec_utils.preprocessing.missing import MissingValues, fill_missing
 from vidrec_utils.preprocessing.pipeline import clean
@@ -36,6 +37,7 @@ from vidrec_utils.preprocessing.splits import (
     check_split,
     describe_split,
     leave_last_out,
+    parts_of,
     ready_made_split,
     split_by_time,
     split_grouped,
@@ -55,6 +57,7 @@ __all__ = [
     "Step",
     "VideoClips",
     "add_noise",
+    "bag_distance",
     "build_augmentation",
     "candidate_pairs",
     "check_split",
@@ -75,6 +78,7 @@ __all__ = [
     "near_duplicates",
     "normalize_tags",
     "normalize_text",
+    "parts_of",
     "psnr_by_motion",
     "ready_made_split",
     "split_by_time",

@@ -72,6 +72,12 @@ def psnr(clean: np.ndarray, frames: np.ndarray, mask: np.ndarray | None = None) 
     ------
     ValueError
         If shapes differ or the mask is empty.
+
+    Examples
+    --------
+    >>> clean = np.full((4, 4), 100, dtype=np.uint8)
+    >>> round(psnr(clean, clean + 16), 2)  # 20 log10(255 / 16)
+    24.05
     """
     if clean.shape != frames.shape:
         raise ValueError(f"Frames of shape {frames.shape} have no match in {clean.shape}.")
@@ -135,6 +141,13 @@ def moving_mask(frames: np.ndarray, threshold: float = 12.0, radius: int = 2) ->
     -------
     ndarray of bool
         (t, height, width).
+
+    Examples
+    --------
+    >>> clip = np.zeros((5, 8, 8, 3), dtype=np.uint8)
+    >>> clip[3:, 2:4, 2:4] = 200  # a square appears
+    >>> moving_mask(clip)[2].sum()
+    np.int64(4)
     """
     grey = frames.astype(np.float32).mean(axis=-1)
     change = [np.abs(_neighbours(grey, offset) - grey) for offset in _offsets(radius)]

@@ -82,7 +82,23 @@ def perceptual_hash(images: np.ndarray) -> np.ndarray:
 
 
 def hamming(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Count the bits in which hashes differ, 0 to 64, elementwise."""
+    """Count the bits in which hashes differ, 0 to 64, elementwise.
+
+    Parameters
+    ----------
+    a, b : ndarray of uint64
+        Hashes; their shapes are broadcast.
+
+    Returns
+    -------
+    ndarray of uint8
+        Number of differing bits.
+
+    Examples
+    --------
+    >>> hamming(np.array([0b1100, 7], dtype=np.uint64), np.array([0b1010, 7], dtype=np.uint64))
+    array([2, 0], dtype=uint8)
+    """
     return np.bitwise_count(np.bitwise_xor(a, b))
 
 

@@ -51,6 +51,35 @@ def compare(
     return distance, motion, size
 
 
+def bag_distance(a: Fingerprint, b: Fingerprint) -> float:
+    """Compare two clips as bags of hashes: what they show counts, and not when.
+
+    Each frame is compared with whichever frame of the other clip is closest. A clip and its
+    reversal hold the same frames, so their distance is 0: order is the one thing that a bag loses.
+
+    Parameters
+    ----------
+    a, b : Fingerprint
+        Two clips of any length.
+
+    Returns
+    -------
+    float
+        Mean number of differing bits, 0 to 64, over the frames of both clips.
+
+    Examples
+    --------
+    >>> frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32), dtype=np.uint8)
+    >>> clip = Fingerprint.of_frames(frames, duration_s=0.25)
+    >>> bag_distance(clip, clip.reversed())
+    0.0
+    >>> compare(clip, clip.reversed())[0] > 10  # aligned in time they differ
+    True
+    """
+    bits = hamming(a.hashes[:, None], b.hashes[None]).astype(float)  # (frames of a, frames of b)
+    return float(np.concatenate([bits.min(axis=1), bits.min(axis=0)]).mean())
+
+
 def is_trimmed(a: Fingerprint, b: Fingerprint) -> bool:
     """Whether lengths differ so much that one clip can only be a trimmed copy of the other."""
     return abs(a.duration_s - b.duration_s) > MAX_SHIFT_S

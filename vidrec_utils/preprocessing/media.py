@@ -302,6 +302,13 @@ def estimate_sigma(grey: np.ndarray) -> float:
     -------
     float
         In the units of the image; 0 for smaller images.
+
+    Examples
+    --------
+    >>> slope = np.add.outer(np.arange(64.0), np.arange(64.0))  # no noise, whatever the slope
+    >>> noise = np.random.default_rng(0).normal(0, 5, slope.shape)
+    >>> estimate_sigma(slope), round(estimate_sigma(slope + noise))
+    (0.0, 5)
     """
     if min(grey.shape) < 3:
         return 0.0

@@ -20,6 +20,8 @@ from vidrec_utils.preprocessing.duplicates import resolve
 
 ROW_ORDER = "row order"
 """Name of a split whose rows were cut as they are ordered."""
+DRAWN = ("stratified", "grouped")
+"""How the names of splits begin whose parts are drawn at random, whatever the time."""
 
 
 class LeakError(ValueError):
@@ -432,7 +434,7 @@ def check_split(
     if by is None and split.name.startswith("grouped by "):
         by = split.name.removeprefix("grouped by ")
     if time is None:
-        time = not split.name.startswith(("stratified", "grouped", ROW_ORDER))
+        time = not split.name.startswith((*DRAWN, ROW_ORDER))
     findings = [leaks.row_overlap(split), leaks.future_videos(split)]
     if time and "timestamp" in split.train:
         findings.insert(0, leaks.time_travel(split))
@@ -638,6 +640,41 @@ def _part(interactions: pd.DataFrame, mask: pd.Series) -> pd.DataFrame:
     return interactions.loc[mask.to_numpy(dtype=bool)]
 
 
+def parts_of(split: Split, exposures: pd.DataFrame) -> pd.Series:
+    """Name the part of a split to which each exposure belongs.
+
+    Parameters
+    ----------
+    split : Split
+        A split of the log that the exposures come from, or of the videos: then an exposure belongs
+        to the part of its video.
+    exposures : DataFrame
+        Rows of that log, with its index and `video_id`.
+
+    Returns
+    -------
+    Series of str
+        With the index of the exposures: `"train"`, `"validation"`, `"test"`, or `"left out"`.
+
+    Examples
+    --------
+    >>> times = pd.date_range("2025-03-01", periods=5, freq="D", tz="UTC")
+    >>> log = pd.DataFrame({"user_id": list("aabbb"), "video_id": "v", "timestamp": times})
+    >>> videos = pd.DataFrame(index=pd.Index(["v"], name="video_id"))
+    >>> parts_of(split_by_time(log, videos, validation=0.2, test=0.2), log.tail(3)).tolist()
+    ['train', 'validation', 'test']
+    """
+    part = pd.Series("left out", exposures.index)
+    for name in leaks.SPLIT_NAMES:
+        rows = getattr(split, name)
+        if rows is None:
+            continue
+        of_log = "user_id" in rows
+        keys = exposures.index if of_log else pd.Index(exposures["video_id"])
+        part[keys.isin(rows.index)] = name
+    return part
+
+
 def describe_split(split: Split) -> str:
     """Describe in a sentence the sizes of a split's parts and its leaks.
 
@@ -648,11 +685,17 @@ def describe_split(split: Split) -> str:
     >>> videos = pd.DataFrame(index=pd.Index(["v"], name="video_id"))
     >>> describe_split(split_by_time(log, videos, validation=0.2, test=0.2))
     'global time: 3 / 1 / 1 rows, no leak.'
+    >>> groups = videos.reindex(list("vwxyz")).assign(uploader=list("abcde"))
+    >>> drawn = split_grouped(groups, groups, by="uploader", validation=0.2, test=0.2)
+    >>> describe_split(drawn)  # it promises nothing about time
+    'grouped by uploader: 3 / 1 / 1 rows, no leak (time was not checked).'
     """
     sizes = " / ".join(f"{len(getattr(split, part)):,}" for part in leaks.SPLIT_NAMES)
     findings = check_split(split, strict=False)
     names = findings["leak"][findings["leak"] != "empty part"]
     verdict = f"leaks by {' and '.join(names)}" if len(names) else "no leak"
+    if not len(names) and split.name.startswith(DRAWN):
+        verdict = "no leak (time was not checked)"
     empty = findings["where"][findings["leak"] == "empty part"]
     lack = f", nothing in {empty.iloc[0]}" if len(empty) else ""
     return f"{split.name}: {sizes} rows, {verdict}{lack}."
