@@ -41,11 +41,11 @@ def clip_rows() -> Iterator[dict[str, object]]:
     ids = plan.index[plan["media"] == "clip"][:CLIPS]
     clips = {v: render_upload(v, plan, config).frames for v in ids}
     for edit, share in tqdm(list(product(difficulty.EDITS, SHARES)), desc="copies"):
-        table = difficulty.copies_found(clips, edit, share)
+        table = difficulty.detect_copies(clips, edit, share)
         for item, row in enumerate(table.itertuples()):
             yield _row("copies", edit, share, item, row.found, 1, row.alarm)
     for sigma in tqdm(SIGMAS, desc="noise"):
-        table = difficulty.noise_found(clips, sigma)
+        table = difficulty.detect_noise(clips, sigma)
         for item, found in enumerate(table["found"]):
             yield _row("noise", "white noise", sigma, item, found, 1, found and not sigma)
 
@@ -56,7 +56,7 @@ def bot_rows() -> Iterator[dict[str, object]]:
         log = make_tables(world_config(seed=seed))[1]["interactions"]
         people = without_bots(log)
         for detector, disguise in product(DETECTORS, DISGUISES):
-            accused = difficulty.bots_found(people, disguise, detector)
+            accused = difficulty.detect_bots(people, disguise, detector)
             bots = accused.index.str.startswith("bot")
             counts = int(accused[bots].sum()), int(bots.sum()), int(accused[~bots].sum())
             yield {**_row("bots", detector, disguise, -1, *counts), "seed": seed}

@@ -50,16 +50,16 @@ def test_copies_are_searched_among_other_clips():
         for k in range(16):
             frames[k, 24:40, 3 * k : 3 * k + 16] = 250
         clips[name] = frames if name == "a" else frames[:, ::-1, ::-1]
-    table = difficulty.copies_found(clips, "trimmed", 0.0, edge=64)
+    table = difficulty.detect_copies(clips, "trimmed", 0.0, edge=64)
     assert table["found"].tolist() == [True, True]
     assert not table["alarm"].any()
-    assert not difficulty.copies_found(clips, "trimmed", 0.6, edge=64)["found"].any()
+    assert not difficulty.detect_copies(clips, "trimmed", 0.6, edge=64)["found"].any()
 
 
 def test_noise_is_found_where_there_is_much():
     clip = np.full((8, 48, 48, 3), 128, dtype=np.uint8)
     assert [
-        bool(difficulty.noise_found({"v": clip}, sigma)["found"]["v"]) for sigma in (0, 2, 25)
+        bool(difficulty.detect_noise({"v": clip}, sigma)["found"]["v"]) for sigma in (0, 2, 25)
     ] == [False, False, True]
 
 
@@ -83,13 +83,13 @@ def test_bots_imitate_people_more_and_more(people):
 
 
 def test_detectors_accuse_what_is_plain(people):
-    accused = difficulty.bots_found(people, 0.0, n=3)
+    accused = difficulty.detect_bots(people, 0.0, n=3)
     assert accused.index[accused].tolist() == ["bot00", "bot01", "bot02"]
-    busiest = difficulty.bots_found(people, 0.0, "busiest", n=3)  # 200 exposures, people have 48
+    busiest = difficulty.detect_bots(people, 0.0, "busiest", n=3)  # 200 exposures, people have 48
     assert busiest.index[busiest].tolist() == ["bot00", "bot01", "bot02"]
-    assert len(difficulty.bots_found(people, 1.0, "forest", n=3)) == 28
+    assert len(difficulty.detect_bots(people, 1.0, "forest", n=3)) == 28
     with pytest.raises(ValueError, match="detector"):
-        difficulty.bots_found(people, 0.0, "oracle")
+        difficulty.detect_bots(people, 0.0, "oracle")
 
 
 def test_the_record_holds_every_detector():

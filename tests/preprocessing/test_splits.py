@@ -17,11 +17,11 @@ from vidrec_utils.preprocessing.splits import (
     check_split,
     describe_split,
     leave_last_out,
-    parts_of,
     ready_made_split,
     split_by_time,
     split_grouped,
     split_stratified,
+    subset_of,
 )
 from vidrec_utils.recommender import Popularity
 
@@ -464,17 +464,17 @@ def test_a_ready_made_split_names_what_is_wrong():
         ready_made_split(good, good.assign(video_id="b"), videos=pd.DataFrame(index=["a"]))
 
 
-def test_parts_of_exposures_follow_their_rows_or_their_videos():
+def test_subsets_of_exposures_follow_their_rows_or_their_videos():
     times = pd.date_range("2025-03-01", periods=6, tz="UTC")
     log = pd.DataFrame({"user_id": list("aaabbc"), "video_id": list("vwxvwz"), "timestamp": times})
     videos = pd.DataFrame({"uploader": list("mno")}, index=pd.Index(list("vwx"), name="video_id"))
-    last = parts_of(leave_last_out(log, videos), log)  # only a has three exposures
+    last = subset_of(leave_last_out(log, videos), log)  # only a has three exposures
     assert last.tolist() == ["train", "validation", "test", "train", "train", "train"]
     by_hand = Split(videos[:1], videos[1:2], videos[2:], videos, "grouped by uploader")
     expected = ["train", "validation", "test", "train", "validation", "left out"]
-    assert parts_of(by_hand, log).tolist() == expected
+    assert subset_of(by_hand, log).tolist() == expected
     without = Split(videos[:1], None, videos[2:], videos, "by hand")
-    assert parts_of(without, log.iloc[[1]]).tolist() == ["left out"]
+    assert subset_of(without, log.iloc[[1]]).tolist() == ["left out"]
 
 
 def test_describe_split_says_that_a_random_split_was_not_checked_for_time():

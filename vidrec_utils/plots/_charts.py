@@ -361,7 +361,7 @@ def scatter(
 
 
 def split_timelines(
-    exposures: pd.DataFrame, parts: Mapping[str, pd.Series], *, title: str = ""
+    exposures: pd.DataFrame, subsets: Mapping[str, pd.Series], *, title: str = ""
 ) -> Figure:
     """Draw exposures over users and time, one panel a split, coloured by the part they went to.
 
@@ -373,7 +373,7 @@ def split_timelines(
     exposures : DataFrame
         With `user_id` and `timestamp` (UTC): those of a few users, each of whom has a row of
         lines.
-    parts : mapping of str to Series
+    subsets : mapping of str to Series
         By the name of a split, the part of each exposure: `"train"`, `"validation"`, `"test"`, or
         anything else for rows that are in none of them.
     title : str
@@ -398,16 +398,16 @@ def split_timelines(
     >>> [text.get_text() for text in figure.legends[0].get_texts()]
     ['train', 'test']
     """
-    if not parts:
+    if not subsets:
         raise ValueError("There is no split to draw.")
     _need(exposures, ["user_id", "timestamp"])
     rows = pd.factorize(exposures["user_id"])[0]
     order = exposures["timestamp"].argsort().argsort().to_numpy()
-    lines = -(-len(parts) // 2)
+    lines = -(-len(subsets) // 2)
     figure = Figure(figsize=(8.0, 0.9 + 1.7 * lines), layout="constrained")
-    panels = figure.subplots(lines, min(2, len(parts)), sharex=True, sharey=True, squeeze=False)
+    panels = figure.subplots(lines, min(2, len(subsets)), sharex=True, sharey=True, squeeze=False)
     shown: dict[str, object] = {}
-    for axes, (name, part) in zip(panels.flat, parts.items(), strict=False):
+    for axes, (name, part) in zip(panels.flat, subsets.items(), strict=False):
         if len(part) != len(exposures):
             raise ValueError(f"{name!r} names {len(part)} parts for {len(exposures)} exposures.")
         for number, which in enumerate(("train", "validation", "test")):
@@ -417,7 +417,7 @@ def split_timelines(
                 shown[which] = axes.vlines(order[at], *ends, colors=PALETTE[number], linewidths=1.8)
         axes.set_title(safe_text(name, 40), fontsize=10)
         axes.set(yticks=[], xticks=[])
-    for axes in panels.flat[len(parts) :]:
+    for axes in panels.flat[len(subsets) :]:
         axes.set_visible(False)
     figure.supylabel("users", fontsize=10)
     figure.supxlabel("exposures in order of time", fontsize=10)

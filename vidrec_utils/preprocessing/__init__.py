@@ -37,11 +37,11 @@ from vidrec_utils.preprocessing.splits import (
     check_split,
     describe_split,
     leave_last_out,
-    parts_of,
     ready_made_split,
     split_by_time,
     split_grouped,
     split_stratified,
+    subset_of,
 )
 from vidrec_utils.preprocessing.summaries import class_balance
 from vidrec_utils.preprocessing.text import normalize_tags, normalize_text
@@ -78,12 +78,12 @@ __all__ = [
     "near_duplicates",
     "normalize_tags",
     "normalize_text",
-    "parts_of",
     "psnr_by_motion",
     "ready_made_split",
     "split_by_time",
     "split_grouped",
     "split_stratified",
+    "subset_of",
     "survey",
     "thumbnails",
 ]

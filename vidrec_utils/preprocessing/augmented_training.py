@@ -52,7 +52,7 @@ def augmented(
     Returns
     -------
     clip : ndarray of uint8
-        Of the same shape.
+        The changed clip, of the same shape.
     label : str
         The label that it is trained with.
 

@@ -290,7 +290,7 @@ def robust_z(values: pd.Series) -> pd.Series:
     Returns
     -------
     Series of float
-        Of the same index, without unit; 0 everywhere if all values are equal.
+        Distances without unit, with the same index; 0 everywhere if all values are equal.
 
     Examples
     --------

@@ -105,7 +105,7 @@ def edited(frames: np.ndarray, edit: str, share: float) -> np.ndarray:
     return EDITS[edit](frames, share) if share else frames
 
 
-def copies_found(
+def detect_copies(
     clips: dict[str, np.ndarray], edit: str, share: float, fps: float = 16, edge: int = 112
 ) -> pd.DataFrame:
     """Disguise one copy of each clip, and look for all of them with `near_duplicates`.
@@ -134,7 +134,7 @@ def copies_found(
     --------
     >>> rng = np.random.default_rng(0)
     >>> clip = rng.integers(0, 256, (16, 8, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
-    >>> copies_found({"v1": clip}, "trimmed", 0.0, edge=64)["found"].to_dict()
+    >>> detect_copies({"v1": clip}, "trimmed", 0.0, edge=64)["found"].to_dict()
     {'v1': True}
     """
     prints: dict[str, Fingerprint] = {}
@@ -167,7 +167,7 @@ def _library_of(ids: Sequence[str]) -> VideoLibrary:
     return VideoLibrary(videos, pd.DataFrame({"user_id": [], "video_id": [], "timestamp": []}))
 
 
-def noise_found(clips: dict[str, np.ndarray], sigma: float, fps: float = 16) -> pd.DataFrame:
+def detect_noise(clips: dict[str, np.ndarray], sigma: float, fps: float = 16) -> pd.DataFrame:
     """Add noise to clips, write them to files, and let the survey judge them.
 
     Parameters
@@ -187,17 +187,17 @@ def noise_found(clips: dict[str, np.ndarray], sigma: float, fps: float = 16) -> 
     Examples
     --------
     >>> clip = np.full((8, 48, 48, 3), 128, dtype=np.uint8)
-    >>> noise_found({"v1": clip}, sigma=30.0)["found"].to_dict()
+    >>> detect_noise({"v1": clip}, sigma=30.0)["found"].to_dict()
     {'v1': True}
     """
-    found = {}
+    noisy = {}
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder, "clip.mp4")
         for seed, (video_id, frames) in enumerate(clips.items()):
-            noisy = add_noise(frames, sigma, rng=seed) if sigma else frames
-            video_io.write_clip(draft, noisy, fps=fps)
-            found[video_id] = look_at(draft)[0]["status"] == "noisy"
-    return pd.DataFrame({"found": found}).rename_axis("video_id")
+            changed = add_noise(frames, sigma, rng=seed) if sigma else frames
+            video_io.write_clip(draft, changed, fps=fps)
+            noisy[video_id] = look_at(draft)[0]["status"] == "noisy"
+    return pd.DataFrame({"found": noisy}).rename_axis("video_id")
 
 
 def add_bots(
@@ -283,7 +283,7 @@ def _visits(disguise: float, n: int, rng: np.random.Generator) -> np.ndarray:
     return np.cumsum(gaps + pauses * _DAY_S / 2 * rng.uniform(0.5, 1.5, n))
 
 
-def bots_found(
+def detect_bots(
     interactions: pd.DataFrame, disguise: float, detector: str = "rules", n: int = 24, seed: int = 0
 ) -> pd.Series:
     """Add disguised bots to a log of people, and look for them.
@@ -314,7 +314,7 @@ def bots_found(
     >>> log["video_id"] = [f"v{k % 97}" for k in range(900)]
     >>> log["timestamp"] = start + pd.to_timedelta(seconds, unit="s")
     >>> log["watch_ratio"] = rng.random(900)
-    >>> accused = bots_found(log, disguise=0.0, n=2)
+    >>> accused = detect_bots(log, disguise=0.0, n=2)
     >>> accused.index[accused].tolist()
     ['bot00', 'bot01']
     """

@@ -640,7 +640,7 @@ def _part(interactions: pd.DataFrame, mask: pd.Series) -> pd.DataFrame:
     return interactions.loc[mask.to_numpy(dtype=bool)]
 
 
-def parts_of(split: Split, exposures: pd.DataFrame) -> pd.Series:
+def subset_of(split: Split, exposures: pd.DataFrame) -> pd.Series:
     """Name the part of a split to which each exposure belongs.
 
     Parameters
@@ -661,7 +661,7 @@ def parts_of(split: Split, exposures: pd.DataFrame) -> pd.Series:
     >>> times = pd.date_range("2025-03-01", periods=5, freq="D", tz="UTC")
     >>> log = pd.DataFrame({"user_id": list("aabbb"), "video_id": "v", "timestamp": times})
     >>> videos = pd.DataFrame(index=pd.Index(["v"], name="video_id"))
-    >>> parts_of(split_by_time(log, videos, validation=0.2, test=0.2), log.tail(3)).tolist()
+    >>> subset_of(split_by_time(log, videos, validation=0.2, test=0.2), log.tail(3)).tolist()
     ['train', 'validation', 'test']
     """
     part = pd.Series("left out", exposures.index)
