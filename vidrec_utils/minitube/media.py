@@ -77,7 +77,28 @@ def make_media(video_id: str, plan: pd.DataFrame, config: WorldConfig, target: P
 
 
 def render_upload(video_id: str, plan: pd.DataFrame, config: WorldConfig) -> Clip:
-    """Render the undamaged clip of an original upload: the same id and seed, the same pixels."""
+    """Render the undamaged clip of an original upload: the same id and seed, the same pixels.
+
+    Parameters
+    ----------
+    video_id : str
+        A row of the plan that is no re-upload.
+    plan : pandas.DataFrame
+        As `dirt.plant_media` returns it.
+    config : WorldConfig
+        Frame size, rate and seed.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from vidrec_utils.minitube.config import world_config
+    >>> from vidrec_utils.minitube.plan import plan_videos
+    >>> config = replace(world_config(), n_videos=2, image_size=32)
+    >>> plan = plan_videos(config)
+    >>> clip = render_upload(plan.index[0], plan, config)
+    >>> bool(len(clip.frames) == plan["n_frames"].iloc[0]), clip.frames.shape[1:]
+    (True, (32, 32, 3))
+    """
     pace = plan.at[video_id, "pace"]
     shots = plan_shots(plan.loc[[video_id]], config).reset_index(drop=True)
     return join(

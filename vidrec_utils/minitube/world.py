@@ -203,6 +203,14 @@ def make_tables(config: WorldConfig) -> tuple[pd.DataFrame, dict[str, pd.DataFra
     tables : dict
         `videos`, `interactions`, `users`, `annotations`, `first_slots` (public), `shots`,
         `exposures`, `dirt`, `tastes` (truth).
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> config = replace(world_config(), n_videos=40, n_users=10, n_uploaders=5)
+    >>> plan, tables = make_tables(config)
+    >>> len(tables["videos"]) == len(plan) > 40  # with the re-uploads
+    True
     """
     plan, spoiled = _plan(config)
     return plan, _tables(plan, spoiled, config)

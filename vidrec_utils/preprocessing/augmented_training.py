@@ -115,6 +115,13 @@ def training_maps(
         (1 + copies, n, channels, t', height', width'); first those of the clips themselves.
     labels : ndarray of str
         (1 + copies, n).
+
+    Examples
+    --------
+    >>> clip = np.random.default_rng(0).integers(0, 256, (4, 128, 128, 3), dtype=np.uint8)
+    >>> maps, names = training_maps([clip], ["rise"], "one draw per clip", {}, copies=2)
+    >>> maps.shape[:3], names.ravel().tolist()  # itself and two copies
+    (torch.Size([3, 1, 50]), ['rise', 'rise', 'rise'])
     """
     arguments.one_of(VARIANTS, variant=variant)
     encoder = video_encoders.load(_ENCODER)

@@ -173,6 +173,13 @@ def shrink(frames: np.ndarray) -> np.ndarray:
     -------
     ndarray of uint8
         (n, 32, 32).
+
+    Examples
+    --------
+    >>> frames = np.zeros((1, 64, 64, 3), dtype=np.uint8)
+    >>> frames[0, 0, :2] = 200  # two of the four pixels that become one
+    >>> shrink(frames).shape, int(shrink(frames)[0, 0, 0])
+    ((1, 32, 32), 100)
     """
     frames = np.ascontiguousarray(frames, dtype=np.uint8)
     if not len(frames):
