@@ -139,7 +139,7 @@ signal.pause()
             assert len(family) == 2
             assert 200e6 < kernels._resident(family) < 300e6
         finally:
-            kernels._kill(parent.pid)
+            kernels.end_family(parent.pid)
 
 
 def test_looking_leaves_the_time_to_the_notebook(monkeypatch) -> None:

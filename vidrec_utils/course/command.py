@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +31,7 @@ from vidrec_utils.notebooks.kernels import (
     CELL_TIMEOUT_S,
     NotebookFailed,
     Run,
+    end_family,
     environment,
     execute,
 )
@@ -254,6 +255,7 @@ def run_course(
         finally:
             progress.ended(path.stem)
 
+    compute_ahead(notebooks, env)
     budget_gb = schedule.memory_budget_gb()
     with (
         patch.dict(os.environ, env, clear=True),
@@ -282,10 +284,31 @@ def run_course(
     return runs, failures
 
 
+def compute_ahead(notebooks: list[Path], env: Mapping[str, str]) -> None:
+    """Compute with all cores what several notebooks of the course will ask the caches for.
+
+    Notebooks of another folder, and one that runs alone, compute for themselves. A failure is
+    shown, and left to the notebook that will meet it again.
+    """
+    folder = settings.repository()
+    if len(notebooks) < 2 or not folder or notebooks[0].parent != folder / "notebooks":
+        return
+    command = [sys.executable, "-m", "vidrec_utils.course.prefetch"]
+    process = subprocess.Popen(
+        [*command, *(path.stem for path in notebooks)], env={"OMP_NUM_THREADS": "1", **env}
+    )
+    try:
+        process.wait()
+    except BaseException:
+        end_family(process.pid)
+        raise
+
+
 def run_tests(notebooks: Path, output: Path, workers: int | None = None) -> int:
     """Package tests, examples, notebook contract and nbval over all notebooks, several at once.
 
-    MiniTube is rendered first, so that the parallel kernels find it complete.
+    MiniTube is rendered first, and what several notebooks need is computed, so that the parallel
+    kernels find it complete.
 
     Parameters
     ----------
@@ -310,6 +333,7 @@ def run_tests(notebooks: Path, output: Path, workers: int | None = None) -> int:
     )
     if world.returncode:
         return world.returncode
+    compute_ahead(find(notebooks), env)
     pytest = [sys.executable, "-m", "pytest", "-n", str(count), "--dist", "loadfile"]
     nbval = ["--nbval-lax", "--nbval-current-env", f"--nbval-cell-timeout={CELL_TIMEOUT_S}"]
     nbval += ["-p", "vidrec_utils.notebooks.nbval_printed"]  # what is printed is what is committed

@@ -293,8 +293,8 @@ def _pid(client: NotebookClient) -> int | None:
     return getattr(getattr(client.km, "provisioner", None), "pid", None)
 
 
-def _kill(pid: int | None) -> None:
-    """End a kernel and everything that it started."""
+def end_family(pid: int | None) -> None:
+    """End a process, such as a kernel, and everything that it started."""
     for process in reversed(_family(pid) if pid is not None else []):
         with suppress(psutil.Error):
             process.kill()
@@ -449,7 +449,7 @@ def execute(
                 lambda: client.execute(
                     env={**env, LOG_VARIABLE: str(record)}, stdout=log, stderr=log
                 ),
-                on_interrupt=lambda: _kill(watch.pid or _pid(client)),
+                on_interrupt=lambda: end_family(watch.pid or _pid(client)),
                 stop=stop,
             )
         except CellTimeoutError as error:
