@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from scipy.stats import spearmanr
 
 from vidrec_utils.intervals import (
     cluster_codes,
     cluster_means,
     cluster_sums,
     mean_intervals,
+    rank_correlation,
     share_intervals,
     wilson,
 )
@@ -93,3 +95,19 @@ def test_all_right_is_wilsons_over_clusters():
     assert intervals[1] == pytest.approx([0, 0, 0.27753], abs=1e-4)
     np.testing.assert_array_equal(intervals[2], mean_intervals(right, clusters)[2])
     assert wilson(10, 10)[1] == pytest.approx(intervals[0, 1])
+
+
+def test_rank_correlation_is_spearmans_with_an_interval_over_clusters():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 9, 60).astype(float)
+    y = x + rng.normal(0, 3, 60)
+    x[3], y[5] = np.nan, np.nan
+    clusters = np.arange(60) // 3
+    mean, low, high = rank_correlation(x, y, clusters)
+    assert mean == pytest.approx(spearmanr(x, y, nan_policy="omit").statistic)
+    assert low < mean < high
+    assert rank_correlation(np.ones(60), y)[:3] == (0, 0, 0)  # one value orders nothing
+    with pytest.raises(ValueError, match="as many of both"):
+        rank_correlation([1, 2], [1])
+    with pytest.raises(ValueError, match="two items"):
+        rank_correlation([1, np.nan], [1, 2])

@@ -104,3 +104,10 @@ def test_avx512_is_seen_where_pytorch_is_restricted(monkeypatch):
     assert settings.instruction_set() == "AVX512"
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_f": False})
     assert settings.instruction_set() == "AVX2"
+
+
+def test_memory_is_given_back_where_the_c_library_can(monkeypatch):
+    settings.release_memory()
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("ctypes.CDLL", None)  # is not called there
+    settings.release_memory(collect=False)

@@ -97,6 +97,34 @@ def test_attention_that_cannot_be_drawn_is_refused(maps, options, message):
         plots.attention(maps, **options)
 
 
+def test_pieces_have_boxes_with_their_colours():
+    figure = plots.pieces({"one": ["a", "[UNK]"], "two": ["\u732b"]}, marked=["[UNK]"])
+    axes = figure.axes[0]
+    assert [t.get_text() for t in axes.texts] == [
+        "one",
+        "a",
+        "[UNK]",
+        "two",
+        axes.texts[-1].get_text(),
+    ]
+    narrow, wide, _ = axes.patches
+    assert wide.get_width() > narrow.get_width()
+    assert wide.get_facecolor() != narrow.get_facecolor()
+
+
+def test_pieces_are_coloured_by_their_values():
+    figure = plots.pieces({"x": "abc"}, {"x": [np.nan, 0.0, 1.0]}, label="ln P")
+    axes, bar = figure.axes
+    assert bar.get_ylabel() == "ln P"
+    colours = [patch.get_facecolor() for patch in axes.patches]
+    assert colours[0] == (1, 1, 1, 1)  # no value
+    assert len({*colours}) == 3
+    with pytest.raises(ValueError, match="one value for each"):
+        plots.pieces({"x": "abc"}, {"x": [0.0]})
+    with pytest.raises(ValueError, match="no piece"):
+        plots.pieces({"x": ""})
+
+
 def test_activations_are_the_strongest_maps_over_what_the_layer_saw():
     maps = np.arange(3)[:, None, None] * np.ones((3, 2, 2))
     figure = plots.activations(maps, np.zeros((8, 8, 3), np.uint8), most=2, names="abc")

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     AutoModel,
+    AutoTokenizer,
     BertConfig,
     BertForPreTraining,
     BertForTokenClassification,
@@ -626,6 +627,11 @@ def test_the_small_gpt_is_read_as_transformers_reads_it(smollm2):
         expected = reference(ids).last_hidden_state[0].mean(dim=0)
     expected = torch.nn.functional.normalize(expected, dim=0)
     np.testing.assert_allclose(smollm2.encode(["a cat on a mat"])[0], expected, atol=1e-5)
+    library = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    for part in ("backend_tokenizer", "special_tokens_map", "chat_template"):
+        own, other = (getattr(tokenizer, part) for tokenizer in (smollm2.tokenizer, library))
+        texts = [part.to_str() if hasattr(part, "to_str") else part for part in (own, other)]
+        assert texts[0] == texts[1]
 
 
 def test_the_small_gpt_writes(smollm2, minilm):

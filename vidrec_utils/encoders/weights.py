@@ -264,11 +264,26 @@ def read_settings(folder: Path, file: str = "config.json", kind: str = "") -> di
     return settings
 
 
-def load_strictly(model: torch.nn.Module, state: dict[str, torch.Tensor], origin: str) -> None:
+def load_strictly(
+    model: torch.nn.Module, state: dict[str, torch.Tensor], origin: str, *, assign: bool = False
+) -> None:
     """Copy a state dict into a model; every key and shape must fit.
 
     Names that all begin with something that the model's do not (`model.`, as Lightning adds) are
     taken without it.
+
+    Parameters
+    ----------
+    model : Module
+        The network.
+    state : dict of str to tensor
+        A checkpoint.
+    origin : str
+        Where it comes from, for messages.
+    assign : bool
+        Put the tensors themselves in the place of the weights instead of copying their values:
+        large networks are then in memory once. They get the model's types, and the caller should
+        not go on to use them.
 
     Raises
     ------
@@ -293,7 +308,9 @@ def load_strictly(model: torch.nn.Module, state: dict[str, torch.Tensor], origin
             f"{typed[:3]}.{_prefix_hint(own, state)}"
         )
     check_finite(state, origin, own)
-    model.load_state_dict(state)
+    if assign:
+        state = {key: tensor.to(own[key].dtype) for key, tensor in state.items()}
+    model.load_state_dict(state, assign=assign)
 
 
 def unprefixed(state: dict[str, torch.Tensor], names: Container[str]) -> dict[str, torch.Tensor]:

@@ -102,7 +102,18 @@ def scaled_sprite(character: str, edge: int) -> Image.Image:
 
 @cache
 def names(character: str) -> dict[str, str]:
-    """Return a sprite's name by language, `{"en": "cat", "zh": "猫"}`."""
+    """Return a sprite's name by language.
+
+    Parameters
+    ----------
+    character : str
+        An emoji.
+
+    Examples
+    --------
+    >>> names("🐈")
+    {'en': 'cat', 'zh': '猫'}
+    """
     import emoji
 
     return {

@@ -33,7 +33,10 @@ OWED: dict[str, Owed] = {
         full=("perceptual-hash", "denoising", "augmentation"),
         short=("missing-values", "robust-outliers", "splits"),
     ),
-    "text_encoders": Owed(),
+    "text_encoders": Owed(
+        full=("subwords", "attention", "masked-words", "next-word", "prompting"),
+        short=("tfidf", "contrast", "quantised-weights", "entities", "sentiment"),
+    ),
     "image_encoders": Owed(
         full=("convolution", "vgg", "residual", "inception", "detection"),
         short=(
@@ -62,7 +65,6 @@ OWED: dict[str, Owed] = {
 NOT_YET_REWRITTEN = frozenset(
     [
         "00_tour",
-        "02_text_encoders",
         "05_transfer_learning",
         "06_evaluation",
         "07_content_based",

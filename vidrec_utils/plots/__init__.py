@@ -18,7 +18,7 @@ from vidrec_utils.plots._charts import (
 )
 from vidrec_utils.plots._comparisons import before_after, curves, pair_scores, points
 from vidrec_utils.plots._images import contact_sheet, filmstrip
-from vidrec_utils.plots._insides import activations, attention, filters, flow
+from vidrec_utils.plots._insides import activations, attention, filters, flow, pieces
 from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
 from vidrec_utils.plots._style import PALETTE, safe_text, use_style
 
@@ -39,6 +39,7 @@ __all__ = [
     "filters",
     "flow",
     "pair_scores",
+    "pieces",
     "playing_sheet",
     "points",
     "safe_text",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 
 import numpy as np
-from matplotlib.colors import hsv_to_rgb
+from matplotlib import rcParams
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, hsv_to_rgb, to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from vidrec_utils import arguments
 from vidrec_utils.plots._images import Drawable, bare, pixels_of
@@ -279,6 +283,88 @@ def attention(
     if title:
         figure.suptitle(safe_text(title))
     return figure
+
+
+def pieces(
+    rows: Mapping[str, Sequence[str]],
+    values: Mapping[str, Sequence[float]] | None = None,
+    *,
+    marked: Collection[str] = (),
+    label: str = "",
+    title: str = "",
+) -> Figure:
+    """Draw texts as the pieces that a tokenizer cut them into, one box for each piece.
+
+    Parameters
+    ----------
+    rows : mapping of str to sequence of str
+        The pieces of each text, by the name that stands above it.
+    values : mapping of str to sequence of float, optional
+        A number for each piece, shown as its colour; NaN where there is none.
+    marked : collection of str
+        Pieces that are drawn in orange, such as the unknown token. Without values only.
+    label : str
+        What the numbers are, for the colour bar.
+    title : str
+        The figure's message.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes, and a colour bar where there are values.
+
+    Raises
+    ------
+    ValueError
+        If there is no piece, or not one value for each piece.
+
+    Examples
+    --------
+    >>> figure = pieces({"by hand": ["low", "er"]}, marked=["er"])
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['by hand', 'low', 'er']
+    """
+    if not any(len(row) for row in rows.values()):
+        raise ValueError("There is no piece to draw; give the tokens of a text.")
+    if values is not None and any(len(row) != len(values[name]) for name, row in rows.items()):
+        raise ValueError("Give one value for each piece.")
+    widths = {name: [_width(piece) + 1.4 for piece in row] for name, row in rows.items()}
+    longest = max(sum(own) for own in widths.values())
+    size = min(10.0, 480 / (0.66 * longest))  # points; a monospace character is 0.6 as wide
+    figure = Figure(figsize=(7.5, 0.72 * len(rows) + 0.5), layout="constrained")
+    axes = figure.add_subplot(xlim=(0, longest), ylim=(-len(rows), 0.1))
+    bare(axes)
+    axes.set_frame_on(False)
+    known = [v for own in (values or {}).values() for v in own if np.isfinite(v)] or [0.0, 1.0]
+    shades = ScalarMappable(Normalize(min(known), max(known)), "cividis")
+    for number, (name, row) in enumerate(rows.items()):
+        axes.text(0, -number - 0.12, safe_text(name), fontsize=9, color="0.3", va="center")
+        left = 0.0
+        for index, (piece, width) in enumerate(zip(row, widths[name], strict=True)):
+            colour = "#f0a36b" if piece in marked else ("#dbe7f3", "#eef2f6")[index % 2]
+            if values is not None:
+                value = values[name][index]
+                colour = to_hex(shades.to_rgba(value)) if np.isfinite(value) else "#ffffff"
+            light = np.dot(to_rgb(colour), (0.3, 0.59, 0.11)) > 0.5
+            axes.add_patch(
+                Rectangle((left, -number - 0.86), width - 0.2, 0.5, color=colour, linewidth=0)
+            )
+            axes.text(
+                left + width / 2 - 0.1, -number - 0.61, safe_text(piece), fontsize=size,
+                ha="center", va="center", color="black" if light else "white",
+                family=["DejaVu Sans Mono", *rcParams["font.family"]],
+            )  # fmt: skip
+            left += width
+    if values is not None:
+        figure.colorbar(shades, ax=axes, label=safe_text(label), shrink=0.8, pad=0.01)
+    if title:
+        figure.suptitle(safe_text(title))
+    return figure
+
+
+def _width(text: str) -> int:
+    """Width of a text in monospace characters: Chinese characters and emoji take two."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 def _over_image(

@@ -16,10 +16,16 @@ from vidrec_utils.text_encoders.catalogue import available, load
 from vidrec_utils.text_encoders.comparison import against_random
 from vidrec_utils.text_encoders.encoder import TextEncoder, mean_pool
 from vidrec_utils.text_encoders.entities import EntityTagger, Gazetteer, emoji_names, load_tagger
+from vidrec_utils.text_encoders.heads import attention_maps, head_patterns
 from vidrec_utils.text_encoders.sentiment import Sentiment
 from vidrec_utils.text_encoders.tasks import keywords, zero_shot
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder, words
-from vidrec_utils.text_encoders.writing import complete, write_tags
+from vidrec_utils.text_encoders.writing import (
+    complete,
+    label_likelihoods,
+    next_tokens,
+    write_tags,
+)
 
 __all__ = [
     "EntityTagger",
@@ -30,13 +36,17 @@ __all__ = [
     "WeightsError",
     "WeightsNotAvailable",
     "against_random",
+    "attention_maps",
     "available",
     "complete",
     "emoji_names",
+    "head_patterns",
     "keywords",
+    "label_likelihoods",
     "load",
     "load_tagger",
     "mean_pool",
+    "next_tokens",
     "words",
     "write_tags",
     "zero_shot",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakValueDictionary
 
 import torch
 
+from vidrec_utils import settings
 from vidrec_utils.encoders import (
     Entry,
     HubCheckpoint,
@@ -130,13 +131,22 @@ class LanguageModel(Entry[TextEncoder]):
         )
 
 
-@lru_cache(maxsize=4)
+_TOKENIZERS: WeakValueDictionary[tuple[object, Path], PreTrainedTokenizerBase] = (
+    WeakValueDictionary()
+)
+"""Tokenizers that an encoder uses: they take seconds, and a large one 300 MB."""
+
+
 def _config_and_tokenizer(
     file_format: Callable[[Path], OpenedFile], file: Path
 ) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
-    """Configuration and tokenizer in a file whose hash is right; kept, for they take seconds."""
+    """Configuration and tokenizer in a file whose hash is right; shared while they are in use."""
     opened = file_format(file)
-    return opened.config, opened.tokenizer()
+    tokenizer = _TOKENIZERS.get((file_format, file))
+    if tokenizer is None:
+        tokenizer = _TOKENIZERS[file_format, file] = opened.tokenizer()
+        settings.release_memory(collect=False)  # before the weights take their place
+    return opened.config, tokenizer
 
 
 def _weights_file(folder: Path) -> Path:
@@ -160,14 +170,15 @@ def network(
         If the configuration is impossible, or tensors are missing, left over or of another shape.
     """
     from transformers import AutoModel
+    from transformers.initialization import no_init_weights
 
     extra = {"add_pooling_layer": False} if config.model_type == "bert" else {}
-    with _refusing_settings(origin):
+    with _refusing_settings(origin), nullcontext() if state is None else no_init_weights():
         net = build_seeded(
             lambda: AutoModel.from_config(config, dtype=torch.float32, **extra), seed
         )
-    if state is not None:
-        load_strictly(net, state, origin)
+    if state is not None:  # the tensors become the weights: nothing large is held twice
+        load_strictly(net, state, origin, assign=True)
     return net
 
 
@@ -181,9 +192,9 @@ def read_config(folder: Path, kind: str) -> PretrainedConfig:
     """
     from transformers import AutoConfig
 
-    settings = read_settings(folder, kind=kind)
+    read = read_settings(folder, kind=kind)
     with _refusing_settings(folder.name):
-        return AutoConfig.for_model(kind).from_dict(settings)
+        return AutoConfig.for_model(kind).from_dict(read)
 
 
 @contextmanager
