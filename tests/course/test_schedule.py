@@ -24,25 +24,25 @@ def card(folder: Path, *texts: str) -> Path:
     [
         (["# T\n**Takes.** About 1 minute and 2 GB of memory; the CPU is enough."], 2.0),
         (["# T", "**Takes.** 1.4 GB of memory, 3 GB of disk"], 1.4),
-        (["# T", "Nothing", "12 GB far below"], schedule.UNTOLD_GB),
-        (["# T\nof the GBM kind"], schedule.UNTOLD_GB),
+        (["# T", "Nothing", "12 GB far below"], schedule.UNSTATED_GB),
+        (["# T\nof the GBM kind"], schedule.UNSTATED_GB),
     ],
 )
 def test_the_card_tells_the_memory(tmp_path: Path, texts: list[str], told: float) -> None:
-    assert schedule.told_memory_gb(card(tmp_path, *texts)) == told
+    assert schedule.stated_memory_gb(card(tmp_path, *texts)) == told
 
 
 def test_a_file_that_is_no_notebook_counts_as_untold(tmp_path: Path) -> None:
     broken = tmp_path / "00_broken.ipynb"
     broken.write_text("{", encoding="utf-8")
-    assert schedule.told_memory_gb(broken) == schedule.UNTOLD_GB
-    assert schedule.told_memory_gb(tmp_path / "absent.ipynb") == schedule.UNTOLD_GB
+    assert schedule.stated_memory_gb(broken) == schedule.UNSTATED_GB
+    assert schedule.stated_memory_gb(tmp_path / "absent.ipynb") == schedule.UNSTATED_GB
 
 
 def test_every_notebook_of_the_course_tells_its_memory(monkeypatch) -> None:
-    monkeypatch.setattr(schedule, "UNTOLD_GB", float("inf"))
+    monkeypatch.setattr(schedule, "UNSTATED_GB", float("inf"))
     folder = Path(__file__).resolve().parents[2] / "notebooks"
-    told = {path.stem: schedule.told_memory_gb(path) for path in folder.glob("[0-9]*.ipynb")}
+    told = {path.stem: schedule.stated_memory_gb(path) for path in folder.glob("[0-9]*.ipynb")}
     assert len(told) >= 10
     assert not [name for name, gb in told.items() if gb > 8]
 
@@ -51,7 +51,7 @@ class Recorder:
     """Work that notes who runs beside whom; the first waits until the second has ended."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gb: dict[str, float]) -> None:
-        monkeypatch.setattr(schedule, "told_memory_gb", lambda path: gb[path.name])
+        monkeypatch.setattr(schedule, "stated_memory_gb", lambda path: gb[path.name])
         self.gb = gb
         self.lock = threading.Lock()
         self.running: list[str] = []

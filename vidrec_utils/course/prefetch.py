@@ -52,7 +52,7 @@ class Task:
 def _embed(library: VideoLibrary, encoder: Encoder, of: str) -> None:
     from vidrec_utils import embeddings
 
-    embeddings.embed(library, encoder, of=of, progress=False)  # type: ignore[arg-type]
+    embeddings.embed(library, encoder, of=of, progress=False)  # type: ignore[arg-type]  # the tasks below name one of the four
 
 
 def _labelled(library: VideoLibrary) -> VideoLibrary:

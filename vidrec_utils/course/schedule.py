@@ -21,10 +21,10 @@ LEAST_BUDGET_GB = 3.7
 """Memory for kernels, in 10^9 bytes, on a machine that has little: two small notebooks."""
 SHARE_OF_FREE = 0.7
 """Share of the memory that is free when a course begins, which its kernels may take together."""
-UNTOLD_GB = 4.0
+UNSTATED_GB = 4.0
 """What a notebook counts that does not tell how much memory it takes."""
 
-_TOLD = re.compile(r"(\d+(?:\.\d+)?)\s*GB\b")
+_STATED = re.compile(r"(\d+(?:\.\d+)?)\s*GB\b")
 
 Result = TypeVar("Result")
 
@@ -39,7 +39,7 @@ def memory_budget_gb() -> float:
     return max(LEAST_BUDGET_GB, SHARE_OF_FREE * psutil.virtual_memory().available / 1e9)
 
 
-def told_memory_gb(path: Path) -> float:
+def stated_memory_gb(path: Path) -> float:
     """The memory that a notebook's card says it takes, in 10^9 bytes.
 
     Parameters
@@ -50,15 +50,15 @@ def told_memory_gb(path: Path) -> float:
     Returns
     -------
     float
-        `UNTOLD_GB` if the card tells none, or the file is no notebook.
+        `UNSTATED_GB` if the card tells none, or the file is no notebook.
     """
     try:
         cells = nbformat.read(path, as_version=4).cells
     except Exception:  # whatever is wrong with the file is said when it is run
-        return UNTOLD_GB
+        return UNSTATED_GB
     texts = [cell.source for cell in cells[:2] if cell.cell_type == "markdown"]
-    found = _TOLD.search("\n".join(texts))
-    return float(found[1]) if found else UNTOLD_GB
+    amount = _STATED.search("\n".join(texts))
+    return float(amount[1]) if amount else UNSTATED_GB
 
 
 def side_by_side(
@@ -106,7 +106,7 @@ def side_by_side(
         while following < len(notebooks):
             while waiting and len(running) < jobs:
                 index, path = waiting[0]
-                needs_gb = told_memory_gb(path)
+                needs_gb = stated_memory_gb(path)
                 if running and needs_gb + sum(gb for _, gb in running.values()) > budget_gb:
                     break
                 waiting.popleft()
