@@ -266,7 +266,7 @@ def pip_install(
             "cause is gone; what was downloaded is not fetched twice. The usual causes are no\n"
             "network, a package index that is slow or blocked (name a mirror of it: make setup\n"
             "INDEX=https://MIRROR/simple, or --index https://MIRROR/simple), or too little disk\n"
-            "(8 GB on Linux; 3 GB elsewhere and with --torch cpu).",
+            "(10 GB on Linux; 5 GB elsewhere and with --torch cpu).",
             file=sys.stderr,
         )
         raise SystemExit(failure)
