@@ -192,17 +192,8 @@ def compare_networks(names: Sequence[str], images: Images, *, seed: int = 0) -> 
     >>> table.loc["resnet50", ["parameters, M", "in the classifier, %"]].round().tolist()
     [26.0, 8.0]
     """
-    rows = {}
-    for name in names:
-        encoder = cast(ImageEncoder, load(name, "random", seed=seed))
-        if not encoder.calibrated:
-            encoder.calibrate(images)
-        rows[name] = {
-            "parameters, M": encoder.parameters / 1e6,
-            "in the classifier, %": 100 * parameter_shares(encoder.net)["Linear"],
-            "GFLOPs": 2e-9 * costs(encoder.net, encoder.size)["multiply_adds"].sum(),
-            "ms an image": milliseconds(encoder, images, repeats=REPEATS),
-        }
+    # One network at a time is in memory
+    rows = {name: _costs_of_one(name, images, seed) for name in names}
     table = pd.DataFrame.from_dict(rows, orient="index")
     for heavy, light in contradictions(table["GFLOPs"], table["ms an image"]):
         warnings.warn(
@@ -212,6 +203,19 @@ def compare_networks(names: Sequence[str], images: Images, *, seed: int = 0) -> 
             stacklevel=2,
         )
     return table
+
+
+def _costs_of_one(name: str, images: Images, seed: int) -> dict[str, float]:
+    """A row of `compare_networks`."""
+    encoder = cast(ImageEncoder, load(name, "random", seed=seed))
+    if not encoder.calibrated:
+        encoder.calibrate(images)
+    return {
+        "parameters, M": encoder.parameters / 1e6,
+        "in the classifier, %": 100 * parameter_shares(encoder.net)["Linear"],
+        "GFLOPs": 2e-9 * costs(encoder.net, encoder.size)["multiply_adds"].sum(),
+        "ms an image": milliseconds(encoder, images, repeats=REPEATS),
+    }
 
 
 REPEATS = 3
