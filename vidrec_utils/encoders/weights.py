@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vidrec_utils.encoders.protocol import WeightsInfo
 from vidrec_utils.files import find_packaged, sha256
 
@@ -423,5 +425,6 @@ def state_digest(model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        values = tensor.detach().cpu().contiguous().numpy()
+        digest.update(values.reshape(-1).view(np.uint8).data)  # no copy: a table may fill 400 MB
     return digest.hexdigest()

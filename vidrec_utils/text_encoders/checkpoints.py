@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -30,7 +29,7 @@ from vidrec_utils.encoders import (
     renamed,
 )
 from vidrec_utils.encoders.network import build_seeded
-from vidrec_utils.text_encoders.encoder import TextEncoder
+from vidrec_utils.text_encoders.encoder import TextEncoder, digest_of
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -106,8 +105,9 @@ class LanguageModel(Entry[TextEncoder]):
             file, info = self.packaged.verified()
             read = self.file_format
             if read is not None:
-                config, tokenizer = _config_and_tokenizer(read, file)
-                return deepcopy(config), tokenizer, lambda: read(file).state(), info
+                opened = read(file)
+                tokenizer = _shared_tokenizer(opened, read, file)
+                return opened.config, tokenizer, opened.state, info
         elif source == "published" and self.published:
             folder = self.published.folder(
                 f"text_encoders.load({self.name!r}, 'published', download=True)",
@@ -137,16 +137,16 @@ _TOKENIZERS: WeakValueDictionary[tuple[object, Path], PreTrainedTokenizerBase] =
 """Tokenizers that an encoder uses: they take seconds, and a large one 300 MB."""
 
 
-def _config_and_tokenizer(
-    file_format: Callable[[Path], OpenedFile], file: Path
-) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
-    """Configuration and tokenizer in a file whose hash is right; shared while they are in use."""
-    opened = file_format(file)
+def _shared_tokenizer(
+    opened: OpenedFile, file_format: Callable[[Path], OpenedFile], file: Path
+) -> PreTrainedTokenizerBase:
+    """The tokenizer of a file whose hash is right, shared by all encoders that use it now."""
     tokenizer = _TOKENIZERS.get((file_format, file))
     if tokenizer is None:
         tokenizer = _TOKENIZERS[file_format, file] = opened.tokenizer()
+        digest_of(tokenizer)
         settings.release_memory(collect=False)  # before the weights take their place
-    return opened.config, tokenizer
+    return tokenizer
 
 
 def _weights_file(folder: Path) -> Path:
