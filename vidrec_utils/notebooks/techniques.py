@@ -53,7 +53,7 @@ OWED: dict[str, Owed] = {
         full=("optical-flow", "two-stream", "i3d", "slowfast", "temporal-localisation"),
         short=("frame-average", "correlation", "shots", "pareto-front", "sound"),
     ),
-    "transfer_learning": Owed(),
+    "transfer_learning": Owed(full=("lora",)),
     "evaluation": Owed(),
     "content_based": Owed(),
     "behavior_based": Owed(),

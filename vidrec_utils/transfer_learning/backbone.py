@@ -38,6 +38,14 @@ class Backbone(nn.Module):
         The copy.
     encoder : Tunable
         The encoder.
+
+    Examples
+    --------
+    >>> from vidrec_utils import video_encoders
+    >>> backbone = Backbone(video_encoders.load("slowfast_mini", device="cpu"))
+    >>> inputs = backbone.prepare([np.zeros((4, 32, 32, 3), np.uint8)])
+    >>> tuple(backbone(*inputs).shape) == (1, backbone.encoder.dim)
+    True
     """
 
     def __init__(self, encoder: Tunable):

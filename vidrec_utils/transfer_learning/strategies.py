@@ -90,6 +90,17 @@ def choose(backbone: Backbone, batch: Batch, strategy: str, recipe: Recipe) -> l
     -------
     list of dict
         `name`, `parameters` (a list of named parameters), `rate`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vidrec_utils import video_encoders
+    >>> from vidrec_utils.transfer_learning import Backbone, Recipe
+    >>> backbone = Backbone(video_encoders.load("slowfast_mini", device="cpu"))
+    >>> batch = backbone.prepare([np.zeros((4, 32, 32, 3), np.uint8)])
+    >>> groups = choose(backbone, batch, "partial", Recipe(blocks=2))
+    >>> len(groups), len(choose(backbone, batch, "probe", Recipe()))
+    (2, 0)
     """
     # Freeze everything
     blocks = units(backbone, batch)
@@ -142,7 +153,23 @@ def add_adapters(backbone: Backbone, blocks: dict[str, list[nn.Module]], recipe:
 
 
 def merge_adapters(net: nn.Module) -> None:
-    """Add what adapters have learned to the layers themselves, and remove them, in place."""
+    """Add what adapters have learned to the layers themselves, and remove them, in place.
+
+    Parameters
+    ----------
+    net : nn.Module
+        A network with the adapters that the strategy "lora" added. Its outputs stay the same, up to
+        rounding; its linear layers are plain ones again.
+
+    Examples
+    --------
+    >>> import peft
+    >>> net = nn.Sequential(nn.Linear(3, 2))
+    >>> _ = peft.inject_adapter_in_model(peft.LoraConfig(r=1, target_modules=["0"]), net)
+    >>> merge_adapters(net)
+    >>> type(net[0]).__name__
+    'Linear'
+    """
     for name, child in list(net.named_children()):
         if hasattr(child, "lora_A"):
             child.merge()  # W <- W + (alpha / r) B A
