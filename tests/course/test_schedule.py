@@ -42,9 +42,9 @@ def test_a_file_that_is_no_notebook_counts_as_untold(tmp_path: Path) -> None:
 def test_every_notebook_of_the_course_tells_its_memory(monkeypatch) -> None:
     monkeypatch.setattr(schedule, "UNSTATED_GB", float("inf"))
     folder = Path(__file__).resolve().parents[2] / "notebooks"
-    told = {path.stem: schedule.stated_memory_gb(path) for path in folder.glob("[0-9]*.ipynb")}
-    assert len(told) >= 10
-    assert not [name for name, gb in told.items() if gb > 8]
+    stated = {path.stem: schedule.stated_memory_gb(path) for path in folder.glob("[0-9]*.ipynb")}
+    assert len(stated) >= 10
+    assert not [name for name, gb in stated.items() if gb > 8]
 
 
 class Recorder:
