@@ -1,15 +1,19 @@
 """What a profile of the course says, with costs that are known."""
 
+import os
 import re
+import sys
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from vidrec_utils import course
-from vidrec_utils.cache import Lookup
+from vidrec_utils.cache import LOG_VARIABLE, Lookup
 from vidrec_utils.course import costs
-from vidrec_utils.notebooks.kernels import CellCost, Run
+from vidrec_utils.course.command import measured
+from vidrec_utils.notebooks.kernels import CellCost, Run, Watch
 
 
 def notebook(folder: Path, name: str, *cells: str) -> Path:
@@ -137,3 +141,53 @@ def test_command_writes_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "the 2 others" in text or "x = 1" in text
     assert str(table) in capsys.readouterr().out
     assert "costs" not in (tmp_path / "build" / "course.json").read_text("utf-8")
+
+
+def test_what_is_computed_ahead_is_measured_with_its_children(tmp_path: Path) -> None:
+    work = "import time\nwhile time.process_time() < 1.0: pass\n"
+    record = tmp_path / "lookups.jsonl"
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import subprocess, sys\n"
+        "from vidrec_utils.cache import Lookup, record\n"
+        f"subprocess.run([sys.executable, '-c', {work!r}], check=True)\n"
+        "record(Lookup('numbers', 3, 0, 0.5))\n"
+        f"{work}",
+        encoding="utf-8",
+    )
+    env = {**os.environ, LOG_VARIABLE: str(record)}
+    run = measured([sys.executable, str(program)], env, record)
+    # A second of the program, a second of its child, and what Python's start and imports take.
+    assert 1.9 <= run.processor_seconds < 20
+    assert run.name == costs.AHEAD
+    assert [(one.what, one.computed) for one in run.costs[0].lookups] == [("numbers", 3)]
+    assert run.peak_memory_mb > 5
+    # It has no set-up cell.
+    row = f"| computed ahead | {run.seconds:.1f} | {run.processor_seconds:.1f} | "
+    assert row + "| " in costs.profile_table([run], 0.0, "the command")
+
+
+def test_interrupting_what_is_computed_ahead_ends_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def interrupt(watch: Watch) -> float:
+        assert watch.pid is not None
+        children = psutil.Process(watch.pid).children()
+        if not children:
+            return 0.0
+        started.extend([watch.pid, children[0].pid])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watch, "processor_seconds", interrupt)
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    sleeper = f"import subprocess; subprocess.run({sleep!r})"
+    command = [sys.executable, "-c", sleeper]
+    with pytest.raises(KeyboardInterrupt):
+        measured(command, os.environ, tmp_path / "lookups.jsonl")
+    assert len(started) == 2
+    _, alive = psutil.wait_procs(
+        [psutil.Process(pid) for pid in started if psutil.pid_exists(pid)], timeout=10
+    )
+    assert not alive

@@ -7,14 +7,16 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,17 @@ from unittest.mock import patch
 import nbformat
 
 from vidrec_utils import settings
+from vidrec_utils.cache import LOG_VARIABLE, read_log
 from vidrec_utils.course import schedule
-from vidrec_utils.course.costs import Usage, profile_table
+from vidrec_utils.course.costs import AHEAD, Usage, profile_table
 from vidrec_utils.course.pages import index_page, reading_copy, relink
 from vidrec_utils.files import write_atomically, write_obstacle
 from vidrec_utils.notebooks.kernels import (
     CELL_TIMEOUT_S,
+    CellCost,
     NotebookFailed,
     Run,
+    Watch,
     end_family,
     environment,
     execute,
@@ -206,6 +211,7 @@ def run_course(
     write_html: bool = True,
     cell_timeout_s: float = CELL_TIMEOUT_S,
     jobs: int | None = None,
+    on_ahead: Callable[[Run], None] | None = None,
 ) -> tuple[list[Run], list[NotebookFailed]]:
     """Run notebooks, some of them at the same time, and write their copies in order.
 
@@ -226,11 +232,13 @@ def run_course(
     jobs : int, optional
         How many notebooks at once, as far as memory allows; see `schedule` for the default. With
         more than one, they share the cores.
+    on_ahead : callable, optional
+        Called with what computing ahead took, if there was anything to compute ahead.
 
     Returns
     -------
     runs : list of Run
-        What ended well.
+        The notebooks that ended well.
     failures : list of NotebookFailed
         At most one, unless `keep_going`. A notebook that failed leaves no copy, nor does an
         earlier copy of it stay, nor anything of those that come after it.
@@ -255,7 +263,9 @@ def run_course(
         finally:
             progress.ended(path.stem)
 
-    compute_ahead(notebooks, env)
+    ahead = compute_ahead(notebooks, env)
+    if ahead and on_ahead:
+        on_ahead(ahead)
     budget_gb = schedule.memory_budget_gb()
     with (
         patch.dict(os.environ, env, clear=True),
@@ -284,24 +294,85 @@ def run_course(
     return runs, failures
 
 
-def compute_ahead(notebooks: list[Path], env: Mapping[str, str]) -> None:
+def compute_ahead(notebooks: list[Path], env: Mapping[str, str]) -> Run | None:
     """Compute with all cores what several notebooks of the course will ask the caches for.
 
     Notebooks of another folder, and one that runs alone, compute for themselves. A failure is
     shown, and left to the notebook that will meet it again.
+
+    Parameters
+    ----------
+    notebooks : list of Path
+        The notebooks that will run.
+    env : mapping of str to str
+        Environment variables of the process that computes.
+
+    Returns
+    -------
+    Run or None
+        What it took, under the name `costs.AHEAD`; None if nothing was computed ahead.
     """
     folder = settings.repository()
     if len(notebooks) < 2 or not folder or notebooks[0].parent != folder / "notebooks":
-        return
+        return None
     command = [sys.executable, "-m", "vidrec_utils.course.prefetch"]
-    process = subprocess.Popen(
-        [*command, *(path.stem for path in notebooks)], env={"OMP_NUM_THREADS": "1", **env}
-    )
+    with tempfile.TemporaryDirectory() as draft:
+        record = Path(draft) / "lookups.jsonl"
+        return measured(
+            [*command, *(path.stem for path in notebooks)],
+            {"OMP_NUM_THREADS": "1", LOG_VARIABLE: str(record), **env},
+            record,
+        )
+
+
+def measured(command: list[str], env: Mapping[str, str], record: Path) -> Run:
+    """Run a command to its end, whatever its exit code, and measure it and its child processes.
+
+    Being interrupted ends all of them before the interruption goes on.
+
+    Parameters
+    ----------
+    command : list of str
+        The program and its arguments.
+    env : mapping of str to str
+        Its environment variables.
+    record : Path
+        File in which it records what it asks the caches for, see `cache.record`.
+
+    Returns
+    -------
+    Run
+        Under the name `costs.AHEAD`, with one row of costs.
+    """
+    begin, reaped = time.monotonic(), _reaped_seconds()
+    watch, processor = Watch(), 0.0
+    process = subprocess.Popen(command, env=dict(env))
+    watch.pid = process.pid
+    watch.start()
     try:
-        process.wait()
+        while process.poll() is None:
+            processor = max(processor, watch.processor_seconds())
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
     except BaseException:
         end_family(process.pid)
         raise
+    finally:
+        watch.stop()
+    # What a process has taken is known to the last moment once it has been waited for (not on
+    # Windows, where the last look must do).
+    processor = max(processor, _reaped_seconds() - reaped)
+    wall, peak = time.monotonic() - begin, round(watch.peak_bytes / 1e6)
+    lookups = tuple(read_log(record)[0])
+    source = shlex.join(command[1:3])
+    cost = CellCost(1, source, round(wall, 2), round(processor, 2), peak, lookups)
+    return Run(AHEAD, "", round(wall, 1), peak, 1, round(processor, 1), (cost,))
+
+
+def _reaped_seconds() -> float:
+    """Processor seconds of all child processes that ended and were waited for."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def run_tests(notebooks: Path, output: Path, workers: int | None = None) -> int:
@@ -404,6 +475,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     begin, usage = time.monotonic(), Usage()
+    ahead: list[Run] = []
     try:
         with _terminate_as_interrupt():
             runs, failures = run_course(
@@ -413,6 +485,7 @@ def main(arguments: list[str] | None = None) -> int:
                 write_html=not options.no_html,
                 cell_timeout_s=options.cell_timeout,
                 jobs=options.jobs,
+                on_ahead=ahead.append,
             )
     except KeyboardInterrupt:
         print("\nInterrupted: the kernel has been ended, no partial file is left.", file=sys.stderr)
@@ -427,7 +500,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.profile:
         table = options.table or output / "course_profile.md"
         command = " ".join(["python -m vidrec_utils.course", *(arguments or sys.argv[1:])])
-        write_atomically(table, profile_table(runs, usage.others(runs), command))
+        everything = [*ahead, *runs]
+        write_atomically(table, profile_table(everything, usage.others(everything), command))
         print(f"What each notebook and cell cost: {table}")
     minutes = (time.monotonic() - begin) / 60
     if failures:

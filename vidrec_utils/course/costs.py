@@ -20,6 +20,10 @@ QUIET = 0.05
 """Largest share of the processor that other programs may take on a machine that counts as idle."""
 
 
+AHEAD = "computed ahead"
+"""Name of the run in which what several notebooks need is computed, see `prefetch`."""
+
+
 class Usage:
     """How much of the processor other programs take while a course runs.
 
@@ -36,7 +40,7 @@ class Usage:
         Parameters
         ----------
         runs : iterable of Run
-            Everything that ran since this object was made.
+            Everything that ran since this object was made, computing ahead included.
         """
         seconds = (time.monotonic() - self._began) * (psutil.cpu_count() or 1)
         ours = time.process_time() + sum(run.processor_seconds for run in runs)
@@ -58,7 +62,7 @@ def profile_table(runs: Sequence[Run], others: float, command: str) -> str:
     Parameters
     ----------
     runs : sequence of Run
-        The notebooks that ran.
+        What was computed ahead, if anything was, and the notebooks that ran.
     others : float
         Share of the processor that other programs took meanwhile, see `Usage`.
     command : str
@@ -119,9 +123,10 @@ def computed(run: Run) -> list[Lookup]:
 def _notebook_row(run: Run) -> str:
     rest = sum(cost.processor_seconds for cost in run.costs[1:])
     spent = sum(asked.seconds for asked in computed(run))
+    set_up = "" if run.name == AHEAD else f"{run.processor_seconds - rest:.1f} "
     return (
         f"| {run.name} | {run.seconds:.1f} | {run.processor_seconds:.1f} "
-        f"| {run.processor_seconds - rest:.1f} | {run.peak_memory_mb / 1000:.2f} | {spent:.1f} |"
+        f"| {set_up}| {run.peak_memory_mb / 1000:.2f} | {spent:.1f} |"
     )
 
 
