@@ -1,5 +1,7 @@
 """Checkpoints as training leaves them load, or say what is wrong; none makes vectors of NaN."""
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,14 @@ from torch import nn
 
 from tests.helpers.damage import damaged_bytes
 from vidrec_utils import image_encoders
-from vidrec_utils.encoders.weights import WeightsError, load_strictly, read_checkpoint
+from vidrec_utils.encoders.weights import (
+    PackagedFile,
+    PackagedFiles,
+    WeightsError,
+    WeightsNotAvailable,
+    load_strictly,
+    read_checkpoint,
+)
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -165,3 +174,29 @@ def test_an_encoder_does_not_load_a_filter_of_nan(name: str, tmp_path: Path) -> 
     torch.save({"state_dict": {f"module.{n}": t for n, t in state.items()}}, tmp_path / "nan.pth")
     with pytest.raises(WeightsError, match=rf"nan\.pth .*'{first}' holds values that are NaN"):
         image_encoders.load(name, tmp_path / "nan.pth", "cpu")
+
+
+def test_files_of_one_network_are_available_and_verified_together(tmp_path, monkeypatch):
+    for name in ("net", "layout"):
+        (tmp_path / name).write_bytes(name.encode())
+    monkeypatch.setattr("vidrec_utils.encoders.weights.find_packaged", _under(tmp_path))
+    net, layout = (
+        PackagedFile("pkg", name, "pkg", hashlib.sha256(name.encode()).hexdigest(), "MIT", name)
+        for name in ("net", "layout")
+    )
+    paths, info = PackagedFiles((net, layout)).verified()
+    assert paths == [tmp_path / "net", tmp_path / "layout"]
+    assert info.sha256 == net.sha256
+    with pytest.raises(WeightsError, match="layout"):
+        PackagedFiles((net, replace(layout, sha256=net.sha256))).verified()
+
+    (tmp_path / "layout").unlink()
+    assert net.is_available()
+    assert not PackagedFiles((net, layout)).is_available()
+    with pytest.raises(WeightsNotAvailable, match="layout"):
+        PackagedFiles((net, layout)).verified()
+
+
+def _under(folder):
+    """Stand in for `find_packaged`: files of any package lie in one folder."""
+    return lambda _package, file: folder / file if (folder / file).exists() else None

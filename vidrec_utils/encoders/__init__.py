@@ -30,6 +30,7 @@ from vidrec_utils.encoders.runtime import (
 )
 from vidrec_utils.encoders.weights import (
     PackagedFile,
+    PackagedFiles,
     WeightsError,
     WeightsNotAvailable,
     file_info,
@@ -56,6 +57,7 @@ __all__ = [
     "LayeredInOnePass",
     "LoadRequest",
     "PackagedFile",
+    "PackagedFiles",
     "PublishedFile",
     "SoundContract",
     "SoundEncoder",

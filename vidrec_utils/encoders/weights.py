@@ -102,6 +102,43 @@ class PackagedFile:
         return path, WeightsInfo("packaged", path.name, verify(path, self.sha256), self.licence)
 
 
+@dataclass(frozen=True)
+class PackagedFiles:
+    """Files with weights that a network needs together.
+
+    Attributes
+    ----------
+    files : tuple of PackagedFile
+        In the order in which `verified` returns their paths.
+    """
+
+    files: tuple[PackagedFile, ...]
+
+    def is_available(self) -> bool:
+        """Whether all files are installed, and the packages that read them; nothing is hashed.
+
+        Examples
+        --------
+        >>> absent = PackagedFile("no_such_package", "net.onnx", "none", "00", "MIT", "a network")
+        >>> PackagedFiles((absent,)).is_available()
+        False
+        """
+        return all(file.is_available() for file in self.files)
+
+    def verified(self) -> tuple[list[Path], WeightsInfo]:
+        """Paths of the files once their hashes are right, and where the first one came from.
+
+        Raises
+        ------
+        WeightsNotAvailable
+            If a file is not installed; names the remedy.
+        WeightsError
+            If a hash differs.
+        """
+        checked = [file.verified() for file in self.files]
+        return [path for path, _ in checked], checked[0][1]
+
+
 def file_info(path: Path, expected: str | None = None) -> WeightsInfo:
     """Where weights come from that a caller gives as a file; without a hash if it is absent.
 

