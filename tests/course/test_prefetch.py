@@ -1,8 +1,13 @@
 """What is computed ahead is what notebooks ask for, and failures are said."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from vidrec_utils import cache
@@ -50,10 +55,74 @@ def test_a_failure_is_said_and_the_others_are_done(monkeypatch, tmp_path: Path) 
     tasks = (prefetch.Task("bad", ("00",), fail), prefetch.Task("good", ("00",), write))
     monkeypatch.setattr(prefetch, "TASKS", tasks)
     monkeypatch.setattr(prefetch, "_cleaned", lambda: None)
+    monkeypatch.setattr(prefetch, "_mark", lambda task: tmp_path / "marks" / task.name)
     monkeypatch.setenv("VIDREC_THREADS", "1")  # one process, which knows these tasks
     with pytest.warns(RuntimeWarning, match=r"bad were not computed ahead \(FileNotFoundError: no"):
         prefetch.prefetch(progress=False)
     assert (tmp_path / "done").exists()
+    assert [path.name for path in (tmp_path / "marks").iterdir()] == ["good"]
+    # The next call tries the one that failed, and leaves the other.
+    (tmp_path / "done").unlink()
+    with pytest.warns(RuntimeWarning, match="bad were not computed ahead"):
+        prefetch.prefetch(progress=False)
+    assert not (tmp_path / "done").exists()
+
+
+def test_marks_depend_on_the_task_the_data_and_the_code(monkeypatch) -> None:
+    first, second = prefetch.TASKS[:2]
+    mark = prefetch._mark(first)
+    assert mark == prefetch._mark(first)
+    assert mark != prefetch._mark(second)
+    monkeypatch.setenv("VIDREC_DATASET", "another")
+    assert mark != prefetch._mark(first)
+    monkeypatch.undo()
+    monkeypatch.setattr(prefetch, "code_version", lambda *folders: "another")
+    assert mark != prefetch._mark(first)
+
+
+def test_a_process_that_was_ended_is_said(monkeypatch) -> None:
+    monkeypatch.setattr(prefetch, "_outcome", end_this_process)
+    outcomes = list(prefetch._outcomes(list(prefetch.TASKS[:2])))
+    assert {name for name, _ in outcomes} == {task.name for task in prefetch.TASKS[:2]}
+    assert {reason for _, reason in outcomes} == {"a process was ended from outside"}
+
+
+def end_this_process(number: int) -> None:
+    os._exit(number + 1)
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import multiprocessing, os, time\n"
+        "from vidrec_utils.course.prefetch import _end_with_parent\n\n\n"
+        "def work(path):\n"
+        "    _end_with_parent()\n"
+        "    path.write_text(str(os.getpid()))\n"
+        "    time.sleep(60)\n\n\n"
+        "if __name__ == '__main__':\n"
+        "    from pathlib import Path\n"
+        f"    path = Path({str(tmp_path / 'pid')!r})\n"
+        "    multiprocessing.get_context('spawn').Process(target=work, args=(path,)).start()\n"
+        "    while not path.exists() or not path.read_text():\n"
+        "        time.sleep(0.05)\n"
+        "    os._exit(1)  # as if killed: no clean-up\n",
+        encoding="utf-8",
+    )
+    subprocess.run([sys.executable, str(program)], check=False, timeout=60)
+    pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
+    gone = time.monotonic() + 10
+    while runs(pid) and time.monotonic() < gone:
+        time.sleep(0.05)
+    assert not runs(pid)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process runs; one that ended, and that nobody has asked for since, does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_ones_own_library_is_left_to_the_notebooks(monkeypatch, tmp_path: Path) -> None:

@@ -9,23 +9,32 @@ that runs alone computes what it needs by itself. Killed at any moment, the next
 
 from __future__ import annotations
 
+import hashlib
+import multiprocessing
+import multiprocessing.connection
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from vidrec_utils import settings
+from vidrec_utils.cache import code_version
 
 if TYPE_CHECKING:
     from vidrec_utils.datasets import VideoLibrary
     from vidrec_utils.encoders import Encoder
 
+_PACKAGE = Path(__file__).resolve().parents[1]
 _LITE0 = ("lite0_correlation", "frame_average", "lite0_appearance_motion")
 _SMALL = ("two_stream_mini", "slowfast_mini")
 
@@ -172,20 +181,61 @@ def prefetch(notebooks: Iterable[str] = (), *, progress: bool = True) -> None:
     if settings.dataset_name() not in datasets.WORLDS:
         return  # what one's own library has, and lacks, its notebooks know best
     preprocessing.clean(datasets.load(), progress=progress)
-    chosen = tasks_for(notebooks)
-    work = Parallel(
-        n_jobs=min(settings.threads(), len(chosen) or 1), return_as="generator_unordered"
-    )
-    outcomes = work(delayed(_outcome)(TASKS.index(task)) for task in chosen)
-    bar = tqdm(outcomes, total=len(chosen), desc="Computing vectors", disable=not progress)
-    for name, reason in bar:
-        if reason:
-            warnings.warn(
-                f"{name} were not computed ahead ({reason}); the notebook that needs them "
-                "will try again and say more.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+    marks = {task: _mark(task) for task in tasks_for(notebooks)}
+    missing = [task for task, mark in marks.items() if not mark.exists()]
+    bar = tqdm(total=len(missing), desc="Computing vectors", disable=not progress or not missing)
+    with bar:
+        for name, reason in _outcomes(missing):
+            bar.update()
+            if reason:
+                warnings.warn(
+                    f"{name} were not computed ahead ({reason}); the notebook that needs them "
+                    "will try again and say more.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+
+
+def _mark(task: Task) -> Path:
+    """The empty file that says that a task was done with this code and these packages.
+
+    It saves starting the processes. Where vectors were removed since, notebooks compute them.
+    """
+    packages = sorted((one.name, one.version) for one in metadata.distributions())
+    code = code_version(*(path.parent for path in _PACKAGE.rglob("__init__.py")))
+    key = repr((task.name, settings.dataset_name(), packages, code))
+    name = hashlib.sha256(key.encode()).hexdigest()[:32]
+    return settings.cache_dir() / "computed-ahead" / name
+
+
+def _outcomes(tasks: list[Task]) -> Iterator[tuple[str, str]]:
+    """Do tasks in several processes; yield the name of each as it ends, and what was wrong."""
+    workers = min(settings.threads(), len(tasks))
+    if workers < 2:
+        yield from (_outcome(TASKS.index(task)) for task in tasks)
+        return
+    # Processes are started afresh everywhere, as on macOS and Windows: a forked PyTorch can hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+        names = {pool.submit(_outcome, TASKS.index(task)): task.name for task in tasks}
+        for future in as_completed(names):
+            try:
+                yield future.result()
+            except BrokenProcessPool:  # too little memory is the usual reason
+                yield names[future], "a process was ended from outside"
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the one that started it has been killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        sentinel = parent.sentinel
+
+        def end() -> None:
+            multiprocessing.connection.wait([sentinel])
+            os._exit(1)
+
+        threading.Thread(target=end, daemon=True).start()
 
 
 def _outcome(number: int) -> tuple[str, str]:
@@ -193,8 +243,13 @@ def _outcome(number: int) -> tuple[str, str]:
     task = TASKS[number]
     try:
         task.compute(_cleaned())
+        mark = _mark(task)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
     except Exception as error:  # one task must not end the others
         return task.name, f"{type(error).__name__}: {error}"
+    finally:
+        settings.release_memory()  # before the next task loads its network
     return task.name, ""
 
 
