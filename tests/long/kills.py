@@ -12,6 +12,7 @@ from tests.long.report import Report
 
 REPO = Path(__file__).parents[2]
 FILES = (
+    "tests/course/test_killed_course.py",
     "tests/test_files.py",
     "tests/test_saving.py",
     "tests/datasets/test_killed_save.py",
