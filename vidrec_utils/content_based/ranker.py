@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils import gen_batches
 
 from vidrec_utils import arguments
 from vidrec_utils.content_based.profiles import HistoryProfile
@@ -24,6 +25,9 @@ from vidrec_utils.embeddings import Embeddings
 from vidrec_utils.explanations import Explanation
 from vidrec_utils.recommender import DrawsNegatives
 from vidrec_utils.saving import Array
+
+EXAMPLES = 8192
+"""Training examples whose features are computed at once."""
 
 
 class LearnedRanker(DrawsNegatives, HistoryProfile):
@@ -168,13 +172,17 @@ class LearnedRanker(DrawsNegatives, HistoryProfile):
         if len(np.unique(success)) < 2:  # only one class: a plain sum of cosines
             return
         # features of an example: p_ud v_id and v_id for each component d  (n_examples, 2 n)
-        features = np.hstack([self._profiles(matrix, rows, columns), self.unit[columns]])
-        features[:, :n] *= self.unit[columns]
+        features = np.empty((len(rows), 2 * n), np.float32)
+        for block in gen_batches(len(rows), EXAMPLES):
+            features[block, n:] = self.unit[columns[block]]
+            profiles = self._profiles(matrix, rows[block], columns[block])
+            features[block, :n] = profiles * features[block, n:]
         # logistic regression on standardised features; the weights for raw ones
-        scale = features.std(axis=0)
+        scale = np.hstack([features[:, part].std(axis=0) for part in gen_batches(2 * n, 32)])
         scale[scale < 1e-9] = np.inf  # a constant feature gets no weight
+        features /= scale
         model = LogisticRegression(C=self.C, max_iter=300)
-        model.fit(features / scale, success)
+        model.fit(features, success)
         weights = (model.coef_[0] / scale).astype(np.float32)
         self.agree = weights[:n]
         self.liked = weights[n:]
