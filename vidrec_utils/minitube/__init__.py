@@ -5,7 +5,7 @@ to 8 seconds and one to three shots, in which a *subject* (an OpenMoji sprite) m
 (a photograph) in a *motion* at a *pace*, to music in a *mood*; titles, tags and descriptions as
 people type them; four weeks of exposures to simulated users whose tastes are known; and planted
 dirt. `build` renders it, `datasets.load("minitube")` reads it, and `minitube.truth` says how it
-really is, for checks alone.
+really is, for checks alone. `run` lets a policy choose what people see, and says how they liked it.
 
 How hard each task is, measured, stands in `data/README.md`;
 `python benchmarks/minitube_difficulty.py` prints the figures.
@@ -15,6 +15,16 @@ material under the same licence. Photographs: scikit-image and scikit-learn.
 """
 
 from vidrec_utils.minitube.config import VERSION, WorldConfig, world_config
+from vidrec_utils.minitube.runs import Policy, Run, Sessions, run
 from vidrec_utils.minitube.world import build
 
-__all__ = ["VERSION", "WorldConfig", "build", "world_config"]
+__all__ = [
+    "VERSION",
+    "Policy",
+    "Run",
+    "Sessions",
+    "WorldConfig",
+    "build",
+    "run",
+    "world_config",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -308,9 +309,39 @@ def simulate(
         (seconds until the viewer leaves a clip that goes round and round).
     """
     rng = config.rng("behavior")
-    world = _World(plan, shots, tastes, config, rng)
+    world = Platform(plan, shots, tastes, config, rng)
     days = [world.day(day) for day in range(config.n_days)]
     columns = {name: np.concatenate([day[name] for day in days]) for name in days[0]}
+    table, order = log_table(columns, plan, tastes, config, rng)
+    truth = pd.DataFrame({name: columns[name] for name in EXPOSURE_COLUMNS}).iloc[order]
+    return table, truth.reset_index(drop=True)
+
+
+def log_table(
+    columns: dict[str, np.ndarray],
+    plan: pd.DataFrame,
+    tastes: Tastes,
+    config: WorldConfig,
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Let people respond to what they were shown, and write the platform's log of it.
+
+    Parameters
+    ----------
+    columns : dict of str to numpy.ndarray
+        From `Platform.day`, one entry per exposure.
+    plan, tastes, config
+        The world.
+    rng : numpy.random.Generator
+        Draws likes, shares and comments.
+
+    Returns
+    -------
+    log : pandas.DataFrame
+        As `simulate` returns it, in order of time.
+    order : numpy.ndarray of int
+        The entry of `columns` that each row comes from.
+    """
     start = pd.Timestamp(config.start, tz="UTC")
     table = pd.DataFrame(
         {
@@ -322,22 +353,36 @@ def simulate(
         }
     )
     table = table.assign(**_responses(columns, tastes, rng))
-    truth = pd.DataFrame({name: columns[name] for name in EXPOSURE_COLUMNS})
     order = np.lexsort((table["position"], table["session_id"], table["timestamp"]))
-    table, truth = table.iloc[order], truth.iloc[order]
+    table = table.iloc[order]
     sessions = pd.factorize(table["session_id"])[0]
     table["session_id"] = [f"s{k:07d}" for k in sessions]
     names = ["user_id", "video_id", "timestamp", "watch_ratio", "liked", "shared", "comment"]
     table = table[[*names, "position", "session_id"]]
-    return table.reset_index(drop=True), truth.reset_index(drop=True)
+    return table.reset_index(drop=True), order
 
 
 EXPOSURE_COLUMNS = ("propensity", "liking", "examined", "uncensored_s")
 """What the truth keeps of each exposure."""
 
 
-class _World:
-    """What the platform remembers from day to day: who saw what, and how popular it is."""
+Choice = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""How somebody else than the platform's own policy scores videos for sessions.
+
+A function of the rows of their users, their seconds since the log began, what is available
+to them and the platform's own logits, all by session; returns logits (sessions, videos)."""
+
+
+class Platform:
+    """What the platform remembers from day to day: who saw what, and how popular it is.
+
+    Parameters
+    ----------
+    plan, shots, tastes, config
+        See `simulate`.
+    rng : numpy.random.Generator
+        Draws everything that happens, but the draws of a `chosen` policy.
+    """
 
     def __init__(
         self,
@@ -357,6 +402,10 @@ class _World:
         self.playable = plan["playable"].to_numpy()
         self.seen = np.zeros((config.n_users, len(plan)), dtype=bool)
         self.sessions = 0
+        self.choose: Choice | None = None
+        """Scores videos in place of the platform's own policy, if there is one."""
+        self.first_slot_only = False
+        """Whether it scores them for the first slot of each session alone."""
 
     def day(self, day: int) -> dict[str, np.ndarray]:
         """Simulate one day; returns columns of equal length, one entry per exposure."""
@@ -385,6 +434,8 @@ class _World:
         length = 3 + rng.poisson(_MEAN_SLATE - 3, n)
         # Gumbel top-k: a draw without replacement in proportion to `chance`.
         keys = logits + rng.gumbel(size=logits.shape)
+        if self.choose is not None:
+            logits, chance, keys = self._chosen(who, begin, logits, keys)
         most = int(length.max(initial=0))
         order = np.argsort(-keys, axis=1, kind="stable")[:, :most]
         possible = np.isfinite(np.take_along_axis(logits, order, axis=1))
@@ -412,6 +463,23 @@ class _World:
             "watched_s": watched_s,
             "duration_s": self.clock.duration_s[video],
         }
+
+    def _chosen(
+        self, who: np.ndarray, begin: np.ndarray, logits: np.ndarray, keys: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Logits, chances in the first slot, and keys to sort by, of somebody else's policy."""
+        assert self.choose is not None
+        available = np.isfinite(logits)
+        scores = self.choose(who, begin, available, logits)
+        scores = np.where(available, scores, -np.inf)
+        chance = chances(scores)
+        drawn = scores + self.rng.gumbel(size=scores.shape)
+        if not self.first_slot_only:
+            return scores, chance, drawn
+        # its first draw goes before everything that the platform's own policy has drawn
+        first = (np.arange(len(who)), drawn.argmax(axis=1))
+        keys[first] = np.where(np.isfinite(drawn[first]), np.inf, keys[first])
+        return logits, chance, keys
 
     def _watch(
         self,
