@@ -21,10 +21,8 @@ from vidrec_utils.behavior_based import (
     SASRec,
     SequentialRules,
     WindowedPopularity,
-    als,
     ease_weights,
     sasrec,
-    solve_rows,
 )
 from vidrec_utils.behavior_based.bpr import triples
 from vidrec_utils.explanations import contrasting_users, explained_list
@@ -204,24 +202,6 @@ def test_als_users_are_at_the_minimum():
     for _ in range(5):
         model.user_factors = users + rng.normal(0, 0.02, users.shape).astype("f4")
         assert model.objective() > value
-
-
-def test_a_row_equals_a_dense_solution(monkeypatch):
-    matrix, rng = random_matrix(), np.random.default_rng(1)
-    fixed = rng.normal(size=(30, 4)).astype("f4")
-    ridge = rng.uniform(0.1, 1, 70).astype("f4")
-    got = solve_rows(matrix, fixed, 0.3, ridge)
-    x = matrix.toarray()
-    for row in range(70):
-        confidence = np.diag(0.3 + x[row])
-        left = fixed.T @ confidence @ fixed + ridge[row] * np.eye(4)
-        expected = np.linalg.solve(left, fixed.T @ confidence @ (x[row] > 0))
-        np.testing.assert_allclose(got[row], expected, atol=2e-5)
-    start = np.zeros((70, 4), dtype="f4")
-    by_steps = solve_rows(matrix, fixed, 0.3, ridge, start, cg_steps=12)
-    np.testing.assert_allclose(by_steps, got, atol=1e-3)
-    monkeypatch.setattr(als, "PADDED_VALUES", 40)
-    np.testing.assert_allclose(solve_rows(matrix, fixed, 0.3, ridge), got, atol=1e-5)
 
 
 @pytest.mark.parametrize("cg_steps", [None, 2])

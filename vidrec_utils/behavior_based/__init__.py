@@ -20,7 +20,7 @@ is therefore invisible to all of them.
 each model to try on validation with `evaluation.search`: no default serves dense and sparse logs.
 """
 
-from vidrec_utils.behavior_based.als import ALS, solve_rows
+from vidrec_utils.behavior_based.als import ALS
 from vidrec_utils.behavior_based.bpr import BPR
 from vidrec_utils.behavior_based.early_stopping import EpochRecommender
 from vidrec_utils.behavior_based.ease import EASE, ease_weights
@@ -33,6 +33,7 @@ from vidrec_utils.behavior_based.label_tables import (
 )
 from vidrec_utils.behavior_based.neighbours import ItemKNN, cosine_neighbours
 from vidrec_utils.behavior_based.popularity import DecayedPopularity, WindowedPopularity
+from vidrec_utils.behavior_based.row_solvers import solve_rows
 from vidrec_utils.behavior_based.sasrec import SASRec, SequenceModel
 from vidrec_utils.behavior_based.sessions import (
     SequentialRules,
