@@ -6,6 +6,7 @@
 | `effective_numbers`, `class_balanced_weights` | weights of classes by their effective numbers |
 | `logit_adjusted_loss`, `adjust_logits` | the balanced error's answer, in training or afterwards |
 | `naive`, `inverse_propensity`, `self_normalized`, `doubly_robust` | worth, from another's log |
+| `SoftmaxPolicy`, `replay` | recommenders that draw, and what they would have drawn |
 """
 
 from vidrec_utils.imbalance.losses import (
@@ -22,9 +23,12 @@ from vidrec_utils.imbalance.off_policy import (
     naive,
     self_normalized,
 )
+from vidrec_utils.imbalance.policies import Replayed, SoftmaxPolicy, replay
 
 __all__ = [
     "Estimate",
+    "Replayed",
+    "SoftmaxPolicy",
     "adjust_logits",
     "class_balanced_weights",
     "doubly_robust",
@@ -33,5 +37,6 @@ __all__ = [
     "inverse_propensity",
     "logit_adjusted_loss",
     "naive",
+    "replay",
     "self_normalized",
 ]
