@@ -130,3 +130,16 @@ def test_pairs_are_drawn_on_two_levels():
     assert axes.lines[0].get_ydata()[0] != axes.lines[1].get_ydata()[0]
     with pytest.raises(ValueError, match="no panel"):
         plots.pair_scores({})
+
+
+def test_a_reference_through_all_panels_is_named_once():
+    frame = pd.DataFrame({"mean": [0.5], "low": [0.4], "high": [0.6]}, index=["average"])
+    panels = {"random": frame, "trained": frame}
+
+    def names(references: dict[str, float]) -> list[int]:
+        figure = plots.points(panels, references=references, reference_label="chance")
+        return [[text.get_text() for text in axes.texts].count("chance") for axes in figure.axes]
+
+    assert names({"random": 0.1, "trained": 0.1}) == [0, 1]
+    assert names({"random": 0.1, "trained": 0.2}) == [1, 1]
+    assert names({"random": 0.1}) == [1, 0]

@@ -143,4 +143,18 @@ def test_what_happens_is_named_with_its_span(tmp_path):
     kinds = {"shots": {"v": spans[::3]}, "whole": {"v": [[0.0, 4.0]]}}
     files = {"v": tmp_path / "film.mp4"}
     scores = video_encoders.compare_candidates(files, kinds, annotated, both, both)
-    assert scores == {"shots": 1.0, "whole": 0.5}  # one label fits one of two shots, by half
+    # one label fits one of two shots, by half
+    assert scores["precision"].to_dict() == {"shots": 1.0, "whole": 0.5}
+    assert scores["answers"].to_dict() == {"shots": 2, "whole": 1}
+    assert scores["hits"].to_dict() == {"shots": 2, "whole": 1}
+
+
+def test_three_kinds_of_candidates_cover_each_annotated_video():
+    annotated = pd.DataFrame(
+        {"video_id": ["w", "v", "w"], "start_s": [0, 0, 2], "end_s": [2, 1, 3], "label": "rise"}
+    )
+    kinds = video_encoders.candidate_kinds(annotated, (2.0,))
+    assert kinds["whole clip"]["w"].tolist() == [[0, 3]]
+    assert kinds["true shots"]["w"].tolist() == [[0, 2], [2, 3]]
+    assert kinds["sliding windows"]["w"].tolist() == [[0, 2], [1, 3]]
+    assert kinds["sliding windows"]["v"].tolist() == [[0, 1]]  # a window is no longer than its film

@@ -303,6 +303,7 @@ def points(
     colours = [colour for colour in PALETTE if colour != "#F0E442"]
     figure = Figure(figsize=(min(9.5, 3.3 * len(panels) + 0.8), 3.8), layout="constrained")
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    same = len({(references or {}).get(panel) for panel in panels}) == 1
     for axes, (panel, frame) in zip(grid, panels.items(), strict=True):
         known = frame.dropna(subset=needed)
         heights = _apart(known["mean"], 0.055) if x else known["mean"]
@@ -334,17 +335,18 @@ def points(
             )
         if references and panel in references:
             axes.axhline(references[panel], color="#555555", linestyle="--", linewidth=1.2)
-            axes.annotate(
-                safe_text(reference_label),
-                (0.02 if x else 0.98, references[panel]),
-                (0, -3),
-                xycoords=axes.get_yaxis_transform(),
-                textcoords="offset points",
-                ha="left" if x else "right",
-                va="top",
-                fontsize=8,
-                color="#555555",
-            )
+            if not same or axes is grid[-1]:  # one line through all panels is named once
+                axes.annotate(
+                    safe_text(reference_label),
+                    (0.02 if x else 0.98, references[panel]),
+                    (0, -3),
+                    xycoords=axes.get_yaxis_transform(),
+                    textcoords="offset points",
+                    ha="left" if x else "right",
+                    va="top",
+                    fontsize=8,
+                    color="#555555",
+                )
         axes.set(title=safe_text(panel), xlabel=safe_text(xlabel))
         if x is None:
             axes.set(xlim=(-1, len(names)), xticks=[])

@@ -43,6 +43,7 @@ from vidrec_utils.video_encoders.flow import cross_modality_stem, optical_flow, 
 from vidrec_utils.video_encoders.inflation import InflatedLite0, inflate
 from vidrec_utils.video_encoders.localisation import (
     average_precision,
+    candidate_kinds,
     compare_candidates,
     localise,
     sliding_spans,
@@ -69,6 +70,7 @@ __all__ = [
     "average_precision",
     "by_pretraining",
     "can_cut",
+    "candidate_kinds",
     "compare_candidates",
     "correlate",
     "cross_modality_stem",

@@ -278,13 +278,46 @@ def average_precision(
     >>> float(average_precision(pd.concat([detected, wrong]), annotated)["rise"].round(3))
     0.833
     """
-    results = {}
-    for label, targets_of_label in annotated.groupby("label"):
-        guesses = detected[detected["label"] == label].sort_values(
-            "score", ascending=False, kind="stable"
-        )
-        results[label] = _precision_of_one(guesses, targets_of_label, least)
+    counts = annotated.groupby("label").size()
+    hits = _precisions(detected, annotated, least)
+    results = {label: float(np.sum(hits[label]) / counts[label]) for label in counts.index}
     return pd.Series(results, dtype=float)
+
+
+def candidate_kinds(
+    annotated: pd.DataFrame, lengths_s: tuple[float, ...]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Collect three kinds of candidate spans for each annotated video.
+
+    Parameters
+    ----------
+    annotated : DataFrame
+        `video_id, start_s, end_s`; a video is taken to end with its last span.
+    lengths_s : tuple of float
+        See `sliding_spans`.
+
+    Returns
+    -------
+    dict of str to dict of video id to ndarray, shape (n, 2)
+        `"whole clip"`: one span for all of it. `"sliding windows"`: those of `sliding_spans`.
+        `"true shots"`: the annotated spans themselves, which nobody has who needs them.
+
+    Examples
+    --------
+    >>> annotated = pd.DataFrame({"video_id": ["v", "v"], "start_s": [0, 1], "end_s": [1, 2]})
+    >>> kinds = candidate_kinds(annotated, (1.0,))
+    >>> {kind: spans["v"].tolist() for kind, spans in kinds.items() if kind != "sliding windows"}
+    {'whole clip': [[0.0, 2.0]], 'true shots': [[0.0, 1.0], [1.0, 2.0]]}
+    >>> kinds["sliding windows"]["v"].tolist()
+    [[0.0, 1.0], [0.5, 1.5], [1.0, 2.0]]
+    """
+    spans = {str(v): rows[SPAN].to_numpy(float) for v, rows in annotated.groupby("video_id")}
+    ends = {video: float(rows[:, 1].max()) for video, rows in spans.items()}
+    return {
+        "whole clip": {video: np.array([[0.0, end]]) for video, end in ends.items()},
+        "sliding windows": {video: sliding_spans(end, lengths_s) for video, end in ends.items()},
+        "true shots": spans,
+    }
 
 
 def compare_candidates(
@@ -293,8 +326,8 @@ def compare_candidates(
     annotated: pd.DataFrame,
     encoder: Encoder,
     head: Head,
-) -> dict[str, float]:
-    """Compute the mean average precision of localisation with several kinds of candidate spans.
+) -> pd.DataFrame:
+    """Judge localisation with several kinds of candidate spans, at a temporal IoU of one half.
 
     Parameters
     ----------
@@ -309,8 +342,10 @@ def compare_candidates(
 
     Returns
     -------
-    dict of str to float
-        By kind, at a temporal IoU of one half.
+    DataFrame
+        By kind: `precision` (the mean of the average precision over the labels), `answers` (spans
+        that are left after suppression) and `hits` (annotated spans that one of them hit with the
+        right label).
 
     Examples
     --------
@@ -335,20 +370,44 @@ def compare_candidates(
     ...     path = video_io.write_clip(Path(folder, "film.mp4"), film, fps=4)
     ...     both = Brightness()
     ...     compare_candidates({"v": path}, candidates, annotated, both, both)
-    {'shots': 1.0, 'whole': 0.5}
+           precision  answers  hits
+    shots        1.0        2     2
+    whole        0.5        1     1
     """
-    results = {}
+    rows = {}
     for kind, spans in candidates.items():
-        detected = [
-            localise(path, spans[video], encoder, head).assign(video_id=video)
-            for video, path in files.items()
-        ]
-        results[kind] = float(average_precision(pd.concat(detected), annotated).mean())
-    return results
+        detected = pd.concat(
+            [
+                localise(path, spans[video], encoder, head).assign(video_id=video)
+                for video, path in files.items()
+            ]
+        )
+        by_label = _precisions(detected, annotated, 0.5)
+        rows[kind] = {
+            "precision": float(average_precision(detected, annotated).mean()),
+            "answers": len(detected),
+            "hits": sum(len(precisions) for precisions in by_label.values()),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _precision_of_one(guesses: pd.DataFrame, targets_of_label: pd.DataFrame, least: float) -> float:
-    """Average precision of one label; the guesses come with the best first."""
+def _precisions(
+    detected: pd.DataFrame, annotated: pd.DataFrame, least: float
+) -> dict[object, list[float]]:
+    """For each label the precisions at which annotated spans were hit; none for one never hit."""
+    hits = {}
+    for label, targets_of_label in annotated.groupby("label"):
+        guesses = detected[detected["label"] == label].sort_values(
+            "score", ascending=False, kind="stable"
+        )
+        hits[label] = _precisions_of_one(guesses, targets_of_label, least)
+    return hits
+
+
+def _precisions_of_one(
+    guesses: pd.DataFrame, targets_of_label: pd.DataFrame, least: float
+) -> list[float]:
+    """Precision at each rank where a span of one label is hit; the guesses come best first."""
     taken: set[tuple[object, int]] = set()
     precisions = []
     by_video = {
@@ -365,7 +424,7 @@ def _precision_of_one(guesses: pd.DataFrame, targets_of_label: pd.DataFrame, lea
                 taken.add((video, target))
                 precisions.append(len(taken) / rank)
                 break
-    return float(np.sum(precisions) / len(targets_of_label))
+    return precisions
 
 
 def _spans(values: np.ndarray) -> np.ndarray:
