@@ -356,6 +356,9 @@ def test_the_exercises_are_of_four_kinds_in_order(judge):
         ("$$0.46$$\n\nIt is 0.47.", True),
         (r"If $\cos\theta = 0.9$, then 0.9 is meant.", False),
         ("If it is $0.9$, then 0.9 is meant.", True),
+        (r"For $d$ and $e$ there are $7 \cdot 7 = 49$ maps, 49 in all.", False),
+        ("Between $5$ and $x$ stands 0.46.", True),
+        ("Between $5$ stands 0.46 and $x$.", True),
     ],
 )
 def test_numbers_in_prose_have_a_source_or_a_formula(sentence, fails, judge):

@@ -361,7 +361,8 @@ def rule_numbers(notebook: Notebook) -> Iterator[Breach]:
         for passage in passages:
             if passage.cell.is_code:
                 continue
-            inline = re.findall(r"(?<!\$)\$([^$\n]*[^\s\d.,%+-][^$\n]*)\$", passage.text)
+            spans = re.findall(r"\$([^$\n]+)\$", re.sub(r"(?s)\$\$.+?\$\$", " ", passage.text))
+            inline = [span for span in spans if re.search(r"[^\s\d.,%+-]", span)]
             formulas = " ".join(display_formulas(passage.text) + inline)
             prose = re.sub(r"(?s)\$\$.+?\$\$", " ", _without_sources(passage.text))
             backed = printed | _digits(formulas)

@@ -2,8 +2,8 @@
 
 The drawing functions take data and return a `matplotlib.figure.Figure`; nothing appears until
 `show(figure, alt="...")` puts it under a cell, with a description for readers who cannot see it and
-below a size limit. `playing_sheet` shows moving clips in the same way, and `architecture` draws a
-network from its own modules.
+below a size limit. `playing_sheet` shows moving clips in the same way, `architecture` draws a
+network from its own modules, and `pipeline` the steps of a computation.
 """
 
 from vidrec_utils.plots._architecture import architecture
@@ -20,6 +20,7 @@ from vidrec_utils.plots._comparisons import before_after, curves, pair_scores, p
 from vidrec_utils.plots._images import contact_sheet, filmstrip
 from vidrec_utils.plots._insides import activations, attention, filters, flow, pieces
 from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
+from vidrec_utils.plots._pipeline import pipeline
 from vidrec_utils.plots._style import PALETTE, safe_text, use_style
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "flow",
     "pair_scores",
     "pieces",
+    "pipeline",
     "playing_sheet",
     "points",
     "safe_text",
