@@ -13,6 +13,7 @@ from vidrec_utils.intervals import (
     mean_intervals,
     rank_correlation,
     share_intervals,
+    statistic_interval,
     wilson,
 )
 
@@ -111,3 +112,20 @@ def test_rank_correlation_is_spearmans_with_an_interval_over_clusters():
         rank_correlation([1, 2], [1])
     with pytest.raises(ValueError, match="two items"):
         rank_correlation([1, np.nan], [1, 2])
+
+
+def test_the_interval_of_a_statistic_is_that_of_the_mean_for_a_mean():
+    rng = np.random.default_rng(0)
+    values, clusters = rng.normal(size=60), np.repeat(np.arange(20), 3)
+    expected = mean_intervals(values[:, None], clusters, seed=1)[0]
+    ours = statistic_interval(
+        lambda rows: values[rows].mean(), 60, clusters, seed=1, resamples=2000
+    )
+    np.testing.assert_allclose(ours, expected, atol=0.03)
+    # Whole clusters are drawn: the median of two clusters of equal values is one of three numbers
+    two = np.repeat([0.0, 4.0], 5)
+    assert statistic_interval(lambda rows: np.median(two[rows]), 10, np.repeat([0, 1], 5)) == (
+        2.0,
+        0.0,
+        4.0,
+    )

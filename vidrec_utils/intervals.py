@@ -14,7 +14,7 @@ inference, the law of succession, and statistical inference. JASA 22, 1927.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -163,6 +163,49 @@ def mean_intervals(
     draws = cluster_means(values, clusters, resamples, seed)
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return np.column_stack([np.mean(values, axis=0), low, high])
+
+
+def statistic_interval(
+    statistic: Callable[[np.ndarray], float],
+    n: int,
+    clusters: Sequence | pd.Series | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    resamples: int = 500,
+) -> tuple[float, float, float]:
+    """Any statistic of n items with its interval by the cluster bootstrap.
+
+    A mean or a share is faster with `mean_intervals` or `share_intervals`.
+
+    Parameters
+    ----------
+    statistic : callable
+        Maps positions of items, int of shape (m,), some of them repeated, to a number.
+    n : int
+        Number of items.
+    clusters, seed, resamples
+        See `cluster_sums`.
+    level : float
+        Coverage of the interval.
+
+    Returns
+    -------
+    (float, float, float)
+        The statistic of all items, and the two percentiles of that of the samples.
+
+    Examples
+    --------
+    >>> values = np.array([1.0, 1.0, 5.0, 5.0])
+    >>> statistic_interval(lambda rows: np.median(values[rows]), 4, ["x", "x", "y", "y"])
+    (3.0, 1.0, 5.0)
+    """
+    codes = cluster_codes(clusters, n)
+    members = [np.flatnonzero(codes == code) for code in range(codes.max(initial=-1) + 1)]
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(len(members), size=(resamples, len(members)))
+    values = [float(statistic(np.concatenate([members[c] for c in draw]))) for draw in draws]
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(statistic(np.arange(n))), float(low), float(high)
 
 
 def rank_correlation(

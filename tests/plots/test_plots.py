@@ -413,3 +413,26 @@ def test_split_spans_need_splits_with_times():
     rows = pd.DataFrame({"title": ["a"]})
     with pytest.raises(ValueError, match="lacks timestamp"):
         plots.split_spans([datasets.Split(rows, rows, rows, rows, "videos")])
+
+
+def test_boxes_are_drawn_where_they_are():
+    figure = plots.boxed(
+        [noise(10, 20, 3)] * 2, [np.array([[0.25, 0.0, 0.75, 0.5]]), []], ["a", "b"]
+    )
+    (box,) = figure.axes[0].patches
+    assert box.get_bbox().bounds == (4.5, -0.5, 10.0, 5.0)  # half of each side of 20 x 10 pixels
+    assert not figure.axes[1].patches
+    with pytest.raises(ValueError, match="2 images but boxes of 1"):
+        plots.boxed([noise(10, 20, 3)] * 2, [[]])
+
+
+def test_maps_colour_the_same_points_by_each_grouping():
+    points = pd.DataFrame({"x": [0.0, 1, 2, 3], "y": [0.0, 1, 4, 9]})
+    kinds = {"kind": pd.Series(list("aabc")), "shape": pd.Series(list("xyyy"))}
+    figure = plots.maps(points, kinds, most=2)
+    drawn = [[line.get_xdata().tolist() for line in axes.lines] for axes in figure.axes]
+    assert drawn == [[[0, 1], [2]], [[1, 2, 3], [0]]]  # the two largest groups
+    with pytest.raises(ValueError, match="2 values for 4 points"):
+        plots.maps(points, {"kind": pd.Series(["a", "b"])})
+    with pytest.raises(ValueError, match="not 9"):
+        plots.maps(points, kinds, most=9)

@@ -123,7 +123,7 @@ class LayerAudit:
             "high",
             "label",
             xlabel=f"recall@{self.k} on validation, 95% interval",
-            title="Layer, pooling and geometry decide",
+            title="Recall by layer, pooling and geometry",
             reference=self.baseline["recall_validation"],
             reference_label=f"{self.baseline['layer']}, {self.baseline['geometry']}",
         )

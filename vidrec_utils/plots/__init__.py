@@ -11,13 +11,14 @@ from vidrec_utils.plots._charts import (
     bars_with_intervals,
     class_balance,
     confusion,
+    maps,
     scatter,
     split_spans,
     split_timelines,
     watch_time,
 )
 from vidrec_utils.plots._comparisons import before_after, curves, pair_scores, points
-from vidrec_utils.plots._images import contact_sheet, filmstrip
+from vidrec_utils.plots._images import boxed, contact_sheet, filmstrip
 from vidrec_utils.plots._insides import activations, attention, filters, flow, pieces
 from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
 from vidrec_utils.plots._pipeline import pipeline
@@ -31,6 +32,7 @@ __all__ = [
     "attention",
     "bars_with_intervals",
     "before_after",
+    "boxed",
     "class_balance",
     "confusion",
     "contact_sheet",
@@ -39,6 +41,7 @@ __all__ = [
     "filmstrip",
     "filters",
     "flow",
+    "maps",
     "pair_scores",
     "pieces",
     "pipeline",

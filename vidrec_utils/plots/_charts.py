@@ -275,6 +275,53 @@ def confusion(matrix: np.ndarray, labels: Sequence[object], *, title: str = "") 
     return figure
 
 
+def maps(points: pd.DataFrame, kinds: Mapping[str, pd.Series], most: int = 6) -> Figure:
+    """Draw one map of items several times, each time with the colours of another grouping.
+
+    Parameters
+    ----------
+    points : DataFrame, shape (n, 2)
+        Positions `x` and `y`, in no unit.
+    kinds : mapping of str to Series of n values
+        Groupings by name, their values in the order of the points.
+    most : int
+        Groups that are drawn, the largest first; at most six.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes for each grouping, with its legend below.
+
+    Raises
+    ------
+    ValueError
+        If there is no grouping, one has another length, or more than six groups are asked for.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> points = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.0]})
+    >>> figure = maps(points, {"kind": pd.Series(["cat", "cat", "dog"])})
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['cat', 'dog']
+    """
+    if not kinds or not 0 < most <= len(MARKERS):
+        raise ValueError(f"Give a grouping and one to {len(MARKERS)} groups, not {most}.")
+    figure = Figure(figsize=(4.5 * len(kinds), 4.2), layout="constrained")
+    for number, (name, values) in enumerate(kinds.items(), start=1):
+        if len(values) != len(points):
+            raise ValueError(f"{name} has {len(values)} values for {len(points)} points.")
+        axes = figure.add_subplot(1, len(kinds), number, title=f"by {safe_text(name)}")
+        largest = values.value_counts().index[:most]
+        for colour, marker, value in zip(PALETTE, MARKERS, largest, strict=False):
+            own = points[(values == value).to_numpy()]
+            style = {"color": colour, "marker": marker, "linestyle": "", "markersize": 4}
+            axes.plot(own["x"], own["y"], label=safe_text(value), **style)
+        axes.set(xticks=[], yticks=[])
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(0, -0.02), ncols=3)
+    return figure
+
+
 def scatter(
     groups: Mapping[str, pd.DataFrame],
     x: str,

@@ -9,9 +9,10 @@ from typing import TypeAlias
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
-from vidrec_utils.plots._style import safe_text
+from vidrec_utils.plots._style import PALETTE, safe_text
 
 Drawable: TypeAlias = np.ndarray | Image.Image
 
@@ -142,6 +143,59 @@ def contact_sheet(
     figure = Figure(figsize=(columns * size, height), layout="constrained")
     pixels = [None if image is None else pixels_of(image) for image in images]
     return _grid(figure, pixels, titles, columns, title_width, fontsize=8, loc="center")
+
+
+def boxed(
+    images: Sequence[Drawable],
+    corners: Sequence[np.ndarray],
+    titles: Sequence[object] | None = None,
+    size: float = 3.5,
+) -> Figure:
+    """Draw boxes over images, side by side.
+
+    Parameters
+    ----------
+    images : sequence of arrays or PIL images
+        Each `(height, width, 3)`, uint8 or floats from 0 to 1; sizes may differ.
+    corners : sequence of arrays, each of shape (n, 4)
+        Boxes of each image: left, top, right, bottom, in shares of the image's sides. Their colours
+        differ only so that boxes can be told apart.
+    titles : sequence, optional
+        One text per image.
+    size : float
+        Width of one image in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes per image.
+
+    Raises
+    ------
+    ValueError
+        If there is no image, or the number of lists of boxes or of titles differs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> figure = boxed([np.zeros((4, 8, 3))], [[[0.0, 0.0, 0.5, 1.0]]])
+    >>> figure.axes[0].patches[0].get_bbox().get_points().tolist()
+    [[-0.5, -0.5], [3.5, 3.5]]
+    """
+    if len(corners) != len(images):
+        raise ValueError(f"There are {len(images)} images but boxes of {len(corners)}.")
+    figure = contact_sheet(images, titles, columns=len(images), size=size, title_width=40)
+    shapes = [pixels_of(image).shape for image in images]
+    inches = size * max(shape[0] / shape[1] for shape in shapes) + (0 if titles is None else 0.3)
+    figure.set_size_inches(len(images) * size, inches)
+    colours = [colour for colour in PALETTE if colour != "#F0E442"]  # yellow is hard to see
+    for axes, (height, width, _), rows in zip(figure.axes, shapes, corners, strict=True):
+        for number, (left, top, right, bottom) in enumerate(rows):
+            corner = (left * width - 0.5, top * height - 0.5)  # a pixel's middle is at 0
+            sides = ((right - left) * width, (bottom - top) * height)
+            colour = colours[number % len(colours)]
+            axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=colour, linewidth=1.5))
+    return figure
 
 
 def _strip(frames: Sequence[np.ndarray]) -> np.ndarray:
