@@ -91,3 +91,9 @@ def test_record_has_a_row_that_is_recomputed(one_thread):
     again = depth.run("residual", 2, seed=1).row()
     assert again["accuracy"] == pytest.approx(row["accuracy"], abs=0.02)
     assert again["gradient_ratio"] == pytest.approx(row["gradient_ratio"], rel=0.02)
+
+
+def test_branches_reach_as_far_as_their_widest_window():
+    block = blocks.InceptionBlock(16).eval()
+    reach = {name: blocks.rows_reached(own, 16) for name, own in block.branches().items()}
+    assert reach == {"1x1": 1, "3x3": 3, "5x5": 5, "pooled": 3}

@@ -70,6 +70,14 @@ def test_candidates_are_all_anchors(detector):
 
 
 @needs_ssd
+def test_surest_labels_name_one_thing_an_image(detector):
+    grey = np.full((90, 60, 3), 127, np.uint8)
+    cat, nothing = image_encoders.surest_labels([data.chelsea(), grey], detector)
+    score = image_encoders.detect([data.chelsea()], detector)["score"].iloc[0]
+    assert (cat, nothing) == (f"cat {score:.0%}", "nothing")
+
+
+@needs_ssd
 def test_nothing_is_found_in_grey(detector):
     assert detector.find([np.full((90, 60, 3), 127, np.uint8)], 0.5).empty
     with pytest.raises(ValueError, match="uint8"):

@@ -12,7 +12,8 @@ Networks that came with packages find things (`load_detector`), people with thei
 (`load_person_finder`) and text (`load_text_reader`) offline.
 
 `blocks` holds the blocks of VGG, ResNet and Inception, `depth` an experiment with them, and `boxes`
-what detection is counted with: intersection over union, non-maximum suppression, Dice.
+what detection is counted with: intersection over union, non-maximum suppression, Dice. `masks` cuts
+a thing out of its box, and makes drawings whose true mask is known.
 
 EfficientNet-Lite0 is written out in `encoders/efficientnet_lite0.py`, in plain PyTorch.
 """
@@ -34,6 +35,7 @@ from vidrec_utils.image_encoders.tasks import (
     finders,
     load_finder,
     segment,
+    surest_labels,
 )
 
 __all__ = [
@@ -60,4 +62,5 @@ __all__ = [
     "load_person_finder",
     "load_text_reader",
     "segment",
+    "surest_labels",
 ]

@@ -120,6 +120,34 @@ class InceptionBlock(nn.Module):
         return torch.cat([branch(x) for branch in self.branches().values()], dim=1).relu()
 
 
+def rows_reached(branch: nn.Module, width: int, *, size: int = 9, seed: int = 0) -> int:
+    """Count the rows of a branch's output that a change in one row of its input reaches.
+
+    Parameters
+    ----------
+    branch : nn.Module
+        Maps `(n, width, size, size)` to maps of the same height.
+    width : int
+        Channels that go in.
+    size : int
+        Height and width of the maps.
+    seed : int
+        Seed of the noise that goes in.
+
+    Examples
+    --------
+    >>> rows_reached(nn.Conv2d(4, 2, 3, padding=1), width=4)
+    3
+    """
+    generator = torch.Generator().manual_seed(seed)
+    one, other = torch.rand(2, 64, width, size, size, generator=generator)
+    same = torch.arange(size) != size // 2
+    other[:, :, same] = one[:, :, same]
+    with torch.inference_mode():
+        apart = (branch(one) - branch(other)).abs().amax(dim=(0, 1, 3))  # (size,)
+    return int((apart > 1e-6).sum())
+
+
 BLOCKS: dict[str, type[nn.Module]] = {
     "plain": VggBlock,
     "residual": ResidualBlock,

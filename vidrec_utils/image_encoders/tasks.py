@@ -300,6 +300,35 @@ def detect(
     )
 
 
+def surest_labels(
+    images: Images,
+    detector: str | Detector | ObjectDetector,
+    threshold: float = 0.5,
+) -> list[str]:
+    """Name the surest thing in each image with its score, or say that there is none.
+
+    Parameters
+    ----------
+    images, detector, threshold
+        See `detect`.
+
+    Returns
+    -------
+    list of str
+        One text an image, such as `"person 74%"` or `"nothing"`.
+
+    Examples
+    --------
+    >>> untrained = load_finder("ssdlite320_mobilenet_v3_large", "random")
+    >>> surest_labels([np.zeros((40, 40, 3), np.uint8)], untrained, threshold=0.9)
+    ['nothing']
+    """
+    things = detect(images, detector, threshold).drop_duplicates("image")
+    triples = zip(things["image"], things["label"], things["score"], strict=True)
+    named = {position: f"{label} {score:.0%}" for position, label, score in triples}
+    return [named.get(position, "nothing") for position in range(len(images))]
+
+
 def segment(
     images: Images,
     segmenter: str | Detector = "lraspp_mobilenet_v3_large",
