@@ -35,11 +35,28 @@ def test_vggs_stages_see_as_far_as_the_paper_says():
     assert share.sum() == pytest.approx(1)
 
 
-def test_fields_are_compared_at_equal_stride():
-    fields = anatomy.fields_by_stride("vgg16", most=16)
-    assert fields.to_dict() == {2: 6, 4: 16, 8: 44, 16: 100}  # after each pooling, by the formula
+def test_fields_grow_with_depth_and_are_those_of_the_formula():
+    fields = {name: anatomy.fields_by_depth(name) for name in ("vgg16", "resnet50", "inception_v3")}
+    spans = {name: table.query("stride == 8")["field"] for name, table in fields.items()}
+    # Three poolings: 44 (by the formula), and three filters of side 3 at stride 8
+    assert spans["vgg16"].tolist() == [44, 60, 76, 92]
+    # 7 x 7 and a pooling: 11; three blocks at stride 4: 35; one step of 4, three of 8 pixels
+    assert (spans["resnet50"].iloc[0], spans["resnet50"].iloc[-1]) == (43, 91)
     # stem and two poolings: 31; three blocks whose two 3 x 3 filters add 4 steps of 8 pixels each
-    assert anatomy.fields_by_stride("inception_v3")[8] == 31 + 3 * 4 * 8
+    assert (spans["inception_v3"].iloc[0], spans["inception_v3"].iloc[-1]) == (31, 31 + 3 * 4 * 8)
+
+
+@pytest.mark.parametrize(("name", "stage"), [("vgg16", "stage3"), ("resnet50", "stage2")])
+def test_fields_are_what_gradients_measure(name, stage):
+    net = image_encoders.load(name, "random", "cpu", size=64).net.eval()
+    table = anatomy.fields_by_depth(name).set_index("layer")["field"]
+    measured = anatomy.receptive_field(net, stage, 128)
+    assert measured == table[table.index.str.startswith(net.taps[stage])].iloc[-1]
+
+
+def test_fields_of_an_unknown_network_raise():
+    with pytest.raises(ValueError, match="vgg16"):
+        anatomy.fields_by_depth("lenet")
 
 
 def test_costs_are_those_of_the_paper():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 import warnings
 from collections.abc import Sequence
 from itertools import permutations
@@ -12,9 +12,10 @@ import pandas as pd
 import torch
 from torch import nn
 
+from vidrec_utils import arguments
 from vidrec_utils.encoders import milliseconds
 from vidrec_utils.image_encoders.catalogue import load
-from vidrec_utils.image_encoders.convolutional import Opened
+from vidrec_utils.image_encoders.convolutional import ENTRIES, Opened
 from vidrec_utils.image_encoders.encoder import ImageEncoder
 from vidrec_utils.image_encoders.preprocessing import Images
 
@@ -50,54 +51,69 @@ def receptive_field(net: Opened, layer: str, size: int = 224, *, seed: int = 0) 
     return int(rows.max() - rows.min() + 1) if len(rows) else 0
 
 
-def fields_by_stride(name: str, most: int = 8, *, seed: int = 0) -> pd.Series:
-    """Measure how far each stage of a network sees, by the stage's stride.
+LAST_STRIDE = 8
+"""Stride up to which `fields_by_depth` goes; at 16 the fields exceed small images."""
+_ON_PATH = {
+    "vgg16": r"features",
+    "resnet50": r"conv1|maxpool|layer\d\.\d+\.conv",
+    "inception_v3": r"Conv2d|maxpool|Mixed_5.\.branch3x3dbl",
+}
+"""Names of the layers on the path that sees farthest, as a regular expression."""
 
-    Only stages of one stride can be compared: a stage that has shrunk the image less often sees
-    less, whatever its architecture.
+
+def fields_by_depth(name: str) -> pd.DataFrame:
+    """Compute how far each layer of a network sees, from the first layer to the last of stride 8.
+
+    Only layers of one stride can be compared, and a network has many of them: its field grows from
+    the first layer of a stride to the last. Where branches run side by side, the one that sees
+    farthest is followed.
 
     Parameters
     ----------
-    name : str
-        VGG, ResNet or Inception; built with random weights, which change nothing here.
-    most : int
-        Largest stride that is measured. At 16 Inception's field already exceeds any usual image,
-        and a field is never reported as larger than 320 pixels.
-    seed : int
-        Seed of the weights and of the image.
+    name : {"vgg16", "resnet50", "inception_v3"}
+        The network; only its structure is built, without weights.
 
     Returns
     -------
-    Series of int
-        Side of the field in pixels, indexed by stride; of two stages of one stride the later one.
+    DataFrame
+        A row a convolution or pooling, indexed by `depth` from 1: `layer` (its name), `stride`
+        (pixels between two positions of its output), `field` (side of the square that it sees, in
+        pixels).
+
+    Raises
+    ------
+    ValueError
+        If the network is none of these.
+
+    References
+    ----------
+    Araujo, Norris, Sim: Computing Receptive Fields of Convolutional Neural Networks. Distill, 2019.
 
     Examples
     --------
-    At stride 8 a ResNet sees farther than a VGG, which has fewer layers there.
-
-    >>> fields = {name: fields_by_stride(name)[8] for name in ("vgg16", "resnet50")}
-    >>> bool(fields["resnet50"] > fields["vgg16"])
-    True
+    >>> fields_by_depth("vgg16").head(3).to_numpy().tolist()
+    [['features.0', 1, 3], ['features.2', 1, 5], ['features.4', 2, 6]]
     """
-    net = cast(ImageEncoder, load(name, "random", seed=seed)).net.eval()
-    stages = [layer for layer in net.layers if layer.startswith("stage")]
-    for size in (128, 320):  # a field that nearly fills the image was cut off by it
-        strides = {layer: _stride(net, layer, size) for layer in stages}
-        fields = {
-            strides[layer]: receptive_field(net, layer, size, seed=seed)
-            for layer in stages
-            if strides[layer] <= most
-        }
-        if max(fields.values()) < 0.9 * size:
-            break
-    return pd.Series(fields, name=name, dtype=int).rename_axis("stride")
+    arguments.one_of(_ON_PATH, name=name)
+    entry = next(entry for entry in ENTRIES if entry.name == name)
+    with torch.device("meta"):
+        layers = entry.build().named_modules()
+    rows, field, stride = [], 1, 1
+    for layer, module in layers:
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d) and re.match(_ON_PATH[name], layer):
+            kernel, step = (_side(size) for size in (module.kernel_size, module.stride))
+            field += (kernel - 1) * stride  # r_l = r_(l-1) + (k_l - 1) s_1 ... s_(l-1)
+            stride *= step
+            if stride > LAST_STRIDE:
+                break
+            rows.append((layer, stride, field))
+    index = pd.RangeIndex(1, len(rows) + 1, name="depth")
+    return pd.DataFrame(rows, index, columns=["layer", "stride", "field"])
 
 
-def _stride(net: Opened, layer: str, size: int) -> int:
-    """Pixels between two positions of a layer's maps: the power of two nearest to the ratio."""
-    with torch.inference_mode():
-        side = net.activations(torch.zeros(1, 3, size, size), layer).shape[-1]
-    return 2 ** round(math.log2(size / side))
+def _side(size: int | tuple[int, ...]) -> int:
+    """Side of a square window, given as one number or as two."""
+    return size if isinstance(size, int) else size[0]
 
 
 def costs(net: nn.Module, size: int = 224, channels: int = 3) -> pd.DataFrame:
