@@ -2,7 +2,8 @@
 
 The whole matrix of scores would take 8 GB in float32. `evaluation.evaluate` scores users in blocks
 and keeps their lists only, so that the log, not the matrix, decides what it takes. The claim: the
-process, with Python, libraries, log and result, stays below 2 GB. Fails when it does not.
+process, with Python, libraries, log and result, stays below 1 GB, and takes less than two minutes
+of processor time, which is a minute on two cores. Fails when it does not.
 
     python benchmarks/evaluation_memory.py
     python benchmarks/evaluation_memory.py --users 10000 --videos 2000
@@ -24,7 +25,7 @@ from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.recommender import Recommender
 
-LIMIT_GB = 2.0
+LIMIT_GB, LIMIT_S = 1.0, 120.0
 DIM = 32
 
 
@@ -104,22 +105,22 @@ def main() -> None:
     model = Factors().fit(split)
     gc.collect()
     before = psutil.Process().memory_info().rss
-    start = time.perf_counter()
+    start, processor = time.perf_counter(), time.process_time()
     with Peak() as peak:
         result = evaluate(model, split, args.k, "test", progress=False)
         table = result.table()
-    seconds = time.perf_counter() - start
+    seconds, processor = time.perf_counter() - start, time.process_time() - processor
     print(f"{result.protocol}")
     print(table.round(4).to_string())
     whole = args.users * args.videos * 4 / 1e9
     print(
         f"{len(result.per_user):,} users x {args.videos:,} videos at k = {args.k}: "
-        f"{seconds:.0f} s, peak {peak.bytes / 1e9:.2f} GB, of which "
+        f"{seconds:.0f} s, {processor:.0f} s of processor time, peak {peak.bytes / 1e9:.2f} GB, of which "
         f"{before / 1e9:.2f} GB were in use before (Python, libraries, log); "
         f"the matrix of scores alone would take {whole:.1f} GB."
     )
-    if peak.bytes > LIMIT_GB * 1e9:
-        raise SystemExit(f"That is more than {LIMIT_GB:g} GB.")
+    if peak.bytes > LIMIT_GB * 1e9 or processor > LIMIT_S:
+        raise SystemExit(f"Claimed are {LIMIT_GB:g} GB and {LIMIT_S:g} s of processor time.")
 
 
 if __name__ == "__main__":

@@ -82,19 +82,21 @@ def list_metrics(
     mrr        0.500
     map        0.389
     """
-    hits = np.asarray(hits, dtype=np.float64)  # (users, k)
-    ranks = np.arange(1, hits.shape[1] + 1)  # (k,)
-    h = hits.sum(axis=1)  # number of hits, (users,)
-    sums = ListSums(
-        hit_rate=(h > 0).astype(float),
-        hits=h,
-        gain=hits @ (1 / np.log2(ranks + 1)),  # a hit at rank i gains 1 / log2(i + 1)
-        # The first hit has the largest reciprocal rank; 0 if there is none.
-        reciprocal_rank=(hits / ranks).max(axis=1, initial=0),
-        # Precision at each hit: (hits up to i) / i.
-        precisions=(hits * np.cumsum(hits, axis=1) / ranks).sum(axis=1),
-    )
+    hits = np.asarray(hits)  # (users, k)
+    blocks_of_users = list_blocks(hits) or [slice(0, 0)]
+    parts = [list_sums(hits[users]) for users in blocks_of_users]
+    sums = ListSums(*map(np.concatenate, zip(*parts, strict=True)))
     return normalized(sums, n_relevant, k, ideal, recall)
+
+
+LIST_VALUES = 2**20
+"""Positions of lists whose metrics are computed at once: 8 MB of float64."""
+
+
+def list_blocks(lists: np.ndarray) -> list[slice]:
+    """Slices of users, so that memory does not grow with several copies of their lists."""
+    n_users = max(1, LIST_VALUES // max(lists.shape[1], 1))
+    return [slice(start, start + n_users) for start in range(0, len(lists), n_users)]
 
 
 class ListSums(NamedTuple):
@@ -105,6 +107,22 @@ class ListSums(NamedTuple):
     gain: np.ndarray
     reciprocal_rank: np.ndarray
     precisions: np.ndarray
+
+
+def list_sums(hits: np.ndarray) -> ListSums:
+    """What the metrics of lists `(n_users, up to k)` are made of."""
+    hits = hits.astype(np.float64)  # (users, k)
+    ranks = np.arange(1, hits.shape[1] + 1)  # (k,)
+    h = hits.sum(axis=1)  # number of hits, (users,)
+    return ListSums(
+        hit_rate=(h > 0).astype(float),
+        hits=h,
+        gain=hits @ (1 / np.log2(ranks + 1)),  # a hit at rank i gains 1 / log2(i + 1)
+        # The first hit has the largest reciprocal rank; 0 if there is none.
+        reciprocal_rank=(hits / ranks).max(axis=1, initial=0),
+        # Precision at each hit: (hits up to i) / i.
+        precisions=(hits * np.cumsum(hits, axis=1) / ranks).sum(axis=1),
+    )
 
 
 def normalized(
@@ -137,9 +155,14 @@ def normalized(
 
 def list_means(values: np.ndarray, top: np.ndarray) -> np.ndarray:
     """Mean of a per-video value over each list; NaN for an empty list."""
-    filled = top >= 0  # (users, k); -1 is an empty position
-    sums = np.where(filled, values[top], 0.0).sum(axis=1)  # (users,)
-    return np.where(filled.any(axis=1), sums / np.maximum(filled.sum(axis=1), 1), np.nan)
+    means = np.empty(len(top))
+    for users in list_blocks(top):
+        lists = top[users]
+        filled = lists >= 0  # (users, k); -1 is an empty position
+        sums = np.where(filled, values[lists], 0.0).sum(axis=1)  # (users,)
+        own = sums / np.maximum(filled.sum(axis=1), 1)
+        means[users] = np.where(filled.any(axis=1), own, np.nan)
+    return means
 
 
 def accuracy(
@@ -203,6 +226,10 @@ def diversity(vectors: Embeddings | pd.DataFrame, videos: pd.Index, top: np.ndar
     return out
 
 
+DRAWN_VALUES = 2**20
+"""Rows that are drawn at once (8 MB), whatever the number of users; it changes no result."""
+
+
 def bootstrap_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Bootstrap: means of the columns over rows that are drawn with replacement.
 
@@ -235,12 +262,13 @@ def bootstrap_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray
     # Sums of values, and of their numbers, from the same draw: (n, 2m).
     columns = np.concatenate([np.where(present, values, 0.0), present], axis=1)
     draws = np.empty((resamples, m))
-    for block in blocks(resamples, 2 * n):  # counts of a few dozen MB at a time
-        size = block.stop - block.start
+    n_samples = max(1, DRAWN_VALUES // n)
+    for start in range(0, resamples, n_samples):
+        size = min(n_samples, resamples - start)
         # Draw n rows for each sample, and count how often each row was drawn: (size, n).
         rows = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
         counts = np.bincount(rows.ravel(), minlength=size * n).reshape(size, n)
         sums = counts.astype(np.float64) @ columns  # (size, 2m)
         with np.errstate(invalid="ignore"):
-            draws[block] = sums[:, :m] / sums[:, m:]
+            draws[start : start + size] = sums[:, :m] / sums[:, m:]
     return draws

@@ -120,14 +120,18 @@ class Result:
             Lists hold too few different videos if these are less than this share of those that
             they could hold: of the catalogue, or of all entries of the lists if those are fewer.
         """
-        lists = self.top if users is None else self.top[self.top.index.isin(users)]
-        codes = np.array([lists[rank].cat.codes for rank in lists])  # (k, users), -1: none left
-        listed = codes[codes >= 0]  # (entries,)
-        different, n = len(np.unique(listed)), self.protocol.n_videos
-        if different >= share * min(len(listed), n):
+        counted = np.ones(len(self.top), bool) if users is None else self.top.index.isin(users)
+        n, n_entries = self.protocol.n_videos, 0
+        listed = np.zeros(n + 1, dtype=bool)
+        for rank in self.top:  # one column after another, since a copy of all lists is large
+            codes = self.top[rank].cat.codes.to_numpy()[counted]  # (users,), -1: none left
+            listed[codes] = True  # -1 marks the last place
+            n_entries += np.count_nonzero(codes >= 0)
+        different = np.count_nonzero(listed[:-1])
+        if different >= share * min(n_entries, n):
             return ""
         return (
-            f"{self.name} recommends {different:,} of {n:,} videos in {len(listed):,} entries of "
+            f"{self.name} recommends {different:,} of {n:,} videos in {n_entries:,} entries of "
             f"lists (coverage {different / n:.2%}): nearly everybody gets the same. Common causes "
             "are weights that are all alike or zero, settings that are too strong for so few "
             "events, and answers that fall back to what is popular."
