@@ -115,8 +115,8 @@ def main() -> None:
     whole = args.users * args.videos * 4 / 1e9
     print(
         f"{len(result.per_user):,} users x {args.videos:,} videos at k = {args.k}: "
-        f"{seconds:.0f} s, {processor:.0f} s of processor time, peak {peak.bytes / 1e9:.2f} GB, of which "
-        f"{before / 1e9:.2f} GB were in use before (Python, libraries, log); "
+        f"{seconds:.0f} s, {processor:.0f} s of processor time, peak {peak.bytes / 1e9:.2f} GB, "
+        f"of which {before / 1e9:.2f} GB were in use before (Python, libraries, log); "
         f"the matrix of scores alone would take {whole:.1f} GB."
     )
     if peak.bytes > LIMIT_GB * 1e9 or processor > LIMIT_S:

@@ -378,8 +378,8 @@ def rank(
         for name, own in columns.items():
             asked = n_relevant[name][block] > 0
             users = np.arange(block.start, block.stop)[asked]
-            part = (_part(array, asked, own) for array in (scores, candidates))
-            by_block[name].append(_best(task, users, *part, own, mid_rank))
+            part, possible = _part(scores, asked, own), _part(candidates, asked, own)
+            by_block[name].append(_best(task, users, part, possible, own, mid_rank))
     # what is joined is dropped, so that no more than one group is held twice
     return {name: _joined(by_block.pop(name)) for name in groups}
 

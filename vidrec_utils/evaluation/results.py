@@ -126,7 +126,7 @@ class Result:
         for rank in self.top:  # one column after another, since a copy of all lists is large
             codes = self.top[rank].cat.codes.to_numpy()[counted]  # (users,), -1: none left
             listed[codes] = True  # -1 marks the last place
-            n_entries += np.count_nonzero(codes >= 0)
+            n_entries += int(np.count_nonzero(codes >= 0))
         different = np.count_nonzero(listed[:-1])
         if different >= share * min(n_entries, n):
             return ""
