@@ -80,6 +80,8 @@ def test_metrics_by_hand():
     assert got.n_left_out == 1
     assert got.top.loc["u"].tolist() == ["f", "c", "b"]
     assert got.top.loc["w"].tolist() == ["d", "b", "a"]
+    assert got.hits.loc["u"].tolist() == [False, False, True]
+    assert got.hits.loc["x"].tolist() == [True, False, False]
     expected = {
         "hit_rate": [1, 0, 1],
         "precision": [1 / 3, 0, 1 / 3],

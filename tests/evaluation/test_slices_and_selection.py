@@ -136,6 +136,24 @@ def test_classifiers_are_tested_on_groups_that_they_do_not_know():
         evaluation.compare_classifiers(model, vectors, labels, groups=subject % 2)
 
 
+def test_held_out_probabilities_are_those_of_the_table():
+    rng = np.random.default_rng(0)
+    labels = pd.Series(np.where(np.arange(60) % 3 == 0, "rare", "other"))
+    vectors = pd.DataFrame(rng.normal(size=(60, 2)))
+    vectors[0] += (labels == "rare") * 2
+    vectors.loc[7] = np.nan
+    model = {"regression": LogisticRegression()}
+    got = evaluation.held_out_probabilities(model, vectors, labels)["regression"]
+    assert got.index.tolist() == [number for number in range(60) if number != 7]
+    np.testing.assert_allclose(got.sum(axis=1), 1)
+    right = got.idxmax(axis=1) == labels.drop(7)
+    table = evaluation.compare_classifiers(model, vectors, labels)
+    assert table.loc["regression", "accuracy"] == pytest.approx(right.mean())
+    twins = pd.Series(np.arange(60) // 2)  # two neighbours in a row are never apart
+    apart = evaluation.held_out_probabilities(model, vectors, labels, groups=twins)["regression"]
+    assert not np.allclose(apart, got)
+
+
 def test_differences():
     frame = pd.DataFrame({"user_id": ["u", "v"], "video_id": ["a", "b"], "n_candidates": 50})
     got = evaluation.sampled.differences(frame.assign(rank=[1, 2]), frame.assign(rank=[9, 30]))

@@ -387,6 +387,65 @@ def compare_classifiers(
               accuracy  mean  ece
     constant      0.75   0.5  0.0
     """
+    probabilities, y, held_out = _held_out(models, vectors, labels, folds, seed, groups)
+    rows = {}
+    for name, table in probabilities.items():
+        predicted = table.idxmax(axis=1)
+        scores = classification_scores(y, predicted, seed=seed, groups=held_out)
+        rows[name] = {
+            "accuracy": scores.loc["accuracy", "mean"],
+            **scores.loc["balanced_accuracy"],
+            "ece": probability_scores(y, table)["ece"],
+        }
+    return pd.DataFrame(rows).T
+
+
+def held_out_probabilities(
+    models: Mapping[str, ClassifierMixin],
+    vectors: pd.DataFrame,
+    labels: pd.Series,
+    folds: int = 5,
+    seed: int = 0,
+    groups: pd.Series | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Predict each video's class by classifiers that were not trained on it.
+
+    Parameters
+    ----------
+    models, vectors, labels, folds, seed, groups
+        As for `compare_classifiers`, which has the same folds.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        By model, one row a video and one column a class: probabilities that sum to 1.
+
+    Raises
+    ------
+    ValueError
+        As for `compare_classifiers`.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyClassifier
+    >>> vectors = pd.DataFrame(np.zeros((20, 2)))
+    >>> labels = pd.Series(["other"] * 15 + ["rare"] * 5)
+    >>> constant = {"constant": DummyClassifier(strategy="prior")}
+    >>> held_out_probabilities(constant, vectors, labels)["constant"].iloc[0].to_dict()
+    {'other': 0.75, 'rare': 0.25}
+    """
+    return _held_out(models, vectors, labels, folds, seed, groups)[0]
+
+
+def _held_out(
+    models: Mapping[str, ClassifierMixin],
+    vectors: pd.DataFrame,
+    labels: pd.Series,
+    folds: int,
+    seed: int,
+    groups: pd.Series | None,
+) -> tuple[dict[str, pd.DataFrame], pd.Series, pd.Series | None]:
+    """Probabilities by model, and the labels and groups of the same videos."""
     vectors = vectors.dropna()
     labels = labels.dropna()
     ids = vectors.index[vectors.index.isin(labels.index)]
@@ -395,22 +454,16 @@ def compare_classifiers(
         groups = groups.loc[ids]
         if groups.nunique() < folds:
             raise ValueError(f"{groups.nunique()} groups cannot fill {folds} folds.")
-    x = vectors.loc[ids].to_numpy()  # (n, dim)
-    y = labels.loc[ids].to_numpy()  # (n,)
-    cut = stratified_folds(labels.loc[ids], groups, folds, seed)
-    rows = {}
-    for name, model in models.items():
-        probabilities = pd.DataFrame(
-            cross_val_predict(model, x, y, cv=cut, method="predict_proba"), columns=sorted(set(y))
+    x, y = vectors.loc[ids].to_numpy(), labels.loc[ids]  # (n, dim) and (n,)
+    cut = stratified_folds(y, groups, folds, seed)
+    classes = sorted(set(y))
+    probabilities = {
+        name: pd.DataFrame(
+            cross_val_predict(model, x, y.to_numpy(), cv=cut, method="predict_proba"), ids, classes
         )
-        predicted = probabilities.idxmax(axis=1)
-        scores = classification_scores(y, predicted, seed=seed, groups=groups)
-        rows[name] = {
-            "accuracy": scores.loc["accuracy", "mean"],
-            **scores.loc["balanced_accuracy"],
-            "ece": probability_scores(y, probabilities)["ece"],
-        }
-    return pd.DataFrame(rows).T
+        for name, model in models.items()
+    }
+    return probabilities, y, groups
 
 
 def _per_class(counts: np.ndarray) -> dict[str, np.ndarray]:

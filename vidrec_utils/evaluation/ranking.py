@@ -165,6 +165,7 @@ def evaluate(
             slices=(user_slices(per_user) if slices else {}) | tables,
             list_share=pd.DataFrame(list_share(groups, top), index=per_user.index),
             shorter=dict(shorter),
+            hits=_hits_frame(lists["all"].hits[:, :length], per_user.index),
         )
         shorter[length] = result
     # Whom a model does not know gets its one answer for unknown users, by design.
@@ -489,3 +490,8 @@ def _top_frame(top: np.ndarray, videos: pd.Index, users: pd.Index) -> pd.DataFra
         for rank in range(top.shape[1])
     }
     return pd.DataFrame(columns, index=users)
+
+
+def _hits_frame(hits: np.ndarray, users: pd.Index) -> pd.DataFrame:
+    """Whether the video at each rank of each list is relevant, with the ranks as columns."""
+    return pd.DataFrame(hits, index=users, columns=range(1, hits.shape[1] + 1))

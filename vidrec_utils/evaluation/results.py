@@ -45,6 +45,10 @@ class Result:
         goes to the group.
     shorter : dict of int to Result
         Results of the shorter lists of the same evaluation; see `at`.
+    hits : DataFrame of bool
+        Like `top`: whether the video at each rank is relevant, False where none was left. Unless
+        ties are averaged over their orders, the ranking metrics follow from it, from `k` and from
+        `per_user["n_relevant"]`.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Result:
     slices: dict[str, pd.DataFrame] = field(default_factory=dict)
     list_share: pd.DataFrame = field(default_factory=pd.DataFrame)
     shorter: dict[int, Result] = field(default_factory=dict)
+    hits: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def at(self, k: int) -> Result:
         """The result for another length of the lists, one of those that were evaluated.
