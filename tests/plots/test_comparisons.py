@@ -122,6 +122,18 @@ def test_points_are_named_and_hollow_where_they_are_not_filled():
         plots.points({})
 
 
+def test_names_of_points_stay_next_to_small_values():
+    means = [0.062, 0.065, 0.067, 0.088, 0.119]
+    frame = pd.DataFrame({"mean": means, "x": [1.0, 9.0, 2.0, 3.0, 8.0]}, index=list("abcde"))
+    frame = frame.assign(low=frame["mean"] - 0.01, high=frame["mean"] + 0.01)
+    axes = plots.points({"NDCG": frame}, x="x").axes[0]
+    heights = {text.get_text(): text.xyann[1] for text in axes.texts}
+    assert set(heights) == set("abcde")
+    assert 0.04 < min(heights.values()) < max(heights.values()) < 0.14
+    assert np.diff(sorted(heights.values())).min() > 0.004
+    assert axes.get_xlim()[0] < 1
+
+
 def test_pairs_are_drawn_on_two_levels():
     scores = pd.DataFrame({"score": [0.9, 0.8, 0.2], "label": ["rise", "rise", "fall"]})
     axes = plots.pair_scores({"trained": {("rise", "fall"): scores}}).axes[0]

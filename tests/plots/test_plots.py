@@ -436,3 +436,13 @@ def test_maps_colour_the_same_points_by_each_grouping():
         plots.maps(points, {"kind": pd.Series(["a", "b"])})
     with pytest.raises(ValueError, match="not 9"):
         plots.maps(points, kinds, most=9)
+
+
+def test_alarms_are_dark_cells_at_their_row_and_column():
+    table = pd.DataFrame({"smoke": [True, False], "water": [False, False]}, ["fire", "nothing"])
+    axes = plots.alarms(table, xlabel="detector", ylabel="injected").axes[0]
+    assert np.asarray(axes.images[0].get_array()).tolist() == [[1, 0], [0, 0]]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["fire", "nothing"]
+    assert axes.get_xlabel() == "detector"
+    with pytest.raises(ValueError, match="no cells"):
+        plots.alarms(table[:0])

@@ -8,6 +8,7 @@ network from its own modules, and `pipeline` the steps of a computation.
 
 from vidrec_utils.plots._architecture import architecture
 from vidrec_utils.plots._charts import (
+    alarms,
     bars_with_intervals,
     class_balance,
     confusion,
@@ -28,6 +29,7 @@ __all__ = [
     "MAX_BYTES",
     "PALETTE",
     "activations",
+    "alarms",
     "architecture",
     "attention",
     "bars_with_intervals",

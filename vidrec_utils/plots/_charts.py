@@ -322,6 +322,56 @@ def maps(points: pd.DataFrame, kinds: Mapping[str, pd.Series], most: int = 6) ->
     return figure
 
 
+def alarms(table: pd.DataFrame, *, xlabel: str = "", ylabel: str = "", title: str = "") -> Figure:
+    """Show a table of yes and no as a grid, with a dark cell for each yes.
+
+    Parameters
+    ----------
+    table : DataFrame of bool
+        Its index and its columns name the rows and the columns of the grid.
+    xlabel, ylabel : str
+        What the columns and the rows are.
+    title : str
+        The figure's message.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes.
+
+    Raises
+    ------
+    ValueError
+        If the table has no cell.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"smoke": [True, False], "water": [False, True]}, ["fire", "leak"])
+    >>> figure = alarms(table, xlabel="detector")
+    >>> [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    ['smoke', 'water']
+    """
+    if table.empty:
+        raise ValueError("The table has no cells to draw.")
+    rows, columns = table.shape
+    figure = Figure(figsize=(7.5, 1.4 + 0.26 * rows), layout="constrained")
+    axes = figure.add_subplot(
+        xlabel=safe_text(xlabel), ylabel=safe_text(ylabel), title=safe_text(title)
+    )
+    axes.imshow(table.to_numpy(dtype=float), cmap="Blues", vmin=-0.12, vmax=1.2, aspect="auto")
+    for number in range(1, columns):
+        axes.axvline(number - 0.5, color="white", linewidth=2)
+    for number in range(1, rows):
+        axes.axhline(number - 0.5, color="white", linewidth=2)
+    names = [safe_text(name, 24) for name in table.columns]
+    axes.set_xticks(range(columns), names, rotation=25, ha="right")
+    axes.set_yticks(range(rows), [safe_text(name, 40) for name in table.index])
+    axes.tick_params(length=0)
+    axes.grid(False)
+    return figure
+
+
 def scatter(
     groups: Mapping[str, pd.DataFrame],
     x: str,

@@ -304,9 +304,11 @@ def points(
     figure = Figure(figsize=(min(9.5, 3.3 * len(panels) + 0.8), 3.8), layout="constrained")
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     same = len({(references or {}).get(panel) for panel in panels}) == 1
+    height = max(f["high"].max() for f in panels.values())
+    height -= min(f["low"].min() for f in panels.values())
     for axes, (panel, frame) in zip(grid, panels.items(), strict=True):
         known = frame.dropna(subset=needed)
-        heights = _apart(known["mean"], 0.055) if x else known["mean"]
+        heights = _apart(known["mean"], 0.065 * height) if x else known["mean"]
         for name, row in known.iterrows():
             order = names.index(name)
             at = row[x] if x else order
@@ -317,7 +319,8 @@ def points(
             below = x is None and order % 2 == 1  # neighbours' names do not run into each other
             if x:
                 right = known[x].max()
-                target, offset = (right * 1.35 if log_x else right, heights[name]), (0, 0)
+                beside = right * 1.35 if log_x else right + 0.08 * np.ptp(known[x])
+                target, offset = (beside, heights[name]), (0, 0)
                 line = {"arrowstyle": "-", "color": colour, "linewidth": 0.5}
             else:
                 target, offset = (at, row["low" if below else "high"]), (0, -3 if below else 3)
@@ -355,8 +358,12 @@ def points(
         if x is not None:
             low, high = known[x].min(), known[x].max()
             axes.set_xlim(
-                (low / 1.5, high * (high / low) ** 0.9) if log_x else (low, 2 * high - low)
+                (low / 1.5, high * (high / low) ** 0.9)
+                if log_x
+                else (low - 0.08 * (high - low), 2 * high - low)
             )
+            if not log_x:  # the rest of the axis belongs to the names
+                axes.set_xticks([tick for tick in axes.get_xticks() if low <= tick <= high])
     grid[0].set_ylabel(safe_text(ylabel))
     if title:
         figure.suptitle(safe_text(title))
