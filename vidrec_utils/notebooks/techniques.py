@@ -63,7 +63,19 @@ OWED: dict[str, Owed] = {
         short=("frame-average", "correlation", "shots", "pareto-front", "sound"),
     ),
     "transfer_learning": Owed(full=("lora",)),
-    "evaluation": Owed(),
+    "evaluation": Owed(
+        full=("ranking-metrics", "bootstrap", "calibration", "sampled-metrics", "leaks"),
+        short=(
+            "coverage",
+            "novelty",
+            "popularity-lift",
+            "diversity",
+            "non-inferiority",
+            "holm",
+            "f1-averages",
+            "slices",
+        ),
+    ),
     "content_based": Owed(),
     "behavior_based": Owed(),
     "hybrid": Owed(),
@@ -74,7 +86,6 @@ OWED: dict[str, Owed] = {
 NOT_YET_REWRITTEN = frozenset(
     [
         "05_transfer_learning",
-        "06_evaluation",
         "07_content_based",
         "08_behavior_based",
         "09_hybrid",
