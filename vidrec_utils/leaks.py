@@ -363,6 +363,16 @@ def near_duplicates(
     ------
     ValueError
         If neither hashes nor vectors are given.
+
+    Examples
+    --------
+    Somebody uploads the video `a` again, as `c`:
+
+    >>> log = pd.DataFrame({"user_id": list("uvw"), "video_id": list("abc")})
+    >>> vectors = pd.DataFrame([[1.0, 0.0], [0.0, 1.0], [2.0, 0.01]], index=list("abc"))
+    >>> split = Split(log[:2], log[:0], log[2:], pd.DataFrame(index=list("abc")), "by hand")
+    >>> near_duplicates(split, vectors=vectors).where
+    'train and test: 1'
     """
     if hashes is None and vectors is None:
         raise ValueError("Give hashes or vectors of the videos: names alone do not tell copies.")

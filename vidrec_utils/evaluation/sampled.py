@@ -55,7 +55,13 @@ def metric_of_rank(name: str) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def exact(ranks: np.ndarray, metric: str = "ndcg@10") -> np.ndarray:
-    """The metric of each rank among all candidates, shape of `ranks`."""
+    """The metric of each rank among all candidates, shape of `ranks`.
+
+    Examples
+    --------
+    >>> exact([1, 10, 11], "recall@10")
+    array([1., 1., 0.])
+    """
     return metric_of_rank(metric)(np.asarray(ranks))
 
 
