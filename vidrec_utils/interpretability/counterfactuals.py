@@ -59,7 +59,7 @@ class Counterfactual:
 
         Examples
         --------
-        >>> removal = Counterfactual("ann", "v1", ("v2", "v3"), "v4", True)
+        >>> found = Counterfactual("ann", "v1", ("v2", "v3"), "v4", True)
         >>> print(found.sentence({"v1": "Cats", "v2": "Dogs", "v4": "Birds"}))
         Without "Dogs" and "v3" in the history, "Birds" would come first, not "Cats".
         """
@@ -75,11 +75,12 @@ def smallest_removal(
     """Find the fewest videos of a history without which another video comes first.
 
     For EASE and ItemKNN the answer is exact and quick. Their score of video v is a sum
-    `sum_i w_i b_iv` over the history, so the lead of the first video over another candidate c is the sum of
-    `d_i = w_i (b_i,first - b_ic)`, and to turn it round with the fewest removals the largest `d_i`
-    go first; the candidate for which the fewest suffice decides. For other models, such as ALS, each
-    removal changes what the others are worth: there removals are found by greedy search, and all
-    smaller ones are tried as far as the budget reaches. Whatever is returned was scored again.
+    `sum_i w_i b_iv` over the history, so the lead of the first video over another candidate c is
+    the sum of `d_i = w_i (b_i,first - b_ic)`. To turn it round with the fewest removals, the
+    largest `d_i` go first; the candidate for which the fewest suffice decides. For other models,
+    such as ALS, each removal changes what the others are worth: there removals are found by greedy
+    search, and all smaller ones are tried as far as the budget reaches. Whatever is returned was
+    scored again.
 
     Parameters
     ----------
