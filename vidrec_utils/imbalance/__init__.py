@@ -7,6 +7,7 @@
 | `logit_adjusted_loss`, `adjust_logits` | the balanced error's answer, in training or afterwards |
 | `naive`, `inverse_propensity`, `self_normalized`, `doubly_robust` | worth, from another's log |
 | `SoftmaxPolicy`, `replay` | recommenders that draw, and what they would have drawn |
+| `Exploring`, `Discounting`, `Welcoming` | remedies against showing again what was shown |
 """
 
 from vidrec_utils.imbalance.losses import (
@@ -24,11 +25,15 @@ from vidrec_utils.imbalance.off_policy import (
     self_normalized,
 )
 from vidrec_utils.imbalance.policies import Replayed, SoftmaxPolicy, replay
+from vidrec_utils.imbalance.remedies import Discounting, Exploring, Welcoming
 
 __all__ = [
+    "Discounting",
     "Estimate",
+    "Exploring",
     "Replayed",
     "SoftmaxPolicy",
+    "Welcoming",
     "adjust_logits",
     "class_balanced_weights",
     "doubly_robust",
