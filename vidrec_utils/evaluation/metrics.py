@@ -84,8 +84,8 @@ def list_metrics(
     """
     hits = np.asarray(hits)  # (users, k)
     blocks_of_users = list_blocks(hits) or [slice(0, 0)]
-    parts = [list_sums(hits[users]) for users in blocks_of_users]
-    sums = ListSums(*map(np.concatenate, zip(*parts, strict=True)))
+    by_block = [list_sums(hits[users]) for users in blocks_of_users]
+    sums = ListSums(*map(np.concatenate, zip(*by_block, strict=True)))
     return normalized(sums, n_relevant, k, ideal, recall)
 
 
