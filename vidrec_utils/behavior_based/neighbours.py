@@ -178,7 +178,7 @@ def cosine_neighbours(
         products = sparse.csr_array(columns[rows] @ matrix)
         j, each = products.indices, np.diff(products.indptr)  # (n_pairs,), (n_rows,)
         # divided by |x_i| |x_j| + shrinkage
-        scale = length[j]
+        scale = length.take(j)
         scale *= np.repeat(length[rows], each)
         scale += np.float32(shrinkage)
         similarity = products.data
@@ -190,7 +190,7 @@ def cosine_neighbours(
         kept &= similarity != 0
         pair = np.flatnonzero(kept)
         ends = np.searchsorted(pair, products.indptr).astype(np.int32)
-        result = sparse.csr_array((similarity[pair], j[pair], ends), (len(rows), n))
+        result = sparse.csr_array((similarity.take(pair), j.take(pair), ends), (len(rows), n))
         result.sort_indices()
         return result
 
@@ -314,14 +314,13 @@ def largest(values: np.ndarray, columns: np.ndarray, indptr: np.ndarray, k: int)
         size.partition(longest - k, axis=1)
         least[rows] = size[:, longest - k]
         surplus[rows] = (size[:, : longest - k] == least[rows, None]).sum(axis=1)
-    limit = np.repeat(least, lengths)  # (n,)
-    kept = values >= limit
+    kept = values >= np.repeat(least, lengths)
     # of the values equal to the limit, those of the last columns have to go
-    pair = np.flatnonzero(kept)
+    limit = np.where(surplus > 0, least, np.nan)  # (n_rows,), equal to nothing where none has to
+    pair = np.flatnonzero(values == np.repeat(limit, lengths))
     row = np.searchsorted(indptr, pair, side="right") - 1
-    equal = (surplus[row] > 0) & (values[pair] == limit[pair])
-    pair, row = pair[equal], row[equal]
-    order = np.lexsort((-columns[pair], row))  # row by row, the last columns first
+    last = columns.max(initial=0)
+    order = np.argsort(row * (last + 1) + (last - columns[pair]))  # row by row, last columns first
     pair, row = pair[order], row[order]
     number = np.arange(len(row)) - np.searchsorted(row, row)  # within its row, from 0
     kept[pair[number < surplus[row]]] = False
