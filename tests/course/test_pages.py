@@ -106,6 +106,20 @@ def test_checks_are_left_out():
     assert len(given.cells) == 3
 
 
+def test_answers_stand_inside_of_what_a_click_opens():
+    questions = [
+        f"**Question.** {n}?\n\n1. a\n2. b\n\n<details><summary>Answer</summary>\n\n**{n}.** Since "
+        f"$x_{n}$ is *right*.\n\n</details>\n\nBetween."
+        for n in (1, 2)
+    ]
+    page = reading_copy(notebook(markdown("\n\n".join(questions))), "00_read", set())
+    hidden = re.findall(r"(?s)<details><summary>Answer</summary>(.*?)</details>", page)
+    assert [re.search(r"<strong>(\d)\.</strong>", text)[1] for text in hidden] == ["1", "2"]
+    assert all("<em>right</em>" in text and "<math" in text for text in hidden)
+    assert not any("Between" in text or "Question" in text for text in hidden)
+    assert page.count("<details") == page.count("</details>") == 2
+
+
 def test_a_clip_shows_a_still_and_plays_on_a_click():
     data = clip(3)
     tag = f'<img src="data:image/webp;base64,{data}" alt="A noisy clip.">'

@@ -34,6 +34,10 @@ _FORMULA = re.compile(
     r"|(?s:\$\$(?P<display>.+?)\$\$)"
     r"|(?<![\\\w$])\$(?P<inline>(?=\S)[^$\n]*?[^\s\\$])\$(?!\w)"
 )
+_ANSWER = re.compile(r"(<details><summary>[^<]*</summary>)\s*</details>")
+_END_OF_ANSWER = "<!-- end of answer -->"
+"""Stands for `</details>`: nbconvert closes each piece of HTML on its own, so that an answer below
+`<summary>` would stand outside, for all to see, and a lone closing tag would be lost."""
 _CLIP = re.compile(r'<img\b[^>]*?\bsrc="data:image/(?:avif|webp|gif);base64,(?P<data>[^"]+)"[^>]*>')
 
 
@@ -41,7 +45,7 @@ def reading_copy(notebook: nbformat.NotebookNode, name: str, among: set[str]) ->
     """One HTML page that can be read without a network, images and formulas included.
 
     Formulas are MathML. Check cells are left out: they are for those who run the notebook. A clip
-    shows its first frame, and plays when a reader clicks on it.
+    shows its first frame, and plays when a reader clicks on it; answers open on a click, too.
 
     Parameters
     ----------
@@ -73,6 +77,7 @@ def reading_copy(notebook: nbformat.NotebookNode, name: str, among: set[str]) ->
     for cell in page.cells:
         if cell.cell_type == "markdown":
             cell.source = _set_apart(cell.source, formulas, name)
+            cell.source = re.sub(r"(?m)^</details>$", _END_OF_ANSWER, cell.source)
             cell.source = re.sub(
                 r"\]\(([\w-]+)\.ipynb(#[^)\s]*)?\)",
                 lambda link: f"]({link[1]}.html{link[2] or ''})" if link[1] in among else link[0],
@@ -86,6 +91,7 @@ def reading_copy(notebook: nbformat.NotebookNode, name: str, among: set[str]) ->
         embed_images=True,
     )
     text = exporter.from_notebook_node(page, resources={"metadata": {"name": name}})[0]
+    text = _ANSWER.sub(r"\1", text).replace(_END_OF_ANSWER, "</details>")
     text = _put_back(text, formulas)
     text = re.sub(r"(<video\b[^>]*?)\sautoplay(?:=\"[^\"]*\")?(?=[\s>])", r"\1 controls", text)
     return _CLIP.sub(_on_click, text).replace("</head>", f"{_STYLE}</head>", 1)
