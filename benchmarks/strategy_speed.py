@@ -4,6 +4,7 @@
   solutions (Cholesky) and once with three steps of conjugate gradients, its default;
 - the 100 best for all users, without what they know, against `implicit`;
 - ItemKNN: neighbours against `implicit`, and EASE against a plain NumPy inverse and `irspack`;
+- fusion by normalised scores and by ranks, against its members asked alone;
 - metrics: NDCG@10 of ranked lists, against `ranx`.
 
     python benchmarks/strategy_speed.py --users 20000 --videos 10000 --events 1000000
@@ -19,7 +20,7 @@ from __future__ import annotations
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -30,9 +31,12 @@ from side_by_side import REPEATS, Option, binary_matrix, options, peer, ratio, r
 from threadpoolctl import threadpool_limits
 
 from vidrec_utils import settings
-from vidrec_utils.behavior_based import ALS, cosine_neighbours, ease_weights
+from vidrec_utils.behavior_based import ALS, EASE, ItemKNN, cosine_neighbours, ease_weights
 from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.evaluation import metrics
+from vidrec_utils.hybrid import RankFusion, WeightedFusion
+from vidrec_utils.hybrid.fusion import Fusion
+from vidrec_utils.recommender import Recommender, blocks
 
 
 def drawn(n_users: int, n_videos: int, n_events: int, seed: int = 0) -> sparse.csr_matrix:
@@ -149,6 +153,31 @@ def closed_form(matrix: sparse.csr_matrix, n_videos: int, repeats: int) -> None:
     turns(f"EASE, {n_videos:,} videos", ways, repeats)
 
 
+def fusions(matrix: sparse.csr_matrix, n_users: int, repeats: int) -> None:
+    """Scores of a fusion against those of its members, asked one after the other."""
+    data = as_library(matrix)
+    members = [
+        ALS(64, 3, cg_steps=3, progress=False, name="als").fit(data),
+        ItemKNN(name="knn").fit(data),
+        EASE(100.0, name="ease").fit(data),
+    ]
+    users = members[0].user_ids[:n_users]
+
+    def asked(models: Sequence[Recommender]) -> None:
+        for block in blocks(len(users), matrix.shape[1]):
+            for model in models:
+                model.score(users[block])
+
+    makers: dict[str, Callable[[], Fusion]] = {
+        "z-scores": lambda: WeightedFusion(members, refit=False),
+        "shares of the range": lambda: WeightedFusion(members, normalize="minmax", refit=False),
+        "reciprocal ranks": lambda: RankFusion(members, refit=False),
+    }
+    for label, make in makers.items():
+        ways = {"ours": partial(asked, [make().fit(data)]), "members": partial(asked, members)}
+        turns(f"fusion of three, {label}", ways, repeats)
+
+
 def measuring(n_users: int, k: int, repeats: int) -> None:
     """NDCG of lists that are ranked already; ranx keeps dictionaries, whose making is not timed."""
     rng = np.random.default_rng(0)
@@ -197,6 +226,7 @@ def main() -> None:
     best_of_all(matrix, chosen.factors, chosen.repeats)
     neighbours(matrix, chosen.repeats)
     closed_form(matrix, chosen.ease_videos, chosen.repeats)
+    fusions(drawn(4000, 5000, 300_000), 1600, chosen.repeats)
     if not chosen.without_metrics:
         measuring(chosen.users, 10, chosen.repeats)
 

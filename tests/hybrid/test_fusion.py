@@ -223,6 +223,50 @@ def test_ranks_equal_those_of_scipy(dtype):
     np.testing.assert_array_equal(normalization.mean_ranks(values[None])[0], expected)
 
 
+def test_ranks_of_zeros_with_signs_of_infinities_and_of_nan_with_a_sign():
+    row = np.array([0.0, -0.0, np.inf, -np.inf, -NAN, -1e-45, NAN, 3.0], dtype="f4")
+    expected = [3.5, 3.5, 6, 1, NAN, 2, NAN, 5]
+    np.testing.assert_array_equal(normalization.mean_ranks(row), expected)
+
+
+@pytest.mark.parametrize("how", ["zscore", "minmax"])
+def test_scores_without_gaps_are_normalized_as_those_with_gaps(how):
+    """Around 1,000, where float32 is coarse, and with a row that prefers nothing."""
+    scores = np.random.default_rng(0).normal(1000, 1, (4, 3000)).astype("f4")
+    scores[2] = 0.1
+    gap = np.column_stack([scores, np.full(4, NAN, dtype="f4")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = normalized(scores, how)
+    # with gaps the mean is rounded to float32, here to within 3e-5
+    np.testing.assert_allclose(whole, normalized(gap, how)[:, :-1], atol=1e-4)
+    reference = {"zscore": zscore, "minmax": minmax_scale}[how]
+    np.testing.assert_allclose(whole[0], reference(scores[0].astype("f8")), rtol=1e-4, atol=1e-5)
+    assert not whole[2].any()
+
+
+def test_sums_that_overflow_are_no_gaps():
+    large = np.full((2, 2), 3e38, dtype="f4")
+    assert not normalization.all_finite(large)
+    assert not normalization.all_finite(np.array([np.inf, -np.inf], dtype="f4"))
+    np.testing.assert_allclose(fusion.weighted_sum(large[:, None], [0.5, 0.5]), [[3e38, 3e38]])
+
+
+@pytest.mark.parametrize("kind", [WeightedFusion, RankFusion])
+def test_users_that_are_joined_apart_score_the_same(kind, monkeypatch):
+    from tests.helpers.models import groups, vectors
+
+    parts = [ItemKNN(name="knn"), ContentRecommender(vectors(), name="content")]
+    model = kind(parts, [1, 3]).fit(groups())
+    assert model.blind_members == ["knn"]
+    users = [*model.user_ids, "nobody"]
+    whole = model.score(users)
+    monkeypatch.setattr(fusion, "JOINED_VALUES", 1)
+    np.testing.assert_allclose(model.score(users), whole, rtol=1e-5, atol=1e-6)
+    values = model.comparable(model.member_scores(pd.Index(users)))
+    np.testing.assert_allclose(fusion.weighted_sum(values, model.weights, True), whole, rtol=1e-5)
+
+
 @pytest.mark.parametrize("how", normalization.NORMALIZATIONS)
 def test_scores_are_never_copied_to_more_precise_numbers(how):
     import tracemalloc

@@ -12,6 +12,7 @@ import pandas as pd
 
 from vidrec_utils.events import event_weights, unpack
 from vidrec_utils.explanations import UNEXPLAINED, Explanation, NotExplainable
+from vidrec_utils.hybrid.normalization import all_finite
 from vidrec_utils.recommender import EventWeights, Recommender, TrainingData
 from vidrec_utils.saving import Array, below
 
@@ -233,14 +234,14 @@ def stacked_scores(
     -------
     ndarray of float32, shape (n_models, n_users, n_videos)
     """
-    stack = np.full((len(models), len(user_ids), len(video_ids)), np.nan, dtype=np.float32)
+    stack = np.empty((len(models), len(user_ids), len(video_ids)), dtype=np.float32)
     for scores, model in zip(stack, models, strict=True):
         if model.video_ids.equals(video_ids):
             scores[:] = model.score(user_ids)
         else:
+            scores[:] = np.nan
             columns = model.video_ids.get_indexer(video_ids)  # -1: not in its catalogue
             scores[:, columns >= 0] = model.score(user_ids)[:, columns[columns >= 0]]
-    finite = np.isfinite(stack)
-    if not finite.all():
-        stack[~finite] = np.nan
+        if not all_finite(scores):
+            scores[~np.isfinite(scores)] = np.nan
     return stack

@@ -31,6 +31,7 @@ from vidrec_utils.hybrid.cold_start import drawn_users
 from vidrec_utils.hybrid.ensemble import Ensemble
 from vidrec_utils.hybrid.normalization import (
     NORMALIZATIONS,
+    all_finite,
     normalized,
     reciprocal_ranks,
     smallest,
@@ -113,18 +114,28 @@ class Fusion(Ensemble):
 
     def member_scores(self, user_ids: pd.Index) -> np.ndarray:
         """As `Ensemble.member_scores`; NaN also where a blind member leaves a cold video."""
-        scores = super().member_scores(user_ids)
-        blind = self.blind_members
-        left = {}
+        return self._leave_cold(super().member_scores(user_ids), self._cold_columns())
+
+    def _cold_columns(self) -> dict[int, np.ndarray]:
+        """By number of the blind member: columns of the videos that are cold to it."""
+        blind, columns = self.blind_members, {}
         for number, member in enumerate(self.members):
             if member.name in blind:
                 warm = member.video_ids[member.seen.sum(axis=0) > 0]
-                cold = np.flatnonzero(~self.video_ids.isin(warm))
-                left[number] = cold, scores[number][:, cold]
-                scores[number][:, cold] = np.nan
-        alone = np.isnan(scores).all(axis=0) if left else None  # nobody else has a score
-        for number, (cold, own) in left.items():
-            scores[number][:, cold] = np.where(alone[:, cold], own, np.nan)
+                columns[number] = np.flatnonzero(~self.video_ids.isin(warm))
+        return columns
+
+    @staticmethod
+    def _leave_cold(scores: np.ndarray, columns: Mapping[int, np.ndarray]) -> np.ndarray:
+        """Members' scores, in place: NaN where a blind member leaves a cold video to others."""
+        own = {number: scores[number][:, cold] for number, cold in columns.items()}
+        for number, cold in columns.items():
+            scores[number][:, cold] = np.nan
+        for number, cold in columns.items():
+            kept = np.isnan(scores[:, :, cold]).all(axis=0)  # nobody else has a score
+            own[number][~kept] = np.nan
+        for number, cold in columns.items():
+            scores[number][:, cold] = own[number]
         return scores
 
     def explain(self, user_id: str, video_id: str) -> Explanation:
@@ -165,8 +176,20 @@ class Fusion(Ensemble):
         """Values `(..., n_videos)` of a member that may be added to another's; NaN stays."""
 
     def _join(self, user_ids: pd.Index) -> np.ndarray:
-        values = self.comparable(self.member_scores(user_ids))  # (n_members, n_users, n_videos)
-        return weighted_sum(values, self.weights, bool(self.blind_members))
+        columns, leave = self._cold_columns(), bool(self.blind_members)
+        joined = np.empty((len(user_ids), len(self.video_ids)), dtype=np.float32)
+        # few users at a time, so that all that is computed of them fits into a cache
+        n_users = max(1, JOINED_VALUES // len(self.video_ids))
+        for start in range(0, len(user_ids), n_users):
+            users = slice(start, start + n_users)
+            scores = self._leave_cold(super().member_scores(user_ids[users]), columns)
+            values = self.comparable(scores)  # (n_members, n_users, n_videos)
+            joined[users] = weighted_sum(values, self.weights, leave)
+        return joined
+
+
+JOINED_VALUES = 2**19
+"""Scores of each member that are joined at once (2 MB)."""
 
 
 class WeightedFusion(Fusion):
@@ -297,6 +320,11 @@ def weighted_sum(
         NaN where every member has NaN.
     """
     # v_m: the members' values, (n_members, n_users, n_videos)
+    if all_finite(values):
+        total = np.multiply(values[0], np.float32(weights[0]), dtype=np.float32)
+        for v, w in zip(values[1:], weights[1:], strict=True):
+            total += np.float32(w) * v  # sum_m w_m v_m (n_users, n_videos)
+        return total
     finite = np.isfinite(values)
     lowest = smallest(values, finite)  # (n_members, n_users, 1)
     lowest = np.where(np.isfinite(lowest), lowest, 0)

@@ -34,6 +34,8 @@ def normalized(scores: np.ndarray, how: str = "zscore") -> np.ndarray:
     values = np.asarray(scores)
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float64)
+    if how != "rank" and values.dtype == np.float32 and all_finite(values):
+        return _normalized_whole(values, how)
     finite = np.isfinite(values)
     count = finite.sum(axis=-1, keepdims=True)  # (..., 1)
     low = smallest(values, finite)
@@ -54,6 +56,33 @@ def normalized(scores: np.ndarray, how: str = "zscore") -> np.ndarray:
     np.subtract(values, center.astype(values.dtype), out=result, where=moved)
     np.divide(result, scale, out=result, where=moved)
     return result.astype(np.float32, copy=False)
+
+
+def all_finite(values: np.ndarray) -> bool:
+    """Whether no value is NaN or infinite: their sum is finite, which takes a single quick pass.
+
+    If the sum of finite values overflows, the answer is False, which costs time alone.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()))
+
+
+def _normalized_whole(values: np.ndarray, how: str) -> np.ndarray:
+    """`normalized` for float32 values without gaps, in few passes."""
+    if not values.size:
+        return values.copy()
+    low, high = (f(axis=-1, keepdims=True) for f in (values.min, values.max))
+    if how == "minmax":
+        result, width = values - low, high - low
+    else:
+        result = values - values.mean(axis=-1, keepdims=True)
+        # what rounding left of the mean goes, too
+        result -= result.mean(axis=-1, keepdims=True)
+        width = np.sqrt(np.square(result).mean(axis=-1, keepdims=True))
+    usable = (high > low) & (width > 0)
+    result /= np.where(usable, width, np.float32(1))
+    result[~usable[..., 0]] = 0
+    return result
 
 
 def _mean_and_deviation(
@@ -110,26 +139,46 @@ def mean_ranks(values: np.ndarray) -> np.ndarray:
     return ranks.reshape(values.shape)
 
 
-RANKED_VALUES = 2**18
+RANKED_VALUES = 2**16
 """Values ranked at once, since sorting needs several arrays of integers as large."""
 
 
 def _mean_ranks(rows: np.ndarray) -> np.ndarray:
     """`mean_ranks` of some rows, `(n_rows, n)`."""
     n = rows.shape[1]
-    order = np.argsort(rows, axis=1)  # NaN comes last, so it moves no rank
-    ordered = np.take_along_axis(rows, order, axis=1)
+    if rows.dtype == np.float32:
+        order, ordered = _sorted_with_positions(rows)
+    else:
+        order = np.argsort(rows, axis=1)  # NaN comes last, so it moves no rank
+        ordered = np.take_along_axis(rows, order, axis=1)
     # whether a group of equal values begins, and where  (n_groups,)
     begins = np.ones(ordered.shape, dtype=bool)
-    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    starts = np.flatnonzero(begins)
-    sizes = np.diff(starts, append=begins.size)
+    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=begins[:, 1:])
+    sizes = np.diff(np.flatnonzero(begins), append=begins.size)
     # ranks first, first + 1, ..., first + size - 1 have the mean first + (size - 1) / 2
-    shared = (starts % max(n, 1) + 1 + (sizes - 1) / 2).astype(np.float32)
-    ranks = np.empty(rows.shape, dtype=np.float32)
-    np.put_along_axis(ranks, order, np.repeat(shared, sizes).reshape(rows.shape), axis=1)
+    first = np.broadcast_to(np.arange(1, n + 1, dtype=np.float32), begins.shape)[begins]
+    shared = first + (sizes - 1).astype(np.float32) / 2
+    ranks = np.empty(rows.size, dtype=np.float32)
+    ranks[(order + n * np.arange(len(rows))[:, None]).ravel()] = np.repeat(shared, sizes)
+    ranks = ranks.reshape(rows.shape)
     ranks[np.isnan(rows)] = np.nan
     return ranks
+
+
+def _sorted_with_positions(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Order of each row, and its values in that order as whole numbers; NaN comes last.
+
+    The bits of a float are a whole number of the same order, once those of negative floats are
+    turned round. With its position in the lower half, one sort of 64 bits gives both, in a fraction
+    of the time of `argsort`.
+    """
+    bits = np.where(np.isnan(rows), np.float32(np.nan), rows + np.float32(0)).view(np.int32)
+    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)  # -0 is 0 by the addition above
+    keys = bits.astype(np.int64)
+    keys <<= 32
+    keys |= np.arange(rows.shape[1])
+    keys.sort(axis=1)
+    return keys & 0xFFFFFFFF, keys >> 32
 
 
 def smallest(values: np.ndarray, finite: np.ndarray) -> np.ndarray:
