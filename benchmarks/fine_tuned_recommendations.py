@@ -42,7 +42,6 @@ from side_by_side import Option, options
 from vidrec_utils import datasets, minitube, preprocessing, settings, video_encoders
 from vidrec_utils import transfer_learning as tl
 from vidrec_utils.content_based import ContentRecommender
-from vidrec_utils.content_based.vectors import unit_vectors
 from vidrec_utils.encoders import Tunable
 from vidrec_utils.evaluation import Result, compare, evaluate
 from vidrec_utils.files import write_atomically
@@ -110,13 +109,6 @@ def world(seed: int) -> World:
     return World(seed, encoder, tl.prepare_once(encoder, read, progress=False), split, labels)
 
 
-def side_by_side(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
-    """Both vectors in one, each centred and of length 1, so that both have the same say."""
-    nothing = np.zeros(len(one), dtype=bool)
-    both = [unit_vectors(frame.to_numpy(), nothing) for frame in (one, other)]
-    return pd.DataFrame(np.hstack(both), index=one.index)
-
-
 def gains(here: World, target: str, strategy: str) -> Iterator[dict[str, Any]]:
     """Rows of one target and strategy: each rate on validation, then the chosen ones on test."""
     came = tl.vectors_of(here.encoder, here.clips)
@@ -137,7 +129,7 @@ def gains(here: World, target: str, strategy: str) -> Iterator[dict[str, Any]]:
         run = {"world": here.seed, "target": target, "strategy": strategy, "n": len(labels),
                 "numbers": numbers,
                 "seconds": round(time.perf_counter() - began, 1)}  # fmt: skip
-        for name, made in (("tuned", tuned), ("both", side_by_side(came, tuned))):
+        for name, made in (("tuned", tuned), ("both", tl.side_by_side(came, tuned))):
             row = run | {"vectors": name} | difference(here, made, before, "validation")
             yield row
             tried[name].append((row["ndcg"], run, made))

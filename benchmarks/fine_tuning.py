@@ -135,14 +135,17 @@ def ways(target: str) -> dict[str, budget.Way]:
         "probe": probe,
         "partial": budget.Way(load, "partial", longer, rates("backbone_rate", *wide, 1e-2, 3e-2)),
         "full": budget.Way(load, "full", longer, rates("backbone_rate", *wide, 1e-2)),
+        "probe, then full": budget.Way(
+            load, "full", longer | {"head_rate": 3e-4}, rates("backbone_rate", *wide, 1e-2), True
+        ),
         "from scratch": budget.Way(untrained, "full", {}, (
             {"epochs": 30, "backbone_rate": 1e-2}, {"epochs": 100, "backbone_rate": 1e-2},
             {"epochs": 300, "backbone_rate": 1e-2},
         )),
     }  # fmt: skip
     left_out = {
-        "category": ("partial", "from scratch"),
-        "category from thumbnails": ("from scratch",),
+        "category": ("partial", "probe, then full", "from scratch"),
+        "category from thumbnails": ("probe, then full", "from scratch"),
     }
     return {name: way for name, way in compared.items() if name not in left_out.get(target, ())}
 

@@ -52,6 +52,20 @@ def test_each_way_has_each_budget_and_seed(table):
         assert len(set(ways)) == 1
 
 
+def test_a_way_may_begin_with_a_probe():
+    """Where nothing moves after it, the probe's answers are those of the way."""
+    clips, labels = coloured(36)
+    still = {"epochs": 1, "backbone_rate": 0.0, "head_rate": 0.0}
+    ways = {
+        "probe": Way(lambda seed: TinyEncoder(), "probe"),
+        "probe first": Way(lambda seed: TinyEncoder(), "full", still, probe_first=True),
+        "no probe": Way(lambda seed: TinyEncoder(), "full", still),
+    }
+    rows = label_budget(ways, clips, labels, np.arange(36) // 2, (None,), (0,))
+    hits = {row["way"]: row["hits"] for row in rows}
+    assert hits["probe first"] == hits["probe"] != hits["no probe"]
+
+
 def test_kinds_go_with_the_tested_clips():
     """Groups 0 to 17 are called by their numbers: kinds and groups must agree, clip by clip."""
     clips, labels = coloured(36)
@@ -125,7 +139,7 @@ def test_the_committed_table_is_whole():
     found = recorded()
     assert found.attrs["command"] == "python benchmarks/fine_tuning.py --budget"
     motion = found[found["target"] == "motion"]
-    ways = {"probe", "partial", "full", "from scratch"}
+    ways = {"probe", "partial", "full", "probe, then full", "from scratch"}
     assert set(motion["way"]) == ways
     assert set(motion["per_class"]) == {1, 2, 5, 10, 0}
     titles = found[found["target"] == "category from titles"]

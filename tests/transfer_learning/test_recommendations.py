@@ -19,6 +19,7 @@ from vidrec_utils.transfer_learning import (
     recommendation_gains,
     recommendations,
     recorded,
+    side_by_side,
 )
 
 TARGETS = ("motion", "tags", "watch ratio", "watch percentile")
@@ -172,3 +173,13 @@ def test_the_committed_gains_are_to_what_this_code_recommends_with():
     found, _ = recommendation_gains(encoders, clips, ContentRecommender, split, on="test")
     recorded_value = recorded(GAINS).query("world == 0")["before"].iloc[0]
     assert found["as it came"].interval("ndcg")[0] == pytest.approx(recorded_value, abs=1e-3)
+
+
+def test_vectors_side_by_side_are_centred_and_of_length_one():
+    one = pd.DataFrame([[3.0, 0.0], [1.0, 0.0]], index=["a", "b"])
+    other = pd.DataFrame([[0.0, 9.0], [0.0, 5.0]], index=["b", "a"])
+    both = side_by_side(one, other)
+    np.testing.assert_allclose(both, [[1, 0, 0, -1], [-1, 0, 0, 1]])
+    assert list(both.index) == ["a", "b"]
+    with pytest.raises(ValueError, match="different ids"):
+        side_by_side(one, other.rename(index={"b": "c"}))

@@ -8,7 +8,14 @@ from torch import nn
 from tests.transfer_learning.tiny import TinyEncoder, coloured
 from vidrec_utils import image_encoders, text_encoders, video_encoders
 from vidrec_utils.encoders.batch_norm import batch_norms
-from vidrec_utils.transfer_learning import Recipe, fine_tune, load, strategies, units
+from vidrec_utils.transfer_learning import (
+    CheckpointError,
+    Recipe,
+    fine_tune,
+    load,
+    strategies,
+    units,
+)
 from vidrec_utils.transfer_learning.backbone import Backbone
 
 QUICK = {"epochs": 3, "batch_size": 6, "backbone_rate": 1e-2, "progress": False}
@@ -223,3 +230,63 @@ def test_what_has_no_network_is_refused_with_what_to_load(encoder):
 def test_an_encoder_without_a_network_is_named():
     with pytest.raises(TypeError, match="'pixels' has no network to fine-tune"):
         Backbone(image_encoders.load("pixels"))
+
+
+def test_changes_are_relative_and_by_block():
+    """A block whose weights are doubled has changed by 1, one that is halved by 0.5."""
+    clips, labels = coloured(18)
+    encoder = TinyEncoder()
+    model = fine_tune(encoder, clips, labels, "probe", epochs=1, progress=False)
+    assert (model.changes(clips[0]) == 0).all()
+    with torch.no_grad():
+        model.model.backbone.net.blocks[1][0].weight.mul_(2)
+        model.model.backbone.net.mix.weight.mul_(0.5)
+        model.model.backbone.net.mix.bias.add_(9)  # biases and norms do not count
+    expected = {"net.blocks.0": 0.0, "net.blocks.1": 1.0, "net.mix": 0.5}
+    assert model.changes(clips[0]).to_dict() == pytest.approx(expected)
+    assert list(model.changes(clips[0]).index) == list(expected)
+
+
+def test_a_head_begins_with_the_weights_of_a_probe():
+    """Without a step that changes anything, the probe's answers stay."""
+    clips, labels = coloured(18)
+    encoder = TinyEncoder()
+    probe = fine_tune(encoder, clips, labels, "probe", epochs=5, progress=False)
+    still = QUICK | {"backbone_rate": 0.0, "head_rate": 0.0}
+    same = fine_tune(encoder, clips, labels, "full", first=probe, **still)
+    np.testing.assert_allclose(same.logits(clips), probe.logits(clips), atol=1e-5)
+    zero = fine_tune(encoder, clips, labels, "full", **still)
+    assert (zero.logits(clips) == 0).all()
+    moved = fine_tune(encoder, clips, labels, "full", first=probe, **QUICK)
+    assert changed(encoder, moved)
+    assert moved.losses[0] < zero.losses[0]
+
+
+def test_only_a_probe_of_the_same_encoder_and_classes_comes_first():
+    clips, labels = coloured(18)
+    encoder = TinyEncoder()
+    probe = fine_tune(encoder, clips, labels, "probe", epochs=1, progress=False)
+    full = fine_tune(encoder, clips, labels, "full", **QUICK)
+    with pytest.raises(ValueError, match="trained by 'full' on 'tiny'; give a probe"):
+        fine_tune(encoder, clips, labels, "full", first=full, **QUICK)
+    with pytest.raises(ValueError, match="give a probe of the same 'tiny' with the same weights"):
+        fine_tune(TinyEncoder(seed=1), clips, labels, "full", first=probe, **QUICK)
+    others = [name.upper() for name in labels]
+    with pytest.raises(ValueError, match="other classes; train the probe on the same labels"):
+        fine_tune(encoder, clips, others, "full", first=probe, **QUICK)
+
+
+def test_a_run_goes_on_with_the_probe_it_began_with_alone(tmp_path):
+    clips, labels = coloured(18)
+    encoder = TinyEncoder()
+    probes = [
+        fine_tune(encoder, clips, labels, "probe", epochs=epochs, progress=False)
+        for epochs in (1, 2)
+    ]
+    options = QUICK | {"checkpoint": tmp_path / "run.safetensors"}
+    once, again = (
+        fine_tune(encoder, clips, labels, "full", first=probes[0], **options) for _ in range(2)
+    )
+    np.testing.assert_array_equal(once.losses, again.losses)
+    with pytest.raises(CheckpointError, match="first"):
+        fine_tune(encoder, clips, labels, "full", first=probes[1], **options)

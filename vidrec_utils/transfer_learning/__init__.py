@@ -42,6 +42,7 @@ from vidrec_utils.transfer_learning.recommendations import (
     over_worlds,
     print_gains,
     recommendation_gains,
+    side_by_side,
     vectors_of,
 )
 from vidrec_utils.transfer_learning.strategies import STRATEGIES
@@ -100,6 +101,7 @@ __all__ = [
     "print_scores",
     "recommendation_gains",
     "recorded",
+    "side_by_side",
     "spread",
     "train",
     "two_directions",

@@ -212,7 +212,14 @@ def _joined(items: Sequence[Prepared]) -> Batch:
 
 
 class Features(Inputs):
-    """Outputs of frozen layers, one row for each clip, as inputs of what is trained above them."""
+    """Outputs of frozen layers, one row for each clip, as inputs of what is trained above them.
+
+    Examples
+    --------
+    >>> inputs = Features(torch.tensor([[1.0], [2.0], [3.0]]))
+    >>> len(inputs), inputs.batch(np.array([2, 0]))[0].tolist()
+    (3, [[3.0], [1.0]])
+    """
 
     def __init__(self, *outputs: torch.Tensor):
         self.items, self.ready = range(len(outputs[0])), outputs

@@ -48,12 +48,22 @@ class Way:
     choices : tuple of dict
         More numbers for `fine_tune`, one of which is chosen for each seed, on groups that are
         held out of that seed's training clips.
+    probe_first : bool
+        Whether a probe is trained on the same clips first, from whose head training begins.
+
+    Examples
+    --------
+    >>> from vidrec_utils import video_encoders
+    >>> way = Way(lambda seed: video_encoders.load("slowfast_mini"), "probe", {"epochs": 5})
+    >>> way.strategy, way.numbers
+    ('probe', {'epochs': 5})
     """
 
     load: Callable[[int], Tunable]
     strategy: str
     numbers: dict[str, Any] = field(default_factory=dict)
     choices: tuple[dict[str, Any], ...] = ()
+    probe_first: bool = False
 
 
 def label_budget(
@@ -104,6 +114,20 @@ def label_budget(
         (accuracy of always predicting the most frequent training class), `seconds`. Of each
         tested clip, for intervals: `hits` (a text of 1 and 0, right or wrong), `group` (a number)
         and `kind`; these are empty for the split "validation", `kind` also without `kinds`.
+
+    Examples
+    --------
+    Six clips that are dark or bright, two of each for training and one for the test:
+
+    >>> from vidrec_utils import video_encoders
+    >>> encoder = video_encoders.load("slowfast_mini", device="cpu")
+    >>> ways = {"probe": Way(lambda seed: encoder, "probe")}
+    >>> shades = (10, 20, 30, 230, 240, 250)
+    >>> clips = [np.full((4, 32, 32, 3), shade, np.uint8) for shade in shades]
+    >>> labels = ["dark"] * 3 + ["bright"] * 3
+    >>> (row,) = label_budget(ways, clips, labels, budgets=[None], seeds=[0])
+    >>> row["way"], row["n"], row["tested"], row["right"]
+    ('probe', 4, 2, 2)
     """
     labels = np.asarray(labels)
     groups = np.asarray(groups) if groups is not None else np.arange(len(labels))
@@ -160,9 +184,11 @@ def _measure(
     numbers = [f"{name} {value}" for name, value in run["numbers"].items()]
     named = [run["way"], run["split"], str(run["per_class"]), str(run["seed"]), *numbers]
     began = time.perf_counter()
+    encoder, taught = way.load(run["seed"]), ([clips[r] for r in rows], labels[rows].tolist())
+    options = {"progress": False, "seed": run["seed"]}
+    first = fine_tune(encoder, *taught, "probe", **options) if way.probe_first else None
     model = fine_tune(
-        way.load(run["seed"]), [clips[r] for r in rows], labels[rows].tolist(), way.strategy,
-        progress=False, seed=run["seed"], **run["numbers"],
+        encoder, *taught, way.strategy, first=first, **options, **run["numbers"],
         checkpoint=checkpoints and checkpoints / f"{' '.join(named)}.safetensors",
     )  # fmt: skip
     hits = np.asarray(model.predict([clips[r] for r in held])) == labels[held]  # (tested,)

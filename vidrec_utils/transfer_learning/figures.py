@@ -101,11 +101,12 @@ def plot_budget(
     positions = {budget: position for position, budget in enumerate(budgets)}
     figure = Figure(figsize=(7.0, 3.6), layout="constrained")
     axes = figure.add_subplot()
+    ways = table["way"].nunique()
     for number, (way, runs) in enumerate(table.groupby("way", sort=False)):
         mine = [budget for budget in budgets if budget in set(runs["per_class"])]
         target = runs["target"].iloc[0]
         rows = pd.concat([spread(runs, target, budget) for budget in mine])  # (budgets, 3)
-        x = np.array([positions[budget] for budget in mine]) + 0.06 * (number - 1.5)
+        x = np.array([positions[budget] for budget in mine]) + 0.06 * (number - (ways - 1) / 2)
         ends = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
         axes.errorbar(
             x, rows["mean"], yerr=np.array(ends), color=PALETTE[number % len(PALETTE)],

@@ -31,9 +31,10 @@ from vidrec_utils.transfer_learning.backbone import (
     Inputs,
     Prepared,
     original,
+    units,
 )
 from vidrec_utils.transfer_learning.calibration import fit_temperature
-from vidrec_utils.transfer_learning.checkpoints import current_names
+from vidrec_utils.transfer_learning.checkpoints import current_names, digest
 from vidrec_utils.transfer_learning.holdout import hold_out
 from vidrec_utils.transfer_learning.strategies import STRATEGIES
 from vidrec_utils.transfer_learning.training import Recipe, history, predict, train
@@ -185,6 +186,31 @@ class FineTuned:
         temperature = fit_temperature(logits, self.task.targets(labels), self.task.kind)
         return dataclasses.replace(self, temperature=temperature)
 
+    def changes(self, item: Any) -> pd.Series:
+        """How far training moved each block, relative to the length of its original weights.
+
+        Parameters
+        ----------
+        item
+            A clip, image or text, to see which blocks are used, and in which order.
+
+        Returns
+        -------
+        Series
+            `|w - w_0| / |w_0|` over the matrices and filters of a block, by the block's name, from
+            input to output; see `units`. 0 for a block that was frozen.
+        """
+        now, before = (dict(b.net.named_parameters()) for b in (self.model.backbone, self.original))
+        copied = Backbone(self.original)
+        names = {parameter: name for name, parameter in copied.net.named_parameters()}
+        ratios = {}
+        for block, layers in units(copied, copied.prepare([original(item)])).items():
+            own = [names[p] for layer in layers for p in layer.parameters(False) if p.ndim > 1]
+            moved = sum(float((now[n] - before[n]).detach().square().sum()) for n in own)
+            length = sum(float(before[n].detach().square().sum()) for n in own)
+            ratios[block] = (moved / length) ** 0.5 if length else 0.0
+        return pd.Series(ratios)
+
     def save(self, folder: Path | str) -> Path:
         """Write the trained weights into a folder, atomically; `load` reads it.
 
@@ -279,6 +305,7 @@ def fine_tune(
     *,
     task: str = "auto",
     classes: Sequence | None = None,
+    first: FineTuned | None = None,
     validation: float | tuple[Sequence, Sequence] | None = None,
     groups: Sequence | None = None,
     ids: Sequence | None = None,
@@ -305,6 +332,10 @@ def fine_tune(
         The kind of labels.
     classes : sequence, optional
         All classes or tags, if the training clips may lack some.
+    first : FineTuned, optional
+        A probe of the same encoder and classes: the head starts from its weights, not from zero.
+        Then the first steps do not pull the backbone towards a head that knows nothing yet (Kumar
+        et al., 2022).
     validation : float or (clips, labels), optional
         Clips for early stopping: a share of the clips, or other ones. None: all epochs are run.
     groups : sequence, n, optional
@@ -329,7 +360,8 @@ def fine_tune(
     ------
     ValueError
         If lengths differ, an id has no clip, labels are missing or of one class, a number or
-        strategy is not known, or LoRA is asked of a network without linear layers.
+        strategy is not known, LoRA is asked of a network without linear layers, or `first` is no
+        probe of this encoder for these classes.
     TrainingDiverged
         If the loss is NaN or infinite; names batch and clips.
     CheckpointError
@@ -395,6 +427,9 @@ def fine_tune(
 
     # Change the head: one output for each class
     head = Head(trainable.vectors, head_task.outputs, recipe.dropout).to(device)
+    if first is not None:
+        _check_first(first, encoder, head_task)
+        head.load_state_dict(first.model.head.state_dict())
     model = Tuned(backbone, head)
     network = trainable.network(model)
     rates.append({"name": "head", "parameters": list(head.named_parameters()),
@@ -413,7 +448,7 @@ def fine_tune(
             checkpoint=None if checkpoint is None else Path(checkpoint),
             checkpoint_interval=checkpoint_interval,
             run={"encoder": encoder.name, "weights": encoder.fingerprint[:16],
-                 "strategy": strategy, "task": head_task.kind},
+                 "strategy": strategy, "task": head_task.kind} | _facts(first),
             progress=progress,
         )  # fmt: skip
 
@@ -424,6 +459,25 @@ def fine_tune(
         model.requires_grad_(False).eval(), encoder, head_task, strategy, recipe, trained,
         history(progress_made), np.array(progress_made.losses),
     )  # fmt: skip
+
+
+def _facts(first: FineTuned | None) -> dict[str, str]:
+    """What a checkpoint must agree with about the head that training began with."""
+    return {} if first is None else {"first": digest(first.model.head.linear.weight, [])}
+
+
+def _check_first(first: FineTuned, encoder: Tunable, task: tasks.Task) -> None:
+    """Refuse a head to start from that belongs to other vectors or other classes."""
+    if first.strategy != "probe" or first.original.fingerprint != encoder.fingerprint:
+        raise ValueError(
+            f"first was trained by {first.strategy!r} on {first.original.name!r}; give a probe of "
+            f"the same {encoder.name!r} with the same weights, because only its vectors fit."
+        )
+    if first.task.metadata() != task.metadata():
+        raise ValueError(
+            "first was trained for other classes; train the probe on the same labels, or give "
+            "both the same classes."
+        )
 
 
 def _recipe(strategy: str, numbers: dict[str, Any]) -> Recipe:

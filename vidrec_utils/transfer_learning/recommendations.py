@@ -17,6 +17,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
 
+from vidrec_utils.content_based.vectors import unit_vectors
 from vidrec_utils.datasets import Split
 from vidrec_utils.encoders import Tunable
 from vidrec_utils.evaluation import Comparison, Result, compare, evaluate
@@ -80,6 +81,39 @@ def vectors_of(encoder: Tunable, items: Mapping[str, Any]) -> pd.DataFrame:
     inputs = Inputs(backbone.prepare, list(items.values()))
     table = vectors(backbone.to(encoder.device), inputs, encoder.device)
     return pd.DataFrame(table.numpy(), index=list(items))
+
+
+def side_by_side(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Append vectors to others, each centred and of length 1, so that both have the same say.
+
+    Parameters
+    ----------
+    one, other : DataFrame
+        Vectors of the same ids, one row for each.
+
+    Returns
+    -------
+    DataFrame
+        The columns of both, numbered from 0, in the order of the first's ids.
+
+    Raises
+    ------
+    ValueError
+        If the ids differ.
+
+    Examples
+    --------
+    >>> looks = pd.DataFrame([[0.0], [4.0]], index=["a", "b"])
+    >>> moves = pd.DataFrame([[9.0], [7.0]], index=["b", "a"])
+    >>> side_by_side(looks, moves).to_numpy().tolist()
+    [[-1.0, -1.0], [1.0, 1.0]]
+    """
+    if set(one.index) != set(other.index) or len(one) != len(other):
+        raise ValueError("The two tables have different ids; compute both for the same videos.")
+    complete = np.zeros(len(one), dtype=bool)
+    tables = (one, other.reindex(one.index))
+    units = [unit_vectors(table.to_numpy(), complete) for table in tables]
+    return pd.DataFrame(np.hstack(units), index=one.index)
 
 
 def recommendation_gains(

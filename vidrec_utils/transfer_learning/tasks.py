@@ -77,7 +77,14 @@ class ClassTask(Task):
 
 
 class SingleLabel(ClassTask):
-    """Each example has exactly one class. Cross-entropy; the score is accuracy."""
+    """Each example has exactly one class. Cross-entropy; the score is accuracy.
+
+    Examples
+    --------
+    >>> task = SingleLabel(["cat", "dog"])
+    >>> task.targets(["dog", "cat", "dog"]).tolist()
+    [1, 0, 1]
+    """
 
     kind = "single"
 

@@ -352,7 +352,22 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 def adamw(groups: Sequence[dict], weight_decay: float) -> torch.optim.AdamW:
-    """The optimizer: each group twice, as normalisations and biases have no weight decay."""
+    """The optimizer: each group twice, as normalisations and biases have no weight decay.
+
+    Parameters
+    ----------
+    groups : sequence of dict
+        See `train`.
+    weight_decay : float
+        Decay of matrices and filters.
+
+    Examples
+    --------
+    >>> group = {"parameters": list(nn.Linear(3, 2).named_parameters()), "rate": 0.1}
+    >>> optimizer = adamw([group], weight_decay=0.05)
+    >>> [(len(part["params"]), part["weight_decay"]) for part in optimizer.param_groups]
+    [(1, 0.05), (1, 0.0)]
+    """
     options = []
     for group in groups:
         for decays in (True, False):
