@@ -62,7 +62,18 @@ OWED: dict[str, Owed] = {
         full=("optical-flow", "two-stream", "i3d", "slowfast", "temporal-localisation"),
         short=("frame-average", "correlation", "shots", "pareto-front", "sound"),
     ),
-    "transfer_learning": Owed(full=("lora",)),
+    "transfer_learning": Owed(
+        full=("training-loop", "freezing", "lora", "temperature"),
+        short=(
+            "warmup-cosine",
+            "rate-finder",
+            "label-smoothing",
+            "weight-decay",
+            "early-stopping",
+            "probe-first",
+            "inflation",
+        ),
+    ),
     "evaluation": Owed(
         full=("ranking-metrics", "bootstrap", "calibration", "sampled-metrics", "leaks"),
         short=(
@@ -85,7 +96,6 @@ OWED: dict[str, Owed] = {
 
 NOT_YET_REWRITTEN = frozenset(
     [
-        "05_transfer_learning",
         "07_content_based",
         "08_behavior_based",
         "09_hybrid",
