@@ -21,6 +21,8 @@ _READING_COPY = """{%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 """
 _STYLE = """<style>
+details:not(.clip) { margin: 0.5em 0 1.5em; }
+details:not(.clip) > summary { cursor: pointer; }
 details.clip > summary { cursor: pointer; list-style-position: outside; }
 details.clip > summary > img { display: block; }
 details.clip[open] > summary > img { display: none; }
