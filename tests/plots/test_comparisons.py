@@ -53,6 +53,26 @@ def test_each_name_stands_at_the_end_of_its_curve_and_hides_no_other():
             assert not hidden.any(), f"the name {other!r} lies on {name!r}"
 
 
+def test_a_dashed_curve_lets_the_one_below_it_show():
+    lines = {"measured": [1, 2, 3], "predicted": [1, 2, 3]}
+    figure = plots.curves(lines, xlabel="x", ylabel="y", dashed=["predicted"])
+    measured, predicted = figure.axes[0].lines
+    assert (measured.get_linestyle(), predicted.get_linestyle()) == ("-", "--")
+    assert predicted.get_zorder() > measured.get_zorder()
+    with pytest.raises(ValueError, match="No curve is called 'guessed'; there are measured"):
+        plots.curves(lines, xlabel="x", ylabel="y", dashed=["guessed"])
+
+
+def test_no_name_hides_the_numbers_at_the_ticks():
+    lines = {name: ([0, 0.2, 0.4], [1, 0.1, 0.0]) for name in ("played faster", "cropped")}
+    figure = plots.curves(lines, xlabel="share", ylabel="detected")
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    names = [text.get_window_extent() for text in axes.texts]
+    ticks = [tick.get_window_extent() for tick in axes.get_xticklabels() if tick.get_text()]
+    assert not any(name.overlaps(tick) for name in names for tick in ticks)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

@@ -117,6 +117,19 @@ def test_filmstrip_is_one_row_per_clip_with_time_to_the_right():
     assert (strip[:, 7] == 255).all()  # frames do not touch
 
 
+def test_time_slices_show_one_row_of_pixels_with_time_downwards():
+    clip = noise(4, 6, 9, 3)
+    figure = plots.time_slices({"first": clip, "second": clip[::-1]}, row=2)
+    first, second = figure.axes
+    assert [axes.get_title(loc="left") for axes in (first, second)] == ["first", "second"]
+    np.testing.assert_array_equal(first.images[0].get_array(), clip[:, 2])
+    np.testing.assert_array_equal(second.images[0].get_array(), clip[::-1, 2])
+    with pytest.raises(ValueError, match="first has 6 rows of pixels; there is none at 6"):
+        plots.time_slices({"first": clip}, row=6)
+    with pytest.raises(ValueError, match="no clip"):
+        plots.time_slices({}, row=0)
+
+
 def test_filmstrip_takes_clips_of_different_lengths_and_names_a_missing_axis():
     assert len(plots.filmstrip([noise(3, 6, 6, 3), noise(5, 6, 6, 3)]).axes) == 2
     with pytest.raises(ValueError, match=r"clip\[None\]"):

@@ -106,6 +106,20 @@ def test_psnr_by_motion_measures_moving_and_static_regions_separately():
     assert table.loc["spoiled", "moving"] == pytest.approx(20 * math.log10(5))
 
 
+def test_a_static_pixel_is_one_that_nothing_crosses_within_the_radius():
+    clean = np.full((8, 20, 20, 3), 100, dtype=np.uint8)
+    clean[4:, :5] = 200  # seen from the first frame, something moves in four frames
+    spoiled = clean.copy()
+    spoiled[0, :5] += 51
+    near = psnr_by_motion(clean, {"spoiled": spoiled}, radius=3).loc["spoiled"]
+    far = psnr_by_motion(clean, {"spoiled": spoiled}, radius=4).loc["spoiled"]
+    assert (near["moving"], far["static"]) == (math.inf, math.inf)
+    assert math.isfinite(near["static"])
+    assert math.isfinite(far["moving"])
+    with pytest.raises(ValueError, match="radius"):
+        moving_mask(clean, radius=0)
+
+
 def test_psnr_by_motion_of_a_clip_that_never_moves_has_no_moving_region():
     clean = np.full((3, 8, 8, 3), 100, dtype=np.uint8)
     table = psnr_by_motion(clean, {"other": clean + 1})

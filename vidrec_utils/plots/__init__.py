@@ -19,7 +19,7 @@ from vidrec_utils.plots._charts import (
     watch_time,
 )
 from vidrec_utils.plots._comparisons import before_after, curves, pair_scores, points
-from vidrec_utils.plots._images import boxed, contact_sheet, filmstrip
+from vidrec_utils.plots._images import boxed, contact_sheet, filmstrip, time_slices
 from vidrec_utils.plots._insides import activations, attention, filters, flow, pieces
 from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
 from vidrec_utils.plots._pipeline import pipeline
@@ -54,6 +54,7 @@ __all__ = [
     "show",
     "split_spans",
     "split_timelines",
+    "time_slices",
     "use_style",
     "watch_time",
 ]

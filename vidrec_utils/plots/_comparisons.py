@@ -23,6 +23,7 @@ def curves(
     title: str = "",
     reference: float | None = None,
     reference_label: str = "chance",
+    dashed: Sequence[str] = (),
     log_x: bool = False,
     log_y: bool = False,
 ) -> Figure:
@@ -40,6 +41,9 @@ def curves(
         A value to compare with, drawn as a dashed line.
     reference_label : str
         The name of that line, written at its right end.
+    dashed : sequence of str
+        Names of curves that are drawn dashed and on top, so that a curve below them can be seen
+        where both have the same values.
     log_x, log_y : bool
         Use logarithmic axes.
 
@@ -51,8 +55,8 @@ def curves(
     Raises
     ------
     ValueError
-        If there is no curve or more than seven, x and y differ in length, or a curve has no finite
-        value.
+        If there is no curve or more than seven, x and y differ in length, a curve has no finite
+        value, or one that is to be dashed is not given.
 
     Examples
     --------
@@ -64,6 +68,8 @@ def curves(
     """
     if not 0 < len(lines) < len(PALETTE):
         raise ValueError(f"Give one to {len(PALETTE) - 1} curves to draw, not {len(lines)}.")
+    if unknown := [name for name in dashed if name not in lines]:
+        raise ValueError(f"No curve is called {unknown[0]!r}; there are {', '.join(lines)}.")
     figure = Figure(figsize=(7.5, 3.6), layout="constrained")
     axes = figure.add_subplot(
         xlabel=safe_text(xlabel), ylabel=safe_text(ylabel), title=safe_text(title)
@@ -75,7 +81,8 @@ def curves(
     ends: list[tuple[float, float, str, str]] = []
     for colour, (name, values) in zip(colours, lines.items(), strict=False):
         x, y = _points(name, values)
-        axes.plot(x, y, color=colour, linewidth=1.8)
+        style = {"linestyle": "--", "zorder": 3} if name in dashed else {}
+        axes.plot(x, y, color=colour, linewidth=1.8, **style)
         ends.append((x[-1], y[-1], name, colour))
     if reference is not None:
         axes.axhline(reference, color="#555555", linestyle="--", linewidth=1.2)
@@ -102,7 +109,7 @@ def _points(name: str, values: object) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _label_ends(figure: Figure, ends: list[tuple[float, float, str, str]]) -> None:
-    """Write each name at the end of its curve, moved up or down where curves or names are."""
+    """Write each name at the end of its curve, moved off curves, names and numbers of ticks."""
     axes = figure.axes[0]
     labels = [
         axes.annotate(
@@ -120,7 +127,9 @@ def _label_ends(figure: Figure, ends: list[tuple[float, float, str, str]]) -> No
     ]
     figure.draw_without_rendering()  # the layout makes room for the names
     drawn = np.concatenate([_along(line) for line in axes.lines])  # (points, 2), pixels
-    placed: list[Bbox] = []
+    # numbers at the ticks count as names that stand there already
+    ticks = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+    placed = [tick.get_window_extent() for tick in ticks if tick.get_text()]
     step = 6.5 * figure.dpi / 72  # half a line of text, in pixels
     for label in sorted(labels, key=lambda label: label.get_window_extent().y0):
         box = label.get_window_extent()

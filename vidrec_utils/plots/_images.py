@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -250,3 +250,46 @@ def filmstrip(
     row = size * (1.0 if titles is None else 1.25)
     figure = Figure(figsize=(longest * size, len(strips) * row), layout="constrained")
     return _grid(figure, strips, titles, 1, title_width, fontsize=9)
+
+
+def time_slices(clips: Mapping[str, np.ndarray], row: int) -> Figure:
+    """Show one row of pixels of each clip over time, downwards.
+
+    What stays where it is becomes a vertical line, what moves sideways a slanted one.
+
+    Parameters
+    ----------
+    clips : mapping of str to array
+        Clips by title, each `(frames, height, width, 3)`, uint8 or floats from 0 to 1.
+    row : int
+        Which row of pixels, from 0 at the top.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes per clip.
+
+    Raises
+    ------
+    ValueError
+        If there is no clip, or a clip has another shape or no such row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> clip = np.zeros((8, 16, 24, 3), dtype=np.uint8)  # eight frames of 16 x 24 pixels
+    >>> time_slices({"black": clip}, row=5).axes[0].images[0].get_array().shape
+    (8, 24, 3)
+    """
+    check_clips(list(clips.values()))
+    for name, clip in clips.items():
+        if not 0 <= row < len(clip[0]):
+            raise ValueError(f"{name} has {len(clip[0])} rows of pixels; there is none at {row}.")
+    figure = Figure(figsize=(2.7 * len(clips), 2.5), layout="constrained")
+    grid = figure.subplots(1, len(clips), squeeze=False)[0]
+    for axes, (name, clip) in zip(grid, clips.items(), strict=True):
+        axes.imshow(pixels_of(clip[:, row]), aspect="auto", interpolation="nearest")
+        axes.set_title(safe_text(name, 30), fontsize=10)
+        axes.set(xlabel="column", ylabel="frame")
+        axes.grid(False)
+    return figure

@@ -90,7 +90,9 @@ def psnr(clean: np.ndarray, frames: np.ndarray, mask: np.ndarray | None = None) 
     return float(peak_signal_noise_ratio(clean, frames, data_range=255))
 
 
-def psnr_by_motion(clean: np.ndarray, versions: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def psnr_by_motion(
+    clean: np.ndarray, versions: Mapping[str, np.ndarray], *, radius: int = 2
+) -> pd.DataFrame:
     """Measure versions of a clip separately where it is static and where it moves.
 
     Parameters
@@ -99,6 +101,9 @@ def psnr_by_motion(clean: np.ndarray, versions: Mapping[str, np.ndarray]) -> pd.
         The clip without noise, (t, height, width, 3).
     versions : mapping of str to ndarray
         Versions of the clip by name, of the same shape.
+    radius : int
+        A pixel counts as static if nothing moves there within so many frames. For a mean over n
+        frames this is n // 2: then nothing that moves enters the mean of a static pixel.
 
     Returns
     -------
@@ -113,7 +118,7 @@ def psnr_by_motion(clean: np.ndarray, versions: Mapping[str, np.ndarray]) -> pd.
     >>> table["static"].round(1).to_dict()
     {'same': inf, 'lighter': 48.1}
     """
-    moving = moving_mask(clean)
+    moving = moving_mask(clean, radius=radius)
     regions = {"static": ~moving, "moving": moving}
     scores = {
         name: {
@@ -142,6 +147,11 @@ def moving_mask(frames: np.ndarray, threshold: float = 12.0, radius: int = 2) ->
     ndarray of bool
         (t, height, width).
 
+    Raises
+    ------
+    ValueError
+        If the radius is below 1.
+
     Examples
     --------
     >>> clip = np.zeros((5, 8, 8, 3), dtype=np.uint8)
@@ -149,6 +159,7 @@ def moving_mask(frames: np.ndarray, threshold: float = 12.0, radius: int = 2) ->
     >>> moving_mask(clip)[2].sum()
     np.int64(4)
     """
+    arguments.at_least(1, radius=radius)
     grey = frames.astype(np.float32).mean(axis=-1)
     change = [np.abs(_neighbours(grey, offset) - grey) for offset in _offsets(radius)]
     return np.max(change, axis=0) > threshold
