@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from vidrec_utils import text_encoders
-from vidrec_utils.text_encoders import masked, tagging
+from vidrec_utils.text_encoders import masked, tagging, writing
 from vidrec_utils.text_encoders.catalogue import CATALOGUE
 
 ready = text_encoders.available()["available"]
@@ -141,6 +141,26 @@ def test_hidden_words_are_chosen_in_the_stated_shares():
     assert ((hidden > masked.MASK) | (hidden == masked.MASK) | (hidden == 0)).all()
 
 
+def test_examples_of_hidden_words_show_those_with_most_of_them_first():
+    texts = ["a b c d e f g h i j k l"] * 5 + ["a b c d unheard"]
+    model = masked.train_masked(texts[:5], texts[:1], 0, steps=1, report_steps=1, dim=8)
+    shown = masked.hidden_examples(model, texts, seed=1, most=6)
+    ids = model.ids(texts)
+    draw = torch.Generator().manual_seed(1)
+    chosen = (masked.hide_words(ids, len(model.vocabulary), draw)[1] >= 0).sum(dim=1).tolist()
+    rows = [int(name[-1]) - 1 for name in shown if name.startswith("title")]
+    assert rows[-1] == 5  # it holds an unknown word
+    numbers = [chosen[row] for row in rows[:-1]]
+    assert numbers == sorted(numbers, reverse=True)
+    for row in rows:
+        words, read = shown[f"title {row + 1}"], shown[f"what the network reads of title {row + 1}"]
+        known = [w if w in model.vocabulary else "[UNK]" for w in text_encoders.words(texts[row])]
+        assert words == known
+        assert sum(a != b for a, b in zip(words, read, strict=True)) <= chosen[row]
+    assert shown == masked.hidden_examples(model, texts, seed=1, most=6)
+    assert len(masked.hidden_examples(model, texts, seed=1, most=2)) == 4
+
+
 def test_a_small_bert_learns_what_context_tells():
     texts = [f"{pet} eats {food}" for pet, food in (("cat", "fish"), ("cow", "grass"))] * 20
     model = masked.train_masked(
@@ -212,3 +232,81 @@ def test_scores_of_spans_by_hand():
     assert scores == pytest.approx({"precision": 1 / 3, "recall": 1 / 3, "f1": 1 / 3})
     nothing = {"precision": 0.0, "recall": 0.0, "f1": 0.0}
     assert tagging.span_scores({"x": []}, {}) == nothing
+
+
+def test_names_are_found_whole_in_part_or_not():
+    true = {"x": [(0, 3)], "y": [(0, 5), (7, 9)], "z": [(2, 4)]}
+    found = {"x": [(0, 3), (5, 6)], "y": [(0, 2), (3, 5), (9, 11)]}  # (9, 11) only touches (7, 9)
+    assert tagging.span_outcomes(true, found) == {"whole": 1, "in part": 1, "missed": 2}
+    assert tagging.span_outcomes({"x": []}, found) == {"whole": 0, "in part": 0, "missed": 0}
+
+
+def test_intervals_of_f1_resample_groups_and_pair_the_methods():
+    true = {n: [(0, 3)] for n in range(40)}
+    even, odd = ({n: [(0, 3)] for n in range(side, 40, 2)} for side in (0, 1))
+    methods = {"all": true, "even": even, "odd": odd, "none": {}}
+    table = tagging.f1_intervals(true, methods)
+    for name, of in methods.items():
+        assert table.at[name, "mean"] == pytest.approx(tagging.span_scores(true, of)["f1"])
+    assert table.loc["all"].tolist() == [1, 1, 1]
+    assert table.loc["none"].tolist() == [0, 0, 0]
+    assert 0.45 < table.at["even", "low"] < 2 / 3 < table.at["even", "high"] < 0.85
+    pairs = pd.Series({n: n // 2 for n in range(40)})  # in each pair one is found: no chance left
+    level = tagging.f1_intervals(true, {"even": even}, pairs).loc["even"]
+    assert level.tolist() == pytest.approx([2 / 3] * 3)
+    few = pd.Series({n: n % 2 for n in range(40)})  # two groups, one of which is found
+    assert tagging.f1_intervals(true, {"even": even}, few).loc["even"].tolist()[1:] == [0, 1]
+    ahead = tagging.f1_intervals(true, methods, pairs, than="even")
+    assert list(ahead.index) == ["all", "odd", "none"]
+    assert ahead.loc["odd"].tolist() == pytest.approx([0, 0, 0])
+    assert ahead.loc["all"].tolist() == pytest.approx([1 / 3] * 3)
+    with pytest.raises(KeyError, match="no method 'both'"):
+        tagging.f1_intervals(true, methods, than="both")
+
+
+# --- how good tags are --------------------------------------------------------------------------
+
+
+def test_suggested_tags_are_compared_with_the_videos_own_and_with_another_of_its_kind():
+    tags = pd.Series({"a": {"cat"}, "x": {"dog"}, "b": {"cat", "car"}, "y": {"sea"}})
+    suggestions = {
+        "words": {"a": {"cat", "mat"}, "b": {"bus"}, "x": {"sea"}, "stranger": {"dog"}},
+        "nothing": {},
+    }
+    own, other = text_encoders.tag_hits(suggestions, tags)
+    assert own["words"].tolist() == [True, False, False, False]
+    assert other["words"].tolist() == [False, False, False, False]  # y, a, x, b suggest for them
+    script = pd.Series({"a": "Latin", "b": "Latin", "x": "Han", "y": "Han", "stranger": "Han"})
+    own, other = text_encoders.tag_hits(suggestions, tags, script)
+    assert own["words"].tolist() == [True, False, False, False]
+    assert other["words"].tolist() == [False, False, True, True]  # b gets a's cat, y gets x's sea
+    assert not own["nothing"].any()
+    assert not other["nothing"].any()
+    assert list(other.index) == list(tags.index)
+
+
+def test_shares_of_right_tags_are_compared_with_those_of_another_video():
+    tags = pd.Series([{"cat"}, {"dog"}] * 20)
+    script = pd.Series(["Latin"] * 20 + ["Han"] * 20)
+    subject = pd.Series(np.arange(40) // 2)
+    same = {video: {"cat"} for video in tags.index}
+    suggestions = {"same for all": same, "right": dict(tags.items())}
+    share, above = text_encoders.tag_shares(suggestions, tags, script, subject)
+    names = [f"{kind}, {name}" for kind in ("Han", "Latin") for name in suggestions]
+    assert list(share.index) == list(above.index) == names
+    assert share.loc["Han, same for all", ["mean", "n"]].tolist() == [0.5, 20]
+    assert above.loc["Han, same for all", ["mean", "low", "high"]].tolist() == [0, 0, 0]
+    assert share.at["Latin, right", "mean"] == 1
+    assert above.at["Latin, right", "low"] == 1  # neighbours never share a tag
+
+
+# --- tags that are recorded ---------------------------------------------------------------------
+
+
+@needs_gpt
+def test_the_recorded_tags_are_those_that_the_network_writes(gpt):
+    record = writing.recorded_tags()
+    assert all(isinstance(tags, tuple) for tags in record.values())
+    titles = list(record)[:2]
+    written = text_encoders.write_tags(titles, gpt)
+    assert any(record[title] == tags for title, tags in zip(titles, written, strict=True))

@@ -8,7 +8,8 @@ networks untrained. `load("tfidf")` counts words and is the baseline to beat.
 checkpoints. `available()` is the catalogue.
 
 Tasks: `zero_shot` (categories without training), `keywords` and `write_tags`
-(tags where there are none), `Sentiment` (of comments), `Gazetteer` and `load_tagger` (names).
+(tags where there are none), `tag_shares` (how good such tags are), `Sentiment` (of comments),
+`Gazetteer` and `load_tagger` (names).
 """
 
 from vidrec_utils.encoders import WeightsError, WeightsNotAvailable
@@ -18,7 +19,7 @@ from vidrec_utils.text_encoders.encoder import TextEncoder, mean_pool
 from vidrec_utils.text_encoders.entities import EntityTagger, Gazetteer, emoji_names, load_tagger
 from vidrec_utils.text_encoders.heads import attention_maps, head_patterns
 from vidrec_utils.text_encoders.sentiment import Sentiment
-from vidrec_utils.text_encoders.tasks import keywords, zero_shot
+from vidrec_utils.text_encoders.tasks import keywords, tag_hits, tag_shares, zero_shot
 from vidrec_utils.text_encoders.tfidf import TfidfEncoder, words
 from vidrec_utils.text_encoders.writing import (
     complete,
@@ -47,6 +48,8 @@ __all__ = [
     "load_tagger",
     "mean_pool",
     "next_tokens",
+    "tag_hits",
+    "tag_shares",
     "words",
     "write_tags",
     "zero_shot",

@@ -160,6 +160,45 @@ def hide_words(
     return torch.where(chosen & (kind >= 0.8) & (kind < 0.9), random, hidden), labels
 
 
+def hidden_examples(
+    model: MaskedModel, texts: Texts, seed: int = 0, most: int = 3
+) -> dict[str, list[str]]:
+    """Show texts, and what the network reads of each once words are hidden.
+
+    Parameters
+    ----------
+    model : MaskedModel
+        Its vocabulary splits the texts into words.
+    texts : sequence of str
+        Those with the most hidden words are chosen; texts with an unknown word come last.
+    seed : int
+        Seed of the draw of hidden words.
+    most : int
+        At most so many texts.
+
+    Returns
+    -------
+    dict of str to list of str
+        Words by `"title <n>"` and `"what the network reads of title <n>"`, with n from 1.
+
+    Examples
+    --------
+    >>> model = train_masked(["a cat sat on a mat"] * 2, ["a cat"], steps=1, report_steps=1, dim=8)
+    >>> list(hidden_examples(model, ["a cat sat on a mat"]).values())
+    [['a', 'cat', 'sat', 'on', 'a', 'mat'], ['a', 'cat', 'sat', 'on', 'a', '[MASK]']]
+    """
+    ids = model.ids(texts)
+    generator = torch.Generator().manual_seed(seed)
+    hidden, labels = hide_words(ids, len(model.vocabulary), generator)
+    n_hidden = torch.where((ids == UNKNOWN).any(dim=1), 0, (labels >= 0).sum(dim=1))
+    shown = {}
+    for row in n_hidden.argsort(descending=True, stable=True)[:most].tolist():
+        for name, source in (("title", ids), ("what the network reads of title", hidden)):
+            words_of_row = [model.vocabulary[i] for i in source[row] if i != PAD]
+            shown[f"{name} {row + 1}"] = words_of_row
+    return shown
+
+
 def train_masked(
     texts: Texts,
     held_out: Texts,

@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from vidrec_utils.intervals import cluster_sums
 from vidrec_utils.text_encoders.encoder import TextEncoder, Texts, check_texts
 from vidrec_utils.text_encoders.entities import COLUMNS
 
@@ -116,14 +117,123 @@ def span_scores(
     >>> span_scores({"t": [(0, 3), (5, 9)]}, {"t": [(0, 3)]})
     {'precision': 1.0, 'recall': 0.5, 'f1': 0.6666666666666666}
     """
-    pairs = [({*spans}, {*predicted.get(text, ())}) for text, spans in true.items()]
-    hits = sum(len(own & other) for own, other in pairs)
-    n_true, n_predicted = (sum(len(pair[side]) for pair in pairs) for side in (0, 1))
+    hits, n_true, n_predicted = (int(n) for n in _counts(true, predicted).sum(axis=0))
     return {
         "precision": hits / n_predicted if n_predicted else 0.0,
         "recall": hits / n_true if n_true else 0.0,
         "f1": 2 * hits / (n_true + n_predicted) if hits else 0.0,
     }
+
+
+def span_outcomes(
+    true: Mapping[object, Iterable[Span]], predicted: Mapping[object, Iterable[Span]]
+) -> dict[str, int]:
+    """Count the names that were found whole, only in part, or not at all.
+
+    Parameters
+    ----------
+    true, predicted : mapping of text to spans
+        See `span_scores`.
+
+    Returns
+    -------
+    dict of str to int
+        `whole`: both ends are right; `in part`: a predicted span shares a character with the name,
+        but differs at one end at least; `missed`: none does.
+
+    Examples
+    --------
+    >>> span_outcomes({"t": [(0, 3), (5, 9), (11, 14)]}, {"t": [(0, 3), (7, 9)]})
+    {'whole': 1, 'in part': 1, 'missed': 1}
+    """
+    outcomes = {"whole": 0, "in part": 0, "missed": 0}
+    for text, spans in true.items():
+        others = {*predicted.get(text, ())}
+        for start, end in {*spans}:
+            touched = any(a < end and b > start for a, b in others)
+            outcome = "whole" if (start, end) in others else "in part" if touched else "missed"
+            outcomes[outcome] += 1
+    return outcomes
+
+
+def f1_intervals(
+    true: Mapping[object, Iterable[Span]],
+    methods: Mapping[str, Mapping[object, Iterable[Span]]],
+    groups: pd.Series | None = None,
+    than: str | None = None,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """F1 of the names that some methods found, with intervals that resample groups of texts.
+
+    Parameters
+    ----------
+    true : mapping of text to spans
+        The names of each text.
+    methods : mapping of str to mapping
+        What each method found, see `span_scores`.
+    groups : Series, optional
+        Group of each text, such as its subject: texts of a group are resampled together, since
+        they hold the same name. Without, each text is resampled by itself.
+    than : str, optional
+        A method; then the rows are the differences of all others from it, on the same samples.
+    level : float
+        Coverage of the intervals.
+    seed : int
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by method: `mean` (the F1, or the difference), `low`, `high`.
+
+    Raises
+    ------
+    KeyError
+        If there is no method `than`.
+
+    Examples
+    --------
+    >>> true = {"t": [(0, 3)], "u": [(0, 3)]}
+    >>> f1_intervals(true, {"all": true, "one": {"t": [(0, 3)]}}).round(2)
+         mean  low  high
+    all  1.00  1.0   1.0
+    one  0.67  0.0   1.0
+
+    References
+    ----------
+    Davison, Hinkley: Bootstrap Methods and their Application. Cambridge University Press, 1997,
+    section 3.8.
+    """
+    if than is not None and than not in methods:
+        raise KeyError(f"There is no method {than!r}; there are {', '.join(methods)}.")
+    counts = np.stack([_counts(true, of) for of in methods.values()])  # (methods, texts, 3)
+    clusters = None if groups is None else groups.reindex(list(true))
+    rows = counts.transpose(1, 0, 2).reshape(len(true), -1)
+    sums = cluster_sums(rows, clusters, seed=seed).reshape(-1, len(methods), 3)
+    draws, means = _f1(sums), _f1(counts.sum(axis=1))  # (resamples, methods), (methods,)
+    if than is not None:
+        base = list(methods).index(than)
+        draws, means = draws - draws[:, [base]], means - means[base]
+    ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    table = pd.DataFrame({"mean": means, "low": ends[0], "high": ends[1]}, index=[*methods])
+    return table if than is None else table.drop(index=than)
+
+
+def _counts(
+    true: Mapping[object, Iterable[Span]], predicted: Mapping[object, Iterable[Span]]
+) -> np.ndarray:
+    """For each text: names found with both ends right, true names, predicted names; (texts, 3)."""
+    pairs = [({*spans}, {*predicted.get(text, ())}) for text, spans in true.items()]
+    rows = [(len(own & other), len(own), len(other)) for own, other in pairs]
+    return np.array(rows, dtype=int).reshape(-1, 3)
+
+
+def _f1(counts: np.ndarray) -> np.ndarray:
+    """F1 from hits, true and predicted names along the last axis; 0 where nothing was hit."""
+    hits, n_true, n_predicted = np.moveaxis(np.asarray(counts, dtype=float), -1, 0)
+    return 2 * hits / np.maximum(n_true + n_predicted, 1)
 
 
 class TokenTagger:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -16,6 +18,7 @@ EXAMPLES = {
     "How to bake sourdough bread at home": ("bread", "baking", "food"),
     "My cat learns a new trick": ("cat", "pets", "training"),
 }
+RECORD = Path(__file__).with_name("written_tags.json")
 
 
 def check_writes(encoder: TextEncoder) -> None:
@@ -265,3 +268,22 @@ def write_tags(
         tags = (tag.strip(" .,\u3001").lower() for tag in written.split(","))
         rows.append(tuple(dict.fromkeys(tag for tag in tags if tag)))
     return pd.Series(rows, index=index, dtype=object)
+
+
+def recorded_tags() -> dict[str, tuple[str, ...]]:
+    """Read the tags that `write_tags` gave to MiniTube's titles, which takes minutes.
+
+    They are recorded with `python benchmarks/written_tags.py`.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        Tags by title, in the order of writing.
+
+    Examples
+    --------
+    >>> recorded_tags()["A forgotten history of the surprise"]
+    ('history', 'surprise', 'history of surprise')
+    """
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    return {title: tuple(tags) for title, tags in record.items()}
