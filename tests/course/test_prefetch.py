@@ -1,17 +1,27 @@
 """What is computed ahead is what notebooks ask for, and failures are said."""
 
+import ast
+import hashlib
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import nbformat
+import numpy as np
 import psutil
 import pytest
 
-from vidrec_utils import cache
+from tests.helpers import slices
+from vidrec_utils import cache, embeddings, video_encoders
 from vidrec_utils.course import prefetch
+from vidrec_utils.datasets import VideoLibrary
+from vidrec_utils.embeddings import embedding
+from vidrec_utils.encoders import Encoder
+from vidrec_utils.video_encoders import by_pretraining
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
@@ -43,6 +53,45 @@ def test_the_notebook_finds_what_was_computed(
     asked = [one for one in cache.read_log(tmp_path / "log")[0] if one.what.startswith("vectors")]
     assert len(asked) >= 3
     assert [one for one in asked if one.computed] == []
+
+
+@pytest.mark.parametrize("name", ["02_text_encoders", "03_image_encoders", "04_video_encoders"])
+def test_the_notebook_asks_for_what_is_computed_ahead(
+    name: str, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    asked: dict[str, set[str]] = {}
+
+    def ask(library: VideoLibrary, encoder: Encoder, of: str = "title", **options: bool) -> object:
+        store = embedding._store_of(encoder, of, None)[0].name  # by the hash of all weights
+        asked.setdefault(store, set()).update(library.videos.index)
+        return MagicMock()  # nobody looks at the vectors
+
+    monkeypatch.setattr(embeddings, "embed", ask)
+    monkeypatch.setattr(video_encoders, "by_pretraining", remembered(by_pretraining))
+    for task in prefetch.tasks_for([name]):
+        task.compute(prefetch._cleaned())
+    ahead = asked.copy()
+    assert ahead
+    asked.clear()
+    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    slices.run(slices.slice_for(code, "embeddings.embed"), {"__name__": "__main__"})
+    assert set(ahead) <= set(asked), "nobody asks for these vectors"
+    lacking = {store: len(asked[store] - ahead[store]) for store in ahead}
+    assert set(lacking.values()) == {0}, f"videos that were not computed ahead: {lacking}"
+
+
+def remembered(build: Callable[..., dict]) -> Callable[..., dict]:
+    """Build the same networks once, though several tasks and the notebook ask for them."""
+    built: dict[bytes, dict] = {}
+
+    def look_up(clips: list, *options: object, **named: object) -> dict:
+        key = hashlib.sha256(np.stack(clips).tobytes() + repr((options, named)).encode()).digest()
+        if key not in built:
+            built[key] = build(clips, *options, **named)
+        return built[key].copy()
+
+    return look_up
 
 
 def test_a_failure_is_said_and_the_others_are_done(monkeypatch, tmp_path: Path) -> None:
@@ -130,3 +179,29 @@ def test_ones_own_library_is_left_to_the_notebooks(monkeypatch, tmp_path: Path) 
     monkeypatch.setenv("VIDREC_DATASET", str(tmp_path))
     monkeypatch.setattr(prefetch, "_outcome", None)  # nobody calls it
     prefetch.prefetch(progress=False)
+
+
+def test_a_slice_holds_the_calls_and_what_they_need() -> None:
+    cells = [
+        "import math\nfrom here import load, embed as other",
+        "a = load(1)\nb = slow(a)\ntable = {}\ntable['a'] = a\nunused = a + 1",
+        "def both(x):\n    y = scale\n    return embed(x, y)\nscale = 2\n",
+        "if claims.has(a):\n    rows = embed(a, scale).rows\n    show(rows)\nelse:\n    embed(0)",
+        "vectors = {k: both(v) for k, v in table.items()}\nshow(vectors, b)",
+        "a = 5\nif scale > 3:\n    a = 6\nfor k in range(a):\n    table[k] = embed(k, 1)",
+    ]
+    lines = [ast.unparse(one) for one in slices.slice_for(cells, "embed")]
+    assert lines == [
+        "from here import load, embed as other",
+        "a = load(1)",
+        "table = {}",
+        "table['a'] = a",
+        "def both(x):\n    y = scale\n    return embed(x, y)",
+        "scale = 2",
+        "embed(a, scale)",
+        "{k: both(v) for k, v in table.items()}",
+        "a = 5",
+        "if scale > 3:\n    a = 6",
+        "for k in range(a):\n    table[k] = embed(k, 1)",
+    ]
+    assert slices.run(slices.slice_for(["x = 1", "y = f(x)"], "f"), {"f": print})["x"] == 1
