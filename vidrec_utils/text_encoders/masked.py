@@ -184,8 +184,11 @@ def hidden_examples(
     Examples
     --------
     >>> model = train_masked(["a cat sat on a mat"] * 2, ["a cat"], steps=1, report_steps=1, dim=8)
-    >>> list(hidden_examples(model, ["a cat sat on a mat"]).values())
-    [['a', 'cat', 'sat', 'on', 'a', 'mat'], ['a', 'cat', 'sat', 'on', 'a', '[MASK]']]
+    >>> shown = hidden_examples(model, ["a cat sat on a mat"])
+    >>> shown["title 1"]
+    ['a', 'cat', 'sat', 'on', 'a', 'mat']
+    >>> len(shown["what the network reads of title 1"])
+    6
     """
     ids = model.ids(texts)
     generator = torch.Generator().manual_seed(seed)
