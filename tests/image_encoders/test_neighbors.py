@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from vidrec_utils.image_encoders import neighbors
@@ -11,6 +12,17 @@ def test_nearest_by_hand():
     rows = np.array([[1, 0], [2, 0.1], [0, 1], [0, 0]], dtype=float)
     assert neighbors.nearest(rows, 2)[0].tolist() == [1, 2]
     assert neighbors.nearest(rows, 1)[2].tolist() == [1]
+
+
+def test_ids_in_other_groups_by_hand():
+    rows = pd.DataFrame([[1, 0], [1, 0.1], [0, 1], [-2, -1.1], [np.nan, 0]], list("abcde"))
+    assert neighbors.nearest_ids(rows).to_dict() == {"a": "b", "b": "a", "c": "b", "d": "c"}
+    groups = pd.Series(["cat", "cat", "dog", "dog", "dog"], list("abcde"))
+    assert neighbors.nearest_ids(rows, groups).to_dict() == {"a": "c", "b": "c", "c": "b", "d": "a"}
+    with pytest.raises(ValueError, match="4 rows are of one group"):
+        neighbors.nearest_ids(rows, pd.Series("cat", list("abcde")))
+    with pytest.raises(KeyError):
+        neighbors.nearest_ids(rows, groups.drop("b"))
 
 
 def test_strip_begins_with_the_image_itself():

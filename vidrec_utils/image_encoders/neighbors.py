@@ -29,23 +29,50 @@ def nearest(vectors: np.ndarray, k: int = 1) -> np.ndarray:
     return np.argsort(-cosine, axis=1, kind="stable")[:, :k]
 
 
-def nearest_ids(vectors: pd.DataFrame) -> pd.Series:
+def nearest_ids(vectors: pd.DataFrame, groups: pd.Series | None = None) -> pd.Series:
     """Find for each row the id of its nearest other row, by cosine after centring.
 
     Parameters
     ----------
     vectors : DataFrame, shape (n, dim)
         Indexed by id; rows with NaN are left out.
+    groups : Series, optional
+        Group of each id. With it, only rows of other groups are searched, so that finding the same
+        thing once more does not count.
+
+    Returns
+    -------
+    Series of str
+        Id of the neighbour, by id.
+
+    Raises
+    ------
+    KeyError
+        If an id has no group.
+    ValueError
+        If all rows are of one group, so that none has a neighbour.
 
     Examples
     --------
     >>> vectors = pd.DataFrame([[1.0, 0.0], [2.0, 0.1], [-3.0, 0.0]], index=["a", "b", "c"])
     >>> nearest_ids(vectors)["a"]
     'b'
+    >>> nearest_ids(vectors, groups=pd.Series({"a": "cat", "b": "cat", "c": "dog"}))["a"]
+    'c'
     """
     known = vectors.dropna()
-    rows = nearest((known - known.mean()).to_numpy())[:, 0]
-    return pd.Series(known.index[rows], known.index)
+    centred = (known - known.mean()).to_numpy()
+    if groups is None:
+        return pd.Series(known.index[nearest(centred)[:, 0]], known.index)
+    group = groups.loc[known.index].to_numpy()
+    if len(set(group)) < 2:
+        raise ValueError(
+            f"All {len(known)} rows are of one group, so none has a neighbour in another: leave "
+            "`groups` out, or give finer ones."
+        )
+    unit = unit_rows(centred.astype(np.float32))
+    cosine = np.where(group[:, None] == group, -np.inf, unit @ unit.T)  # (n, n)
+    return pd.Series(known.index[cosine.argmax(axis=1)], known.index)
 
 
 def flat_map(vectors: np.ndarray, *, seed: int = 0) -> pd.DataFrame:
