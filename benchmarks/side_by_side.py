@@ -106,6 +106,32 @@ def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
 
 
+POWERS = np.linspace(0.1, 4, 391)
+"""Exponents that `exponent` tries."""
+
+
+def exponent(sizes: Sequence[int], seconds: Sequence[float]) -> float:
+    """The p for which `c (n^p - n0^p)` fits the time above that of the smallest size, n0, best.
+
+    The fit is by relative errors: the p whose ratios vary least. It is 0 if no size takes a tenth
+    longer than the smallest, and NaN if one that should take longer takes less.
+
+    Examples
+    --------
+    Two seconds, and a hundredth of a second for each item:
+
+    >>> print(round(exponent([10, 100, 200, 1000], [2.1, 3, 4, 12]), 2))
+    1.0
+    """
+    n, above = np.array(sizes, dtype=float), np.array(seconds) - seconds[0]
+    if above.max() < 0.1 * seconds[0]:
+        return 0.0  # all sizes take the time of the smallest
+    if (above[1:] <= 0).any():
+        return float("nan")  # noise is larger than the growth
+    spread = [np.std(np.log(above[1:] / (n[1:] ** p - n[0] ** p))) for p in POWERS]
+    return float(POWERS[int(np.argmin(spread))])
+
+
 def claim(what: str, measured: float, least: float) -> list[str]:
     """Print a ratio; returns a sentence if it is less than was claimed."""
     print(f"  {what}: {measured:.2f} times as fast, claimed is {least}")
