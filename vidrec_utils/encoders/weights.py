@@ -78,6 +78,14 @@ class PackagedFile:
         ------
         WeightsNotAvailable
             If the package, or the file in it, is not installed; names the remedy.
+
+        Examples
+        --------
+        Any file of any package can be named; here one of the course's own.
+
+        >>> file = PackagedFile("vidrec_utils", "settings.py", "vidrec-utils", "", "MIT", "settings")
+        >>> file.path().name
+        'settings.py'
         """
         path = self.find()
         if path is None:
