@@ -15,6 +15,8 @@ is therefore invisible to all of them.
 - `SequentialRules`: what followed what within a session. It, `ItemKNN`, `EASE`, `ALS` and `SASRec`
   answer for the present session of anybody: `recommend_next`. `shuffled_order` makes the control
   of a model of order.
+- `next_questions`, `next_ndcg`: the next video of a session as a question. `order_trials` trains
+  one transformer on the log as it is and on shuffled ones, and reads the record of such trials.
 
 `explanations` shows the lists of very different people, with the reasons. `GRIDS` holds settings of
 each model to try on validation with `evaluation.search`: no default serves dense and sparse logs.
@@ -32,6 +34,7 @@ from vidrec_utils.behavior_based.label_tables import (
     liking_aucs,
 )
 from vidrec_utils.behavior_based.neighbours import ItemKNN, cosine_neighbours
+from vidrec_utils.behavior_based.next_video import next_ndcg, next_questions
 from vidrec_utils.behavior_based.popularity import DecayedPopularity, WindowedPopularity
 from vidrec_utils.behavior_based.row_solvers import solve_rows
 from vidrec_utils.behavior_based.sasrec import SASRec, SequenceModel
@@ -66,6 +69,8 @@ __all__ = [
     "ease_weights",
     "label_table",
     "liking_aucs",
+    "next_ndcg",
+    "next_questions",
     "sampled_softmax",
     "session_numbers",
     "shuffled_order",
