@@ -1,11 +1,56 @@
-"""Exercises of `08_behavior_based`: weigh events, and solve EASE."""
+"""Exercises of `08_behavior_based`: a similarity, event weights, signs of EASE, and sessions."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+
+from vidrec_utils import datasets
+
+
+def similarity_by_hand() -> float:
+    """Return the shrunk cosine of two videos, computed on paper, to two digits or more.
+
+    Three people weigh video i with 3, 4 and 0, and video j with 3, 0 and 4. The shrinkage is 5.
+    """
+    # solution
+    return 9 / (5 * 5 + 5)
+    # end solution
+
+
+def check_similarity_by_hand(function: Callable[[], float]) -> str:
+    """Check the number that `similarity_by_hand` returns."""
+    answer = function()
+    assert not math.isclose(answer, 9 / 25, abs_tol=0.005), (
+        "that is the plain cosine; add the shrinkage to the product of the lengths."
+    )
+    assert not math.isclose(answer, 9 / 54, abs_tol=0.005), (
+        "the length of (3, 4, 0) is the root of 9 + 16, not their sum of 7."
+    )
+    assert not math.isclose(answer, 9 / 35, abs_tol=0.005), (
+        "the shrinkage is added once to the product of the lengths, not to each length."
+    )
+    assert not math.isclose(answer, 9, abs_tol=0.005), (
+        "9 is the numerator, what the first person adds; divide it by the lengths and shrinkage."
+    )
+    assert math.isclose(answer, 0.3, abs_tol=0.005), (
+        f"only the first person weighs both, 3 times 3; both lengths are 5. Yours is {answer}."
+    )
+    return "9 of 30: one common viewer of three, and a shrinkage that asks for more evidence."
+
+
+WRONG_SIMILARITY_BY_HAND = [
+    (lambda: 0.36, "plain cosine"),
+    (lambda: 9 / 54, "root of 9"),
+    (lambda: 9 / 35, "added once"),
+    (lambda: 9.0, "the numerator"),
+    (lambda: 0.5, "3 times 3"),
+]
 
 
 def weigh(log: pd.DataFrame, like: float = 2.0) -> pd.Series:
@@ -89,61 +134,163 @@ WRONG_WEIGH = [
 ]
 
 
-def ease(x: np.ndarray, l2: float) -> np.ndarray:
-    """Return EASE's weights for `x` (users, videos): `P = (X'X + l2 I)^-1`, `B = -P_ij / P_jj`."""
+def negative_share(x: np.ndarray, l2: float) -> float:
+    """Return the share of EASE's free weights that are below 0, for `x` (users, videos).
+
+    Free are all weights off the diagonal. Solve for them with NumPy: `P = (X'X + l2 I)^-1`, and
+    `B_ij = -P_ij / P_jj`.
+    """
     # solution
     inverse = np.linalg.inv(x.T @ x + l2 * np.eye(x.shape[1]))
     weights = -inverse / np.diag(inverse)
-    np.fill_diagonal(weights, 0)
-    return weights
+    return float((weights[~np.eye(len(weights), dtype=bool)] < 0).mean())
     # end solution
 
 
-def check_ease(function: Callable[[np.ndarray, float], np.ndarray]) -> str:
-    """Check an attempt at `ease` by what makes it a minimum."""
-    x = (np.random.default_rng(0).random((40, 6)) < [0.2, 0.3, 0.4, 0.5, 0.6, 0.7]).astype(float)
-    before, l2 = x.copy(), 5.0
-    got = function(x, l2)
-    assert np.shape(got) == (6, 6), (
-        f"the weights lead from videos to videos, so 6 videos give (6, 6), yours {np.shape(got)}: "
-        "is it `x.T @ x`?"
-    )
+def _histories() -> np.ndarray:
+    """Weights of forty people and six videos, some of which are watched more often."""
+    rng = np.random.default_rng(0)
+    return (rng.random((40, 6)) < [0.2, 0.3, 0.4, 0.5, 0.6, 0.7]).astype(float)
+
+
+def check_negative_share(function: Callable[[np.ndarray, float], float]) -> str:
+    """Check an attempt at `negative_share` on forty people, for two strengths."""
+    x = _histories()
+    before = x.copy()
+    got = float(function(x, 5.0))
     assert np.array_equal(x, before), "the caller's matrix was changed; work on a new one."
-    assert np.allclose(np.diag(got), 0), (
-        "the diagonal must be 0: a video that explains itself learns nothing about others."
+    expected = negative_share(x, 5.0)
+    assert not math.isclose(got, 1 - expected), (
+        "the sign is turned round: B is *minus* P_ij / P_jj."
     )
-    gram = x.T @ x
-    off = ~np.eye(6, dtype=bool)
-    gradient = (gram @ got - gram + l2 * got)[off]
-    if not np.allclose(gradient, 0, atol=1e-6):
-        expected = ease(x, l2)
-        assert not np.allclose(got, -expected), "the sign is wrong: B is *minus* P_ij / P_jj."
-        assert not np.allclose(got, expected.T), (
-            "each column j is divided by P_jj; yours divides the rows. NumPy divides the columns "
-            "when the diagonal is a row, `P / np.diag(P)`."
+    assert not math.isclose(got, (30 * expected + 6) / 36), (
+        "your share counts the diagonal, where -P_jj / P_jj is always -1; leave these out."
+    )
+    assert not math.isclose(got, 30 * expected / 36), (
+        "your share is one of all weights; the six on the diagonal are fixed at 0, so leave them "
+        "out of the count."
+    )
+    strong, least = float(function(x, 500.0)), negative_share(x, 500.0)
+    assert not math.isclose(strong, negative_share(x, 1e-9)), (
+        "`l2` is not used: add `l2 * np.eye(n)` to `x.T @ x`."
+    )
+    for value, right, l2 in [(got, expected, 5), (strong, least, 500)]:
+        assert math.isclose(value, right, abs_tol=1e-6), (
+            f"for l2 = {l2} the share is {right:.3f}, yours is {value:.3f}."
         )
-        assert not np.allclose(got, ease(x, 1e-9)), "`l2` is not used: add `l2 * np.eye(n)`."
-        raise AssertionError("this is not the minimum: the gradient off the diagonal is not 0.")
-    return "no small change of any weight would fit better: the gradient off the diagonal is 0."
+    return "the stronger the penalty, the more EASE is like a count, which has no minus."
 
 
-def _raw(x: np.ndarray, l2: float) -> np.ndarray:
+def _all_weights(x: np.ndarray, l2: float, diagonal: bool) -> float:
     inverse = np.linalg.inv(x.T @ x + l2 * np.eye(x.shape[1]))
-    return -inverse / np.diag(inverse)
+    weights = -inverse / np.diag(inverse)
+    if not diagonal:
+        np.fill_diagonal(weights, 0)
+    return float((weights < 0).mean())
 
 
-def _ridge(x: np.ndarray, l2: float) -> np.ndarray:
-    weights = np.linalg.solve(x.T @ x + l2 * np.eye(x.shape[1]), x.T @ x)
-    np.fill_diagonal(weights, 0)
-    return weights
+def _overwrites_matrix(x: np.ndarray, l2: float) -> float:
+    share = negative_share(x, l2)
+    x[0] = 0
+    return share
 
 
-WRONG_EASE = [
-    (_raw, "diagonal must be 0"),
-    (lambda x, l2: ease(x, l2).T, "divides the rows"),
-    (lambda x, l2: ease(x.T, l2), "videos to videos"),
-    (lambda x, l2: -ease(x, l2), "sign is wrong"),
-    (lambda x, l2: ease(x, 1e-9), "`l2` is not used"),
-    (_ridge, "not the minimum"),
-    (lambda x, l2: print(ease(x, l2)), "returns nothing"),
+WRONG_NEGATIVE_SHARE = [
+    (lambda x, l2: _all_weights(x, l2, diagonal=True), "counts the diagonal"),
+    (lambda x, l2: _all_weights(x, l2, diagonal=False), "out of the count"),
+    (lambda x, l2: 1 - negative_share(x, l2), "sign is turned round"),
+    (lambda x, l2: negative_share(x, 1e-9), "`l2` is not used"),
+    (lambda x, l2: 0.0, "the share is"),
+    (_overwrites_matrix, "was changed"),
+]
+
+
+def sessions_with_more(library: datasets.VideoLibrary, gap_minutes: float = 30.0) -> float:
+    """Return the share of sessions that hold two events or more.
+
+    Sort `library.interactions` by `user_id` and `timestamp`. A session begins with the first event
+    of a user, and after each pause of more than `gap_minutes`. Do not use `session_id`.
+    """
+    # solution
+    log = library.interactions.sort_values(["user_id", "timestamp"], kind="stable")
+    pause = log.groupby("user_id")["timestamp"].diff()
+    begins = pause.isna() | (pause > pd.Timedelta(minutes=gap_minutes))
+    sizes = begins.cumsum().value_counts()
+    return float((sizes > 1).mean())
+    # end solution
+
+
+def _five_videos(folder: Path) -> datasets.VideoLibrary:
+    """Five videos, and two people with five sessions, two of which hold more than one event."""
+    titles = {"title": [f"Video {number}" for number in range(5)]}
+    videos = pd.DataFrame(titles, pd.Index([f"v{number}" for number in range(5)], name="video_id"))
+    minutes = {"ann": [0, 10, 40, 100], "bob": [105, 200, 220, 400]}
+    rows = [(user, minute) for user, times in minutes.items() for minute in times]
+    log = pd.DataFrame(rows, columns=["user_id", "minute"])
+    log["video_id"] = [f"v{number % 5}" for number in range(len(log))]
+    start = pd.Timestamp("2026-02-01", tz="UTC")
+    log["timestamp"] = [start + pd.Timedelta(minutes=minute) for minute in log.pop("minute")]
+    log = log.sample(frac=1, random_state=1)  # rows of a log need not be in order
+    videos.to_csv(folder / "videos.csv")
+    log.to_csv(folder / "interactions.csv", index=False)
+    return datasets.load_folder(folder)
+
+
+def check_sessions_with_more(function: Callable[[datasets.VideoLibrary, float], float]) -> str:
+    """Check an attempt at `sessions_with_more` on a folder of five videos."""
+    with TemporaryDirectory() as folder:
+        library = _five_videos(Path(folder))
+        before = library.interactions.copy()
+        got, longer = float(function(library, 30.0)), float(function(library, 70.0))
+        assert library.interactions.equals(before), (
+            "the log of the library was changed; work on a copy, as `sort_values` returns one."
+        )
+    assert not math.isclose(got, 5 / 8), (
+        "that is the share of the events; count each session once, however long it is."
+    )
+    assert not math.isclose(got, 3 / 4), (
+        "bob came five minutes after ann had left: a new user always begins a session."
+    )
+    assert not math.isclose(got, 1 / 3), (
+        "a pause of exactly 30 minutes is not *more* than 30: it does not end a session."
+    )
+    assert math.isclose(got, 2 / 5), (
+        f"ann has sessions of three and one, bob of one, two and one; so 2/5, yours is {got:.3f}."
+    )
+    assert math.isclose(longer, 2 / 4), (
+        f"if only a pause of more than 70 minutes counts, ann has one session of four and bob "
+        f"three, one of them of two: 2/4, yours is {longer:.3f}. Is `gap_minutes` used?"
+    )
+    return "where most sessions hold one event, no model of sessions has anything to read."
+
+
+def _by_gap(library: datasets.VideoLibrary, gap_minutes: float, users: bool = True) -> pd.Series:
+    keys = ["user_id", "timestamp"] if users else ["timestamp"]
+    log = library.interactions.sort_values(keys, kind="stable")
+    pause = log.groupby("user_id")["timestamp"].diff() if users else log["timestamp"].diff()
+    begins = pause.isna() | (pause > pd.Timedelta(minutes=gap_minutes))
+    return begins.cumsum()
+
+
+def _of_events(library: datasets.VideoLibrary, gap_minutes: float = 30.0) -> float:
+    session = _by_gap(library, gap_minutes)
+    return float((session.map(session.value_counts()) > 1).mean())
+
+
+def _of_all_users(library: datasets.VideoLibrary, gap_minutes: float = 30.0) -> float:
+    return float((_by_gap(library, gap_minutes, users=False).value_counts() > 1).mean())
+
+
+def _adds_a_column(library: datasets.VideoLibrary, gap_minutes: float = 30.0) -> float:
+    library.interactions["minute"] = library.interactions["timestamp"].dt.minute
+    return sessions_with_more(library, gap_minutes)
+
+
+WRONG_SESSIONS_WITH_MORE = [
+    (_of_events, "share of the events"),
+    (_of_all_users, "a new user always"),
+    (lambda library, gap_minutes=30.0: sessions_with_more(library, 29.9), "exactly 30"),
+    (lambda library, gap_minutes=30.0: sessions_with_more(library, 30.0), "`gap_minutes` used"),
+    (_adds_a_column, "was changed"),
+    (lambda library, gap_minutes=30.0: 1.0, "three and one"),
 ]

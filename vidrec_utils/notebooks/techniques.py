@@ -88,7 +88,16 @@ OWED: dict[str, Owed] = {
         ),
     ),
     "content_based": Owed(),
-    "behavior_based": Owed(),
+    "behavior_based": Owed(
+        full=("item-knn", "ease", "als", "bpr", "sasrec"),
+        short=(
+            "popularity-window",
+            "duration-label",
+            "event-weights",
+            "ials-forms",
+            "session-rules",
+        ),
+    ),
     "hybrid": Owed(),
     "example": Owed(full=("paired-difference",), short=("standard-error",)),
 }
@@ -97,7 +106,6 @@ OWED: dict[str, Owed] = {
 NOT_YET_REWRITTEN = frozenset(
     [
         "07_content_based",
-        "08_behavior_based",
         "09_hybrid",
     ]
 )
