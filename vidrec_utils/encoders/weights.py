@@ -83,7 +83,7 @@ class PackagedFile:
         --------
         Any file of any package can be named; here one of the course's own.
 
-        >>> file = PackagedFile("vidrec_utils", "settings.py", "vidrec-utils", "", "MIT", "settings")
+        >>> file = PackagedFile("vidrec_utils", "settings.py", "vidrec-utils", "", "MIT", "code")
         >>> file.path().name
         'settings.py'
         """
