@@ -130,7 +130,34 @@ def run_trial(split: Split, order: str, seed: int, **settings: Any) -> SASRec:
 def per_question(
     model: Any, questions: pd.DataFrame, split: Split, session_only: bool = False
 ) -> np.ndarray:
-    """Compute the NDCG@10 of each question; see `next_ndcg`."""
+    """Compute the NDCG@10 of each question; see `next_ndcg`.
+
+    Parameters
+    ----------
+    model : SessionRecommender
+        Fitted. A transformer is given no event that weighs less than `LEAST`.
+    questions : DataFrame
+        See `sample_questions`.
+    split : Split
+        Gives the catalogue.
+    session_only : bool
+        Give the model the present session instead of the whole history.
+
+    Returns
+    -------
+    ndarray of float, shape (n_questions,)
+
+    Examples
+    --------
+    >>> from vidrec_utils.behavior_based import SequentialRules
+    >>> times = pd.date_range("2025-01-01", periods=2, freq="5min", tz="UTC")
+    >>> log = pd.DataFrame({"user_id": "ann", "video_id": ["a", "b"], "timestamp": times})
+    >>> split = Split(log.assign(watch_ratio=1.0), None, None, pd.DataFrame(index=["a", "b"]), "")
+    >>> row = {"target": "b", "timestamp": times[1], "history": ["a"], "weights": [1.0]}
+    >>> questions = pd.DataFrame([{**row, "in_session": 1, "seen": ["a"]}])
+    >>> print(per_question(SequentialRules().fit(split), questions, split))
+    [1.]
+    """
     least = LEAST if isinstance(model, SASRec) else 0.0
     return next_ndcg(model, questions, split.videos, 10, least, session_only)
 
