@@ -9,6 +9,7 @@ import nbformat
 import pytest
 
 from vidrec_utils.notebooks.printed import printed_text, text_difference
+from vidrec_utils.notebooks.techniques import NOT_YET_REWRITTEN
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,7 +73,8 @@ def test_make_test_finds_a_stale_output(tmp_path):
     notebook("20_fine", ("print('It is', 1.0)", "It is 1.01\n", []))
     notebook("21_timed", ("print('It took', 9, 's')", "It took 5 ms\n", ["times"]))
     notebook("22_stale", ("print('It helps')", "It fails\n", []), ("print(2)", "2\n", []))
-    notebook("00_tour", ("print('It helps')", "It fails\n", []))
+    for excepted in sorted(NOT_YET_REWRITTEN)[:1]:
+        notebook(excepted, ("print('It helps')", "It fails\n", []))
     variables = {
         k: v for k, v in os.environ.items() if k not in ("VIDREC_DATASET", "VIDREC_PROFILE")
     }
@@ -86,7 +88,8 @@ def test_make_test_finds_a_stale_output(tmp_path):
         text=True,
         timeout=300,
     )
-    assert "1 failed, 4 passed" in result.stdout, result.stdout + result.stderr
+    passed = 3 + min(len(NOT_YET_REWRITTEN), 1)
+    assert f"1 failed, {passed} passed" in result.stdout, result.stdout + result.stderr
     assert "The committed output is stale" in result.stdout
     assert "'helps' now" in result.stdout
     assert "make notebooks NOTEBOOKS=notebooks/22_stale.ipynb" in " ".join(result.stdout.split())
