@@ -67,7 +67,7 @@ def test_notebook_runs_on_a_public_set(
                 exec(compile(cell.source, f"{name}, cell {number}", "exec"), names)
     printed = capsys.readouterr().out
     assert SENTENCES[which, name] in printed
-    words = re.sub(r"base64,[A-Za-z0-9+/=]+", "", printed)  # a picture can spell anything
+    words = re.sub(r"[A-Za-z0-9+/=]{60,}", "", printed)  # a picture can spell anything
     assert not re.search(r"\bnan\b", words)
     assert not (home / "data" / "minitube").exists()
 
