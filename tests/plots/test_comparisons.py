@@ -142,6 +142,27 @@ def test_points_are_named_and_hollow_where_they_are_not_filled():
         plots.points({})
 
 
+def test_a_forest_says_by_colour_on_which_side_of_zero_an_interval_lies():
+    first = pd.DataFrame(
+        {"mean": [0.2, -0.2, 0.0], "low": [0.1, -0.3, -0.1], "high": [0.3, -0.1, 0.1]},
+        index=["up", "down", "open"],
+    )
+    figure = plots.forest({"new minus old": first, "one row": first.loc[["open"]]})
+    left, right = figure.axes
+    points = [line for line in left.lines if line.get_marker() == "o"]
+    colours = [line.get_color() for line in points]
+    assert len(set(colours)) == 3
+    assert [line.get_markerfacecolor() == "white" for line in points] == [False, False, True]
+    assert [line.get_ydata()[0] for line in points] == [0, 1, 2]
+    assert [line.get_ydata()[0] for line in right.lines if line.get_marker() == "o"] == [2]
+    low, high = left.get_ylim()
+    assert low > high  # the first row stands at the top
+    with pytest.raises(ValueError, match="lacks the column high"):
+        plots.forest({"one": first.drop(columns="high")})
+    with pytest.raises(ValueError, match="no panel"):
+        plots.forest({})
+
+
 def test_names_of_points_stay_next_to_small_values():
     means = [0.062, 0.065, 0.067, 0.088, 0.119]
     frame = pd.DataFrame({"mean": means, "x": [1.0, 9.0, 2.0, 3.0, 8.0]}, index=list("abcde"))

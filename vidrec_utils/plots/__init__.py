@@ -18,7 +18,7 @@ from vidrec_utils.plots._charts import (
     split_timelines,
     watch_time,
 )
-from vidrec_utils.plots._comparisons import before_after, curves, pair_scores, points
+from vidrec_utils.plots._comparisons import before_after, curves, forest, pair_scores, points
 from vidrec_utils.plots._images import boxed, contact_sheet, filmstrip, time_slices
 from vidrec_utils.plots._insides import activations, attention, filters, flow, pieces
 from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
@@ -43,6 +43,7 @@ __all__ = [
     "filmstrip",
     "filters",
     "flow",
+    "forest",
     "maps",
     "pair_scores",
     "pieces",

@@ -1,4 +1,4 @@
-"""Curves with their names at their ends, and lists or images before and after a change."""
+"""Curves with names at their ends, points and differences with intervals, before and after."""
 
 from __future__ import annotations
 
@@ -374,6 +374,65 @@ def points(
             if not log_x:  # the rest of the axis belongs to the names
                 axes.set_xticks([tick for tick in axes.get_xticks() if low <= tick <= high])
     grid[0].set_ylabel(safe_text(ylabel))
+    if title:
+        figure.suptitle(safe_text(title))
+    return figure
+
+
+def forest(panels: Mapping[str, pd.DataFrame], *, xlabel: str = "", title: str = "") -> Figure:
+    """Draw differences with their intervals around zero: a forest plot, a panel for each pair.
+
+    Parameters
+    ----------
+    panels : mapping of str to DataFrame
+        One panel for each; rows by name, in the same order from the top in all panels, with the
+        columns `mean, low, high`. A row that a panel lacks stays empty there.
+    xlabel, title : str
+        What is measured, in which unit, and the figure's message.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes per panel. Where an interval holds zero, the point is hollow and grey; otherwise
+        its colour says on which side of zero it lies.
+
+    Raises
+    ------
+    ValueError
+        If there is no panel, or a frame lacks a column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"mean": [0.2, 0], "low": [0.1, -1], "high": [0.3, 1]}, ["a", "b"])
+    >>> figure = forest({"new minus old": rows}, xlabel="NDCG@10")
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['a', 'b']
+    """
+    if not panels:
+        raise ValueError("There is no panel to draw.")
+    for name, frame in panels.items():
+        if lacking := [c for c in ("mean", "low", "high") if c not in frame]:
+            raise ValueError(f"The panel {name!r} lacks the column {', '.join(lacking)}.")
+    names = list(dict.fromkeys(name for frame in panels.values() for name in frame.index))
+    width = min(9.5, 2.2 * len(panels) + 1.6)
+    figure = Figure(figsize=(width, 0.34 * len(names) + 1.2), layout="constrained")
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (panel, frame) in zip(grid, panels.items(), strict=True):
+        for name, row in frame.iterrows():
+            side = int(row["low"] > 0) - int(row["high"] < 0)
+            colour = {1: "#0072B2", -1: "#D55E00", 0: "#777777"}[side]
+            reach = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+            face = colour if side else "white"
+            axes.errorbar(
+                row["mean"], names.index(name), None, reach, fmt="o", color=colour, mfc=face
+            )
+        axes.axvline(0, color="#555555", linestyle="--", linewidth=1)
+        axes.set_title(safe_text(panel), fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set(yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5))
+        axes.set_yticklabels([safe_text(name) for name in names])
+    figure.supxlabel(safe_text(xlabel), fontsize=9)
     if title:
         figure.suptitle(safe_text(title))
     return figure
