@@ -196,3 +196,33 @@ def test_a_reference_through_all_panels_is_named_once():
     assert names({"random": 0.1, "trained": 0.1}) == [0, 1]
     assert names({"random": 0.1, "trained": 0.2}) == [1, 1]
     assert names({"random": 0.1}) == [1, 0]
+
+
+def test_positions_that_matter_are_dotted_and_named():
+    figure = plots.curves({"a": [1, 2, 3]}, xlabel="rank", ylabel="share", x_lines={"first two": 2})
+    axes = figure.axes[0]
+    dotted = axes.lines[1]
+    assert (dotted.get_linestyle(), list(dotted.get_xdata())) == (":", [2, 2])
+    assert {text.get_text() for text in axes.texts} == {"a", "first two"}
+    figure.draw_without_rendering()
+    name = next(text for text in axes.texts if text.get_text() == "first two")
+    assert name.get_window_extent().x1 < axes.transData.transform((2, 0))[0]
+
+
+def test_grouped_points_stand_side_by_side_and_groups_that_a_model_lacks_stay_empty():
+    frame = pd.DataFrame({"mean": [0.2, 0.5], "low": [0.1, 0.4], "high": [0.3, 0.6]})
+    content = frame.set_axis(["light users", "cold videos"])
+    popular = content.iloc[:1]
+    figure = plots.grouped_points({"content": content, "popularity": popular}, ylabel="NDCG")
+    axes = figure.axes[0]
+    names = [text.get_text() for text in axes.get_xticklabels()]
+    assert [name.split() for name in names] == [["light", "users"], ["cold", "videos"]]
+    one, other = (container[0] for container in axes.containers)
+    assert one.get_xdata()[0] < 0 < other.get_xdata()[0]
+    assert list(one.get_ydata()) == [0.2, 0.5]
+    assert np.isnan(other.get_ydata()).tolist() == [False, True]
+    assert one.get_marker() != other.get_marker()
+    with pytest.raises(ValueError, match="lacks the column high"):
+        plots.grouped_points({"content": content.drop(columns="high")}, ylabel="NDCG")
+    with pytest.raises(ValueError, match="not 0"):
+        plots.grouped_points({}, ylabel="NDCG")

@@ -18,7 +18,14 @@ from vidrec_utils.plots._charts import (
     split_timelines,
     watch_time,
 )
-from vidrec_utils.plots._comparisons import before_after, curves, forest, pair_scores, points
+from vidrec_utils.plots._comparisons import (
+    before_after,
+    curves,
+    forest,
+    grouped_points,
+    pair_scores,
+    points,
+)
 from vidrec_utils.plots._images import boxed, contact_sheet, filmstrip, time_slices
 from vidrec_utils.plots._insides import activations, attention, filters, flow, pieces
 from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
@@ -44,6 +51,7 @@ __all__ = [
     "filters",
     "flow",
     "forest",
+    "grouped_points",
     "maps",
     "pair_scores",
     "pieces",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
+from vidrec_utils.plots._charts import MARKERS
 from vidrec_utils.plots._images import Drawable, bare, pixels_of
 from vidrec_utils.plots._style import PALETTE, safe_text
 
@@ -26,6 +28,7 @@ def curves(
     dashed: Sequence[str] = (),
     log_x: bool = False,
     log_y: bool = False,
+    x_lines: Mapping[str, float] | None = None,
 ) -> Figure:
     """Draw curves, each with its name at its end, in place of a legend.
 
@@ -46,6 +49,8 @@ def curves(
         where both have the same values.
     log_x, log_y : bool
         Use logarithmic axes.
+    x_lines : mapping of str to float, optional
+        Horizontal positions that matter, by name: dotted lines, each with its name on its left.
 
     Returns
     -------
@@ -87,6 +92,19 @@ def curves(
     if reference is not None:
         axes.axhline(reference, color="#555555", linestyle="--", linewidth=1.2)
         ends.append((max(e[0] for e in ends), reference, reference_label, "#555555"))
+    for name, position in (x_lines or {}).items():
+        axes.axvline(position, color="#555555", linestyle=":", linewidth=1.2)
+        axes.annotate(
+            safe_text(name),
+            (position, 0.96),
+            (-3, 0),
+            xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=9,
+            color="#555555",
+        )
     if not log_x and all((line.get_xdata() % 1 == 0).all() for line in axes.lines[: len(lines)]):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # epochs come whole
     _label_ends(figure, ends)
@@ -435,6 +453,63 @@ def forest(panels: Mapping[str, pd.DataFrame], *, xlabel: str = "", title: str =
     figure.supxlabel(safe_text(xlabel), fontsize=9)
     if title:
         figure.suptitle(safe_text(title))
+    return figure
+
+
+def grouped_points(tables: Mapping[str, pd.DataFrame], *, ylabel: str, title: str = "") -> Figure:
+    """Draw the scores of several models side by side, group by group, each with its interval.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        By the name of a model, up to six: one row a group, with the columns `mean, low, high`. The
+        groups of all tables are drawn, in the order in which they come.
+    ylabel, title : str
+        What is measured, in which unit, and the figure's message.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One axes, with one legend. A model that lacks a group has no point there.
+
+    Raises
+    ------
+    ValueError
+        If there is no model or more than six, or a table lacks a column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> row = pd.DataFrame({"mean": [0.5], "low": [0.4], "high": [0.6]}, index=["new users"])
+    >>> figure = grouped_points({"popularity": row, "content": row + 0.1}, ylabel="recall")
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['popularity', 'content']
+    """
+    if not 0 < len(tables) <= len(MARKERS):
+        raise ValueError(f"Give one to {len(MARKERS)} models to draw, not {len(tables)}.")
+    for name, table in tables.items():
+        if lacking := [column for column in ("mean", "low", "high") if column not in table]:
+            raise ValueError(f"The table of {name!r} lacks the column {', '.join(lacking)}.")
+    groups = list(dict.fromkeys(group for table in tables.values() for group in table.index))
+    figure = Figure(figsize=(7.5, 3.4), layout="constrained")
+    axes = figure.add_subplot(ylabel=safe_text(ylabel), title=safe_text(title))
+    step = min(0.18, 0.7 / len(tables))
+    for number, (name, table) in enumerate(tables.items()):
+        rows = table.reindex(groups)[["mean", "low", "high"]].to_numpy(dtype=float)
+        mean, low, high = rows.T  # each (groups,)
+        axes.errorbar(
+            np.arange(len(groups)) + step * (number - (len(tables) - 1) / 2),
+            mean,
+            [mean - low, high - mean],
+            fmt=MARKERS[number],
+            color=PALETTE[number],
+            capsize=3,
+            label=safe_text(name),
+        )
+    names = ["\n".join(textwrap.wrap(safe_text(group, 40), 12)) for group in groups]
+    axes.set_xticks(range(len(groups)), names, fontsize=9)
+    axes.grid(False, axis="x")
+    figure.legend(loc="outside upper right", ncols=len(tables))
     return figure
 
 
