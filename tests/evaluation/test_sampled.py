@@ -83,3 +83,14 @@ def test_by_sample_size_and_lead_average_users_not_videos():
     assert low <= difference <= high
     with pytest.raises(ValueError, match="different videos"):
         sampled.difference(a, frame([1, 1, 1], users=("u", "w", "v")))
+
+
+def test_reordered_pairs_counts_each_pair_once_and_no_ties():
+    table = pd.DataFrame(
+        {1: [0.1, 0.2, 0.3, 0.3], 20: [0.9, 0.8, 0.7, 0.7], "all": [0.4, 0.3, 0.2, 0.2]},
+        index=list("abcd"),
+    )
+    # among one drawn all pairs but the tie of c and d are turned round, among twenty none
+    assert sampled.reordered_pairs(table).to_dict() == {1: 5, 20: 0}
+    with pytest.raises(ValueError, match="no column 'all'"):
+        sampled.reordered_pairs(table.drop(columns="all"))

@@ -166,6 +166,42 @@ def by_sample_size(
     return pd.DataFrame(table).T.rename_axis("recommender")
 
 
+def reordered_pairs(table: pd.DataFrame) -> pd.Series:
+    """Count the pairs of recommenders whose order drawn candidates turn round.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What `by_sample_size` gives: one row a recommender, and a column `"all"`.
+
+    Returns
+    -------
+    Series of int
+        By number of drawn negatives: the pairs of which one is ahead among all candidates and the
+        other among drawn ones, by however little. A tie is no order.
+
+    Raises
+    ------
+    ValueError
+        If there is no column `"all"`.
+
+    Examples
+    --------
+    Among all candidates the order is a, b, c. Among five drawn ones c overtakes both:
+
+    >>> table = pd.DataFrame({5: [0.8, 0.7, 0.9], "all": [0.2, 0.1, 0.0]}, index=list("abc"))
+    >>> reordered_pairs(table).to_dict()
+    {5: 2}
+    """
+    if "all" not in table:
+        raise ValueError("The table has no column 'all'; give what `by_sample_size` returns.")
+    scores = table.to_numpy(dtype=float)  # (recommenders, columns)
+    ahead = np.sign(scores[:, None] - scores[None])  # (recommenders, recommenders, columns)
+    among_all = ahead[..., table.columns.get_loc("all"), None]
+    turned = (ahead * among_all < 0).sum(axis=(0, 1)) // 2  # each pair is in the table twice
+    return pd.Series(turned, table.columns).drop("all")
+
+
 def per_user(frame: pd.DataFrame, m: int | None = None, metric: str = "ndcg@10") -> pd.Series:
     """Each user's mean over relevant videos, expected with m drawn negatives (None: all)."""
     ranks = frame["rank"].to_numpy()
