@@ -390,7 +390,7 @@ def near_duplicates(
     return _finding(
         "duplicate videos",
         evidence,
-        "videos that training lacks resemble one of it",
+        "videos that training lacks resemble one that it has",
         "Merge copies before splitting: preprocessing.clean does.",
     )
 
