@@ -459,3 +459,25 @@ def test_alarms_are_dark_cells_at_their_row_and_column():
     assert axes.get_xlabel() == "detector"
     with pytest.raises(ValueError, match="no cells"):
         plots.alarms(table[:0])
+
+
+def test_a_table_of_lists_holds_titles_as_text_and_images_below_the_limit(shown):
+    lists = {
+        "watched": [(noise(90, 120, 3), "Tea & rain\nmusic")],
+        "recommended": [(None, "<b>猫</b>"), (noise(120, 60, 3, seed=1), "Cats")],
+    }
+    text = plots.list_table({"ann": lists, "bob": {"watched": []}}, "Two lists.", max_bytes=9_000)
+    (data, _), *rest = shown
+    assert not rest
+    assert data["text/html"] == text
+    assert data["text/plain"] == "Two lists."
+    assert "Tea &amp; rain<br>music" in text
+    assert "&lt;b&gt;猫&lt;/b&gt;" in text
+    images = [base64.b64decode(code) for code in re.findall(r"base64,([\w+/=]+)", text)]
+    assert sum(map(len, images)) <= 9_000
+    assert [Image.open(io.BytesIO(code)).size for code in images] == [(72, 54), (36, 72)]
+    assert text.count("alt=") == 2
+    with pytest.raises(ValueError, match="show fewer"):
+        plots.list_table({"ann": lists}, "Two lists.", max_bytes=100)
+    with pytest.raises(ValueError, match="no list"):
+        plots.list_table({}, "None.")

@@ -2,8 +2,9 @@
 
 The drawing functions take data and return a `matplotlib.figure.Figure`; nothing appears until
 `show(figure, alt="...")` puts it under a cell, with a description for readers who cannot see it and
-below a size limit. `playing_sheet` shows moving clips in the same way, `architecture` draws a
-network from its own modules, and `pipeline` the steps of a computation.
+below a size limit. `playing_sheet` shows moving clips in the same way, `list_table` lists of
+videos; `architecture` draws a network from its own modules, and `pipeline` the steps of a
+computation.
 """
 
 from vidrec_utils.plots._architecture import architecture
@@ -31,6 +32,7 @@ from vidrec_utils.plots._insides import activations, attention, filters, flow, p
 from vidrec_utils.plots._output import MAX_BYTES, encode_figure, playing_sheet, show
 from vidrec_utils.plots._pipeline import pipeline
 from vidrec_utils.plots._style import PALETTE, safe_text, use_style
+from vidrec_utils.plots._tables import list_table
 
 __all__ = [
     "MAX_BYTES",
@@ -52,6 +54,7 @@ __all__ = [
     "flow",
     "forest",
     "grouped_points",
+    "list_table",
     "maps",
     "pair_scores",
     "pieces",
