@@ -15,6 +15,7 @@ from vidrec_utils.content_based import (
     combine,
     count_terms,
     documents,
+    term_vectors,
     tfidf_weights,
 )
 
@@ -189,3 +190,16 @@ def test_combined_vectors_add_their_cosines():
 def test_impossible_combinations(modalities, weights, complaint):
     with pytest.raises(ValueError, match=complaint):
         combine(modalities, weights)
+
+
+def test_term_vectors_keep_the_terms_that_videos_share():
+    table = term_vectors(DOCUMENTS)
+    assert table.columns.tolist() == ["cat", "dog", "slow"]  # park and sun have one video each
+    assert table.index.equals(DOCUMENTS.index)
+    assert table.loc["d"].isna().all()
+    lengths = np.linalg.norm(table.drop("d"), axis=1)
+    assert np.allclose(lengths, 1)
+    assert term_vectors(DOCUMENTS, least=1).shape == (5, 5)
+    assert term_vectors(DOCUMENTS, most=2).columns.tolist() == ["cat", "dog"]
+    with pytest.raises(ValueError, match="No term has 9 videos"):
+        term_vectors(DOCUMENTS, least=9)

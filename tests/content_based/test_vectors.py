@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from vidrec_utils.content_based import ContentRecommender, unit_vectors
+from vidrec_utils.content_based import ContentRecommender, list_entries, unit_vectors
+from vidrec_utils.datasets import VideoLibrary
 
 VECTORS = pd.DataFrame(
     [[1, 0], [2, 0], [0, 3], [0, -1], [-1, 0]], index=list("abcde"), columns=["x", "y"], dtype="f4"
@@ -160,3 +162,24 @@ def test_errors_say_what_is_wrong():
         ContentRecommender(VECTORS.set_axis(list("12345"))).fit(library(EVENTS))
     with pytest.raises(ValueError, match="Two vectors for video 'a'"):
         ContentRecommender(VECTORS.set_axis(list("aacde"))).fit(library(EVENTS))
+
+
+def test_entries_of_a_list_have_a_text_in_any_case(tmp_path):
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
+    videos = pd.DataFrame(
+        {
+            "video_id": ["a", "b"],
+            "title": ["Tea", None],
+            "category": [None, "rain"],
+            "thumbnail": ["a.png", None],
+        }
+    )
+    log = pd.DataFrame({"user_id": ["ann"], "video_id": ["a"]})
+    (image, first), (absent, second) = list_entries(
+        VideoLibrary(videos, log, root=tmp_path), ["a", "b"]
+    )
+    assert image.shape == (6, 8, 3)
+    assert absent is None
+    assert (first, second) == ("Tea", "b\nrain")
+    with pytest.raises(ValueError, match="2 videos but 1 notes"):
+        list_entries(VideoLibrary(videos, log), ["a", "b"], ["x"])

@@ -8,12 +8,14 @@ content are enough, so a video that nobody has watched can be recommended.
 - `InterestRecommender`: several interests of one user, found by clustering.
 - `LearnedRanker`: logistic regression learns which agreements count.
 - `Diversified`, `mmr`: any recommender's lists with fewer repetitions.
+- `list_entries`: videos with thumbnail, title and category, for `plots.list_table`.
 
 `explanations` shows the lists of very different people, with the reasons.
 """
 
 from vidrec_utils.content_based.diversity import Diversified, mmr
 from vidrec_utils.content_based.interests import InterestRecommender, find_interests
+from vidrec_utils.content_based.lists import list_entries
 from vidrec_utils.content_based.profiles import ContentRecommender, HistoryProfile
 from vidrec_utils.content_based.ranker import LearnedRanker
 from vidrec_utils.content_based.terms import (
@@ -22,6 +24,7 @@ from vidrec_utils.content_based.terms import (
     count_terms,
     documents,
     plain_words,
+    term_vectors,
     tfidf_weights,
 )
 from vidrec_utils.content_based.vectors import aligned, combine, unit_vectors
@@ -39,8 +42,10 @@ __all__ = [
     "count_terms",
     "documents",
     "find_interests",
+    "list_entries",
     "mmr",
     "plain_words",
+    "term_vectors",
     "tfidf_weights",
     "unit_vectors",
 ]

@@ -130,6 +130,53 @@ def count_terms(terms: Iterable[Iterable[str]]) -> tuple[sparse.csr_array, list[
     return counts, [str(term) for term in counter.get_feature_names_out()]
 
 
+def term_vectors(documents: pd.Series, least: int = 2, most: int = 512) -> pd.DataFrame:
+    """The TF-IDF weights of the terms that videos share, as vectors that can be joined with others.
+
+    Parameters
+    ----------
+    documents : Series of sequence of str
+        Terms of each video, indexed by `video_id`; see `documents`.
+    least : int
+        A term that fewer videos have is left out: it makes no two videos alike.
+    most : int
+        At most this many terms, those of most videos; of equal ones the first in the alphabet.
+
+    Returns
+    -------
+    DataFrame of float32
+        Indexed like `documents`, one column a term. A video without any of the terms has NaN.
+
+    Raises
+    ------
+    ValueError
+        If no video has a term, or no term has as many videos.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> terms = pd.Series([("cat", "slow"), ("cat",), ("dog",)], index=list("abc"))
+    >>> print(term_vectors(terms).to_string())
+       cat
+    a  1.0
+    b  1.0
+    c  NaN
+    """
+    arguments.at_least(1, least=least, most=most)
+    counts, vocabulary = count_terms(documents)
+    n_videos = np.bincount(counts.indices, minlength=len(vocabulary))
+    kept = np.argsort(-n_videos, kind="stable")[:most]
+    kept = np.sort(kept[n_videos[kept] >= least])
+    if not len(kept):
+        raise ValueError(
+            f"No term has {least} videos; with a smaller `least` there are more terms."
+        )
+    columns = sparse.csr_array(counts[:, kept])
+    weights = tfidf_weights(columns).toarray()
+    weights[np.diff(columns.indptr) == 0] = np.nan
+    return pd.DataFrame(weights, documents.index, [vocabulary[column] for column in kept])
+
+
 def tfidf_weights(counts: sparse.csr_array) -> sparse.csr_array:
     """Term frequency times inverse document frequency, rows of length 1.
 
