@@ -30,7 +30,7 @@ SENTENCES = {
     ("movielens", "06_evaluation"): "The library movielens has no watch_ratio and duration_s",
     ("kuairand", "06_evaluation"): "Without vectors there is nothing that a classifier could read.",
     ("movielens", "07_content_based"): "The library movielens has no thumbnail",
-    ("kuairand", "07_content_based"): "the most frequent terms make the vectors.",
+    ("kuairand", "07_content_based"): "There are vectors of: tags.",
     ("movielens", "08_behavior_based"): "The library movielens has no duration_s and watch_ratio",
     ("kuairand", "08_behavior_based"): "The library kuairand has no comment",
     ("movielens", "09_hybrid"): "Nobody has a success in the test for heavy users.",

@@ -87,7 +87,10 @@ OWED: dict[str, Owed] = {
             "slices",
         ),
     ),
-    "content_based": Owed(),
+    "content_based": Owed(
+        full=("term-weights", "cosine-profile", "interests", "learned-ranker", "mmr"),
+        short=("balanced-join", "half-life", "dislike"),
+    ),
     "behavior_based": Owed(
         full=("item-knn", "ease", "als", "bpr", "sasrec"),
         short=(
@@ -105,7 +108,6 @@ OWED: dict[str, Owed] = {
 
 NOT_YET_REWRITTEN = frozenset(
     [
-        "07_content_based",
         "09_hybrid",
     ]
 )
