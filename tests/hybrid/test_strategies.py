@@ -67,6 +67,17 @@ def test_what_is_recorded_is_read_again(groups, tmp_path, monkeypatch):
     assert (again["small"].users, again["small"].videos) == (one.users, one.videos)
 
 
+def test_differences_are_rearranged_by_pair(groups):
+    one = strategies.measure(*groups, ["popularity", "EASE"], progress=False)
+    none = strategies.measure(*groups, ["popularity"], progress=False)
+    tables = strategies.by_pair(
+        {"first": one, "second": one, "third": none}, [("EASE", "popularity")]
+    )
+    table = tables["EASE minus popularity"]
+    assert table.index.tolist() == ["first", "second"]
+    assert table.loc["first"].tolist() == one.differences.loc[0, ["mean", "low", "high"]].tolist()
+
+
 def test_the_package_has_a_record_of_real_logs():
     measured = strategies.recorded()
     assert next(iter(measured)) == "MiniTube"

@@ -184,6 +184,40 @@ def recorded() -> Mapping[str, Measured]:
     return {str(name): _read(rows) for name, rows in table.groupby("library", sort=False)}
 
 
+def by_pair(
+    measured: Mapping[str, Measured], pairs: Iterable[tuple[str, str]] = PAIRS
+) -> dict[str, pd.DataFrame]:
+    """Rearrange differences for `plots.forest`: a table for each pair, a row for each library.
+
+    Parameters
+    ----------
+    measured : mapping of str to Measured
+        By the name of the library.
+    pairs : iterable of (str, str)
+        Some of `PAIRS`.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        By `"a minus b"`; rows by library with the columns `mean, low, high`.
+
+    Examples
+    --------
+    >>> table = by_pair(recorded(), [("EASE", "popularity")])["EASE minus popularity"]
+    >>> bool(table.loc["MiniTube", "low"] > 0)
+    True
+    """
+    tables = {}
+    for a, b in pairs:
+        rows = {}
+        for name, one in measured.items():
+            known = one.differences.set_index(["strategy", "against"])
+            if (a, b) in known.index:
+                rows[name] = known.loc[(a, b), ["mean", "low", "high"]].astype(float)
+        tables[f"{a} minus {b}"] = pd.DataFrame(rows).T
+    return tables
+
+
 def record(measured: Mapping[str, Measured]) -> None:
     """Write what `recorded` reads.
 
