@@ -1,10 +1,139 @@
 """Why a model says what it says, and whether the explanation is right.
 
-| name | what |
+| question | names |
 |---|---|
-| `smallest_removal` | the fewest videos of a history without which another video comes first |
-"""
+| Which number is explained? | `Target`, with `class_head`, `classifier_head`, `recommendation_head` |
+| Where is it in an image, a clip? | `grad_cam`, `cam`, `saliency`, `integrated_gradients`, `occlude_space`, `occlude_time`, `occlude_tubes`, `image_attention` |
+| In a text, a sound? | `token_attributions`, `attention_rollout`, `occlude_sound` |
+| Is the map right? | `deletion_insertion`, `faithfulness`, `randomized`, `agreement` |
+| Does it point at the thing? | `localize`, `in_time`, `center_prior`, `box_masks`, `compare_methods` |
+| Which feature was it? | `shapley_values`, `ranker_shapley`, `feature_importances`, `dependence` |
+| Why this video? | `explain`, with a sentence and a figure |
+| Why not that one? | `explain_absence` |
+| What would have to be different? | `smallest_removal` |
+| When do people leave? | `LeavingHazard` |
+"""  # noqa: E501
 
+from vidrec_utils.interpretability.activation_maps import (
+    cam,
+    grad_cam,
+    layer_gradients,
+    map_layers,
+)
+from vidrec_utils.interpretability.attention import (
+    attention_rollout,
+    image_attention,
+    token_attributions,
+)
 from vidrec_utils.interpretability.counterfactuals import Counterfactual, smallest_removal
+from vidrec_utils.interpretability.faithfulness import (
+    agreement,
+    cells,
+    deletion_insertion,
+    faithfulness,
+    mean_agreements,
+    random_map,
+)
+from vidrec_utils.interpretability.gradients import (
+    baseline_items,
+    completeness_error,
+    integrated_gradients,
+    saliency,
+)
+from vidrec_utils.interpretability.leaving import LeavingHazard, at_risk
+from vidrec_utils.interpretability.localization import (
+    box_masks,
+    center_prior,
+    compare_methods,
+    in_time,
+    localize,
+)
+from vidrec_utils.interpretability.occlusion import (
+    interrupted,
+    occlude_sound,
+    occlude_space,
+    occlude_time,
+    occlude_tubes,
+)
+from vidrec_utils.interpretability.reasons import (
+    Absence,
+    NotRecommended,
+    Reasons,
+    explain,
+    explain_absence,
+)
+from vidrec_utils.interpretability.shapley import (
+    Ranker,
+    coalitions,
+    dependence,
+    feature_importances,
+    member_groups,
+    ranker_features,
+    ranker_shapley,
+    shapley_from_values,
+    shapley_values,
+)
+from vidrec_utils.interpretability.targets import (
+    Head,
+    NoGradients,
+    Target,
+    class_head,
+    classifier_head,
+    randomized,
+    recommendation_head,
+)
 
-__all__ = ["Counterfactual", "smallest_removal"]
+__all__ = [
+    "Absence",
+    "Counterfactual",
+    "Head",
+    "LeavingHazard",
+    "NoGradients",
+    "NotRecommended",
+    "Ranker",
+    "Reasons",
+    "Target",
+    "agreement",
+    "at_risk",
+    "attention_rollout",
+    "baseline_items",
+    "box_masks",
+    "cam",
+    "cells",
+    "center_prior",
+    "class_head",
+    "classifier_head",
+    "coalitions",
+    "compare_methods",
+    "completeness_error",
+    "deletion_insertion",
+    "dependence",
+    "explain",
+    "explain_absence",
+    "faithfulness",
+    "feature_importances",
+    "grad_cam",
+    "image_attention",
+    "in_time",
+    "integrated_gradients",
+    "interrupted",
+    "layer_gradients",
+    "localize",
+    "map_layers",
+    "mean_agreements",
+    "member_groups",
+    "occlude_sound",
+    "occlude_space",
+    "occlude_time",
+    "occlude_tubes",
+    "random_map",
+    "randomized",
+    "ranker_features",
+    "ranker_shapley",
+    "recommendation_head",
+    "saliency",
+    "shapley_from_values",
+    "shapley_values",
+    "smallest_removal",
+    "token_attributions",
+]
