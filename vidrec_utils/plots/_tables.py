@@ -77,14 +77,14 @@ def list_table(
         )
     columns = list(dict.fromkeys(column for lists in rows.values() for column in lists))
     head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *columns))
-    body = ""
+    table = ""
     for name, lists in rows.items():
         cells = "".join(
             "<td>" + "".join(_entry(each, images) for each in lists.get(column, ())) + "</td>"
             for column in columns
         )
-        body += f"<tr><th>{html.escape(name)}</th>{cells}</tr>"
-    shown = f'<table class="lists"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        table += f"<tr><th>{html.escape(name)}</th>{cells}</tr>"
+    shown = f'<table class="lists"><thead><tr>{head}</tr></thead><tbody>{table}</tbody></table>'
     _emit("text/html", shown, text)
     return shown
 
