@@ -110,7 +110,7 @@ def measure(
     max_users : int
         Settings are tried on so many users of validation at most.
     seed : int
-        Of everything that is drawn.
+        Seed of users that are drawn, of models that start at random, and of intervals.
     progress : bool
         Show bars.
 
@@ -139,12 +139,12 @@ def measure(
     >>> bool(table["mean"].iloc[1] > table["mean"].iloc[0])
     True
     """
-    wanted = list(only)
-    for name in wanted:
+    names = list(only)
+    for name in names:
         arguments.one_of(STRATEGIES, strategy=name)
     build = _Builder(library, split, max_users, seed, progress)
     rows, results = [], {}
-    for name in wanted:
+    for name in names:
         model, settings = build(name)
         result = evaluate(refit(model, split), split, on="test", seed=seed, progress=progress)
         results[name] = result
@@ -365,10 +365,10 @@ def of_users(split: Split, n: int, seed: int = 0) -> Split:
     arguments.at_least(1, n=n)
     rng = np.random.default_rng(seed)
 
-    def some(frame: pd.DataFrame) -> pd.DataFrame:
+    def reduced(frame: pd.DataFrame) -> pd.DataFrame:
         users = np.unique(frame["user_id"].to_numpy(dtype=str))
         drawn = rng.permutation(users)[:n]
         return frame[frame["user_id"].isin(drawn)]
 
-    validation = None if split.validation is None else some(split.validation)
-    return replace(split, validation=validation, test=some(split.test))
+    validation = None if split.validation is None else reduced(split.validation)
+    return replace(split, validation=validation, test=reduced(split.test))
