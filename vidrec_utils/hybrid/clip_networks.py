@@ -7,8 +7,10 @@ stage (`trainable_part`) runs in every step on their outputs.
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +18,7 @@ import torch
 from torch import nn
 
 from vidrec_utils import arguments, settings, video_io
+from vidrec_utils.cache import code_version, load_or_build
 from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.encoders import Windows
 from vidrec_utils.video_encoders import mini
@@ -107,6 +110,36 @@ def prepare(name: str, clips: list[np.ndarray], batch_size: int = 16) -> tuple[t
         for batch in batches
     ]
     return tuple(torch.cat(tensors) for tensors in zip(*inputs, strict=True))
+
+
+def kept_inputs(name: str, clips: Mapping[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
+    """Inputs of the trainable part as `prepare` makes them, kept on disk as 16-bit numbers.
+
+    Parameters
+    ----------
+    name : {"slowfast_mini", "small"}
+        As for `trainable_part`.
+    clips : mapping of str to uint8 (time, height, width, 3)
+        RGB; they are found again by their content.
+
+    Returns
+    -------
+    tuple of Tensor
+        float32, one row a clip, rounded to 16 bits.
+    """
+    digest = hashlib.sha256()
+    for clip in clips.values():
+        digest.update(f"{clip.shape}".encode() + np.ascontiguousarray(clip).tobytes())
+    weights = repr(mini.load(name).weights) if name == "slowfast_mini" else ""
+    code = code_version(Path(__file__).parent, Path(mini.__file__).parent)
+    key = (name, weights, code, digest.hexdigest())
+
+    def build() -> dict[str, np.ndarray]:
+        tensors = prepare(name, list(clips.values()))
+        return {f"{n}": tensor.numpy().astype(np.float16) for n, tensor in enumerate(tensors)}
+
+    arrays = load_or_build("inputs of trainable stages", key, build, name)
+    return tuple(torch.from_numpy(array.astype(np.float32)) for array in arrays.values())
 
 
 def rows_of(clips: Mapping[str, np.ndarray], video_ids: list[str]) -> np.ndarray:

@@ -31,7 +31,13 @@ from vidrec_utils.behavior_based.sasrec import PAD, SASRec
 from vidrec_utils.datasets import Split
 from vidrec_utils.evaluation import evaluate
 from vidrec_utils.events import Label
-from vidrec_utils.hybrid.clip_networks import ENCODERS, prepare, rows_of, trainable_part
+from vidrec_utils.hybrid.clip_networks import (
+    ENCODERS,
+    kept_inputs,
+    prepare,
+    rows_of,
+    trainable_part,
+)
 from vidrec_utils.hybrid.cold_start import all_and_cold
 from vidrec_utils.saving import Array, below
 
@@ -379,6 +385,43 @@ class EndToEnd(SASRec):
                 {name: torch.from_numpy(np.asarray(value)) for name, value in weights}
             )
             self.vectors.eval()
+
+
+def source_models(
+    clips: Mapping[str, np.ndarray], sources: Iterable[str] = SOURCES, **options: Any
+) -> dict[str, EndToEnd]:
+    """Make one model for each source of vectors; the frozen lower stages see each clip once.
+
+    What these stages compute is rounded to 16 bits, kept on disk, and found by the clips' content.
+
+    Parameters
+    ----------
+    clips : mapping of str to uint8 (time, height, width, 3)
+        See `EndToEnd`.
+    sources : iterable of str
+        Some of "ids", "frozen" and "joint".
+    **options
+        For `EndToEnd`.
+
+    Returns
+    -------
+    dict of str to EndToEnd
+        Not fitted.
+
+    Examples
+    --------
+    >>> clips = {"a": np.zeros((8, 32, 32, 3), np.uint8)}
+    >>> models = source_models(clips, ("frozen", "joint"), encoder="small", dim=4)
+    >>> models["frozen"].prepared is models["joint"].prepared
+    True
+    """
+    models = {source: EndToEnd(clips, source, **options) for source in sources}
+    seeing = [model for source, model in models.items() if source != "ids"]
+    if clips and seeing:
+        prepared = kept_inputs(seeing[0].encoder, clips)
+        for model in seeing:
+            model.prepared = prepared
+    return models
 
 
 def compare_sources(

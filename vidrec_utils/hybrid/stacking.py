@@ -134,6 +134,8 @@ class Stacked(Ensemble):
     """
 
     _learned: ClassVar = ("events", "mean", "scale")
+    leaves_cold = True
+    """Whether members that know events alone are silent about cold videos."""
 
     def __init__(
         self,
@@ -272,27 +274,59 @@ class Stacked(Ensemble):
         UserWarning
             If the events have no timestamp and are not `ordered`.
         """
-        interactions, video_ids = unpack(data)
+        interactions, _ = unpack(data)
         self.leaves_cold = True
         if hasattr(self, "layers"):
             del self.layers  # of an earlier fit, whose features may have been others
+        weights = event_weights(interactions) if weights is None else weights
+        self._learn(*self.lessons(data, weights))
+        super().fit(data, weights)
+        self.events = event_counts(self.seen)
+        return self
+
+    def lessons(
+        self, data: TrainingData, weights: EventWeights | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Make the examples that the ranker learns from, out of what `fit` is given.
+
+        The members are fitted on the earlier events, and score the videos of the later ones.
+
+        Parameters
+        ----------
+        data, weights
+            As for `fit`.
+
+        Returns
+        -------
+        x : ndarray of float32, shape (n, n_features)
+            Features, in the order of `feature_names`, not standardised.
+        y : ndarray of bool, shape (n,)
+            Whether the user liked the video later; all others were drawn.
+
+        Examples
+        --------
+        Ann and Bob watch what the oracle says; for each the last event is a lesson, and what they
+        never watched is drawn beside it:
+
+        >>> from vidrec_utils.recommender import FixedScores
+        >>> log = pd.DataFrame({"user_id": ["ann", "bob"] * 4, "video_id": list("abbacddc")})
+        >>> log["timestamp"] = pd.date_range("2025-01-01", periods=8, freq="h")
+        >>> videos = pd.DataFrame([[5, 4, 3, 2, 1], [4, 5, 2, 3, 1]], ["ann", "bob"], list("abcde"))
+        >>> x, y = Stacked([FixedScores(videos, "oracle")]).lessons(log.assign(watch_ratio=1.0))
+        >>> x.shape, y.tolist()
+        ((2, 5), [True, True])
+        """
+        interactions, video_ids = unpack(data)
         early, late = self._cut(interactions)
         # what a signal says is decided in the whole log: a share of it may lack the signal
         videos = getattr(data, "videos", None)
         rule = fit_label(interactions, videos, self.label, threshold=self.threshold)
         liked = rule.positives(interactions)
         weights = event_weights(interactions) if weights is None else weights
-        early_weights = weights
-        if not callable(early_weights):
-            early_weights = pd.Series(np.asarray(early_weights)[early], interactions.index[early])
+        if not callable(weights):
+            weights = pd.Series(np.asarray(weights)[early], interactions.index[early])
         videos = pd.DataFrame(index=video_ids) if videos is None else videos
-        x, y = self._examples(
-            interactions[early], interactions[late], liked[late], videos, early_weights
-        )
-        self._learn(x, y)
-        super().fit(data, weights)
-        self.events = event_counts(self.seen)
-        return self
+        return self._examples(interactions[early], interactions[late], liked[late], videos, weights)
 
     def _cut(self, interactions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Masks of the events that the members learn from, and of those that the ranker does."""
@@ -566,6 +600,12 @@ def in_time(
     ------
     ValueError
         If no event has a timestamp, and the rows are not `ordered`.
+
+    Examples
+    --------
+    >>> log = pd.DataFrame({"timestamp": pd.date_range("2025-01-01", periods=4)})
+    >>> [mask.tolist() for mask in in_time(log, share=0.5)]
+    [[True, True, False, False], [False, False, True, True]]
     """
     n = len(interactions)
     if ordered:

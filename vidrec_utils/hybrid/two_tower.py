@@ -31,6 +31,30 @@ from vidrec_utils.recommender import DrawsNegatives
 from vidrec_utils.saving import Array, below
 
 
+class IdVectors(nn.Embedding):
+    """Vectors of ids, `(n, dim)`; zero for position -1, and in training for a share of the ids.
+
+    Parameters
+    ----------
+    n, dim : int
+        Number of ids, length of the vectors.
+    dropout : float
+        Share of ids left out while training.
+    """
+
+    def __init__(self, n: int, dim: int, dropout: float):
+        super().__init__(n, dim)
+        self.dropout = dropout
+
+    def forward(self, positions: torch.Tensor) -> torch.Tensor:
+        """Vectors `(n, dim)` of ids by position."""
+        known = positions >= 0  # (n,)
+        if self.training:
+            drawn = torch.rand(positions.shape, device=positions.device)
+            known = known & (drawn >= self.dropout)
+        return super().forward(positions.clamp_min(0)) * known[:, None]
+
+
 class Towers(nn.Module):
     """The network: content and ids in, unit-length vectors out.
 
@@ -63,12 +87,21 @@ class Towers(nn.Module):
             nn.Sequential(nn.Linear(n_content, hidden), nn.ReLU(), nn.Linear(hidden, dim))
             for _ in range(2)
         )
-        self.user_id = nn.Embedding(n_users, dim) if user_ids else None
-        self.video_id = nn.Embedding(n_videos, dim) if video_ids else None
-        for embedding in (self.user_id, self.video_id):
-            if embedding is not None:
-                nn.init.normal_(embedding.weight, std=0.01)
-        self.id_dropout = id_dropout
+        self.user_id = IdVectors(n_users, dim, id_dropout) if user_ids else None
+        self.video_id = IdVectors(n_videos, dim, id_dropout) if video_ids else None
+        for vectors in (self.user_id, self.video_id):
+            if vectors is not None:
+                nn.init.normal_(vectors.weight, std=0.01)
+
+    def forward(
+        self,
+        histories: torch.Tensor,
+        users: torch.Tensor,
+        contents: torch.Tensor,
+        videos: torch.Tensor,
+    ) -> torch.Tensor:
+        """Cosines `(n, m)` of n users, by mean content and position, with m videos, likewise."""
+        return self.users(histories, users) @ self.videos(contents, videos).T
 
     def users(self, content: torch.Tensor, users: torch.Tensor) -> torch.Tensor:
         """Vectors `(n, dim)` from mean contents `(n, n_content)` and positions of the users."""
@@ -80,15 +113,10 @@ class Towers(nn.Module):
         # v = (g(c_v) + e_v) / |g(c_v) + e_v|, (n, dim)
         return F.normalize(self.video(content) + self._ids(self.video_id, videos), dim=1)
 
-    def _ids(self, embedding: nn.Embedding | None, positions: torch.Tensor) -> torch.Tensor | float:
-        """Vectors e of ids, `(n, dim)`; zero for position -1 and for ids that are dropped."""
-        if embedding is None:
-            return 0.0
-        known = positions >= 0  # (n,)
-        if self.training:
-            drawn = torch.rand(positions.shape, device=positions.device)
-            known = known & (drawn >= self.id_dropout)
-        return embedding(positions.clamp_min(0)) * known[:, None]
+    @staticmethod
+    def _ids(vectors: IdVectors | None, positions: torch.Tensor) -> torch.Tensor | float:
+        """Vectors e of ids, `(n, dim)`; 0 for a tower that knows no ids."""
+        return 0.0 if vectors is None else vectors(positions)
 
 
 class TwoTower(DrawsNegatives, VectorModel):
@@ -182,6 +210,36 @@ class TwoTower(DrawsNegatives, VectorModel):
         arguments.one_of(CORRECTIONS, correction=correction)
         self._set_arguments(locals())
 
+    def network(self) -> Towers:
+        """Return the trained network, in evaluation mode, on the CPU.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not fitted.
+
+        Examples
+        --------
+        >>> content = pd.DataFrame([[1.0], [-1.0]], index=["a", "b"])
+        >>> log = pd.DataFrame({"user_id": ["ann", "bob"], "video_id": ["a", "b"]})
+        >>> model = TwoTower(content, dim=4, hidden=8, epochs=1, progress=False)
+        >>> towers = model.fit(log.assign(watch_ratio=1.0)).network()
+        >>> one = torch.zeros(1, 1), torch.tensor([0])
+        >>> towers(*one, *one).shape  # one user, one video
+        torch.Size([1, 1])
+        """
+        self._require_fit()
+        net = self._towers(len(self.state["absent"]))
+        net.load_state_dict({name: torch.from_numpy(a) for name, a in self.state.items()})
+        return net.eval()
+
+    def _towers(self, n_content: int) -> Towers:
+        """The network with initial weights."""
+        return Towers(
+            len(self.user_ids), len(self.video_ids), n_content, self.dim, self.hidden,
+            self.know_users, self.know_videos, self.id_dropout,
+        )  # fmt: skip
+
     def _fit(self, matrix: sparse.csr_array) -> None:
         liked = sparse.csr_array(matrix.maximum(0))  # W, (n_users, n_videos)
         liked.eliminate_zeros()
@@ -189,10 +247,7 @@ class TwoTower(DrawsNegatives, VectorModel):
         content, gaps = standardized(aligned(self.vectors, self.video_ids))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            net = Towers(
-                len(self.user_ids), len(self.video_ids), content.shape[1], self.dim, self.hidden,
-                self.know_users, self.know_videos, self.id_dropout,
-            ).to(settings.device())  # fmt: skip
+            net = self._towers(content.shape[1]).to(settings.device())
             contents = _Contents(liked, content, gaps)
             candidates = len(content) if self.full else self.batch_size
             layers = 2 * content.shape[1] * self.hidden + candidates * self.dim
@@ -332,6 +387,12 @@ def standardized(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values, gaps : ndarray of float32, shape (n, dim)
         Missing values (NaN, infinite) are 0 in the first and 1 in the second, which else is 0. A
         column that is constant or wholly missing becomes 0.
+
+    Examples
+    --------
+    >>> values, gaps = standardized(np.array([[1.0, 7.0], [3.0, 7.0], [np.nan, 7.0]]))
+    >>> values.tolist(), gaps[:, 0].tolist()
+    ([[-1.0, 0.0], [1.0, 0.0], [0.0, 0.0]], [0.0, 0.0, 1.0])
     """
     known = np.isfinite(vectors)
     count = np.maximum(known.sum(axis=0), 1)  # (dim,)
