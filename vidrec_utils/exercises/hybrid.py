@@ -1,10 +1,58 @@
-"""Exercises of `09_hybrid`: fuse lists by rank, and correct a sampled softmax."""
+"""Exercises of `09_hybrid`: a corrected loss, ranks, places of cold videos, and what is new."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import pandas as pd
+
+from vidrec_utils import datasets
+
+
+def corrected_loss_by_hand() -> float:
+    """Return the log-Q corrected loss of one event, computed on paper, to two digits or more.
+
+    All scores are 0. The batch holds two others: a video with one half of all events, and one
+    with a quarter of them.
+    """
+    # solution
+    return math.log(1 + 1 / (2 * 1 / 2) + 1 / (2 * 1 / 4))
+    # end solution
+
+
+def check_corrected_loss_by_hand(function: Callable[[], float]) -> str:
+    """Check the number that `corrected_loss_by_hand` returns."""
+    answer = function()
+    assert not math.isclose(answer, math.log(3), abs_tol=0.005), (
+        "ln 3 is the loss without a correction: each of the others still counts as one."
+    )
+    assert not math.isclose(answer, math.log(1 + 1 + 1 / 2), abs_tol=0.005), (
+        "the sign is turned round: what is drawn often must count for less, not for more."
+    )
+    assert not math.isclose(answer, math.log(1 + 2 + 4), abs_tol=0.005), (
+        "you divide by the share alone; with m = 2 others each is expected m times its share."
+    )
+    assert not math.isclose(answer, 4, abs_tol=0.005), (
+        "4 is what stands inside of the logarithm; the loss is its logarithm."
+    )
+    assert math.isclose(answer, math.log(4), abs_tol=0.005), (
+        "the watched video adds 1, the first of the others 1 / (2 times one half), the second "
+        f"1 / (2 times a quarter); the loss is the logarithm of the sum. Yours is {answer}."
+    )
+    return "the rarer of the two stands for two videos, as it comes half as often as it should."
+
+
+WRONG_CORRECTED_LOSS_BY_HAND = [
+    (lambda: 1.0986, "without a correction"),
+    (lambda: math.log(2.5), "sign is turned round"),
+    (lambda: math.log(7), "share alone"),
+    (lambda: 4.0, "inside of the logarithm"),
+    (lambda: 0.5, "the watched video adds 1"),
+]
 
 
 def fuse_ranks(lists: list[list[str]], constant: float = 60.0) -> dict[str, float]:
@@ -64,43 +112,180 @@ WRONG_FUSE_RANKS = [
 ]
 
 
-def corrected(scores: np.ndarray, share: np.ndarray, drawn: int) -> np.ndarray:
-    """Return log-Q corrected scores of `drawn` sampled videos: `s - log(drawn * share)`."""
+def cold_share(
+    content: np.ndarray, behaviour: np.ndarray, cold: np.ndarray, weight: float, k: int = 10
+) -> float:
+    """Return the share of the k first places that cold videos get in a fusion.
+
+    `content` and `behaviour` hold the normalised scores of one person for all videos, `cold` says
+    which videos are cold. A warm video scores `weight * content + (1 - weight) * behaviour`, a
+    cold one `content`, since behaviour is silent about it.
+    """
     # solution
-    return scores - np.log(drawn * share)
+    fused = weight * content + (1 - weight) * behaviour
+    fused = np.where(cold, content, fused)
+    return float(cold[np.argsort(-fused)[:k]].mean())
     # end solution
 
 
-def check_corrected(function: Callable[..., np.ndarray]) -> str:
-    """Check an attempt at `corrected` by what it is for: the sum over samples is the full sum."""
-    rng = np.random.default_rng(0)
-    scores, share = rng.normal(size=20), rng.dirichlet(np.ones(20))
-    before = scores.copy()
-    got = function(scores, share, 50)
-    assert np.shape(got) == (20,), f"one number for each score, so (20,), not {np.shape(got)}."
-    assert np.array_equal(scores, before), "the caller's scores were changed; return new ones."
-    estimate = 50 * (share * np.exp(got)).sum()  # what 50 draws by `share` give on average
-    full = np.exp(scores).sum()
-    assert not np.isclose(estimate, 50 * (share * np.exp(scores)).sum()), (
-        "nothing is corrected: popular videos are drawn more often, and count more often."
-    )
-    plus = 50 * (share * np.exp(scores + np.log(50 * share))).sum()
-    assert not np.isclose(estimate, plus), "the sign is wrong: what is drawn often must weigh less."
-    assert not np.isclose(estimate, 50 * full), (
-        "you use the share alone; with `drawn` samples a video is drawn `drawn * share` times."
-    )
-    assert np.isclose(estimate, full), (
-        f"the corrected sum is {estimate:.2f} on average, the sum over the catalogue {full:.2f}."
-    )
-    return "on average the sum over samples is the sum over the catalogue, whoever is popular."
+def _scores() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normalised scores of 400 videos by two members that do not agree; a fifth are cold."""
+    rng = np.random.default_rng(3)
+    content, behaviour = rng.standard_normal((2, 400))
+    return content, behaviour, np.arange(400) % 5 == 0
 
 
-WRONG_CORRECTED = [
-    (lambda scores, share, drawn: scores, "nothing is corrected"),
-    (lambda scores, share, drawn: scores + np.log(drawn * share), "sign is wrong"),
-    (lambda scores, share, drawn: scores - np.log(share), "share alone"),
-    (lambda scores, share, drawn: scores - drawn * share, "on average"),
-    (lambda scores, share, drawn: (scores - np.log(drawn * share)).sum(), "one number for each"),
-    (lambda scores, share, drawn: scores.__isub__(np.log(drawn * share)), "were changed"),
-    (lambda scores, share, drawn: print(scores), "returns nothing"),
+def check_cold_share(function: Callable[..., float]) -> str:
+    """Check an attempt at `cold_share` on 400 made-up videos, a fifth of them cold."""
+    content, behaviour, cold = _scores()
+    before = content.copy()
+    got = {w: float(function(content, behaviour, cold, w, k=40)) for w in (0.0, 0.3, 1.0)}
+    assert np.array_equal(content, before), "the caller's scores were changed; make new ones."
+    right = {w: cold_share(content, behaviour, cold, w, k=40) for w in got}
+    assert not math.isclose(got[0.3], _judged(content, behaviour, cold, 0.3, 40)), (
+        "behaviour still judges cold videos in your fusion: a cold one scores `content` alone."
+    )
+    assert not math.isclose(got[0.3], _shrunk(content, behaviour, cold, 0.3, 40)), (
+        "a cold video scores `content`, not `weight * content`: the weight of a silent member "
+        "goes to the others."
+    )
+    assert not math.isclose(got[0.3], _worst(content, behaviour, cold, 0.3, 40)), (
+        "these are the lowest scores; the list begins with the highest."
+    )
+    assert not math.isclose(got[0.3], cold_share(content, behaviour, cold, 0.3)), (
+        "use the argument `k`, not a number of your own."
+    )
+    for w, share in right.items():
+        assert math.isclose(got[w], share, abs_tol=1e-6), (
+            f"for weight {w} cold videos get {share:.3f} of the places, yours is {got[w]:.3f}."
+        )
+    return (
+        "cold videos get most places between the ends: a mean of two scores varies less than one, "
+        "so there a cold video's score of one member stands out."
+    )
+
+
+def _first(cold: np.ndarray, fused: np.ndarray, k: int) -> float:
+    return float(cold[np.argsort(-fused)[:k]].mean())
+
+
+def _judged(
+    content: np.ndarray, behaviour: np.ndarray, cold: np.ndarray, weight: float, k: int = 10
+) -> float:
+    return _first(cold, weight * content + (1 - weight) * behaviour, k)
+
+
+def _shrunk(
+    content: np.ndarray, behaviour: np.ndarray, cold: np.ndarray, weight: float, k: int = 10
+) -> float:
+    fused = weight * content + (1 - weight) * np.where(cold, 0, behaviour)
+    return _first(cold, fused, k)
+
+
+def _worst(
+    content: np.ndarray, behaviour: np.ndarray, cold: np.ndarray, weight: float, k: int = 10
+) -> float:
+    fused = np.where(cold, content, weight * content + (1 - weight) * behaviour)
+    return _first(cold, -fused, k)
+
+
+def _overwrites(
+    content: np.ndarray, behaviour: np.ndarray, cold: np.ndarray, weight: float, k: int = 10
+) -> float:
+    share = cold_share(content, behaviour, cold, weight, k)
+    content *= weight
+    return share
+
+
+WRONG_COLD_SHARE = [
+    (_judged, "still judges cold videos"),
+    (_shrunk, "not `weight * content`"),
+    (_worst, "the list begins with the highest"),
+    (
+        lambda content, behaviour, cold, weight, k=10: cold_share(content, behaviour, cold, weight),
+        "argument `k`",
+    ),
+    (lambda content, behaviour, cold, weight, k=10: 0.123, "of the places"),
+    (_overwrites, "were changed"),
+]
+
+
+def share_of_new(library: datasets.VideoLibrary, days: float = 7.0) -> float:
+    """Return the share of the events of the last `days` that are about videos with no event before.
+
+    The last days begin `days` before the last event of `library.interactions`; an event at this
+    moment belongs to them. A video is new if none of its events lies before that moment.
+    """
+    # solution
+    log = library.interactions
+    begin = log["timestamp"].max() - pd.Timedelta(days=days)
+    late = log["timestamp"] >= begin
+    known = log.loc[~late, "video_id"]
+    return float((~log.loc[late, "video_id"].isin(known)).mean())
+    # end solution
+
+
+def _five_videos(folder: Path) -> datasets.VideoLibrary:
+    """Five videos and eight events: in the last two days two of five are about new videos."""
+    titles = {"title": [f"Video {number}" for number in range(5)]}
+    videos = pd.DataFrame(titles, pd.Index([f"v{number}" for number in range(5)], name="video_id"))
+    rows = [("v0", 0), ("v1", 1), ("v2", 3), ("v0", 8), ("v3", 8), ("v1", 9), ("v3", 9), ("v2", 10)]
+    log = pd.DataFrame(rows, columns=["video_id", "day"])
+    log["user_id"] = [f"u{number % 3}" for number in range(len(log))]
+    start = pd.Timestamp("2026-02-01", tz="UTC")
+    log["timestamp"] = [start + pd.Timedelta(days=day) for day in log.pop("day")]
+    videos.to_csv(folder / "videos.csv")
+    log.to_csv(folder / "interactions.csv", index=False)
+    return datasets.load_folder(folder)
+
+
+def check_share_of_new(function: Callable[..., float]) -> str:
+    """Check an attempt at `share_of_new` on a folder of five videos."""
+    with TemporaryDirectory() as folder:
+        library = _five_videos(Path(folder))
+        before = library.interactions.copy()
+        got, longer = float(function(library, 2.0)), float(function(library, 7.0))
+        assert library.interactions.equals(before), (
+            "the log of the library was changed; work on a copy."
+        )
+    assert not math.isclose(got, 1 / 4), (
+        "that is the share of the videos; count events, since a video may have several."
+    )
+    assert not math.isclose(got, 0), (
+        "an event exactly two days before the last one belongs to the last days."
+    )
+    assert math.isclose(got, 2 / 5), (
+        f"in the last two days v3 is new and has two of five events: 2/5, yours is {got:.3f}."
+    )
+    assert math.isclose(longer, 4 / 6), (
+        f"in the last seven days v2 and v3 have four of six events: 2/3, yours is {longer:.3f}. "
+        "Is `days` used?"
+    )
+    return "that is the share of tomorrow's questions that behaviour alone cannot answer."
+
+
+def _of_videos(library: datasets.VideoLibrary, days: float = 7.0) -> float:
+    log = library.interactions
+    late = log["timestamp"] >= log["timestamp"].max() - pd.Timedelta(days=days)
+    recent = log.loc[late, "video_id"].drop_duplicates()
+    return float((~recent.isin(log.loc[~late, "video_id"])).mean())
+
+
+def _later_only(library: datasets.VideoLibrary, days: float = 7.0) -> float:
+    log = library.interactions
+    late = log["timestamp"] > log["timestamp"].max() - pd.Timedelta(days=days)
+    return float((~log.loc[late, "video_id"].isin(log.loc[~late, "video_id"])).mean())
+
+
+def _adds_a_column(library: datasets.VideoLibrary, days: float = 7.0) -> float:
+    library.interactions["day"] = library.interactions["timestamp"].dt.day
+    return share_of_new(library, days)
+
+
+WRONG_SHARE_OF_NEW = [
+    (_of_videos, "share of the videos"),
+    (lambda library, days=7.0: share_of_new(library, 2.0), "Is `days` used?"),
+    (_later_only, "exactly two days"),
+    (lambda library, days=7.0: 0.5, "v3 is new"),
+    (_adds_a_column, "was changed"),
 ]
