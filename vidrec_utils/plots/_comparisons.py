@@ -434,7 +434,7 @@ def forest(panels: Mapping[str, pd.DataFrame], *, xlabel: str = "", title: str =
             raise ValueError(f"The panel {name!r} lacks the column {', '.join(lacking)}.")
     names = list(dict.fromkeys(name for frame in panels.values() for name in frame.index))
     width = min(9.5, 2.2 * len(panels) + 1.6)
-    figure = Figure(figsize=(width, 0.34 * len(names) + 1.2), layout="constrained")
+    figure = Figure(figsize=(width, 0.34 * len(names) + 1.3), layout="constrained")
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (panel, frame) in zip(grid, panels.items(), strict=True):
         for name, row in frame.iterrows():
@@ -446,8 +446,8 @@ def forest(panels: Mapping[str, pd.DataFrame], *, xlabel: str = "", title: str =
                 row["mean"], names.index(name), None, reach, fmt="o", color=colour, mfc=face
             )
         axes.axvline(0, color="#555555", linestyle="--", linewidth=1)
-        axes.set_title(safe_text(panel), fontsize=9)
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set_title(textwrap.fill(safe_text(panel), 22), fontsize=9)
+        axes.xaxis.set_major_locator(MaxNLocator(3))
         axes.set(yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5))
         axes.set_yticklabels([safe_text(name) for name in names])
     figure.supxlabel(safe_text(xlabel), fontsize=9)
