@@ -112,10 +112,7 @@ def leave_one_out(folder: Path, n_rare: int = 2) -> None:
     birds = clips[clips["label"] == "bird"].head(n_rare)
     clips = pd.concat([clips[clips["label"] == "sign_language"], birds])
     encoder = video_encoders.load(ENCODER)
-    frames = [
-        video_io.frames_at(folder / path, np.linspace(0.5, 2.5, 16), size=SIZE)[0]
-        for path in clips["path"]
-    ]
+    frames = [video_io.sample_frames(folder / p, n=16, size=(SIZE, SIZE)) for p in clips["path"]]
     x, y = encoder.encode(frames).astype(np.float64), (clips["label"] == "bird").to_numpy(int)
     for name, remedy in comparison.REMEDIES.items():
         right = []

@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
-from vidrec_utils.imbalance.heads import Loss, fit_head, fit_hidden
+from vidrec_utils.imbalance.heads import HiddenLayer, Loss, fit_head, fit_hidden
 from vidrec_utils.imbalance.losses import (
     adjust_logits,
     class_balanced_weights,
@@ -30,6 +30,7 @@ from vidrec_utils.imbalance.resampling import draw_rows, resample, sampling_weig
 from vidrec_utils.imbalance.thresholds import decide, move_thresholds
 from vidrec_utils.intervals import cluster_sums
 from vidrec_utils.linear_probe import stratified_folds
+from vidrec_utils.reporting import interval
 from vidrec_utils.transfer_learning.calibration import fit_temperature
 
 RECORD = Path(__file__).with_name("class_imbalance.csv")
@@ -156,18 +157,25 @@ def _normalized(t: Training) -> Logits:
     return head.normalized().logits
 
 
+def _layer(t: Training) -> HiddenLayer:
+    one = torch.ones(t.x.shape[1])
+    return fit_hidden(t.x, t.y, t.classes, seed=t.seed, frame=(0 * one, one))
+
+
 def _hidden(t: Training) -> Logits:
-    return fit_hidden(t.x, t.y, t.classes, seed=t.seed).logits
+    return _layer(t).logits
 
 
 def _retrained(t: Training) -> Logits:
-    layer = fit_hidden(t.x, t.y, t.classes, seed=t.seed)
+    layer = _layer(t)
     rows = _drawn_rows(t)
     rows = np.concatenate([rows, _missing(t.y, rows)])
     head = fit_head(layer.features(t.x)[rows], t.y[rows], t.classes, None, t.l2)
     return lambda x: head.logits(layer.features(x))
 
 
+NAMES = {"accuracy": "accuracy", "macro_f1": "macro F1", "rare_recall": "recall of the rarest"}
+"""Measures of `remedy_table` with intervals, and their names in sentences."""
 PLAIN, MOVED = "plain", "thresholds moved"
 REMEDIES: dict[str, Remedy] = {
     PLAIN: _plain,
@@ -462,6 +470,33 @@ def _known_mean(values: np.ndarray) -> np.ndarray:
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
+
+
+def gain_sentences(table: pd.DataFrame, measures: Sequence[str], than: str = PLAIN) -> str:
+    """Write what each remedy gains against another one, as lines to print.
+
+    Parameters
+    ----------
+    table : DataFrame
+        See `remedy_table`.
+    measures : sequence of str
+        Of `accuracy`, `macro_f1` and `rare_recall`.
+    than : str
+        The remedy that the others were compared with.
+
+    Examples
+    --------
+    >>> columns = ["macro_f1_minus", "macro_f1_minus_low", "macro_f1_minus_high"]
+    >>> table = pd.DataFrame([[0, 0, 0], [0.1, 0.05, 0.2]], ["plain", "weights"], columns)
+    >>> print(gain_sentences(table, ["macro_f1"]))
+    - weights minus plain: macro F1 +0.100 [+0.050, +0.200].
+    """
+    lines = []
+    for name, row in table.drop(than).iterrows():
+        ends = {m: row[[f"{m}_minus{end}" for end in ("", "_low", "_high")]] for m in measures}
+        words = [f"{NAMES[m]} {interval(*values, '+.3f')}" for m, values in ends.items()]
+        lines.append(f"- {name} minus {than}: {', '.join(words)}.")
+    return "\n".join(lines)
 
 
 def weighted_calibration_error(

@@ -198,6 +198,7 @@ def fit_hidden(
     hidden: int = 64,
     epochs: int = 150,
     seed: int = 0,
+    frame: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> HiddenLayer:
     """Train a hidden layer and a head together, on the rows as they are (AdamW, all rows a step).
 
@@ -206,7 +207,7 @@ def fit_hidden(
 
     Parameters
     ----------
-    vectors, targets, classes
+    vectors, targets, classes, frame
         See `fit_head`.
     hidden : int
         Units of the layer.
@@ -241,8 +242,10 @@ def fit_hidden(
         raise ValueError(f"{len(vectors)} vectors, but {len(targets)} targets: give as many.")
     x = torch.as_tensor(np.asarray(vectors), dtype=torch.float32)
     y = torch.as_tensor(np.asarray(targets), dtype=torch.int64)
-    scale = x.std(dim=0, correction=0)
-    mean, scale = x.mean(dim=0), torch.where(scale > 1e-6, scale, torch.ones_like(scale))
+    if frame is None:
+        scale = x.std(dim=0, correction=0)
+        frame = x.mean(dim=0), torch.where(scale > 1e-6, scale, torch.ones_like(scale))
+    mean, scale = frame
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layer, head = nn.Linear(x.shape[1], hidden), nn.Linear(hidden, classes)

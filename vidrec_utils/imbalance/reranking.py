@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 
 from vidrec_utils import arguments
 
@@ -164,3 +167,65 @@ def calibrated_list(
         left[best] = False
         total, members = total + scores[best], members + membership[best]
     return np.array(picks, dtype=np.int64)
+
+
+def trade_off(
+    scores: pd.DataFrame,
+    membership: pd.DataFrame,
+    histories: pd.Series,
+    worth: pd.DataFrame,
+    balances: Sequence[float] = (0.0, 0.3, 0.6, 0.9, 0.97),
+    k: int = 10,
+    candidates: int = 40,
+) -> pd.DataFrame:
+    """Measure what calibrated lists cost: their miscalibration and their worth, by the balance.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Users x videos.
+    membership : DataFrame
+        Videos x categories; rows sum to 1.
+    histories : Series of list
+        By user, the videos that were watched, which are not listed again. Users without one are
+        left out.
+    worth : DataFrame
+        Users x videos: what a video is worth to a user, such as the true liking.
+    balances : sequence of float
+        See `calibrated_list`.
+    k, candidates : int
+        Length of the lists, and number of the best videos that are re-ranked.
+
+    Returns
+    -------
+    DataFrame
+        By balance, means over the users: `miscalibration` and `worth`.
+
+    Examples
+    --------
+    >>> videos = ["a", "b", "c", "d"]
+    >>> scores = pd.DataFrame([[0.9, 0.8, 0.1, 0.0]], ["ann"], videos)
+    >>> kinds = pd.DataFrame(np.eye(2)[[0, 0, 1, 1]], videos)
+    >>> histories = pd.Series({"ann": ["a", "d"]})
+    >>> table = trade_off(scores, kinds, histories, scores, (0.0, 0.9), k=1)
+    >>> table["worth"].tolist()
+    [0.8, 0.8]
+    """
+    scores = scores[scores.columns.intersection(membership.index)]
+    rows = []
+    for user in scores.index.intersection(histories.index):
+        own = [video for video in histories[user] if video in membership.index]
+        best = scores.loc[user].drop(histories[user], errors="ignore").nlargest(candidates)
+        spread = best.iloc[0] - best.iloc[-1]
+        relevance = ((best - best.iloc[-1]) / (spread or 1.0)).to_numpy()
+        kinds, target = membership.loc[best.index].to_numpy(), category_shares(membership.loc[own])
+        for balance in balances:
+            picks = calibrated_list(relevance, kinds, target, k, balance)
+            rows.append(
+                {
+                    "balance": balance,
+                    "miscalibration": miscalibration(target, category_shares(kinds[picks])),
+                    "worth": worth.loc[user, best.index[picks]].mean(),
+                }
+            )
+    return pd.DataFrame(rows).groupby("balance").mean()
