@@ -480,7 +480,7 @@ def gain_sentences(table: pd.DataFrame, measures: Sequence[str], than: str = PLA
     table : DataFrame
         See `remedy_table`.
     measures : sequence of str
-        Of `accuracy`, `macro_f1` and `rare_recall`.
+        Names among `accuracy`, `macro_f1` and `rare_recall`.
     than : str
         The remedy that the others were compared with.
 

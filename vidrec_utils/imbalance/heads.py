@@ -28,7 +28,7 @@ class LinearHead:
     weight : Tensor, shape (classes, dim)
     bias : Tensor, shape (classes,)
     mean, scale : Tensor, shape (dim,)
-        Of the training rows.
+        Mean and deviation of the training columns.
     """
 
     weight: torch.Tensor
@@ -157,7 +157,7 @@ class HiddenLayer:
     head : Linear
         The head that it was trained with.
     mean, scale : Tensor, shape (dim,)
-        Of the training rows.
+        Mean and deviation of the training columns.
     """
 
     network: nn.Sequential

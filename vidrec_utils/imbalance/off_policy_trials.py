@@ -327,7 +327,7 @@ def clipping_curve(record: pd.DataFrame, policy: str) -> pd.DataFrame:
 
     Examples
     --------
-    >>> clipping_curve(recorded(), "EASE, soft").index[-1]
+    >>> float(clipping_curve(recorded(), "EASE, soft").index[-1])
     inf
     """
     own = record[record["policy"] == policy]

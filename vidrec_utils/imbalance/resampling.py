@@ -238,7 +238,10 @@ def resample(
     from imblearn import over_sampling, under_sampling  # slow to import, and needed only here
 
     arguments.one_of(("over", "under", "smote"), how=how)
-    vectors, y = np.asarray(vectors, dtype=np.float32), np.asarray(list(labels), dtype=object)
+    vectors, y = (
+        np.asarray(vectors, dtype=np.float32),
+        np.asarray(pd.Series(labels).tolist(), dtype=object),
+    )
     if len(vectors) != len(y):
         raise ValueError(f"{len(vectors)} vectors, but {len(y)} labels: give one for each.")
     sizes = pd.Series(y).value_counts()

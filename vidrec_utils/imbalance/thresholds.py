@@ -55,7 +55,8 @@ def move_thresholds(probabilities: np.ndarray, targets: np.ndarray, rounds: int 
     Parameters
     ----------
     probabilities : ndarray, shape (n, classes)
-        Of rows that the model was not trained on; calibrated, so that thresholds mean something.
+        Probabilities of rows that the model was not trained on, calibrated so that thresholds mean
+        something.
     targets : ndarray of int, shape (n,)
         Class numbers.
     rounds : int
