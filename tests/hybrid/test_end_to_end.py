@@ -10,7 +10,7 @@ import torch
 from tests.helpers.events import library
 from vidrec_utils import datasets, video_io
 from vidrec_utils import recommender as rec
-from vidrec_utils.hybrid import EndToEnd, clip_networks, compare_sources
+from vidrec_utils.hybrid import EndToEnd, clip_networks, compare_sources, source_models
 
 SMALL = {"encoder": "small", "dim": 8, "length": 5, "epochs": 6, "batch_size": 16, "least": 0.0}
 
@@ -231,3 +231,19 @@ def test_the_comparison_holds_each_source_for_each_seed():
     # ids know neither of the two cold videos: the first of the catalogue, which half of them watch
     assert cold["ids"] == 0.5
     assert table["all"].between(0, 1).all()
+
+
+def test_sources_share_what_the_frozen_stages_compute_and_find_it_again(monkeypatch, tmp_path):
+    monkeypatch.setenv("VIDREC_DATA", str(tmp_path))
+    clips = drawn_clips()
+    models = source_models(clips, **SMALL)
+    assert list(models) == ["ids", "frozen", "joint"]
+    assert models["ids"].prepared is None
+    (kept,) = models["joint"].prepared
+    (fresh,) = clip_networks.prepare("small", list(clips.values()))
+    assert torch.allclose(kept, fresh, atol=2e-3)  # 16 bits
+    monkeypatch.setattr(clip_networks, "prepare", lambda *_: pytest.fail("computed again"))
+    again = source_models(clips, ("joint",), **SMALL)["joint"]
+    assert torch.equal(again.prepared[0], kept)
+    with pytest.raises(pytest.fail.Exception):
+        source_models({"0": clips["1"]}, ("frozen",), **SMALL)  # another clip is no hit

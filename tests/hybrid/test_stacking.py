@@ -388,3 +388,14 @@ def test_deterministic_by_seed_and_equal_from_disk(kind, tmp_path):
             again.coefficients()
     else:
         pd.testing.assert_series_equal(again.coefficients(), model.coefficients())
+
+
+def test_the_lessons_are_what_the_ranker_was_fitted_on():
+    data, good, noise = world()
+    model = Stacked([good, noise]).fit(data)
+    x, y = model.lessons(data)
+    assert x.shape == (len(y), len(model.feature_names))
+    assert np.allclose(x.mean(axis=0), model.mean, atol=1e-4)
+    again = Stacked([good, noise]).lessons(data)  # before any fit
+    assert np.array_equal(again[0], x)
+    assert np.array_equal(again[1], y)

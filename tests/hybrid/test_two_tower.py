@@ -265,3 +265,20 @@ def test_deterministic_by_seed_and_equal_from_disk(tmp_path):
     assert (again.name, again.parameters()) == (model.name, model.parameters())
     np.testing.assert_array_equal(again.score(users), model.score(users))
     np.testing.assert_array_equal(again.fit(data).score(users), model.score(users))
+
+
+def test_the_network_gives_the_vectors_and_leaves_out_the_ids_of_cold_videos():
+    data, vectors = tastes()
+    model = TwoTower(vectors, progress=False, **SMALL).fit(data)
+    network = model.network()
+    content, _ = two_tower.standardized(vectors.loc[model.video_ids].to_numpy())
+    position = torch.arange(len(content))
+    cold = torch.from_numpy(model.popularity == 0)
+    with torch.no_grad():
+        warm = network.videos(torch.from_numpy(content), position.masked_fill(cold, -1)).numpy()
+        every = network.videos(torch.from_numpy(content), position).numpy()
+    assert cold.sum() == 6
+    assert np.allclose(warm, model.video_vectors, atol=1e-5)
+    assert not np.allclose(every[cold.numpy()], model.video_vectors[cold.numpy()], atol=1e-5)
+    with pytest.raises(RuntimeError):
+        TwoTower(vectors).network()
