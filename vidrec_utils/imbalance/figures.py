@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vidrec_utils.imbalance.loop_trials import COLUMNS
 from vidrec_utils.imbalance.off_policy_trials import clipping_curve
@@ -59,6 +60,7 @@ def plot_gains(tables: Mapping[str, pd.DataFrame], than: str = "plain") -> Figur
         panel.set(title=safe_text(name), xlabel=f"{MEASURES[measure]}, minus {than}")
         panel.title.set_fontsize(9)
         panel.xaxis.label.set_fontsize(8)
+        panel.xaxis.set_major_locator(MaxNLocator(3))
     panels[0].set_yticks(heights, remedies)
     panels[0].invert_yaxis()
     return figure

@@ -105,6 +105,22 @@ OWED: dict[str, Owed] = {
         full=("stacking", "two-towers", "log-q", "feature-factorisation", "end-to-end"),
         short=("fusion", "missing-modalities", "newcomers"),
     ),
+    "imbalance": Owed(
+        full=(
+            "focal-loss",
+            "logit-adjustment",
+            "resampling",
+            "inverse-propensity",
+            "doubly-robust",
+        ),
+        short=(
+            "class-weights",
+            "threshold-moving",
+            "decoupled-head",
+            "position-bias",
+            "calibrated-lists",
+        ),
+    ),
     "example": Owed(full=("paired-difference",), short=("standard-error",)),
 }
 """By subject. `example` is the notebook that the rules are tested with."""
