@@ -29,6 +29,12 @@ class LinearHead:
     bias : Tensor, shape (classes,)
     mean, scale : Tensor, shape (dim,)
         Mean and deviation of the training columns.
+
+    Examples
+    --------
+    >>> one = torch.ones(1, dtype=torch.float64)
+    >>> LinearHead(2 * one[:, None], one, 0 * one, one).bias.tolist()
+    [1.0]
     """
 
     weight: torch.Tensor
