@@ -117,3 +117,24 @@ def test_what_is_missing_is_named() -> None:
         comparison.compare_remedies(
             vectors, labels, 2, groups, remedies=plain, order=[*sorted(set(labels))]
         )
+
+
+def test_few_groups_are_dealt_out_whole() -> None:
+    y = pd.Series([0] * 12 + [1] * 4)
+    groups = pd.Series(["a", "b", "c"] * 4 + ["d"] * 4)  # the second class is in one group
+    pairs = comparison._inner_folds(y, groups, seed=0)
+    for train, test in pairs:
+        assert sorted([*train, *test]) == list(range(16))
+        assert (y.iloc[train] == 1).sum() >= 2
+        shared = set(groups.iloc[train]) & set(groups.iloc[test])
+        assert not shared - {"d"}
+    assert sum(len(test) for _, test in pairs) == 12
+
+
+def test_rows_that_cannot_be_calibrated_on_are_named() -> None:
+    ids = list("abcdefgh")
+    labels, groups = pd.Series(list("xxyyxxyy"), ids), pd.Series([1, 1, 2, 2, 3, 3, 4, 4], ids)
+    vectors = pd.DataFrame(np.arange(16.0).reshape(8, 2), ids)
+    plain = {"plain": comparison.REMEDIES["plain"]}
+    with pytest.raises(ValueError, match="leave none to calibrate on"):
+        comparison.compare_remedies(vectors, labels, 1, groups, folds=2, remedies=plain)

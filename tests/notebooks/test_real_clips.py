@@ -10,7 +10,13 @@ from tests.helpers import real_clips, real_data
 from vidrec_utils import course
 
 REPO = Path(__file__).resolve().parents[2]
-NOTEBOOKS = ("00_tour", "01_preprocessing", "04_video_encoders", "05_transfer_learning")
+NOTEBOOKS = (
+    "00_tour",
+    "01_preprocessing",
+    "04_video_encoders",
+    "05_transfer_learning",
+    "10_imbalance",
+)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ What was measured on larger data is recorded by `benchmarks/class_imbalance.py`.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,7 @@ from vidrec_utils.imbalance.losses import (
 )
 from vidrec_utils.imbalance.resampling import draw_rows, resample, sampling_weights, subsample
 from vidrec_utils.imbalance.thresholds import decide, move_thresholds
-from vidrec_utils.intervals import cluster_sums
+from vidrec_utils.intervals import cluster_codes, cluster_sums
 from vidrec_utils.linear_probe import stratified_folds
 from vidrec_utils.reporting import interval
 from vidrec_utils.transfer_learning.calibration import fit_temperature
@@ -348,9 +349,20 @@ def _projection(x: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 def _inner_folds(
     y: pd.Series, groups: pd.Series | None, seed: int, folds: int = 3
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Folds of the training rows; a class of which fewer than two rows would be left stays."""
+    """Folds of the training rows; a class of which fewer than two rows would be left stays.
+
+    Where a class is in too few groups for stratified folds, whole groups are dealt out in turn.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", "No label has", UserWarning)
+            divided = stratified_folds(y, groups, folds, seed)
+    except (ValueError, UserWarning):
+        codes = cluster_codes(groups, len(y))
+        fold = np.random.default_rng(seed).permutation(codes.max() + 1)[codes] % folds
+        divided = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
     pairs = []
-    for train, test in stratified_folds(y, groups, folds, seed):
+    for train, test in divided:
         left = np.bincount(y.iloc[train], minlength=int(y.max()) + 1)
         scarce = left[y.iloc[test]] < 2
         pairs.append((np.concatenate([train, test[scarce]]), test[~scarce]))
@@ -362,6 +374,11 @@ def _held_out(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and class numbers of training rows that the remedy was not fitted on."""
     logits, targets = [], []
+    if not inner:
+        raise ValueError(
+            f"The {len(training.y)} training rows leave none to calibrate on: each class has two "
+            "rows, or all of its rows in one group. Give more videos, or more groups."
+        )
     for train, test in inner:
         views = None if training.views is None else training.views[train]
         part = Training(
