@@ -226,3 +226,14 @@ def test_grouped_points_stand_side_by_side_and_groups_that_a_model_lacks_stay_em
         plots.grouped_points({"content": content.drop(columns="high")}, ylabel="NDCG")
     with pytest.raises(ValueError, match="not 0"):
         plots.grouped_points({}, ylabel="NDCG")
+
+
+def test_a_figure_of_one_panel_leaves_room_for_its_names():
+    frame = pd.DataFrame({"mean": [0.2, 0.3], "low": [0.1, 0.2], "high": [0.3, 0.4]}, ["a", "b"])
+
+    one, three = plots.points({"NDCG": frame}), plots.points(dict.fromkeys("xyz", frame))
+    assert one.get_size_inches()[0] == pytest.approx(6.4)
+    assert three.get_size_inches()[0] == pytest.approx(9.5)
+    assert one.axes[0].get_ylim()[1] > 0.42  # a name stands on the highest interval
+
+    assert plots.forest({"new minus old": frame}).get_size_inches()[0] == pytest.approx(5)

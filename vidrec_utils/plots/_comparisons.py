@@ -328,7 +328,8 @@ def points(
             raise ValueError(f"The panel {name!r} lacks the column {', '.join(lacking)}.")
     names = list(dict.fromkeys(name for frame in panels.values() for name in frame.index))
     colours = [colour for colour in PALETTE if colour != "#F0E442"]
-    figure = Figure(figsize=(min(9.5, 3.3 * len(panels) + 0.8), 3.8), layout="constrained")
+    width = 6.4 if len(panels) == 1 else min(9.5, 3.3 * len(panels) + 0.8)  # names need room
+    figure = Figure(figsize=(width, 3.8), layout="constrained")
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     same = len({(references or {}).get(panel) for panel in panels}) == 1
     height = max(f["high"].max() for f in panels.values())
@@ -380,6 +381,7 @@ def points(
         axes.set(title=safe_text(panel), xlabel=safe_text(xlabel))
         if x is None:
             axes.set(xlim=(-1, len(names)), xticks=[])
+            axes.margins(y=0.1)  # room for the names
         elif log_x:
             axes.set_xscale("log")
         if x is not None:
@@ -433,7 +435,7 @@ def forest(panels: Mapping[str, pd.DataFrame], *, xlabel: str = "", title: str =
         if lacking := [c for c in ("mean", "low", "high") if c not in frame]:
             raise ValueError(f"The panel {name!r} lacks the column {', '.join(lacking)}.")
     names = list(dict.fromkeys(name for frame in panels.values() for name in frame.index))
-    width = min(9.5, 2.2 * len(panels) + 1.6)
+    width = min(9.5, max(5.0, 2.2 * len(panels) + 1.6))
     figure = Figure(figsize=(width, 0.34 * len(names) + 1.3), layout="constrained")
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (panel, frame) in zip(grid, panels.items(), strict=True):
@@ -447,7 +449,7 @@ def forest(panels: Mapping[str, pd.DataFrame], *, xlabel: str = "", title: str =
             )
         axes.axvline(0, color="#555555", linestyle="--", linewidth=1)
         axes.set_title(textwrap.fill(safe_text(panel), 22), fontsize=9)
-        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.xaxis.set_major_locator(MaxNLocator(3 if len(panels) > 1 else 6))
         axes.set(yticks=range(len(names)), ylim=(len(names) - 0.5, -0.5))
         axes.set_yticklabels([safe_text(name) for name in names])
     figure.supxlabel(safe_text(xlabel), fontsize=9)
