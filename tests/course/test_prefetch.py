@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.helpers import slices
-from vidrec_utils import cache, embeddings, video_encoders
+from vidrec_utils import cache, embeddings, hybrid, video_encoders
 from vidrec_utils.course import prefetch
 from vidrec_utils.datasets import VideoLibrary
 from vidrec_utils.embeddings import embedding
@@ -24,6 +24,10 @@ from vidrec_utils.encoders import Encoder
 from vidrec_utils.video_encoders import by_pretraining
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+
+
+def is_check(cell: nbformat.NotebookNode) -> bool:
+    return "check" in cell.metadata.get("tags", [])
 
 
 def test_tasks_by_notebook() -> None:
@@ -35,24 +39,49 @@ def test_tasks_by_notebook() -> None:
     assert {number for task in every for number in task.notebooks} <= known
 
 
-@pytest.mark.parametrize("name", ["06_evaluation", "07_content_based"])
+@pytest.mark.parametrize(
+    ("name", "asks", "times"),
+    [
+        ("06_evaluation", "embeddings.embed(", 3),
+        ("07_content_based", "embeddings.embed(", 3),
+        ("09_hybrid", "hybrid.modalities(", 4),
+        ("10_imbalance", "embeddings.embed(", 1),
+    ],
+)
 def test_the_notebook_finds_what_was_computed(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+    name: str,
+    asks: str,
+    times: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one_thread: None,
 ) -> None:
     for task in prefetch.tasks_for([name]):
         assert prefetch._outcome(prefetch.TASKS.index(task)) == (task.name, "")
     cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
-    codes = [cell.source for cell in cells if cell.cell_type == "code"]
-    last = next(k for k, code in enumerate(codes) if "embeddings.embed(" in code)
+    codes = [cell.source for cell in cells if cell.cell_type == "code" and not is_check(cell)]
+    first = next(k for k, code in enumerate(codes) if asks in code)
     monkeypatch.setenv(cache.LOG_VARIABLE, str(tmp_path / "log"))
     names: dict[str, object] = {"__name__": "__main__"}
-    needed = {0, 1, last}
-    for k, code in enumerate(codes[: last + 1]):
-        if k in needed or "preprocessing.clean(" in code:
-            exec(compile(code, f"{name}, code cell {k}", "exec"), names)
+    for k, code in enumerate(codes[: first + 1]):
+        exec(compile(code, f"{name}, code cell {k}", "exec"), names)
     asked = [one for one in cache.read_log(tmp_path / "log")[0] if one.what.startswith("vectors")]
-    assert len(asked) >= 3
+    assert len(asked) >= times
     assert [one for one in asked if one.computed] == []
+
+
+def test_the_inputs_of_trainable_stages_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    tasks = prefetch.tasks_for(["09_hybrid"])
+    chosen = next(task for task in tasks if task.name == "inputs of trainable stages")
+    assert prefetch._outcome(prefetch.TASKS.index(chosen)) == (chosen.name, "")
+    cells = nbformat.read(NOTEBOOKS / "09_hybrid.ipynb", as_version=4).cells
+    assert any("clips = hybrid.read_clips(cleaned)\n" in cell.source for cell in cells)
+    monkeypatch.setenv(cache.LOG_VARIABLE, str(tmp_path / "log"))
+    hybrid.source_models(hybrid.read_clips(prefetch._cleaned()), ("frozen", "joint"))
+    asked = [one for one in cache.read_log(tmp_path / "log")[0] if one.what.startswith("inputs")]
+    assert [one.computed for one in asked] == [0]
 
 
 @pytest.mark.parametrize("name", ["02_text_encoders", "03_image_encoders", "04_video_encoders"])

@@ -108,11 +108,16 @@ def _frames(library: VideoLibrary) -> None:
     _embed(library, video_encoders.FrameAverage(eye, frames=3), "clip")
 
 
-def _clips(library: VideoLibrary) -> None:
+def _clips(name: str, library: VideoLibrary) -> None:
     from vidrec_utils import video_encoders
 
-    for name in ("i3d_mini", "two_stream_mini"):
-        _embed(library, video_encoders.load(name), "clip")
+    _embed(library, video_encoders.load(name), "clip")
+
+
+def _trainable_stages(library: VideoLibrary) -> None:
+    from vidrec_utils import hybrid
+
+    hybrid.source_models(hybrid.read_clips(library), ("frozen",))
 
 
 def _sounds(library: VideoLibrary) -> None:
@@ -139,14 +144,16 @@ def _clips_by_pretraining(names: tuple[str, ...], library: VideoLibrary) -> None
 
 TASKS = (
     Task("clips by I3D", ("04",), partial(_clips_by_pretraining, ("i3d_mini",))),
-    Task("clips of a library", ("06", "07"), _clips),
+    Task("clips of a library by I3D", ("06", "07", "10"), partial(_clips, "i3d_mini")),
     Task("clips by Lite0", ("04",), partial(_clips_by_pretraining, _LITE0)),
     Task("clips by the small networks", ("04",), partial(_clips_by_pretraining, _SMALL)),
     Task("thumbnails by pretraining", ("03",), _thumbnails_by_pretraining),
+    Task("clips of a library by Two-Stream", ("09",), partial(_clips, "two_stream_mini")),
     Task("frames", ("03",), _frames),
-    Task("thumbnails", ("00", "03", "06", "07"), _thumbnails),
-    Task("titles", ("02", "06", "07"), _titles),
-    Task("sounds", ("04", "07"), _sounds),
+    Task("inputs of trainable stages", ("09",), _trainable_stages),
+    Task("thumbnails", ("00", "03", "06", "07", "09"), _thumbnails),
+    Task("titles", ("02", "06", "07", "09"), _titles),
+    Task("sounds", ("04", "07", "09"), _sounds),
 )
 """What notebooks ask for, the longest first. A task whose files or weights are absent is said and
 left to the notebook, which knows what to say about it."""
