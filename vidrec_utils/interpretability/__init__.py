@@ -2,17 +2,20 @@
 
 | question | names |
 |---|---|
-| Which number is explained? | `Target`, with `class_head`, `classifier_head`, `recommendation_head` |
-| Where is it in an image, a clip? | `grad_cam`, `cam`, `saliency`, `integrated_gradients`, `occlude_space`, `occlude_time`, `occlude_tubes`, `image_attention` |
-| In a text, a sound? | `token_attributions`, `attention_rollout`, `occlude_sound` |
+| Which number is explained? | `Target`: `class_head`, `classifier_head`, `recommendation_head` |
+| Where in an image or clip, by slopes? | `grad_cam`, `cam`, `saliency`, `integrated_gradients` |
+| Where, by covering? | `occlude_space`, `occlude_time`, `occlude_tubes`, `occlude_sound` |
+| Where, by attention? | `image_attention`, `token_attributions`, `attention_rollout` |
 | Is the map right? | `deletion_insertion`, `faithfulness`, `randomized`, `agreement` |
-| Does it point at the thing? | `localize`, `in_time`, `center_prior`, `box_masks`, `compare_methods` |
-| Which feature was it? | `shapley_values`, `ranker_shapley`, `feature_importances`, `dependence` |
+| Does it point at the thing? | `localize`, `in_time`, `center_prior`, `compare_methods` |
+| Which feature was it? | `shapley_values`, `ranker_shapley`, `feature_importances` |
 | Why this video? | `explain`, with a sentence and a figure |
-| Why not that one? | `explain_absence` |
+| Why is another one absent? | `explain_absence` |
 | What would have to be different? | `smallest_removal` |
 | When do people leave? | `LeavingHazard` |
-"""  # noqa: E501
+
+Each line names what answers its question; `overlays` and `under_film` draw the answers.
+"""
 
 from vidrec_utils.interpretability.activation_maps import (
     cam,
@@ -34,19 +37,21 @@ from vidrec_utils.interpretability.faithfulness import (
     mean_agreements,
     random_map,
 )
+from vidrec_utils.interpretability.figures import overlays, under_film
 from vidrec_utils.interpretability.gradients import (
     baseline_items,
     completeness_error,
     integrated_gradients,
     saliency,
 )
-from vidrec_utils.interpretability.leaving import LeavingHazard, at_risk
+from vidrec_utils.interpretability.leaving import LeavingHazard, at_risk, shots_in_order
 from vidrec_utils.interpretability.localization import (
     box_masks,
     center_prior,
     compare_methods,
     in_time,
     localize,
+    recorded_attributions,
 )
 from vidrec_utils.interpretability.occlusion import (
     interrupted,
@@ -126,14 +131,18 @@ __all__ = [
     "occlude_space",
     "occlude_time",
     "occlude_tubes",
+    "overlays",
     "random_map",
     "randomized",
     "ranker_features",
     "ranker_shapley",
     "recommendation_head",
+    "recorded_attributions",
     "saliency",
     "shapley_from_values",
     "shapley_values",
+    "shots_in_order",
     "smallest_removal",
     "token_attributions",
+    "under_film",
 ]

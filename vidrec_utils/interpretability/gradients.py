@@ -85,7 +85,7 @@ def integrated_gradients(
     items: Sequence[np.ndarray],
     baseline: Baseline = "grey",
     steps: int = 32,
-    batch_size: int = 8,
+    batch_size: int = 4,
 ) -> np.ndarray:
     """Share the difference of two scores, of an item and of a baseline, out among the pixels.
 

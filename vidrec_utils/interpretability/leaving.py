@@ -13,7 +13,7 @@ Timing of Events. Journal of Educational Statistics 18, 1993.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -248,3 +248,82 @@ class LeavingHazard:
             raise KeyError(f"The user {user_id!r} was not in the log that it was fitted on.")
         if video_id not in self.frames:
             raise KeyError(f"The video {video_id!r} has no frames.")
+
+
+def shots_in_order(
+    model: LeavingHazard,
+    user_ids: Sequence[str],
+    shots: pd.DataFrame,
+    liking: pd.DataFrame,
+    least: float = 0.0,
+    fps: float = 16.0,
+) -> pd.Series:
+    """How often a hazard orders two shots of a film as the user likes them.
+
+    The first and the last shot of each film are compared by what the screen does to the log odds of
+    leaving (`LeavingHazard.taste`) in the middle of each.
+
+    Parameters
+    ----------
+    model : LeavingHazard
+        Fitted.
+    user_ids : sequence of str
+        Users; those without a liking are left out.
+    shots : DataFrame
+        Indexed by `video_id` and `shot`: `first_frame`, `end_frame`.
+    liking : DataFrame
+        Users x (`video_id`, `shot`): how much each likes each shot, from somebody who knows.
+    least : float
+        Pairs of shots whose likings differ by less are left out.
+    fps : float
+        Frames a second.
+
+    Returns
+    -------
+    Series of float
+        By user: the share of films whose two shots are in the right order. Chance is one half. A
+        user without a pair that differs enough is left out.
+
+    Raises
+    ------
+    ValueError
+        If no film has two shots.
+
+    Examples
+    --------
+    A film of two shots, of which Ann likes the second, and leaves the first:
+
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob"] * 20, "video_id": "v"})
+    >>> log["watch_ratio"] = [0.2, 1.0] * 20
+    >>> frames = {"v": np.array([[1.0, 0.0], [0.0, 1.0]])}
+    >>> model = LeavingHazard(step_s=1.0, dims=1).fit(log, pd.Series({"v": 2.0}), frames)
+    >>> index = pd.MultiIndex.from_tuples([("v", 0), ("v", 1)], names=["video_id", "shot"])
+    >>> shots = pd.DataFrame({"first_frame": [0, 16], "end_frame": [16, 32]}, index)
+    >>> liking = pd.DataFrame([[-1.0, 1.0]], index=["ann"], columns=index)
+    >>> shots_in_order(model, ["ann"], shots, liking).to_dict()
+    {'ann': 1.0}
+    """
+    films = {}
+    for video, own in shots.groupby(level="video_id", sort=False):
+        middles = own[["first_frame", "end_frame"]].mean(axis=1).to_numpy() / fps
+        if len(own) > 1 and video in model.frames:
+            ends = (middles[[0, -1]] / model.step_s).astype(int)
+            films[video] = np.minimum(ends, int(model.durations_s[video] / model.step_s - 1e-9))
+    films = {video: ends for video, ends in films.items() if ends[0] != ends[1]}
+    if not films:
+        raise ValueError("No film has two shots that lie in different steps.")
+    shares = {}
+    for user in user_ids:
+        if user not in liking.index:
+            continue
+        of_user = liking.loc[user]
+        right = []
+        for video, ends in films.items():
+            likes = of_user[video].to_numpy()
+            if abs(likes[-1] - likes[0]) < least:
+                continue
+            stays = -model.taste(user, video)[ends]
+            right.append((stays[1] > stays[0]) == (likes[-1] > likes[0]))
+        if right:
+            shares[user] = float(np.mean(right))
+    return pd.Series(shares, dtype=float)

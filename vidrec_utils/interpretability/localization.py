@@ -11,6 +11,7 @@ Zhang, Lin, Brandt, Shen, Sclaroff: Top-down Neural Attention by Excitation Back
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,9 @@ import pandas as pd
 from vidrec_utils import arguments
 from vidrec_utils.interpretability.faithfulness import cells
 from vidrec_utils.intervals import mean_intervals
+
+RECORD = Path(__file__).with_name("attributions.csv")
+"""What the benchmark measured."""
 
 
 def center_prior(shape: tuple[int, ...], spread: float = 0.25) -> np.ndarray:
@@ -220,3 +224,23 @@ def compare_methods(
             row |= {f"{measure} low": low, f"{measure} high": high}
         rows[method] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
+
+
+def recorded_attributions() -> pd.DataFrame:
+    """Read what `python benchmarks/attributions.py --write` measured.
+
+    Returns
+    -------
+    DataFrame
+        A row for each network and method: `clips`, `subjects`, `pointing`, `inside`,
+        `faithfulness`, `agreement` with the other methods, `seconds` of the processor for a clip;
+        `shuffled`, the rank correlation with maps of the network with shuffled weights, and
+        `shuffled pointing`; and differences such as `pointing - centre` with the ends of their 95%
+        intervals over subjects. `centre` and `random` are maps that have not looked.
+
+    Examples
+    --------
+    >>> sorted(recorded_attributions()["network"].unique())
+    ['efficientnet_lite0', 'i3d_mini']
+    """
+    return pd.read_csv(RECORD)

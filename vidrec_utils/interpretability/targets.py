@@ -64,7 +64,10 @@ class Head:
         if self.center is not None:
             shifted = vectors - torch.as_tensor(self.center, dtype=vectors.dtype)
             vectors = shifted / shifted.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        return vectors @ torch.as_tensor(self.weight, dtype=vectors.dtype) + self.bias
+        return (
+            vectors @ torch.tensor(np.ascontiguousarray(self.weight), dtype=vectors.dtype)
+            + self.bias
+        )
 
     def of_vectors(self, vectors: np.ndarray) -> np.ndarray:
         """Scores `(n,)` of vectors `(n, dim)`, float64."""
