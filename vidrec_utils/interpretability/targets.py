@@ -305,7 +305,7 @@ class Target:
         return gradient
 
 
-def randomized(target: Target, items: Items, seed: int = 0, batch_size: int = 16) -> Target:
+def randomized(target: Target, items: Items, seed: int = 0, batch_size: int = 4) -> Target:
     """Copy a target with the weights of its network and head shuffled: it has learned nothing.
 
     Every weight tensor keeps its values and loses their order, so that its scale stays the same.
