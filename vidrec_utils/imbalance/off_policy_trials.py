@@ -24,8 +24,6 @@ from vidrec_utils.imbalance.off_policy import (
     self_normalized,
 )
 from vidrec_utils.imbalance.policies import SoftmaxPolicy, replay
-from vidrec_utils.minitube import dirt
-from vidrec_utils.minitube.plan import plan_videos
 from vidrec_utils.recommender import Popularity, Random
 
 RECORD = Path(__file__).with_name("off_policy.csv")
@@ -46,9 +44,7 @@ def catalogue() -> pd.DataFrame:
     >>> catalogue().columns.tolist()
     ['published_at', 'duration_s']
     """
-    config = minitube.world_config()
-    plan, _ = dirt.plant_media(plan_videos(config), config)
-    return plan[["published_at"]].assign(duration_s=plan["n_frames"] / config.fps)
+    return minitube.catalogue()
 
 
 def target_policies(videos: pd.DataFrame, train: pd.DataFrame) -> dict[str, SoftmaxPolicy]:

@@ -16,7 +16,7 @@ material under the same licence. Photographs: scikit-image and scikit-learn.
 
 from vidrec_utils.minitube.config import VERSION, WorldConfig, world_config
 from vidrec_utils.minitube.drawings import drawing
-from vidrec_utils.minitube.runs import Policy, Run, Sessions, run
+from vidrec_utils.minitube.runs import Policy, Run, Sessions, catalogue, run
 from vidrec_utils.minitube.world import build
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Sessions",
     "WorldConfig",
     "build",
+    "catalogue",
     "drawing",
     "run",
     "world_config",

@@ -184,6 +184,31 @@ def run(
     return Run(pd.concat(logs, ignore_index=True), summary)
 
 
+def catalogue(config: WorldConfig | None = None) -> pd.DataFrame:
+    """Publication and duration of all videos of a world, as its platform shows them.
+
+    Nothing is rendered, and nothing is told that a platform would not know.
+
+    Parameters
+    ----------
+    config : WorldConfig, optional
+        Default: the small world.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by `video_id`: `published_at`, and `duration_s` in seconds.
+
+    Examples
+    --------
+    >>> catalogue().columns.tolist()
+    ['published_at', 'duration_s']
+    """
+    config = config or world_config()
+    plan, _ = dirt.plant_media(plan_videos(config), config)
+    return plan[["published_at"]].assign(duration_s=plan["n_frames"] / config.fps)
+
+
 def _check(days: int, slots: str, warm_up: int, config: WorldConfig) -> None:
     if not 1 <= days <= config.n_days:
         raise ValueError(f"This world has {config.n_days} days: days is {days}, not 1 to that.")
