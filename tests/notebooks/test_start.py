@@ -30,6 +30,7 @@ COMPARED = {
     "02_text_encoders": [*WITH_TORCHVISION, "transformers"],  # where a GPT is put together by hand
     "03_image_encoders": WITH_TORCHVISION,
     "04_video_encoders": WITH_TORCHVISION,
+    "11_interpretability": ["captum"],
 }
 """What a notebook may load because it compares with that library itself."""
 LOADED = f"""

@@ -139,6 +139,17 @@ def layer_gradients(
         If there is no such layer, or its output is no map; the message lists those that there are.
     NoGradients
         If the encoder has none.
+
+    Examples
+    --------
+    >>> from vidrec_utils import image_encoders
+    >>> from vidrec_utils.interpretability.targets import Target, classifier_head
+    >>> encoder = image_encoders.load("efficientnet_lite0", size=64)
+    >>> target = Target(encoder, classifier_head(encoder, 5))
+    >>> image = np.zeros((64, 64, 3), np.uint8)
+    >>> maps, slopes = layer_gradients(target, [image])
+    >>> maps.shape == slopes.shape == (1, 1280, 2, 2)
+    True
     """
     _check(target, items, layer)
     store: list[torch.Tensor] = []
@@ -209,6 +220,16 @@ def cam(target: Target, items: Sequence[np.ndarray], signed: bool = False) -> np
     ------
     ValueError
         If the vector is not the mean of the last feature maps, or the head scales vectors.
+
+    Examples
+    --------
+    >>> from vidrec_utils import image_encoders
+    >>> from vidrec_utils.interpretability.targets import Target, classifier_head
+    >>> encoder = image_encoders.load("efficientnet_lite0", size=64)
+    >>> target = Target(encoder, classifier_head(encoder, 5))
+    >>> image = np.zeros((64, 64, 3), np.uint8)
+    >>> bool(np.allclose(cam(target, [image]), 4 * grad_cam(target, [image]), atol=1e-4))
+    True
     """
     _check(target, items, LAST)
     store: list[torch.Tensor] = []

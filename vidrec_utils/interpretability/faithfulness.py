@@ -71,6 +71,12 @@ def random_map(shape: tuple[int, ...], rng: np.random.Generator, grid: int = 8) 
         Draws the numbers.
     grid : int
         Rows and columns of cells.
+
+    Examples
+    --------
+    >>> values = random_map((4, 4), np.random.default_rng(0), grid=2)
+    >>> len(np.unique(values)), bool((values[:2, :2] == values[0, 0]).all())
+    (4, True)
     """
     rows = np.arange(shape[-2]) * grid // shape[-2]
     columns = np.arange(shape[-1]) * grid // shape[-1]

@@ -117,6 +117,16 @@ def integrated_gradients(
         If the encoder has none.
     ValueError
         If there is no such baseline.
+
+    Examples
+    --------
+    >>> from vidrec_utils import image_encoders
+    >>> from vidrec_utils.interpretability.targets import Target, classifier_head
+    >>> encoder = image_encoders.load("efficientnet_lite0", size=64)
+    >>> target = Target(encoder, classifier_head(encoder, 5))
+    >>> image = np.zeros((64, 64, 3), np.uint8)
+    >>> integrated_gradients(target, [image], "grey", steps=2).shape
+    (1, 64, 64)
     """
     from captum.attr import IntegratedGradients
 

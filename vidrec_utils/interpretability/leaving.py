@@ -94,6 +94,18 @@ class LeavingHazard:
     ----------
     n_rows : int
         Rows that it was fitted on. Set by `fit`.
+
+    Examples
+    --------
+    Everybody leaves a film of two seconds in its first one, or sees it to the end:
+
+    >>> log = pd.DataFrame({"user_id": ["ann", "bob"] * 20, "video_id": "v"})
+    >>> log["watch_ratio"] = [0.2, 1.0] * 20
+    >>> frames = {"v": np.array([[1.0, 0.0], [0.0, 1.0]])}
+    >>> model = LeavingHazard(step_s=1.0, dims=1).fit(log, pd.Series({"v": 2.0}), frames)
+    >>> early, late = model.hazard("ann", "v")
+    >>> bool(early > late)
+    True
     """
 
     def __init__(

@@ -149,6 +149,15 @@ class Ranker(RegressorMixin, BaseEstimator):
     ----------
     stacked : Stacked
         Fitted.
+
+    Examples
+    --------
+    >>> from vidrec_utils.recommender import Popularity, Random
+    >>> log = pd.DataFrame({"user_id": ["ann", "ann", "bob", "bob"], "video_id": list("abac")})
+    >>> log["timestamp"] = pd.date_range("2025-01-01", periods=4, freq="h")
+    >>> stacked = Stacked([Random(), Popularity()]).fit(log.assign(watch_ratio=1.0))
+    >>> Ranker(stacked).predict(np.zeros((2, len(stacked.feature_names)))).shape
+    (2,)
     """
 
     def __init__(self, stacked: Stacked):
@@ -184,6 +193,16 @@ def ranker_features(stacked: Stacked, user_ids: Sequence[str]) -> np.ndarray:
     -------
     ndarray of float32, shape (n_users, n_videos, n_features)
         In the order of `stacked.feature_names`.
+
+    Examples
+    --------
+    >>> from vidrec_utils.recommender import Popularity, Random
+    >>> log = pd.DataFrame({"user_id": ["ann", "ann", "bob", "bob"], "video_id": list("abac")})
+    >>> log["timestamp"] = pd.date_range("2025-01-01", periods=4, freq="h")
+    >>> stacked = Stacked([Random(), Popularity()]).fit(log.assign(watch_ratio=1.0))
+    >>> x = ranker_features(stacked, ["ann"])
+    >>> x.shape == (1, 3, len(stacked.feature_names))
+    True
     """
     scores = stacked.member_scores(as_ids(list(user_ids)))
     return stacked._features(scores, stacked.events)
@@ -266,6 +285,17 @@ def feature_importances(
     References
     ----------
     Breiman: Random Forests. Machine Learning 45, 2001.
+
+    Examples
+    --------
+    >>> from vidrec_utils.recommender import Popularity, Random
+    >>> log = pd.DataFrame({"user_id": ["ann", "ann", "bob", "bob"], "video_id": list("abac")})
+    >>> log["timestamp"] = pd.date_range("2025-01-01", periods=4, freq="h")
+    >>> stacked = Stacked([Random(), Popularity()]).fit(log.assign(watch_ratio=1.0))
+    >>> x = ranker_features(stacked, ["ann", "bob"]).reshape(6, -1)
+    >>> table = feature_importances(stacked, x, [True, False] * 3, repeats=2)
+    >>> list(table.columns), len(table) == len(stacked.feature_names)
+    (['mean', 'std'], True)
     """
     y = np.asarray(y, dtype=bool)
     if y.all() or not y.any():

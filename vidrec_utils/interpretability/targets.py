@@ -52,6 +52,11 @@ class Head:
         b.
     center : ndarray of float64, shape (dim,), optional
         If given, `(v - center) / |v - center|` takes the place of v.
+
+    Examples
+    --------
+    >>> Head("sum", np.array([1.0, 1.0]), bias=0.5).of_vectors(np.array([[2.0, 3.0]])).tolist()
+    [5.5]
     """
 
     name: str

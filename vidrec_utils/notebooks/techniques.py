@@ -121,6 +121,16 @@ OWED: dict[str, Owed] = {
             "calibrated-lists",
         ),
     ),
+    "interpretability": Owed(
+        full=(
+            "grad-cam",
+            "integrated-gradients",
+            "occlusion-in-time",
+            "ease-influence",
+            "shapley",
+        ),
+        short=("deletion", "rollout", "leaving", "permutation", "pointing"),
+    ),
     "example": Owed(full=("paired-difference",), short=("standard-error",)),
 }
 """By subject. `example` is the notebook that the rules are tested with."""
