@@ -295,7 +295,7 @@ def _pid(client: NotebookClient) -> int | None:
 
 _ALLOCATION = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**29),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
     "MALLOC_ARENA_MAX": "1",
 }
 """How the C library of Linux hands out memory (glibc, "Malloc Tunable Parameters"). By default each
