@@ -163,6 +163,14 @@ def test_a_forest_says_by_colour_on_which_side_of_zero_an_interval_lies():
         plots.forest({})
 
 
+def test_an_interval_without_length_is_drawn_whatever_the_rounding():
+    same = pd.Series([0.1, 0.1, 0.1])
+    row = pd.DataFrame({"mean": [same.mean()], "low": [0.1], "high": [0.1]}, ["drop"])
+    assert row["mean"].item() != 0.1  # the mean of three equal numbers
+    for figure in (plots.points({"all": row}), plots.forest({"all": row})):
+        assert [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+
+
 def test_names_of_points_stay_next_to_small_values():
     means = [0.062, 0.065, 0.067, 0.088, 0.119]
     frame = pd.DataFrame({"mean": means, "x": [1.0, 9.0, 2.0, 3.0, 8.0]}, index=list("abcde"))

@@ -341,7 +341,7 @@ def points(
             order = names.index(name)
             at = row[x] if x else order
             colour = colours[order % len(colours)]
-            reach = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+            reach = _reach(row)
             face = colour if row.get("filled", True) else "white"
             axes.errorbar(at, row["mean"], reach, fmt="o", color=colour, mfc=face, capsize=3)
             below = x is None and order % 2 == 1  # neighbours' names do not run into each other
@@ -442,7 +442,7 @@ def forest(panels: Mapping[str, pd.DataFrame], *, xlabel: str = "", title: str =
         for name, row in frame.iterrows():
             side = int(row["low"] > 0) - int(row["high"] < 0)
             colour = {1: "#0072B2", -1: "#D55E00", 0: "#777777"}[side]
-            reach = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+            reach = _reach(row)
             face = colour if side else "white"
             axes.errorbar(
                 row["mean"], names.index(name), None, reach, fmt="o", color=colour, mfc=face
@@ -513,6 +513,11 @@ def grouped_points(tables: Mapping[str, pd.DataFrame], *, ylabel: str, title: st
     axes.grid(False, axis="x")
     figure.legend(loc="outside upper right", ncols=len(tables))
     return figure
+
+
+def _reach(row: pd.Series) -> np.ndarray:
+    """Length of an interval on either side of the mean, `(2, 1)`; rounding does not make it < 0."""
+    return np.maximum([[row["mean"] - row["low"]], [row["high"] - row["mean"]]], 0.0)
 
 
 def _apart(heights: pd.Series, least: float) -> pd.Series:
