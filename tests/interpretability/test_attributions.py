@@ -355,9 +355,9 @@ def test_a_tube_finds_where_and_when_something_moves() -> None:
 
     late = np.zeros((6, 4, 4, 3), np.uint8)
     late[3] = clip[3]  # a flash that freezing hides
-    found = occlude_tubes(change, late, patch=2, window=2)
-    assert (found > 0).any(axis=(1, 2)).tolist() == [False, False, True, True, False, False]
-    assert (found[2] > 0).astype(int).tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [0] * 4, [0] * 4]
+    lost = occlude_tubes(change, late, patch=2, window=2)
+    assert (lost > 0).any(axis=(1, 2)).tolist() == [False, False, True, True, False, False]
+    assert (lost[2] > 0).astype(int).tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [0] * 4, [0] * 4]
     with pytest.raises(ValueError, match="does not fit"):
         occlude_tubes(change, clip, patch=5)
     with pytest.raises(ValueError, match="does not fit"):
